@@ -1,0 +1,184 @@
+//! What a kernel is: it names the memory it needs, and given addresses it emits a program.
+//!
+//! **Invariant.** A kernel's program depends on nothing but the geometry, the machine and the
+//! addresses. The host's numbers enter only through [`Kernel::feed`].
+//! **Not here.** Which kernels a step needs (`schedule`) and where buffers go (`memory`).
+
+use crate::geometry::{Features, Geometry};
+use sim_core::arch::ArchSpec;
+use sim_core::program::{DType, Program};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A piece of every PE's memory that a kernel needs: an operand that other kernels share, or
+/// scratch that lives only as long as the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Need {
+    /// Its name. Scratch names start with a dot.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Elements.
+    pub len: u32,
+    /// Required address modulo 8: 0, or 4 for accumulators (rule C5).
+    pub phase: u32,
+    /// What the kernel does with it.
+    pub access: Access,
+}
+
+/// What a kernel does with a piece of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reads what an earlier kernel left.
+    Read,
+    /// Writes all of it; what was there is dead.
+    Write,
+    /// Reads and writes.
+    Update,
+    /// Lives only as long as the kernel.
+    Scratch,
+}
+
+impl Need {
+    /// A shared operand.
+    #[must_use]
+    pub fn operand(name: &str, dtype: DType, len: u32, access: Access) -> Need {
+        let phase = if dtype == DType::F32 { 4 } else { 0 };
+        Need { name: name.to_owned(), dtype, len, phase, access }
+    }
+
+    /// Scratch; `name` starts with a dot.
+    #[must_use]
+    pub fn scratch(name: &str, dtype: DType, len: u32, phase: u32) -> Need {
+        debug_assert!(name.starts_with('.'), "scratch names start with a dot");
+        Need { name: name.to_owned(), dtype, len, phase, access: Access::Scratch }
+    }
+}
+
+/// Byte addresses by name.
+pub type Addresses = BTreeMap<String, u32>;
+
+/// Where the host's numbers come from: parameters by their Hugging Face names, tokens, targets.
+pub trait HostSource {
+    /// Element of a parameter tensor, e.g. `h.0.attn.c_attn.weight` at `[i, o]`.
+    fn value(&self, tensor: &str, index: &[u32]) -> f32;
+    /// Token at a position of a sequence of the micro-batch.
+    fn token(&self, sequence: u32, position: u32) -> u32;
+    /// Target at a position of a sequence of the micro-batch.
+    fn target(&self, sequence: u32, position: u32) -> u32;
+    /// Factor on the gradient of every token's loss (1 / tokens for the mean, times a loss scale).
+    fn loss_weight(&self) -> f32;
+}
+
+/// Where the numbers go that leave the wafer: `add(tensor, index, value)` sums.
+pub trait HostSink {
+    /// Adds to an element of the gradient of a parameter (`loss` at `[]` for the loss).
+    fn add(&mut self, tensor: &str, index: &[u32], value: f32);
+}
+
+/// A kernel before it has addresses.
+pub trait Kernel: fmt::Debug {
+    /// A short name that says what it computes, e.g. `gemm qkv`.
+    fn name(&self) -> String;
+
+    /// The memory that it needs in every PE.
+    fn needs(&self, g: &Geometry) -> Vec<Need>;
+
+    /// The program, for buffers at the given addresses.
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program;
+
+    /// The wavelets that the host feeds into port `port` (ordinal) of the stream `stream` onto
+    /// the wafer.
+    fn feed(&self, g: &Geometry, stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        let _ = (g, stream, port, host);
+        Vec::new()
+    }
+
+    /// Takes the wavelets that left by port `port` (ordinal) of the stream `stream`.
+    fn collect(
+        &self,
+        g: &Geometry,
+        stream: &str,
+        port: u32,
+        words: &[u32],
+        host: &dyn HostSource,
+        sink: &mut dyn HostSink,
+    ) {
+        let _ = (g, stream, port, words, host, sink);
+    }
+
+    /// Rough number of cycles, used only to choose between mappings and never reported.
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64;
+}
+
+/// A window of an activation in PE memory: some slots and some tokens of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Act {
+    /// Name of the buffer.
+    pub name: String,
+    /// Which features its slots are.
+    pub features: Features,
+    /// Element type.
+    pub dtype: DType,
+    /// Slots of the whole buffer.
+    pub all_slots: u32,
+    /// Tokens per slot of the whole buffer: the distance between slots in memory.
+    pub row: u32,
+    /// First slot of the window.
+    pub first_slot: u32,
+    /// Slots of the window.
+    pub slots: u32,
+    /// First token of the window within a row of the buffer.
+    pub first_token: u32,
+    /// Tokens of the window.
+    pub tokens: u32,
+}
+
+impl Act {
+    /// A whole activation of the geometry's own type.
+    #[must_use]
+    pub fn whole(g: &Geometry, name: &str, features: Features) -> Act {
+        let slots = g.slots(features);
+        Act {
+            name: name.to_owned(),
+            features,
+            dtype: g.act,
+            all_slots: slots,
+            row: g.tokens,
+            first_slot: 0,
+            slots,
+            first_token: 0,
+            tokens: g.tokens,
+        }
+    }
+
+    /// The need for the whole buffer behind the window. Writing a part of a buffer keeps the rest.
+    #[must_use]
+    pub fn need(&self, access: Access) -> Need {
+        let whole = self.slots == self.all_slots && self.tokens == self.row;
+        let access = if access == Access::Write && !whole { Access::Update } else { access };
+        Need::operand(&self.name, self.dtype, self.all_slots * self.row, access)
+    }
+
+    /// Byte address of the first token of slot `slot` of the window.
+    #[must_use]
+    pub fn slot(&self, at: &Addresses, slot: u32) -> u32 {
+        at[&self.name] + ((self.first_slot + slot) * self.row + self.first_token) * self.dtype.bytes()
+    }
+}
+
+/// Which weights a GEMM streams, by logical feature indices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WeightRef {
+    /// The parameter tensor.
+    pub tensor: String,
+    /// Whether its index is `[out, in]` instead of `[in, out]`.
+    pub transposed: bool,
+    /// The bias tensor, indexed by `[out]`.
+    pub bias: Option<String>,
+    /// Whether outputs that are padding get the bias [`PAD_BIAS`] instead of zero.
+    pub mask_padding: bool,
+}
+
+/// Bias of padding entries of the vocabulary: within f16, and far below any logit.
+pub const PAD_BIAS: f32 = -30_000.0;

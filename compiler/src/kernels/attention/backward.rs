@@ -1,0 +1,293 @@
+//! Attention backward.
+//!
+//! Every PE gathers the queries and the gradients of the result of its tokens with all features
+//! of the head, and its own keys and values of its row's block. Key and value blocks go once
+//! around the column. For each one that a PE meets it computes the probabilities `P` again, from
+//! the statistics that the forward kernel left; `dP − D`, where `D` is the sum of `d_out · out`
+//! over the head; and `dS = P · (dP − D)`. `dS` gives a share of the gradient of the PE's own
+//! queries, and of the block's keys; `P` one of the block's values. The last two are added to
+//! sums that go around the column behind their block, and are home after the last step. At the
+//! end the row adds what its columns have, each column its own features.
+//!
+//! **Invariant.** A step receives its sums while it computes `P` and `dS`, and sends them while
+//! the next step does.
+//! **Not here.** The mask (`mask`), exchanges (`blocks`).
+
+use super::blocks::{
+    Keep, OUTER, all_reduce, collect, gather, gather_len, own_features, products, reduce_scatter, spread, travel,
+};
+use super::mask::{KEY_ROW, Mask};
+use super::place::{Links, Rings, build};
+use super::shape::{Arena, F32, Shape};
+use super::{SCRATCH, buffers, setups, window, window_needs};
+use crate::code::{at, fab, grid, imm, mem, op, set, spawn, vec};
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Act, Addresses, Kernel, Need};
+use crate::math::{self, Scratch};
+use sim_core::arch::ArchSpec;
+use sim_core::program::{DType, Instr, Op, Operand, Program};
+
+/// Microthread that receives sums.
+const SUMS_IN: u8 = 2;
+/// Microthread that sends sums.
+const SUMS_OUT: u8 = 3;
+
+/// Gradients of the operands of [`super::AttentionForward`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AttentionBackward {
+    /// Queries.
+    pub q: Act,
+    /// Keys.
+    pub k: Act,
+    /// Values.
+    pub v: Act,
+    /// The result of the forward kernel.
+    pub out: Act,
+    /// Gradient of the result; zero for padding tokens.
+    pub d_out: Act,
+    /// Name of the statistics that the forward kernel left.
+    pub stats: String,
+    /// Gradient of the queries; may be the window of an operand.
+    pub dq: Act,
+    /// Gradient of the keys; may be the window of an operand.
+    pub dk: Act,
+    /// Gradient of the values; may be the window of an operand.
+    pub dv: Act,
+}
+
+/// Places of the scratch.
+struct Layout {
+    mask: u32,
+    /// Largest score, 1 / Σ, and −D of every token, f32 `[t]`.
+    largest: u32,
+    inverse: u32,
+    minus_d: u32,
+    /// Scaled queries and gradients of the result, `[head][t]`; the latter at 4 modulo 8.
+    queries: u32,
+    grads: u32,
+    /// The same, `[t][pitch]`.
+    query_rows: u32,
+    grad_rows: u32,
+    /// Travelling keys and, behind them, values: `2 · [kc][pitch]`.
+    blocks: [u32; 2],
+    /// Travelling gradients of keys and, behind them, values: f32 `2 · [kc][pitch]`.
+    sums: [u32; 2],
+    /// Gradient of the queries, f32 `[kc · n][pitch]`, of which `t` rows count.
+    acc: u32,
+    /// Probabilities of a block, and scratch of the exponential: f32 `[kc][t]`.
+    exp: Scratch,
+    /// Gradient of the scores of a block, f32 `[kc][t]`.
+    scores: u32,
+    /// Passing features during gathering; products `d_out · out`, f32 `[f][t]`; for exchanges of
+    /// `[t]`. Before the loop, so they share their place with its accumulators.
+    passing: [u32; 2],
+    terms: u32,
+    line: [u32; 2],
+    end: u32,
+}
+
+impl Layout {
+    fn new(s: &Shape, base: u32) -> Layout {
+        let mut a = Arena::new(base);
+        let mask = a.take(DType::F32, Mask::len(s), 0);
+        let [largest, inverse] = a.pair(DType::F32, s.t, 0);
+        let minus_d = a.take(DType::F32, s.t, 4);
+        let queries = a.take(s.act, s.head * s.t, 0);
+        let grads = a.take(s.act, s.head * s.t, 4);
+        let [query_rows, grad_rows] = a.pair(s.act, s.t * s.pitch, 0);
+        let blocks = a.pair(s.act, 2 * s.block(), 0);
+        let shared = a.next;
+        let passing = a.pair(s.act, gather_len(s), 0);
+        let terms = a.take(DType::F32, s.own(), 0);
+        let line = a.pair(DType::F32, s.t, 0);
+        a.rewind(shared);
+        let sums = a.pair(DType::F32, 2 * s.block(), 4);
+        let acc = a.take(DType::F32, s.kc * s.n * s.pitch, 4);
+        let len = s.kc * s.t;
+        let exp = Scratch::new(a.take(DType::F32, Scratch::elements(len, 1, 2), 0), len, 4, 1, 2);
+        let scores = a.take(DType::F32, len, 0);
+        Layout {
+            mask,
+            largest,
+            inverse,
+            minus_d,
+            queries,
+            grads,
+            query_rows,
+            grad_rows,
+            blocks,
+            sums,
+            acc,
+            exp,
+            scores,
+            passing,
+            terms,
+            line,
+            end: a.top,
+        }
+    }
+}
+
+/// Emits the code of one PE.
+struct Code<'a> {
+    kernel: &'a AttentionBackward,
+    at: &'a Addresses,
+    s: Shape,
+    l: Layout,
+}
+
+impl Code<'_> {
+    fn line(&self, addr: u32) -> Operand {
+        mem(DType::F32, addr, self.s.t)
+    }
+
+    /// A row of `[t]`, repeated for every key of a block.
+    fn rows(&self, addr: u32) -> Operand {
+        grid(DType::F32, addr, &[(self.s.kc, 0), (self.s.t, 1)])
+    }
+
+    /// Statistics, and `−D`.
+    fn statistics(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let stats = self.at[&self.kernel.stats];
+        let own = |act: &Act| window(act, self.at);
+        let terms = mem(DType::F32, l.terms, s.own());
+        let all = grid(DType::F32, l.minus_d, &[(s.f, 0), (s.t, 1)]);
+        let mut code = vec![
+            vec(Op::Mov, s.t, self.line(l.largest), &[self.line(stats)]),
+            vec(Op::Mov, s.t, self.line(l.inverse), &[self.line(stats + s.t * F32)]),
+            vec(Op::Mul, s.own(), terms.clone(), &[own(&self.kernel.d_out), own(&self.kernel.out)]),
+            vec(Op::Mov, s.t, self.line(l.minus_d), &[imm(0.0)]),
+            vec(Op::Sub, s.own(), all.clone(), &[all, terms]),
+        ];
+        code.extend(all_reduce(s, rings.row, Op::Add, l.minus_d, l.line));
+        code
+    }
+
+    /// Gathers all operands along the row.
+    fn operands(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let queries = [(Keep::Features(s.scale), l.queries), (Keep::Tokens(s.scale), l.query_rows)];
+        let grads = [(Keep::Features(1.0), l.grads), (Keep::Tokens(1.0), l.grad_rows)];
+        let keys = [(Keep::Keys, l.blocks[0])];
+        let values = [(Keep::Keys, l.blocks[0] + s.block() * s.size())];
+        let kernel = self.kernel;
+        [(&kernel.q, &queries[..]), (&kernel.d_out, &grads), (&kernel.k, &keys), (&kernel.v, &values)]
+            .into_iter()
+            .flat_map(|(act, keeps)| gather(s, rings.row, window(act, self.at), l.passing, keeps))
+            .collect()
+    }
+
+    /// `P` and `dS` of the block in buffer `i`, and the share of the gradient of the queries.
+    fn scores(&self, mask: &Mask, i: usize) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let len = s.kc * s.t;
+        let (keys, values) = (l.blocks[i], l.blocks[i] + s.block() * s.size());
+        let (p, ds) = (mem(DType::F32, l.exp.like(0), len), mem(DType::F32, l.scores, len));
+        let mut code = mask.apply(l.exp.like(0));
+        code.extend(products(s, l.queries, keys, l.exp.like(0)));
+        code.push(vec(Op::Sub, len, p.clone(), &[p.clone(), self.rows(l.largest)]));
+        math::exp(&mut code, len, &p, &p, &l.exp);
+        code.push(vec(Op::Mul, len, p.clone(), &[p.clone(), self.rows(l.inverse)]));
+        code.push(vec(Op::Mov, len, ds.clone(), &[self.rows(l.minus_d)]));
+        code.extend(products(s, l.grads, values, l.scores));
+        code.push(vec(Op::Mul, len, ds.clone(), &[ds, p]));
+        code.push(set(OUTER, 0));
+        code.extend(spread(s, (DType::F32, l.scores), keys, l.acc));
+        code
+    }
+
+    /// Adds to the sums in buffer `i`, when they are there, and sends them on.
+    fn sums(&self, sums: Option<Links>, i: usize) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let len = 2 * s.block();
+        let mut code = vec![Instr::Join(SUMS_IN)];
+        code.extend(collect(s, l.scores, l.query_rows, l.sums[i]));
+        code.extend(collect(s, l.exp.like(0), l.grad_rows, l.sums[i] + s.block() * F32));
+        if let Some(links) = sums {
+            let of = |i: usize| mem(DType::F32, l.sums[i], len);
+            code.push(Instr::Join(SUMS_OUT));
+            code.push(spawn(SUMS_IN, op(Op::Mov, len, of(1 - i), &[fab(links.recv, DType::F32)])));
+            code.push(spawn(SUMS_OUT, op(Op::Mov, len, fab(links.send, DType::F32), &[of(i)])));
+        }
+        code
+    }
+
+    fn steps(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let mask = Mask { shape: *s, addr: l.mask, odd: rings.odd };
+        let zero = |addr, len| vec(Op::Mov, len, mem(DType::F32, addr, len), &[imm(0.0)]);
+        let mut code = mask.prepare();
+        code.extend([zero(l.acc, s.kc * s.n * s.pitch), zero(l.sums[0], 2 * s.block())]);
+        code.extend(travel(s, rings.column, l.blocks, 2 * s.block(), &|i| {
+            let mut code = self.scores(&mask, i);
+            code.extend(self.sums(rings.sums, i));
+            code.extend(mask.advance());
+            code
+        }));
+        code.extend([Instr::Join(SUMS_IN), Instr::Join(SUMS_OUT)]);
+        code
+    }
+
+    /// Adds the gradients over the row.
+    fn results(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let rows = s.kc * s.n;
+        let own = own_features(s, l.acc);
+        let mut code = reduce_scatter(s, rings.row, l.acc);
+        code.push(vec(Op::Mul, s.own(), window(&self.kernel.dq, self.at), &[own.clone(), imm(s.scale)]));
+        for (part, act) in [&self.kernel.dk, &self.kernel.dv].into_iter().enumerate() {
+            // A column has all features of its own keys: rows j, j + n, … of the tokens.
+            let sums = l.sums[0] + part as u32 * s.block() * F32;
+            let to = grid(DType::F32, l.acc, &[(s.kc, (s.n * s.pitch) as i32), (s.head, 1)]);
+            let from = grid(DType::F32, sums, &[(s.kc, s.pitch as i32), (s.head, 1)]);
+            let len = rows * s.pitch;
+            code.push(vec(Op::Mov, len, mem(DType::F32, l.acc, len), &[imm(0.0)]));
+            code.push(vec(Op::Mov, s.kc * s.head, at(KEY_ROW, to), &[from]));
+            code.extend(reduce_scatter(s, rings.row, l.acc));
+            code.push(vec(Op::Mov, s.own(), window(act, self.at), std::slice::from_ref(&own)));
+        }
+        code
+    }
+}
+
+impl AttentionBackward {
+    fn all_needs(&self, g: &Geometry) -> Vec<Need> {
+        let s = Shape::of(g, &self.q);
+        let reads = [&self.q, &self.k, &self.v, &self.out, &self.d_out];
+        let mut needs = window_needs(&reads, &[&self.dq, &self.dk, &self.dv]);
+        needs.push(Need::operand(&self.stats, DType::F32, 2 * s.t, Access::Read));
+        needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
+        needs
+    }
+}
+
+impl Kernel for AttentionBackward {
+    fn name(&self) -> String {
+        "attention backward".to_owned()
+    }
+
+    fn needs(&self, g: &Geometry) -> Vec<Need> {
+        self.all_needs(g)
+    }
+
+    fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
+        let s = Shape::of(g, &self.q);
+        build("attention backward", g, &s, &buffers(&self.needs(g), at), true, &|rings| {
+            let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
+            let mut body = code.statistics(rings);
+            body.extend(code.operands(rings));
+            body.extend(code.steps(rings));
+            body.extend(code.results(rings));
+            body
+        })
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let s = Shape::of(g, &self.q);
+        let count = setups(&s, arch);
+        let step = 2 * count.products + 3 * count.spread + 22 * u64::from(s.kc * s.t);
+        let steps = u64::from(s.r) * step.max(6 * count.travel);
+        steps + 4 * count.gather + 3 * count.scatter
+    }
+}

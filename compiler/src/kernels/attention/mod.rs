@@ -1,0 +1,86 @@
+//! Causal multi-head softmax attention on rectangles of PEs: `rows_per_sequence` rows by
+//! `head_columns` columns for one (sequence, head). See `docs/COMPILER.md`, *Attention*.
+//!
+//! **Invariant.** All rectangles run the same code in lockstep; the mask is an addend.
+//! **Not here.** Projections, which are GEMMs.
+
+mod backward;
+mod blocks;
+mod forward;
+mod mask;
+mod place;
+mod shape;
+
+pub use backward::AttentionBackward;
+pub use forward::AttentionForward;
+
+use crate::code::grid;
+use crate::kernel::{Access, Act, Addresses, Need};
+use shape::Shape;
+use sim_core::arch::{ArchSpec, Widths};
+use sim_core::program::{Buffer, DType, Operand};
+
+/// Name of the kernels' scratch memory.
+const SCRATCH: &str = ".attention";
+
+/// The window, feature by feature.
+fn window(act: &Act, at: &Addresses) -> Operand {
+    grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (act.tokens, 1)])
+}
+
+/// The needs of windows that are read and windows that are written: one per buffer. A buffer that
+/// the windows do not fill keeps the rest.
+fn window_needs(reads: &[&Act], writes: &[&Act]) -> Vec<Need> {
+    let mut needs: Vec<Need> = Vec::new();
+    for act in reads {
+        if needs.iter().all(|n| n.name != act.name) {
+            needs.push(act.need(Access::Read));
+        }
+    }
+    for act in writes {
+        let filled: u32 = writes.iter().filter(|w| w.name == act.name).map(|w| w.slots * w.tokens).sum();
+        match needs.iter_mut().find(|n| n.name == act.name) {
+            Some(known) if known.access == Access::Read => known.access = Access::Update,
+            Some(_) => {}
+            None if filled == act.all_slots * act.row => needs.push(act.need(Access::Write)),
+            None => needs.push(act.need(Access::Update)),
+        }
+    }
+    needs
+}
+
+/// The pieces of memory, for people who read the program.
+fn buffers(needs: &[Need], at: &Addresses) -> Vec<Buffer> {
+    let one =
+        |n: &Need| Buffer { name: n.name.clone(), addr: at[&n.name], dtype: n.dtype, len: n.len, init: Vec::new() };
+    needs.iter().map(one).collect()
+}
+
+/// Rough cycles of the pieces of a kernel.
+struct Cycles {
+    /// Scores of a block.
+    products: u64,
+    /// A weighted sum over a block.
+    spread: u64,
+    /// A block to the next row.
+    travel: u64,
+    /// One gathering along the row.
+    gather: u64,
+    /// One sum over the row.
+    scatter: u64,
+}
+
+fn setups(s: &Shape, arch: &ArchSpec) -> Cycles {
+    let width = |w: &Widths| if s.act == DType::F32 { w.single } else { w.mixed }.max(1);
+    let axpy = |len: u32| u64::from(arch.vector_setup.value + len.div_ceil(width(&arch.width_fmac.value)));
+    let (kc, head, t) = (u64::from(s.kc), u64::from(s.head), u64::from(s.t));
+    let hop = 20;
+    let steps = u64::from(s.n);
+    Cycles {
+        products: kc * head * axpy(s.t) + kc * t,
+        spread: kc * t * axpy(s.head),
+        travel: u64::from(s.act.wavelets(s.block())) + hop,
+        gather: steps * (u64::from(s.act.wavelets(s.own())).max(u64::from(s.kc * s.f)) + hop),
+        scatter: steps * (u64::from(s.own()) + hop) + u64::from(s.own()),
+    }
+}

@@ -1,0 +1,175 @@
+//! Where the code of an attention kernel goes: rings along the rows and columns of every
+//! rectangle, and one image per pair of ring classes.
+//!
+//! **Invariant.** Rectangles do not exchange wavelets. All rectangles are equal.
+//! **Not here.** The code itself.
+
+use super::mask;
+use super::shape::Shape;
+use crate::code::color;
+use crate::geometry::Geometry;
+use crate::ring::{Axis, Ring, RingClass, spans};
+use sim_core::coord::{Color, Region, Span};
+use sim_core::program::{Buffer, Image, Instr, Placement, Program, Route, Task, Trigger};
+
+/// The two ends of a PE's place in a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Links {
+    /// Color to the next place.
+    pub(super) send: Color,
+    /// Color from the previous place.
+    pub(super) recv: Color,
+}
+
+/// The rings that a PE takes part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rings {
+    /// Along the row of the rectangle.
+    pub(super) row: Option<Links>,
+    /// Down its column: blocks of keys and values.
+    pub(super) column: Option<Links>,
+    /// Down its column too: accumulators of gradients.
+    pub(super) sums: Option<Links>,
+    /// Whether the row's place in the sequence is odd, so that it sends north.
+    pub(super) odd: bool,
+}
+
+/// Equal places of all rectangles along one axis, as one span. The place of the span's ordinal
+/// `i` is `first + step · (i mod period)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tile {
+    pub(super) span: Span,
+    pub(super) first: u32,
+    pub(super) step: u32,
+    pub(super) period: u32,
+}
+
+/// Repeats a span of places `times` times at distance `len`, in as few spans as possible.
+fn repeated(span: Span, len: u32, times: u32) -> Vec<Tile> {
+    let tile = |span, first, step, period| Tile { span, first, step, period };
+    if span.count * span.step == len {
+        let all = Span { start: span.start, count: span.count * times, step: span.step };
+        return vec![tile(all, span.start, span.step, span.count)];
+    }
+    if span.count <= times {
+        return span.iter().map(|p| tile(Span { start: p, count: times, step: len }, p, 0, 1)).collect();
+    }
+    let copy = |i| Span { start: span.start + i * len, ..span };
+    (0..times).map(|i| tile(copy(i), span.start, span.step, span.count)).collect()
+}
+
+/// A ring of `len` places, or None for a single place.
+fn ring(axis: Axis, len: u32, first: u8) -> Option<Ring> {
+    let colors = [first, first + 1, first + 2, first + 3].map(color);
+    (len > 1).then_some(Ring { axis, len, colors })
+}
+
+fn classes(ring: Option<&Ring>) -> Vec<(Option<Links>, Vec<u32>)> {
+    let one = |c: RingClass| (Some(Links { send: c.send, recv: c.recv }), c.positions);
+    match ring {
+        Some(ring) => ring.classes().into_iter().map(one).collect(),
+        None => vec![(None, vec![0])],
+    }
+}
+
+fn tiles(places: &[u32], len: u32, times: u32) -> Vec<Tile> {
+    spans(places).into_iter().flat_map(|s| repeated(s, len, times)).collect()
+}
+
+/// The routes of a ring in all rectangles.
+fn routes(ring: &Ring, across: Span, times: u32) -> Vec<Route> {
+    let mut out = Vec::new();
+    for route in ring.routes(0, across) {
+        let along = match ring.axis {
+            Axis::X => route.region.x,
+            Axis::Y => route.region.y,
+        };
+        for tile in repeated(along, ring.len, times) {
+            let region = match ring.axis {
+                Axis::X => Region { x: tile.span, y: across },
+                Axis::Y => Region { x: across, y: tile.span },
+            };
+            out.push(Route { region, ..route });
+        }
+    }
+    out
+}
+
+/// The program that runs `body` on all PEs in use; with `sums`, a second ring goes down the
+/// columns.
+pub(super) fn build(
+    name: &str,
+    g: &Geometry,
+    shape: &Shape,
+    buffers: &[Buffer],
+    sums: bool,
+    body: &dyn Fn(&Rings) -> Vec<Instr>,
+) -> Program {
+    let mut program = Program { name: name.to_owned(), grid: Some(g.grid), ..Program::default() };
+    let used = g.used();
+    let (across, down) = (g.lanes * g.heads, g.sequences_per_lane);
+    let row = ring(Axis::X, shape.n, 4);
+    let column = ring(Axis::Y, shape.r, 8);
+    let second = ring(Axis::Y, shape.r, 12).filter(|_| sums);
+    program.routes.extend(row.iter().flat_map(|r| routes(r, used.y, across)));
+    program.routes.extend(column.iter().chain(&second).flat_map(|r| routes(r, used.x, down)));
+    for (row_links, columns) in classes(row.as_ref()) {
+        for (column_links, rows) in classes(column.as_ref()) {
+            let links = |r: &Ring| Links { send: r.send(rows[0]), recv: r.recv(rows[0]) };
+            let rings = Rings {
+                row: row_links,
+                column: column_links,
+                sums: second.as_ref().map(links),
+                odd: !rows[0].is_multiple_of(2),
+            };
+            let index = program.images.len() as u32;
+            program.images.push(image(name, &rings, buffers, body(&rings)));
+            for x in tiles(&columns, shape.n, across) {
+                for y in tiles(&rows, shape.r, down) {
+                    let region = Region { x: x.span, y: y.span };
+                    let params = mask::params(shape, &x, &y, rings.odd);
+                    program.placements.push(Placement { region, image: index, params });
+                }
+            }
+        }
+    }
+    program
+}
+
+fn image(name: &str, rings: &Rings, buffers: &[Buffer], body: Vec<Instr>) -> Image {
+    // The deep queues serve the rings with the longest messages.
+    let bound = [(rings.row, 2, 0), (rings.column, 0, 2), (rings.sums, 1, 3)];
+    let bound = || bound.iter().filter_map(|&(links, input, output)| links.map(|l| (l, input, output)));
+    let main = Task { name: "main".to_owned(), trigger: Trigger::Local, active: true, blocked: false, body };
+    Image {
+        name: name.to_owned(),
+        inputs: bound().map(|(l, input, _)| (input, l.recv)).collect(),
+        outputs: bound().map(|(l, _, output)| (output, l.send)).collect(),
+        buffers: buffers.to_vec(),
+        tasks: vec![main],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_spans_cover_every_place_of_every_copy() {
+        for (span, len, times) in
+            [(Span { start: 2, count: 3, step: 4 }, 16, 2), (Span::run(0, 4), 4, 5), (Span::one(3), 4, 6)]
+        {
+            let mut want: Vec<(u32, u32)> =
+                (0..times).flat_map(|i| span.iter().map(move |p| (i * len + p, p))).collect();
+            let mut got: Vec<(u32, u32)> = repeated(span, len, times)
+                .iter()
+                .flat_map(|t| {
+                    (0..t.span.count).map(|i| (t.span.start + i * t.span.step, t.first + t.step * (i % t.period)))
+                })
+                .collect();
+            want.sort_unstable();
+            got.sort_unstable();
+            assert_eq!(got, want);
+        }
+    }
+}

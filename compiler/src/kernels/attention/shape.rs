@@ -1,0 +1,121 @@
+//! The counts of an attention kernel, and the pieces of its scratch memory.
+//!
+//! **Invariant.** Rows of 16-bit vectors start at 0 modulo 8 bytes, so no two sources of an
+//! instruction in an inner loop meet in a bank group (rule C5).
+//! **Not here.** Code.
+
+use crate::geometry::Geometry;
+use crate::kernel::Act;
+use sim_core::program::DType;
+
+/// Bytes of an f32.
+pub(super) const F32: u32 = DType::F32.bytes();
+
+/// Counts of a rectangle of one sequence and one head.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Shape {
+    /// Columns of the head.
+    pub(super) n: u32,
+    /// Features per column.
+    pub(super) f: u32,
+    /// Features of the head, padding included: `n · f`.
+    pub(super) head: u32,
+    /// Elements between rows of `head` features: `head`, rounded up to a multiple of 4.
+    pub(super) pitch: u32,
+    /// Tokens per PE.
+    pub(super) t: u32,
+    /// Rows of the sequence.
+    pub(super) r: u32,
+    /// Keys of each row's block that a column owns: tokens `j, j + n, …` for column `j`.
+    pub(super) kc: u32,
+    /// Type of the operands.
+    pub(super) act: DType,
+    /// `1 / sqrt(d_head)`.
+    pub(super) scale: f32,
+}
+
+impl Shape {
+    pub(super) fn of(g: &Geometry, q: &Act) -> Shape {
+        let (n, f, t) = (g.head_columns, q.slots, q.tokens);
+        let head = n * f;
+        Shape {
+            n,
+            f,
+            head,
+            pitch: head.next_multiple_of(4),
+            t,
+            r: g.rows_per_sequence,
+            kc: t.div_ceil(n),
+            act: q.dtype,
+            scale: 1.0 / (g.d_head() as f32).sqrt(),
+        }
+    }
+
+    /// Bytes of an operand's element.
+    pub(super) fn size(&self) -> u32 {
+        self.act.bytes()
+    }
+
+    /// Keys of the whole sequence that a column owns.
+    pub(super) fn keys(&self) -> u32 {
+        self.r * self.kc
+    }
+
+    /// Distance of the first and the last key that a column owns of a block, in tokens.
+    pub(super) fn reach(&self) -> u32 {
+        (self.kc - 1) * self.n
+    }
+
+    /// The first column whose last key of a block does not exist, if there is one.
+    pub(super) fn absent_from(&self) -> Option<u32> {
+        (self.kc * self.n > self.t).then(|| self.t - self.reach())
+    }
+
+    /// Elements of a block of own keys with all features of the head.
+    pub(super) fn block(&self) -> u32 {
+        self.kc * self.pitch
+    }
+
+    /// Elements of a column's own features of all tokens.
+    pub(super) fn own(&self) -> u32 {
+        self.f * self.t
+    }
+
+    /// Elements behind a received block that absent keys read.
+    pub(super) fn overhang(&self) -> u32 {
+        self.kc * self.n - self.t
+    }
+}
+
+/// Gives out pieces of the scratch memory, one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arena {
+    /// First byte that is not given out.
+    pub(super) next: u32,
+    /// First byte that was never given out.
+    pub(super) top: u32,
+}
+
+impl Arena {
+    pub(super) fn new(base: u32) -> Arena {
+        Arena { next: base, top: base }
+    }
+
+    /// Address of `len` elements, `phase` modulo 8.
+    pub(super) fn take(&mut self, dtype: DType, len: u32, phase: u32) -> u32 {
+        let addr = self.next.next_multiple_of(8) + phase;
+        self.next = addr + len * dtype.bytes();
+        self.top = self.top.max(self.next);
+        addr
+    }
+
+    /// Two pieces of the same size.
+    pub(super) fn pair(&mut self, dtype: DType, len: u32, phase: u32) -> [u32; 2] {
+        [self.take(dtype, len, phase), self.take(dtype, len, phase)]
+    }
+
+    /// Gives back everything from `to` on.
+    pub(super) fn rewind(&mut self, to: u32) {
+        self.next = to;
+    }
+}

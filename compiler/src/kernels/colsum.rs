@@ -1,0 +1,127 @@
+//! `Σ_t B[b][t]`, or `Σ_t B[b][t] · C[b][t]`, over the tokens of all rows: gradients of biases and
+//! of the parameters of LayerNorm.
+//!
+//! A PE's tokens are added by halves, so that vectors stay long; the rest is a chain.
+//!
+//! **Invariant.** Sums are f32 from the first addition on.
+//! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
+
+use super::lanes::{ChainRows, buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
+use crate::code::{grid, vec};
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::streams::interval;
+use sim_core::arch::ArchSpec;
+use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
+
+/// Name of the stream of results.
+const RESULTS: &str = "gradient";
+
+/// Sum of an activation over all tokens, or of a product of two.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ColSum {
+    /// What it computes, for people.
+    pub label: String,
+    /// What is summed. Zero at padding tokens, or `times` is.
+    pub b: Act,
+    /// What it is multiplied by; a window of the same size.
+    pub times: Option<Act>,
+    /// The parameter tensor that gets the gradient, indexed by feature.
+    pub tensor: String,
+}
+
+impl ColSum {
+    /// Elements between slots in scratch: products need a place for every token, sums for half.
+    fn stride(&self) -> u32 {
+        if self.times.is_some() { self.b.tokens } else { self.b.tokens.div_ceil(2) }
+    }
+
+    /// `tokens` tokens of every slot of an operand.
+    fn window(act: &Act, at: &Addresses, first: u32, tokens: u32) -> Operand {
+        let addr = act.slot(at, 0) + first * act.dtype.bytes();
+        grid(act.dtype, addr, &[(act.slots, act.row as i32), (tokens, 1)])
+    }
+
+    /// The same of scratch.
+    fn sums(&self, at: &Addresses, first: u32, tokens: u32) -> Operand {
+        let addr = at[".sums"] + first * DType::F32.bytes();
+        grid(DType::F32, addr, &[(self.b.slots, self.stride() as i32), (tokens, 1)])
+    }
+
+    fn body(&self, at: &Addresses, chain: &ChainRows) -> Vec<Instr> {
+        let (slots, mut left) = (self.b.slots, self.b.tokens);
+        let mut code = vec![chain.start()];
+        if let Some(times) = &self.times {
+            let of = |act| ColSum::window(act, at, 0, left);
+            code.push(vec(Op::Mul, slots * left, self.sums(at, 0, left), &[of(&self.b), of(times)]));
+        } else {
+            let half = left / 2;
+            let of = |first| ColSum::window(&self.b, at, first, half);
+            code.push(vec(Op::Add, slots * half, self.sums(at, 0, half), &[of(0), of(half)]));
+            left = half;
+        }
+        while left > 1 {
+            let (keep, fold) = (left.div_ceil(2), left / 2);
+            let (to, from) = (self.sums(at, 0, fold), self.sums(at, keep, fold));
+            code.push(vec(Op::Add, slots * fold, to.clone(), &[to, from]));
+            left = keep;
+        }
+        code.push(Instr::Vec(chain.send(slots, self.sums(at, 0, 1))));
+        code
+    }
+}
+
+impl Kernel for ColSum {
+    fn name(&self) -> String {
+        format!("colsum {}", self.label)
+    }
+
+    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+        let mut needs = vec![self.b.need(Access::Read)];
+        needs.extend(self.times.iter().filter(|t| t.name != self.b.name).map(|t| t.need(Access::Read)));
+        needs.push(Need::scratch(".sums", DType::F32, self.b.slots * self.stride(), 0));
+        needs
+    }
+
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        let columns: Vec<u32> = (0..g.lane_columns()).collect();
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        lay_chain(&mut program, g, arch, RESULTS, u64::from(self.b.slots));
+        for chain in chain_rows(g) {
+            let mut image = Image { name: "colsum".to_owned(), ..Image::default() };
+            chain.bind(&mut image);
+            image.buffers = buffers(&self.needs(g), at);
+            image.tasks = vec![main_task(self.body(at, &chain))];
+            place(&mut program, g, image, &columns, chain.rows);
+        }
+        program
+    }
+
+    fn feed(&self, _g: &Geometry, _stream: &str, _port: u32, _host: &dyn HostSource) -> Vec<u32> {
+        vec![0; chain_wavelets(u64::from(self.b.slots)) as usize]
+    }
+
+    fn collect(
+        &self,
+        g: &Geometry,
+        _stream: &str,
+        port: u32,
+        words: &[u32],
+        _host: &dyn HostSource,
+        sink: &mut dyn HostSink,
+    ) {
+        for (slot, value) in (0..).zip(chain_results(words)) {
+            if let Some(i) = g.feature(self.b.features, port % g.lane_columns(), self.b.first_slot + slot) {
+                sink.add(&self.tensor, &[i], value);
+            }
+        }
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let elements = u64::from(self.b.slots * self.b.tokens);
+        let products = if self.times.is_some() { 2 * elements } else { 0 };
+        let drain = u64::from(self.b.slots * interval(arch, g.used_columns()));
+        let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
+        u64::from(arch.edge_latency.value) + products + elements + drain + hop * u64::from(g.used_rows())
+    }
+}

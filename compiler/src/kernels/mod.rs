@@ -1,0 +1,12 @@
+//! The kernels that a training step is made of; one file each.
+
+pub mod attention;
+pub mod colsum;
+pub mod elementwise;
+pub mod embed;
+pub mod gemm;
+mod lanes;
+pub mod loss;
+pub mod norm;
+pub mod outer;
+mod window;

@@ -1,0 +1,414 @@
+//! LayerNorm over the hidden features of every token, and its gradient.
+//!
+//! Sums over a PE's features are added up over the lane's row; statistics are f32 whatever the
+//! type of the activations. Only real features count: padding slots of `x` hold zeros.
+//!
+//! **Invariant.** Vectors that are read together start in different bank groups (rule C5):
+//! activations and `.tmp` are *like* `x`, everything else is *apart*.
+//! **Not here.** Sums of gradients over rows (`lanes`: chains) and over lanes (the sink).
+
+use super::elementwise::{operands, phase, same_shape};
+use super::lanes::{ChainRows, buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
+use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
+use crate::code::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
+use crate::geometry::Geometry;
+use crate::kernel::{Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::math::{self, Scratch};
+use crate::row::{RowClass, RowReduce};
+use crate::streams::{broadcast_south, feed_north, interval};
+use sim_core::arch::ArchSpec;
+use sim_core::coord::Span;
+use sim_core::program::{AddrReg, DType, EdgeStream, Image, Instr, Op, Operand, Program};
+
+/// Added to the variance.
+const EPSILON: f32 = 1e-5;
+/// Stream of γ and β.
+const AFFINE: &str = "affine";
+/// Stream of the gradients of γ and β.
+const GRADIENTS: &str = "gradients";
+/// Microthread that receives γ and β.
+const LOADER: u8 = 0;
+/// Registers: bytes from the first slot of `x`, of the second and of the third window, and of
+/// vectors with one f32 number per slot.
+const REGS: [AddrReg; 3] = [AddrReg(0), AddrReg(1), AddrReg(2)];
+const SLOT_REG: AddrReg = AddrReg(3);
+
+/// `y = (x − mean) / sqrt(variance + 1e-5) · γ + β` over the real features of every token; `y` may
+/// be `x`. Padding features become zero.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LayerNorm {
+    /// Input, hidden features.
+    pub x: Act,
+    /// Output.
+    pub y: Act,
+    /// The parameters are `{tensor}.weight` and `{tensor}.bias`, e.g. `h.0.ln_1`.
+    pub tensor: String,
+}
+
+/// The gradient of [`LayerNorm`] by its input and its parameters; `dx` may be `dy`.
+/// Padding features of `dx` become something finite.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LayerNormGrad {
+    /// Input of the forward pass.
+    pub x: Act,
+    /// Gradient of the output, of the type of `x`.
+    pub dy: Act,
+    /// Gradient of the input.
+    pub dx: Act,
+    /// As in [`LayerNorm`].
+    pub tensor: String,
+    /// Whether the gradient is added to `dx` instead of replacing it.
+    pub add: bool,
+}
+
+/// Words per slot, rounded up so that what follows has the same phase.
+fn padded(slots: u32) -> u32 {
+    slots.next_multiple_of(2)
+}
+
+/// Addresses and views of what both directions use.
+struct Frame<'a> {
+    x: Moving<'a>,
+    at: &'a Addresses,
+    /// Slots of a chunk.
+    per: u32,
+    /// 1 / features.
+    share: f32,
+}
+
+impl<'a> Frame<'a> {
+    fn new(g: &Geometry, x: &'a Act, at: &'a Addresses) -> Frame<'a> {
+        let per = chunk_slots(x.slots, x.tokens);
+        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.d_model as f32 }
+    }
+
+    fn tokens(&self) -> u32 {
+        self.x.act.tokens
+    }
+
+    /// Address of the `i`-th vector of numbers per token.
+    fn stat(&self, i: u32) -> u32 {
+        self.at[".stats"] + 4 * i * self.tokens()
+    }
+
+    /// The `i`-th vector of numbers per token, for each of `slots` slots.
+    fn stats(&self, i: u32, slots: u32) -> Operand {
+        per_token(self.stat(i), slots, self.tokens())
+    }
+
+    /// γ of the current chunk (or β, for `i` 1), for every token.
+    fn affine(&self, i: u32, slots: u32) -> Operand {
+        let addr = self.at[".affine"] + 4 * i * padded(self.x.act.slots);
+        moving(SLOT_REG, per_slot(addr, slots, self.tokens()))
+    }
+
+    fn scratch(&self, name: &str, slots: u32) -> Operand {
+        mem(DType::F32, self.at[name], slots * self.tokens())
+    }
+
+    /// Receives `count` vectors of numbers per slot.
+    fn load(&self, count: u32) -> Instr {
+        let len = count * padded(self.x.act.slots);
+        let to = mem(DType::F32, self.at[".affine"], len);
+        spawn(LOADER, op(Op::Mov, len, to, &[fab(color(0), DType::F32)]))
+    }
+
+    fn zero(&self, name: &str, len: u32) -> Instr {
+        vec(Op::Mov, len, mem(DType::F32, self.at[name], len), &[imm(0.0)])
+    }
+
+    /// Adds the sums and the sums of squares of a chunk to statistics 0 and 1.
+    fn sums(&self, slots: u32) -> Vec<Instr> {
+        let x = self.x.chunk(self.at, slots);
+        let tmp = self.scratch(".tmp", slots);
+        let mut code = vec![self.accumulate(0, &x, slots)];
+        code.push(vec(Op::Mul, slots * self.tokens(), tmp.clone(), &[x.clone(), x]));
+        code.push(self.accumulate(1, &tmp, slots));
+        code
+    }
+
+    /// Adds a chunk to a statistic, over its slots.
+    fn accumulate(&self, i: u32, chunk: &Operand, slots: u32) -> Instr {
+        let sum = self.stats(i, slots);
+        vec(Op::Add, slots * self.tokens(), sum.clone(), &[sum, chunk.clone()])
+    }
+
+    /// Scratch of [`Frame::moments`]: vectors of numbers per token.
+    fn roots(&self) -> Scratch {
+        Scratch::new(self.at[".root"], self.tokens(), 4 - phase(self.x.act), 1, 2)
+    }
+
+    /// Turns statistics 0 and 1 from sums over all features into the mean and 1 / deviation.
+    fn moments(&self) -> Vec<Instr> {
+        let len = self.tokens();
+        let [mean, var] = [0, 1].map(|i| mem(DType::F32, self.stat(i), len));
+        let square = mem(DType::F32, self.roots().apart(0), len);
+        let mut code = vec![
+            vec(Op::Mul, len, mean.clone(), &[mean.clone(), imm(self.share)]),
+            vec(Op::Mul, len, var.clone(), &[var.clone(), imm(self.share)]),
+            vec(Op::Mul, len, square.clone(), &[mean.clone(), mean]),
+            vec(Op::Sub, len, var.clone(), &[var.clone(), square]),
+            vec(Op::Max, len, var.clone(), &[var.clone(), imm(0.0)]),
+            vec(Op::Add, len, var.clone(), &[var.clone(), imm(EPSILON)]),
+        ];
+        math::rsqrt(&mut code, len, &var, &var, &self.roots());
+        code
+    }
+}
+
+/// Scratch of both directions: `stats` vectors of numbers per token, `affine` per slot.
+fn scratch(x: &Act, stats: u32, affine: u32) -> Vec<Need> {
+    let (like, apart) = (phase(x), 4 - phase(x));
+    let chunk = chunk_slots(x.slots, x.tokens) * x.tokens;
+    vec![
+        Need::scratch(".stats", DType::F32, stats * x.tokens, apart),
+        Need::scratch(".affine", DType::F32, affine * padded(x.slots), apart),
+        Need::scratch(".tmp", DType::F32, chunk, like),
+        Need::scratch(".root", DType::F32, Scratch::elements(x.tokens, 1, 2), 0),
+    ]
+}
+
+/// The parameters of one column: γ, then (for `count` 2) β; zero for padding.
+fn parameters(g: &Geometry, x: &Act, tensor: &str, column: u32, count: usize, host: &dyn HostSource) -> Vec<u32> {
+    let part = |name: &str| -> Vec<u32> {
+        let tensor = format!("{tensor}.{name}");
+        let value = |slot| g.feature(x.features, column, x.first_slot + slot).map(|i| host.value(&tensor, &[i]));
+        (0..padded(x.slots)).map(|s| if s < x.slots { value(s).unwrap_or(0.0) } else { 0.0 }.to_bits()).collect()
+    };
+    ["weight", "bias"].into_iter().take(count).flat_map(part).collect()
+}
+
+/// An image that receives parameters from the north and takes part in the row's all-reduces.
+fn image(name: &str, needs: &[Need], at: &Addresses, row: &RowReduce, class: RowClass) -> Image {
+    let mut image = Image { name: name.to_owned(), inputs: vec![(0, color(0))], ..Image::default() };
+    image.buffers = buffers(needs, at);
+    row.bind(class, &mut image);
+    image
+}
+
+impl LayerNorm {
+    fn body(&self, f: &Frame<'_>, row: &RowReduce, class: RowClass) -> Vec<Instr> {
+        let (slots, per) = (self.x.slots, f.per);
+        let mut code = vec![f.load(2), f.zero(".stats", 2 * f.tokens())];
+        code.extend(sweep((slots, per), &[f.x], &[], |n| f.sums(n)));
+        row.all_reduce(class, Op::Add, 2 * f.tokens(), f.stat(0), &mut code);
+        code.extend(f.moments());
+        code.push(Instr::Join(LOADER));
+        let y = Moving { act: &self.y, reg: REGS[1] };
+        code.extend(sweep((slots, per), &[f.x, y], &[(SLOT_REG, 4)], |n| {
+            let (len, tmp) = (n * f.tokens(), f.scratch(".tmp", n));
+            vec![
+                vec(Op::Sub, len, tmp.clone(), &[f.x.chunk(f.at, n), f.stats(0, n)]),
+                vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.stats(1, n)]),
+                vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.affine(0, n)]),
+                vec(Op::Add, len, y.chunk(f.at, n), &[tmp, f.affine(1, n)]),
+            ]
+        }));
+        code
+    }
+}
+
+impl Kernel for LayerNorm {
+    fn name(&self) -> String {
+        format!("norm {}", self.tensor)
+    }
+
+    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+        let mut needs = operands(&[&self.x], &self.y, false);
+        needs.extend(scratch(&self.x, 2, 2));
+        needs
+    }
+
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        same_shape("norm", &[&self.x, &self.y]);
+        let row = RowReduce::lanes(g);
+        let frame = Frame::new(g, &self.x, at);
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        program.routes = broadcast_south(g, color(0));
+        program.routes.extend(row.routes());
+        program.edges = vec![feed_north(g, arch, AFFINE, color(0), u64::from(2 * padded(self.x.slots)))];
+        for (class, columns) in row.classes() {
+            let mut image = image("norm", &self.needs(g), at, &row, class);
+            image.tasks = vec![main_task(self.body(&frame, &row, class))];
+            place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
+        }
+        program
+    }
+
+    fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        parameters(g, &self.x, &self.tensor, port % g.lane_columns(), 2, host)
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let elements = u64::from(self.x.slots * self.x.tokens);
+        u64::from(arch.edge_latency.value)
+            + 6 * elements
+            + 25 * u64::from(self.x.tokens + 7)
+            + RowReduce::lanes(g).estimate(2 * self.x.tokens)
+    }
+}
+
+impl LayerNormGrad {
+    /// Adds a chunk to the four sums: of `x`, `x²`, `dy γ` and `x dy γ`.
+    fn sums(&self, f: &Frame<'_>, dy: Moving<'_>, n: u32) -> Vec<Instr> {
+        let len = n * f.tokens();
+        let (like, apart) = (f.scratch(".tmp", n), f.scratch(".apart", n));
+        let [x, dy] = [f.x, dy].map(|w| w.chunk(f.at, n));
+        let mut code = f.sums(n);
+        code.push(vec(Op::Mul, len, like.clone(), &[dy.clone(), f.affine(0, n)]));
+        code.push(f.accumulate(2, &like, n));
+        code.push(vec(Op::Mul, len, apart.clone(), &[x, f.affine(0, n)]));
+        code.push(vec(Op::Mul, len, like.clone(), &[dy, apart]));
+        code.push(f.accumulate(3, &like, n));
+        code
+    }
+
+    /// Turns the four sums into mean, `r` = 1 / deviation, `k1 = r · mean(dy γ)` and
+    /// `k2 = r · mean(dy γ x̂)`; the last one is in root scratch, apart.
+    fn coefficients(f: &Frame<'_>) -> Vec<Instr> {
+        let len = f.tokens();
+        let mut code = f.moments();
+        let [mean, root, a, b] = [0, 1, 2, 3].map(|i| mem(DType::F32, f.stat(i), len));
+        let k2 = mem(DType::F32, f.roots().apart(0), len);
+        code.extend([
+            vec(Op::Mul, len, a.clone(), &[a.clone(), imm(f.share)]),
+            vec(Op::Mul, len, b.clone(), &[b.clone(), imm(f.share)]),
+            vec(Op::Mul, len, k2.clone(), &[mean, a.clone()]),
+            vec(Op::Sub, len, b.clone(), &[b.clone(), k2.clone()]),
+            vec(Op::Mul, len, k2.clone(), &[root.clone(), root.clone()]),
+            vec(Op::Mul, len, k2.clone(), &[b, k2]),
+            vec(Op::Mul, len, a.clone(), &[a, root]),
+        ]);
+        code
+    }
+
+    /// Adds a chunk, `[slot][token]` with `row` elements from slot to slot, over its tokens to the
+    /// `i`-th vector of gradients per slot. Slots run fastest: sums that follow each other in time
+    /// are different ones.
+    fn reduce(f: &Frame<'_>, i: u32, chunk: Operand, n: u32) -> Instr {
+        let tokens = f.tokens();
+        let addr = f.at[".gradients"] + 4 * i * padded(f.x.act.slots);
+        let sum = moving(SLOT_REG, grid(DType::F32, addr, &[(tokens, 0), (n, 1)]));
+        vec(Op::Add, n * tokens, sum.clone(), &[sum, chunk])
+    }
+
+    /// Gradients of a chunk.
+    fn gradients(&self, f: &Frame<'_>, [dy, dx]: [Moving<'_>; 2], n: u32) -> Vec<Instr> {
+        let (tokens, len) = (f.tokens(), n * f.tokens());
+        let (like, apart) = (f.scratch(".tmp", n), f.scratch(".apart", n));
+        let k2 = per_token(f.roots().apart(0), n, tokens);
+        let across = |addr: u32, dtype, row: u32| grid(dtype, addr, &[(tokens, 1), (n, row as i32)]);
+        let turned = across(f.at[".tmp"], DType::F32, tokens);
+        let dy_turned = moving(dy.reg, across(dy.act.slot(f.at, 0), dy.act.dtype, dy.act.row));
+        let [x, dy, dx] = [f.x, dy, dx].map(|w| w.chunk(f.at, n));
+        let mut code = vec![
+            vec(Op::Sub, len, like.clone(), &[x, f.stats(0, n)]),
+            vec(Op::Mul, len, apart.clone(), &[like.clone(), f.stats(1, n)]),
+            vec(Op::Mul, len, like.clone(), &[dy.clone(), apart.clone()]),
+            Self::reduce(f, 0, turned, n),
+            Self::reduce(f, 1, dy_turned, n),
+            vec(Op::Mul, len, apart.clone(), &[apart.clone(), k2]),
+            vec(Op::Mul, len, like.clone(), &[dy, f.affine(0, n)]),
+            vec(Op::Mul, len, like.clone(), &[like.clone(), f.stats(1, n)]),
+            vec(Op::Sub, len, like.clone(), &[like.clone(), apart.clone()]),
+        ];
+        if self.add {
+            code.push(vec(Op::Sub, len, apart.clone(), &[like, f.stats(2, n)]));
+            code.push(vec(Op::Add, len, dx.clone(), &[dx, apart]));
+        } else {
+            code.push(vec(Op::Sub, len, dx, &[like, f.stats(2, n)]));
+        }
+        code
+    }
+
+    fn body(&self, f: &Frame<'_>, row: &RowReduce, class: RowClass, rows: &ChainRows) -> Vec<Instr> {
+        let (slots, per) = (self.x.slots, f.per);
+        let dy = Moving { act: &self.dy, reg: REGS[1] };
+        let dx = Moving { act: &self.dx, reg: REGS[2] };
+        let per_column = 2 * padded(slots);
+        let mut code =
+            vec![f.load(1), rows.start(), f.zero(".stats", 4 * f.tokens()), f.zero(".gradients", per_column)];
+        code.push(Instr::Join(LOADER));
+        code.extend(sweep((slots, per), &[f.x, dy], &[(SLOT_REG, 4)], |n| self.sums(f, dy, n)));
+        row.all_reduce(class, Op::Add, 4 * f.tokens(), f.stat(0), &mut code);
+        code.extend(Self::coefficients(f));
+        code.extend(sweep((slots, per), &[f.x, dy, dx], &[(SLOT_REG, 4)], |n| self.gradients(f, [dy, dx], n)));
+        code.push(Instr::Vec(rows.send(per_column, mem(DType::F32, f.at[".gradients"], per_column))));
+        code
+    }
+}
+
+impl Kernel for LayerNormGrad {
+    fn name(&self) -> String {
+        format!("norm grad {}", self.tensor)
+    }
+
+    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+        let apart = 4 - phase(&self.x);
+        let chunk = chunk_slots(self.x.slots, self.x.tokens) * self.x.tokens;
+        let mut needs = operands(&[&self.x, &self.dy], &self.dx, self.add);
+        needs.extend(scratch(&self.x, 4, 1));
+        needs.push(Need::scratch(".apart", DType::F32, chunk, apart));
+        needs.push(Need::scratch(".gradients", DType::F32, 2 * padded(self.x.slots), apart));
+        needs
+    }
+
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        same_shape("norm grad", &[&self.x, &self.dy, &self.dx]);
+        let row = RowReduce::lanes(g);
+        let frame = Frame::new(g, &self.x, at);
+        let words = u64::from(padded(self.x.slots));
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        program.routes = broadcast_south(g, color(0));
+        program.routes.extend(row.routes());
+        // The chain's zeros take a share of the bandwidth.
+        let share = interval(arch, g.lane_columns() + 1);
+        program.edges = vec![EdgeStream { interval: share, ..feed_north(g, arch, AFFINE, color(0), words) }];
+        lay_chain(&mut program, g, arch, GRADIENTS, 2 * words);
+        for (class, columns) in row.classes() {
+            for rows in chain_rows(g) {
+                let mut image = image("norm grad", &self.needs(g), at, &row, class);
+                rows.bind(&mut image);
+                image.tasks = vec![main_task(self.body(&frame, &row, class, &rows))];
+                place(&mut program, g, image, &columns, rows.rows);
+            }
+        }
+        program
+    }
+
+    fn feed(&self, g: &Geometry, stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        if stream == AFFINE {
+            parameters(g, &self.x, &self.tensor, port % g.lane_columns(), 1, host)
+        } else {
+            vec![0; chain_wavelets(u64::from(2 * padded(self.x.slots))) as usize]
+        }
+    }
+
+    fn collect(
+        &self,
+        g: &Geometry,
+        _stream: &str,
+        port: u32,
+        words: &[u32],
+        _host: &dyn HostSource,
+        sink: &mut dyn HostSink,
+    ) {
+        let results = chain_results(words);
+        let parts = results.chunks(padded(self.x.slots) as usize);
+        for (part, name) in parts.zip(["weight", "bias"]) {
+            for (slot, &value) in (0..self.x.slots).zip(part) {
+                let column = port % g.lane_columns();
+                if let Some(i) = g.feature(self.x.features, column, self.x.first_slot + slot) {
+                    sink.add(&format!("{}.{name}", self.tensor), &[i], value);
+                }
+            }
+        }
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let elements = u64::from(self.x.slots * self.x.tokens);
+        let drain = 2 * self.x.slots * interval(arch, g.used_columns());
+        let chain = u64::from(arch.edge_latency.value + 6 * g.used_rows() + drain);
+        17 * elements + 32 * u64::from(self.x.tokens + 7) + RowReduce::lanes(g).estimate(4 * self.x.tokens) + chain
+    }
+}

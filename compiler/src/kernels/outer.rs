@@ -1,0 +1,304 @@
+//! `dW[a][b] = Σ_t A[a][t] · B[b][t]` over the tokens of all rows: gradients of weights.
+//!
+//! B's blocks travel around the rows' rings token by token, straight into a buffer
+//! `[token][gathered features]`; while one such buffer is multiplied, the next one fills. The
+//! products of a buffer go down the columns on a microthread while the next ones are computed.
+//!
+//! **Invariant.** A buffer is written by the ring only after its products are finished, and sums
+//! are overwritten only after they were sent.
+//! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
+
+use super::lanes::{
+    ChainRows, RING_QUEUES, buffers, chain_results, chain_rows, chain_wavelets, classes, lay_chain, main_task, place,
+    ring_routes, row_ring,
+};
+use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::ring::RingClass;
+use crate::streams::interval;
+use sim_core::arch::ArchSpec;
+use sim_core::program::{AddrOp, AddrReg, DType, Image, Instr, Op, Operand, Program};
+
+/// Name of the stream of results.
+const RESULTS: &str = "gradient";
+/// Microthread that sends a block on.
+const SENDER: u8 = 0;
+/// Microthread that receives the next block.
+const RECEIVER: u8 = 1;
+/// Microthread that sends sums down.
+const CHAIN: u8 = 2;
+/// Address of the gathered blocks that are multiplied, and of those that arrive.
+const GATHER: [AddrReg; 2] = [AddrReg(0), AddrReg(1)];
+/// Address of the sums that are computed, and of those that are sent.
+const SUMS: [AddrReg; 2] = [AddrReg(2), AddrReg(3)];
+/// Address of the block that is sent on, and of the one that arrives.
+const BLOCK: [AddrReg; 2] = [AddrReg(4), AddrReg(5)];
+/// Address of the current row of sums, and of its row of A.
+const ROW: AddrReg = AddrReg(6);
+const A_ROW: AddrReg = AddrReg(7);
+const SPARE: AddrReg = AddrReg(8);
+
+/// The gradient of a weight from two activations.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Outer {
+    /// What it computes, for people.
+    pub label: String,
+    /// One factor; its features stay where they are.
+    pub a: Act,
+    /// The other factor; its features travel. As many tokens as `a`.
+    pub b: Act,
+    /// The parameter tensor that gets the gradient.
+    pub tensor: String,
+    /// Whether its index is `[b, a]` instead of `[a, b]`.
+    pub transposed: bool,
+    /// Columns whose features are gathered before they are multiplied; divides the columns of a
+    /// lane. More gives longer vectors and takes more memory.
+    pub gather: u32,
+}
+
+impl Outer {
+    /// Products in a row of sums.
+    fn len(&self) -> u32 {
+        self.gather * self.b.slots
+    }
+
+    /// Elements between rows of sums and of gathered features: rows start in one bank group.
+    fn stride(&self) -> u32 {
+        self.len().next_multiple_of(4)
+    }
+
+    /// How often features are gathered.
+    fn phases(&self, g: &Geometry) -> u32 {
+        g.lane_columns() / self.gather
+    }
+
+    /// Elements of a buffer of gathered features.
+    fn gathered(&self) -> u32 {
+        self.a.tokens * self.stride()
+    }
+
+    /// Elements of a buffer of sums.
+    fn sums(&self) -> u32 {
+        self.a.slots * self.stride()
+    }
+
+    /// Products that leave by a column.
+    fn results(&self, g: &Geometry) -> u64 {
+        u64::from(self.phases(g)) * u64::from(self.a.slots) * u64::from(self.len())
+    }
+
+    /// About the cycles that multiplying one gathering takes. What travels meanwhile takes issue
+    /// slots that setups leave free.
+    fn multiply_cycles(&self, arch: &ArchSpec) -> u64 {
+        let widths = &arch.width_fmac.value;
+        let width = if self.b.dtype == DType::F32 { widths.single } else { widths.mixed };
+        let axpy = arch.vector_setup.value + self.len().div_ceil(width.max(1));
+        u64::from(self.a.slots) * u64::from(self.a.tokens * axpy + 3)
+    }
+
+    /// Cycles that the products of one gathering take to leave the wafer.
+    fn drain_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        u64::from(self.a.slots * self.len()) * u64::from(interval(arch, g.used_columns()))
+    }
+}
+
+/// Emits the code of one class of PEs.
+struct Code<'a> {
+    outer: &'a Outer,
+    at: &'a Addresses,
+    class: Option<&'a RingClass>,
+    chain: &'a ChainRows,
+}
+
+impl Code<'_> {
+    fn copy(&self, to: AddrReg, from: AddrReg) -> Instr {
+        Instr::Addr(AddrOp::Copy(to, from))
+    }
+
+    fn swap(&self, pair: [AddrReg; 2]) -> [Instr; 3] {
+        [self.copy(SPARE, pair[0]), self.copy(pair[0], pair[1]), self.copy(pair[1], SPARE)]
+    }
+
+    /// A block in place among the gathered features, token by token.
+    fn block(&self, addr: u32) -> Operand {
+        let o = self.outer;
+        grid(o.b.dtype, addr, &[(o.a.tokens, o.stride() as i32), (o.b.slots, 1)])
+    }
+
+    /// Puts the PE's own block into the first buffer.
+    fn own(&self) -> Instr {
+        let b = &self.outer.b;
+        let from = grid(b.dtype, b.slot(self.at, 0), &[(b.tokens, 1), (b.slots, b.row as i32)]);
+        vec(Op::Mov, b.slots * b.tokens, self.block(self.at[".gather"]), &[from])
+    }
+
+    /// Sends the newest block on and receives the next one.
+    fn rotate(&self) -> Vec<Instr> {
+        let Some(class) = self.class else { return Vec::new() };
+        let b = &self.outer.b;
+        let len = b.slots * b.tokens;
+        vec![
+            Instr::Join(RECEIVER),
+            Instr::Join(SENDER),
+            spawn(RECEIVER, op(Op::Mov, len, at(BLOCK[1], self.block(0)), &[fab(class.recv, b.dtype)])),
+            spawn(SENDER, op(Op::Mov, len, fab(class.send, b.dtype), &[at(BLOCK[0], self.block(0))])),
+            self.copy(BLOCK[0], BLOCK[1]),
+            step(BLOCK[1], (b.slots * b.dtype.bytes()) as i32),
+        ]
+    }
+
+    /// One row of sums: an AXPY per token.
+    fn row(&self) -> Vec<Instr> {
+        let (o, len) = (self.outer, self.outer.len());
+        let sums = || at(ROW, mem(DType::F32, 0, len));
+        let mut code = Vec::new();
+        for t in 0..o.a.tokens {
+            let b = at(GATHER[0], mem(o.b.dtype, t * o.stride() * o.b.dtype.bytes(), len));
+            let a = at(A_ROW, word(o.a.dtype, t * o.a.dtype.bytes()));
+            let start = if t == 0 { imm(0.0) } else { sums() };
+            code.push(vec(Op::Fmac, len, sums(), &[start, b, a]));
+        }
+        code.push(step(ROW, (o.stride() * DType::F32.bytes()) as i32));
+        code.push(step(A_ROW, (o.a.row * o.a.dtype.bytes()) as i32));
+        code
+    }
+
+    /// Multiplies the gathered features; meanwhile those of the next phase arrive, if any.
+    fn multiply(&self, more: bool) -> Vec<Instr> {
+        let (o, rows) = (self.outer, self.outer.a.slots);
+        let mut code = vec![self.copy(ROW, SUMS[0]), set(A_ROW, o.a.slot(self.at, 0) as i32)];
+        if more {
+            let mut part = self.rotate();
+            part.extend(repeat(rows / o.gather, self.row()));
+            code.push(self.copy(BLOCK[1], GATHER[1]));
+            code.extend(repeat(o.gather, part));
+            code.extend(repeat(rows % o.gather, self.row()));
+        } else {
+            code.extend(repeat(rows, self.row()));
+        }
+        code
+    }
+
+    /// Sends the sums down while the PE goes on.
+    fn send(&self) -> Instr {
+        let (o, len) = (self.outer, self.outer.len());
+        let sums = grid(DType::F32, 0, &[(o.a.slots, o.stride() as i32), (len, 1)]);
+        spawn(CHAIN, self.chain.send(o.a.slots * len, at(SUMS[0], sums)))
+    }
+
+    fn body(&self, phases: u32) -> Vec<Instr> {
+        let o = self.outer;
+        let (gather, sums) = (self.at[".gather"] as i32, self.at[".sums"] as i32);
+        let (size, shift) = (o.b.dtype.bytes(), (o.b.slots * o.b.dtype.bytes()) as i32);
+        let mut code = vec![
+            self.chain.start(),
+            set(GATHER[0], gather),
+            set(GATHER[1], gather + (o.gathered() * size) as i32),
+            set(SUMS[0], sums),
+            set(SUMS[1], sums + (o.sums() * DType::F32.bytes()) as i32),
+            set(BLOCK[0], gather),
+            set(BLOCK[1], gather + shift),
+            self.own(),
+        ];
+        code.extend(repeat(o.gather - 1, self.rotate()));
+        code.extend([Instr::Join(RECEIVER), Instr::Join(SENDER)]);
+        let mut phase = self.multiply(true);
+        phase.extend([self.send(), Instr::Join(RECEIVER)]);
+        phase.extend(self.swap(GATHER));
+        phase.extend(self.swap(SUMS));
+        code.extend(repeat(phases - 1, phase));
+        code.extend(self.multiply(false));
+        code.push(self.send());
+        code
+    }
+}
+
+impl Kernel for Outer {
+    fn name(&self) -> String {
+        format!("outer {}", self.label)
+    }
+
+    fn needs(&self, g: &Geometry) -> Vec<Need> {
+        let copies = self.phases(g).min(2);
+        // Sums and gathered features are read together: never from one bank group.
+        let phase = if self.b.dtype == DType::F32 { 4 } else { 0 };
+        let mut needs = vec![self.a.need(Access::Read)];
+        if self.b.name != self.a.name {
+            needs.push(self.b.need(Access::Read));
+        }
+        needs.push(Need::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
+        needs.push(Need::scratch(".sums", DType::F32, copies * self.sums(), 4 - phase));
+        needs
+    }
+
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        assert_eq!(self.a.tokens, self.b.tokens, "{}: tokens of both factors", self.label);
+        assert!(g.lane_columns().is_multiple_of(self.gather), "{}: gather divides the columns", self.label);
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        lay_chain(&mut program, g, arch, RESULTS, self.results(g));
+        if let Some(ring) = row_ring(g) {
+            program.routes.extend(ring_routes(g, &ring));
+        }
+        let buffers = buffers(&self.needs(g), at);
+        for chain in chain_rows(g) {
+            for (class, columns) in classes(g) {
+                let mut image = Image { name: "outer".to_owned(), buffers: buffers.clone(), ..Image::default() };
+                if let Some(class) = &class {
+                    image.inputs.push((RING_QUEUES.0, class.recv));
+                    image.outputs.push((RING_QUEUES.1, class.send));
+                }
+                chain.bind(&mut image);
+                let code = Code { outer: self, at, class: class.as_ref(), chain: &chain };
+                image.tasks = vec![main_task(code.body(self.phases(g)))];
+                place(&mut program, g, image, &columns, chain.rows);
+            }
+        }
+        program
+    }
+
+    fn feed(&self, g: &Geometry, _stream: &str, _port: u32, _host: &dyn HostSource) -> Vec<u32> {
+        vec![0; chain_wavelets(self.results(g)) as usize]
+    }
+
+    fn collect(
+        &self,
+        g: &Geometry,
+        _stream: &str,
+        port: u32,
+        words: &[u32],
+        _host: &dyn HostSource,
+        sink: &mut dyn HostSink,
+    ) {
+        let columns = g.lane_columns();
+        let column = port % columns;
+        let ring = row_ring(g);
+        let index = ring.as_ref().map_or(0, |r| r.index(column));
+        let mut values = chain_results(words).into_iter();
+        for phase in 0..self.phases(g) {
+            for i in 0..self.a.slots {
+                for j in 0..self.len() {
+                    let value = values.next().expect("the stream has a wavelet for every product");
+                    // After s steps a PE holds the block of the PE s places before it.
+                    let steps = phase * self.gather + j / self.b.slots;
+                    let owner = (index + columns - steps) % columns;
+                    let owner = ring.as_ref().map_or(0, |r| r.position(owner));
+                    let a = g.feature(self.a.features, column, self.a.first_slot + i);
+                    let b = g.feature(self.b.features, owner, self.b.first_slot + j % self.b.slots);
+                    if let (Some(a), Some(b)) = (a, b) {
+                        let index = if self.transposed { [b, a] } else { [a, b] };
+                        sink.add(&self.tensor, &index, value);
+                    }
+                }
+            }
+        }
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let (multiply, drain) = (self.multiply_cycles(arch), self.drain_cycles(g, arch));
+        let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
+        let fill = u64::from(self.gather) * u64::from(self.b.slots * self.b.tokens + 20);
+        let overlapped = u64::from(self.phases(g) - 1) * multiply.max(drain);
+        fill + multiply + overlapped + drain + hop * u64::from(g.used_rows())
+    }
+}

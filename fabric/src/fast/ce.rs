@@ -1,0 +1,451 @@
+//! What a compute element does in a cycle (rules C1 to C9).
+//!
+//! **Invariant.** Reads FIFOs as they are at the start of the cycle and changes only its own PE's
+//! registers and threads; takes from and puts into FIFOs are handed to the commit phase.
+
+use super::code::{Code, Plan, Prepared};
+use super::fifo::Fifos;
+use super::state::{Ce, Class, Frame, LOOPS, Main, Run};
+use super::values::Memory;
+use sim_core::arch::ArchSpec;
+use sim_core::program::{AddrOp, AddrReg, Op, Operand, Priority, Then};
+
+/// What the commit phase and the schedule have to do for a compute element.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// FIFOs to take one entry from.
+    pub(crate) pops: Vec<u32>,
+    /// FIFOs to put a value into, with the ready cycle.
+    pub(crate) pushes: Vec<(u32, u64, u32)>,
+    /// Cycles in which to look at it again.
+    pub(crate) wakes: Vec<u64>,
+    /// It changed something in this cycle.
+    pub(crate) acted: bool,
+    /// It finished a repetition of a loop: the position of the loop's end.
+    pub(crate) back_edge: Option<u32>,
+    /// First byte of an access outside the memory.
+    pub(crate) fault: Option<i64>,
+}
+
+/// Machine numbers that a compute element needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Costs {
+    pub(crate) setup: u64,
+    pub(crate) dispatch: u64,
+    pub(crate) loop_back: u8,
+    pub(crate) out_latency: u64,
+}
+
+impl Costs {
+    pub(crate) fn new(arch: &ArchSpec) -> Costs {
+        Costs {
+            setup: u64::from(arch.vector_setup.value),
+            dispatch: u64::from(arch.task_dispatch.value.max(1)),
+            loop_back: arch.loop_back.value.min(255) as u8,
+            out_latency: u64::from(arch.ce_latency.value + arch.ramp_up.value),
+        }
+    }
+}
+
+/// One compute element, with all that a cycle of it looks at.
+pub(crate) struct Step<'a> {
+    pub(crate) ce: &'a mut Ce,
+    pub(crate) image: &'a Prepared,
+    pub(crate) queues: &'a [u32],
+    pub(crate) fifos: &'a Fifos,
+    pub(crate) memory: Option<&'a mut Memory>,
+    pub(crate) costs: Costs,
+    pub(crate) now: u64,
+    pub(crate) out: &'a mut Effects,
+}
+
+/// Number of the main thread among a PE's threads.
+const MAIN: usize = 8;
+
+/// Why a thread cannot start a beat.
+enum Hold {
+    Input,
+    Room,
+}
+
+impl Step<'_> {
+    /// Decides and does the cycle `now`. The element was flushed up to `now`.
+    pub(crate) fn run(&mut self) {
+        self.ce.bulk = None;
+        let dispatching = self.settle_main();
+        let issued = self.issue();
+        let class = self.class(dispatching || issued);
+        if class != self.ce.class {
+            self.ce.class = class;
+        }
+    }
+
+    /// Brings the main thread to the instruction that it reaches in this cycle. True while it
+    /// selects or dispatches a task.
+    fn settle_main(&mut self) -> bool {
+        loop {
+            match self.ce.main {
+                Main::Idle => return self.select(),
+                Main::Dispatch(until) if until > self.now => {
+                    self.out.wakes.push(until);
+                    return true;
+                }
+                Main::Dispatch(_) => self.ce.main = Main::At(0),
+                Main::Vec(run) if run.over() => self.advance(),
+                Main::Vec(_) => return false,
+                Main::At(_) => match &self.image.code[self.ce.pc as usize] {
+                    Code::LoopBegin(count) => {
+                        self.ce.activations = self.ce.activations.wrapping_add(1);
+                        let frame = Frame { left: *count, activation: self.ce.activations };
+                        let depth = usize::from(self.ce.depth).min(LOOPS - 1);
+                        self.ce.frames[depth] = frame;
+                        self.ce.depth = depth as u8 + 1;
+                        self.ce.pc += 1;
+                    }
+                    Code::LoopEnd(begin) if self.costs.loop_back == 0 => self.repeat(*begin),
+                    Code::TaskEnd => self.ce.main = Main::Idle,
+                    Code::Vec(plan) => {
+                        let run = self.start(*plan, self.now + self.costs.setup);
+                        if run.from > self.now {
+                            self.out.wakes.push(run.from);
+                        }
+                        self.out.acted = true;
+                        self.ce.main = Main::Vec(run);
+                        return false;
+                    }
+                    _ => return false,
+                },
+            }
+        }
+    }
+
+    /// Rule C9: selects a task.
+    fn select(&mut self) -> bool {
+        for (id, task) in self.image.tasks.iter().enumerate() {
+            if self.ce.blocked & (1 << id) != 0 {
+                continue;
+            }
+            match task.data {
+                None if self.ce.active & (1 << id) != 0 => self.ce.active &= !(1 << id),
+                Some((queue, reg)) if self.queue_ready(queue) => {
+                    let fifo = self.queues[usize::from(queue)];
+                    if let Some(memory) = &mut self.memory {
+                        memory.regs[usize::from(reg) % 16] = f32::from_bits(self.fifos.peek(fifo));
+                    }
+                    self.out.pops.push(fifo);
+                }
+                _ => continue,
+            }
+            let until = self.now + self.costs.dispatch;
+            self.ce.main = Main::Dispatch(until);
+            self.ce.pc = task.pc;
+            self.ce.depth = 0;
+            self.out.wakes.push(until);
+            self.out.acted = true;
+            return true;
+        }
+        false
+    }
+
+    fn queue_ready(&self, queue: u8) -> bool {
+        self.queues.get(usize::from(queue)).is_some_and(|&f| self.fifos.ready(f, self.now))
+    }
+
+    fn advance(&mut self) {
+        self.ce.pc += 1;
+        self.ce.main = Main::At(0);
+    }
+
+    /// End of a repetition.
+    fn repeat(&mut self, begin: u32) {
+        let frame = &mut self.ce.frames[usize::from(self.ce.depth.max(1)) - 1];
+        frame.left -= 1;
+        if frame.left > 0 {
+            self.out.back_edge = Some(self.ce.pc);
+            self.ce.pc = begin;
+        } else {
+            self.ce.depth -= 1;
+            self.ce.pc += 1;
+        }
+        self.ce.main = Main::At(0);
+    }
+
+    /// Starts a vector instruction whose first beat may start in cycle `from`.
+    fn start(&mut self, index: u16, from: u64) -> Run {
+        let plan = &self.image.plans[usize::from(index)];
+        let mut addr = [0; 4];
+        for (slot, operand) in addr.iter_mut().zip([&plan.op.dst].into_iter().chain(&plan.op.src)) {
+            if let Operand::Mem(m) = operand {
+                *slot = self.address(m.base, m.offset);
+            }
+        }
+        let conflict = plan.pairs.iter().any(|&(a, b)| {
+            let (x, y) = (addr[usize::from(a) + 1], addr[usize::from(b) + 1]);
+            let same = || match (&plan.op.src[usize::from(a)], &plan.op.src[usize::from(b)]) {
+                (Operand::Mem(p), Operand::Mem(q)) => p.dims == q.dims,
+                _ => false,
+            };
+            (x.div_euclid(2) - y.div_euclid(2)).rem_euclid(4) == 0 && !(x == y && same())
+        });
+        self.ce.activations = self.ce.activations.wrapping_add(1);
+        Run {
+            plan: index,
+            from,
+            beats: plan.beats,
+            rest: 0,
+            slots: if conflict { plan.slots_conflict } else { plan.slots },
+            done: 0,
+            addr,
+            activation: self.ce.activations,
+        }
+    }
+
+    fn address(&self, base: Option<AddrReg>, offset: i32) -> i32 {
+        offset.wrapping_add(base.map_or(0, |r| self.ce.regs[usize::from(r.0) % 16]))
+    }
+
+    /// Gives the issue slot to a thread (rule C1). True if one took it.
+    fn issue(&mut self) -> bool {
+        if self.ce.micro.iter().all(Option::is_none) {
+            return self.issue_main();
+        }
+        self.issue_micro(Priority::High)
+            || self.issue_micro(Priority::Medium)
+            || self.issue_main()
+            || self.issue_micro(Priority::Low)
+    }
+
+    fn issue_micro(&mut self, priority: Priority) -> bool {
+        for k in 0..8 {
+            let t = (self.ce.turn + k) % 8;
+            let Some(run) = self.ce.micro[usize::from(t)] else { continue };
+            let plan = &self.image.plans[usize::from(run.plan)];
+            if plan.priority != priority || run.from > self.now || self.hold(&run, plan).is_some() {
+                continue;
+            }
+            let run = self.beat(run, plan, usize::from(t));
+            self.ce.turn = (t + 1) % 8;
+            if run.over() {
+                self.ce.micro[usize::from(t)] = None;
+                match plan.then {
+                    Some(Then::Activate(id)) => self.ce.active |= 1 << id.0,
+                    Some(Then::Unblock(id)) => self.ce.blocked &= !(1 << id.0),
+                    None => {}
+                }
+            } else {
+                self.ce.micro[usize::from(t)] = Some(run);
+            }
+            self.acted();
+            return true;
+        }
+        false
+    }
+
+    fn acted(&mut self) {
+        self.out.acted = true;
+        self.out.wakes.push(self.now + 1);
+    }
+
+    fn issue_main(&mut self) -> bool {
+        match self.ce.main {
+            Main::Idle | Main::Dispatch(_) => false,
+            Main::Vec(run) => self.issue_vec(run),
+            Main::At(used) => self.issue_scalar(used),
+        }
+    }
+
+    fn issue_vec(&mut self, run: Run) -> bool {
+        let plan = &self.image.plans[usize::from(run.plan)];
+        if run.from > self.now || self.hold(&run, plan).is_some() {
+            return false;
+        }
+        if plan.memory_only() {
+            if self.memory.is_none() {
+                self.ce.bulk = Some(self.now);
+                if run.done == 0 {
+                    self.count(plan, plan.op.len);
+                }
+                self.ce.main = Main::Vec(Run { done: plan.op.len, ..run });
+                self.out.wakes.push(self.now + run.slots_left());
+                self.out.acted = true;
+                return true;
+            }
+        }
+        let run = self.beat(run, plan, MAIN);
+        self.ce.main = Main::Vec(run);
+        self.acted();
+        true
+    }
+
+    fn count(&mut self, plan: &Plan, elements: u32) {
+        if plan.op.op == Op::Fmac {
+            self.ce.macs += u64::from(elements);
+        }
+    }
+
+    /// Why the next slot of an instruction cannot be used, if it cannot (rule C3).
+    fn hold(&self, run: &Run, plan: &Plan) -> Option<Hold> {
+        if run.rest > 0 {
+            return None;
+        }
+        let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
+        if let Some(port) = plan.output {
+            let completes = (run.done + n) % port.per == 0 || run.done + n == plan.op.len;
+            let room = self.output(port.queue).is_some_and(|f| self.fifos.room(f));
+            if completes && !room {
+                return Some(Hold::Room);
+            }
+        }
+        let lacks = plan.inputs.iter().any(|p| run.done % p.per == 0 && !self.queue_ready(p.queue));
+        lacks.then_some(Hold::Input)
+    }
+
+    fn output(&self, local: u8) -> Option<u32> {
+        self.queues.get(self.image.inputs.len() + usize::from(local)).copied()
+    }
+
+    /// Uses one slot.
+    fn beat(&mut self, mut run: Run, plan: &Plan, thread: usize) -> Run {
+        if run.rest > 0 {
+            run.rest -= 1;
+            return run;
+        }
+        let n = plan.width.min(plan.op.len - run.done);
+        let ends = run.done + n == plan.op.len;
+        let word = self.compute(&run, plan, thread, n);
+        for port in &plan.inputs {
+            if run.done.is_multiple_of(port.per) {
+                self.out.pops.push(self.queues[usize::from(port.queue)]);
+            }
+        }
+        if let Some(port) = plan.output {
+            if (run.done + n).is_multiple_of(port.per) || ends {
+                let fifo = self.output(port.queue).expect("a beat needs its queue");
+                self.out.pushes.push((fifo, self.now + self.costs.out_latency, word));
+            }
+        }
+        self.count(plan, n);
+        run.done += n;
+        run.beats -= 1;
+        run.rest = run.slots - 1;
+        run
+    }
+
+    /// Values of `n` elements; the wavelet that they complete.
+    fn compute(&mut self, run: &Run, plan: &Plan, thread: usize, n: u32) -> u32 {
+        let Some(memory) = &mut self.memory else { return 0 };
+        let (queues, fifos, inputs) = (self.queues, self.fifos, &self.image.inputs);
+        let wavelet = |color| {
+            let local = inputs.iter().position(|&(_, c)| c == color);
+            local.map_or(0, |l| fifos.peek(queues[l]))
+        };
+        match memory.beat(&plan.op, thread, &run.addr, run.done..run.done + n, &wavelet) {
+            Ok(word) => word,
+            Err(address) => {
+                self.out.fault = Some(address);
+                0
+            }
+        }
+    }
+
+    /// Rule C8. `used` slots of the instruction are already used.
+    fn issue_scalar(&mut self, used: u8) -> bool {
+        let slots = match &self.image.code[self.ce.pc as usize] {
+            Code::Join(t) | Code::Async { thread: t, .. } => {
+                if self.ce.micro[usize::from(*t) % 8].is_some() {
+                    return false;
+                }
+                1
+            }
+            Code::Addr(AddrOp::Wrap { .. }) => 2,
+            Code::LoopEnd(_) => self.costs.loop_back,
+            _ => 1,
+        };
+        self.acted();
+        if used + 1 < slots {
+            self.ce.main = Main::At(used + 1);
+            return true;
+        }
+        self.finish_scalar();
+        true
+    }
+
+    fn finish_scalar(&mut self) {
+        match &self.image.code[self.ce.pc as usize] {
+            Code::LoopEnd(begin) => return self.repeat(*begin),
+            Code::Async { plan, thread } => {
+                let run = self.start(*plan, self.now + 1 + self.costs.setup);
+                self.out.wakes.push(run.from);
+                self.ce.micro[usize::from(*thread) % 8] = Some(run);
+            }
+            Code::Activate(t) => self.ce.active |= 1 << t,
+            Code::Block(t) => self.ce.blocked |= 1 << t,
+            Code::Unblock(t) => self.ce.blocked &= !(1 << t),
+            Code::Addr(op) => self.arithmetic(&op.clone()),
+            _ => {}
+        }
+        self.advance();
+    }
+
+    fn arithmetic(&mut self, op: &AddrOp) {
+        let get = |ce: &Ce, r: AddrReg| ce.regs[usize::from(r.0) % 16];
+        let value = match *op {
+            AddrOp::Set(_, v) => v,
+            AddrOp::Add(r, v) => get(self.ce, r).wrapping_add(v),
+            AddrOp::Copy(_, from) => get(self.ce, from),
+            AddrOp::AddReg(r, from) => get(self.ce, r).wrapping_add(get(self.ce, from)),
+            AddrOp::Clamp(r, low, high) => get(self.ce, r).max(low).min(high),
+            AddrOp::Wrap { reg, end, size } => {
+                let v = get(self.ce, reg);
+                if v >= end { v.wrapping_sub(size) } else { v }
+            }
+            AddrOp::Load { base, offset, .. } => {
+                let address = self.address(base, offset);
+                match self.memory.as_deref().map(|m| m.half_word(address)) {
+                    None => 0,
+                    Some(Some(v)) => i32::from(v),
+                    Some(None) => {
+                        self.out.fault = Some(i64::from(address));
+                        0
+                    }
+                }
+            }
+        };
+        self.ce.regs[usize::from(op.target().0) % 16] = value;
+    }
+
+    /// Rule P1.
+    fn class(&self, busy: bool) -> Class {
+        if busy {
+            return Class::Compute;
+        }
+        let (mut room, mut wait) = (false, false);
+        let mut look = |run: &Run| -> bool {
+            if run.from > self.now {
+                return true;
+            }
+            match self.hold(run, &self.image.plans[usize::from(run.plan)]) {
+                Some(Hold::Room) => room = true,
+                Some(Hold::Input) | None => wait = true,
+            }
+            false
+        };
+        if self.ce.micro.iter().flatten().any(&mut look) {
+            return Class::Compute;
+        }
+        match &self.ce.main {
+            Main::Vec(run) => {
+                if look(run) {
+                    return Class::Compute;
+                }
+            }
+            Main::At(_) => wait = true,
+            Main::Idle | Main::Dispatch(_) => {}
+        }
+        match (room, wait) {
+            (true, _) => Class::BackPressure,
+            (false, true) => Class::Wait,
+            (false, false) => Class::Idle,
+        }
+    }
+}

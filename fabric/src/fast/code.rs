@@ -1,0 +1,299 @@
+//! Images, prepared for execution: linear code and one plan per vector instruction.
+//!
+//! Everything about an instruction that does not change while a program runs is worked out here
+//! once per image: elements per beat (rule C4), slots per beat (C5), queues by local number.
+//!
+//! **Not here.** The state of a PE (`state`).
+
+use sim_core::arch::{ArchSpec, Widths};
+use sim_core::coord::Color;
+use sim_core::program::{
+    AddrOp, AddrReg, Async, DType, Image, Instr, MemRef, Op, Operand, Priority, Then, Trigger, VecOp,
+};
+
+/// One step of linear code.
+#[derive(Debug, Clone)]
+pub(crate) enum Code {
+    /// Vector instruction on the main thread: index of its plan.
+    Vec(u16),
+    /// Vector instruction for a microthread.
+    Async { plan: u16, thread: u8 },
+    /// Wait for a microthread.
+    Join(u8),
+    /// Enter a loop.
+    LoopBegin(u32),
+    /// End of a repetition; the first step of the body.
+    LoopEnd(u32),
+    /// Address arithmetic.
+    Addr(AddrOp),
+    /// Task control.
+    Activate(u8),
+    /// Task control.
+    Block(u8),
+    /// Task control.
+    Unblock(u8),
+    /// End of the task.
+    TaskEnd,
+}
+
+/// A fabric source or destination of a plan: local queue number and elements per wavelet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FabPort {
+    pub(crate) queue: u8,
+    pub(crate) per: u32,
+}
+
+/// What is fixed about a vector instruction.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) op: VecOp,
+    pub(crate) priority: Priority,
+    pub(crate) then: Option<Then>,
+    /// Elements per beat.
+    pub(crate) width: u32,
+    /// Beats of the whole instruction.
+    pub(crate) beats: u32,
+    /// Slots per beat without a bank conflict.
+    pub(crate) slots: u32,
+    /// Slots per beat with one.
+    pub(crate) slots_conflict: u32,
+    /// Pairs of vector sources in memory that may conflict.
+    pub(crate) pairs: Vec<(u8, u8)>,
+    /// Fabric sources, without repetition.
+    pub(crate) inputs: Vec<FabPort>,
+    /// Fabric destination.
+    pub(crate) output: Option<FabPort>,
+}
+
+impl Plan {
+    /// Whether no operand is on the fabric.
+    pub(crate) fn memory_only(&self) -> bool {
+        self.inputs.is_empty() && self.output.is_none()
+    }
+}
+
+/// A task's entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) pc: u32,
+    /// Data tasks: local input queue and register.
+    pub(crate) data: Option<(u8, u8)>,
+}
+
+/// An image, prepared.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pub(crate) code: Vec<Code>,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) tasks: Vec<Entry>,
+    pub(crate) active: u64,
+    pub(crate) blocked: u64,
+    /// Colors of the input queues by local number, with the queue's number.
+    pub(crate) inputs: Vec<(u8, Color)>,
+    /// Colors of the output queues by local number, with the queue's number.
+    pub(crate) outputs: Vec<(u8, Color)>,
+    /// Address registers that a bank conflict can depend on.
+    pub(crate) timing_regs: u16,
+    /// Product of nested loop counts, at its largest: how promising the image is as a marker.
+    pub(crate) trips: u64,
+}
+
+impl Prepared {
+    /// Prepares an image for a machine.
+    pub(crate) fn new(image: &Image, arch: &ArchSpec) -> Prepared {
+        let mut p = Prepared {
+            code: Vec::new(),
+            plans: Vec::new(),
+            tasks: Vec::new(),
+            active: 0,
+            blocked: 0,
+            inputs: image.inputs.clone(),
+            outputs: image.outputs.clone(),
+            timing_regs: 0,
+            trips: 0,
+        };
+        for (id, task) in image.tasks.iter().enumerate() {
+            let pc = p.code.len() as u32;
+            let data = match task.trigger {
+                Trigger::Local => None,
+                Trigger::Data(color, reg) => Some((p.input(color), reg.0)),
+            };
+            p.tasks.push(Entry { pc, data });
+            p.active |= u64::from(task.active) << id;
+            p.blocked |= u64::from(task.blocked) << id;
+            p.emit(&task.body, arch, 1);
+            p.code.push(Code::TaskEnd);
+        }
+        p.timing_regs = timing_regs(&p);
+        p
+    }
+
+    fn emit(&mut self, body: &[Instr], arch: &ArchSpec, trips: u64) {
+        self.trips = self.trips.max(trips);
+        for instr in body {
+            let step = match instr {
+                Instr::Vec(op) => Code::Vec(self.plan(op, Priority::Low, None, arch)),
+                Instr::Async(Async { thread, priority, op, then }) => {
+                    Code::Async { plan: self.plan(op, *priority, *then, arch), thread: *thread }
+                }
+                Instr::Join(t) => Code::Join(*t),
+                Instr::Loop { count, body } => {
+                    self.code.push(Code::LoopBegin(*count));
+                    let begin = self.code.len() as u32;
+                    self.emit(body, arch, trips.saturating_mul(u64::from(*count)));
+                    Code::LoopEnd(begin)
+                }
+                Instr::Addr(op) => Code::Addr(op.clone()),
+                Instr::Activate(t) => Code::Activate(t.0),
+                Instr::Block(t) => Code::Block(t.0),
+                Instr::Unblock(t) => Code::Unblock(t.0),
+            };
+            self.code.push(step);
+        }
+    }
+
+    /// Local number of the input queue of a color; 255 if the image has none.
+    fn input(&self, color: Color) -> u8 {
+        self.inputs.iter().position(|&(_, c)| c == color).map_or(255, |i| i as u8)
+    }
+
+    fn output(&self, color: Color) -> u8 {
+        self.outputs.iter().position(|&(_, c)| c == color).map_or(255, |i| i as u8)
+    }
+
+    fn plan(&mut self, op: &VecOp, priority: Priority, then: Option<Then>, arch: &ArchSpec) -> u16 {
+        let mut inputs: Vec<FabPort> = Vec::new();
+        for s in &op.src {
+            if let Operand::Fab(color, dtype) = s {
+                let port = FabPort { queue: self.input(*color), per: dtype.per_wavelet() };
+                if !inputs.contains(&port) {
+                    inputs.push(port);
+                }
+            }
+        }
+        let output = match &op.dst {
+            Operand::Fab(color, dtype) => Some(FabPort { queue: self.output(*color), per: dtype.per_wavelet() }),
+            _ => None,
+        };
+        let width = width(op, arch);
+        let into_word = matches!(&op.dst, Operand::Mem(m) if m.is_scalar());
+        let slots = if into_word { arch.reduce_cycles.value.max(1) } else { 1 };
+        self.plans.push(Plan {
+            op: op.clone(),
+            priority,
+            then,
+            width,
+            beats: op.len.div_ceil(width),
+            slots,
+            slots_conflict: slots.max(arch.bank_conflict.value),
+            pairs: pairs(op),
+            inputs,
+            output,
+        });
+        (self.plans.len() - 1) as u16
+    }
+}
+
+fn vector(operand: &Operand) -> Option<&MemRef> {
+    match operand {
+        Operand::Mem(m) if !m.is_scalar() => Some(m),
+        _ => None,
+    }
+}
+
+/// Pairs of sources that read memory as vectors and are not one and the same operand.
+fn pairs(op: &VecOp) -> Vec<(u8, u8)> {
+    let mut out = Vec::new();
+    for (i, a) in op.src.iter().enumerate() {
+        for (j, b) in op.src.iter().enumerate().skip(i + 1) {
+            if vector(a).is_some() && vector(b).is_some() && a != b {
+                out.push((i as u8, j as u8));
+            }
+        }
+    }
+    out
+}
+
+/// Rule C4.
+fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
+    let widths: Widths = match op.op {
+        Op::Mov => arch.width_mov.value,
+        Op::Add | Op::Sub => arch.width_add.value,
+        Op::Mul => arch.width_mul.value,
+        Op::Max => arch.width_max.value,
+        Op::Fmac => arch.width_fmac.value,
+        Op::Scale => arch.width_scale.value,
+        Op::BitSub => arch.width_bitsub.value,
+    };
+    let operands = || op.src.iter().chain([&op.dst]);
+    let (mut half, mut single) = (false, false);
+    for o in operands().filter(|o| !o.is_scalar()) {
+        match o.dtype() {
+            Some(DType::F32) => single = true,
+            Some(DType::F16 | DType::Bf16) => half = true,
+            None => {}
+        }
+    }
+    let mut w = match (half, single) {
+        (true, false) => widths.half,
+        (true, true) => widths.mixed,
+        (false, _) => widths.single,
+    };
+    for o in operands() {
+        match o {
+            Operand::Fab(_, dtype) => w = w.min(dtype.per_wavelet()),
+            Operand::Mem(m) => w = w.min(stride_limit(m)),
+            Operand::Reg(_) | Operand::Imm(_) => {}
+        }
+    }
+    match &op.dst {
+        Operand::Reg(_) => w = w.min(arch.width_register.value),
+        Operand::Mem(m) if m.is_scalar() => w = 1,
+        _ => {}
+    }
+    w.max(1)
+}
+
+/// Elements per beat that the stride of a vector's last dimension allows.
+fn stride_limit(m: &MemRef) -> u32 {
+    let Some(last) = m.dims.last() else { return u32::MAX };
+    if last.stride == 0 || last.stride == 1 {
+        return u32::MAX;
+    }
+    let words = i64::from(last.stride) * i64::from(m.dtype.bytes() / 2);
+    match words.rem_euclid(8) {
+        2 | 3 | 5 | 6 => u32::MAX,
+        0 => 1,
+        _ => 2,
+    }
+}
+
+/// Registers whose value modulo 8 can decide a bank conflict: those that are in a pair of
+/// operands with different bases, and all that such registers are computed from.
+fn timing_regs(p: &Prepared) -> u16 {
+    let mut regs = 0u16;
+    let base = |plan: &Plan, i: u8| vector(&plan.op.src[i as usize]).and_then(|m| m.base);
+    for plan in &p.plans {
+        for &(a, b) in &plan.pairs {
+            let (a, b) = (base(plan, a), base(plan, b));
+            if a != b {
+                for AddrReg(r) in [a, b].into_iter().flatten() {
+                    regs |= 1 << r;
+                }
+            }
+        }
+    }
+    loop {
+        let before = regs;
+        for code in &p.code {
+            if let Code::Addr(AddrOp::Copy(to, from) | AddrOp::AddReg(to, from)) = code {
+                if regs & (1 << to.0) != 0 {
+                    regs |= 1 << from.0;
+                }
+            }
+        }
+        if regs == before {
+            return regs;
+        }
+    }
+}

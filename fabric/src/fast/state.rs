@@ -1,0 +1,219 @@
+//! What changes while a program runs.
+//!
+//! **Invariant.** A compute element is looked at only when something may have changed for it. In
+//! between, its class (rule P1) is constant, and a main thread in the middle of a memory-only
+//! instruction advances one slot per cycle; [`Ce::since`] and [`Ce::bulk`] say since when.
+
+use sim_core::report::{PeCounters, PeCycles};
+
+/// Deepest loop nest that is kept without allocation; the verifier refuses deeper ones.
+pub(crate) const LOOPS: usize = 8;
+
+/// Where a PE's cycles go at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    Compute,
+    Wait,
+    BackPressure,
+    Idle,
+}
+
+/// A vector instruction at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) plan: u16,
+    /// First cycle in which a beat may start.
+    pub(crate) from: u64,
+    /// Beats that have not started.
+    pub(crate) beats: u32,
+    /// Slots that the started beat still needs.
+    pub(crate) rest: u32,
+    /// Slots per beat.
+    pub(crate) slots: u32,
+    /// Elements done.
+    pub(crate) done: u32,
+    /// First addresses of destination and sources, for values.
+    pub(crate) addr: [i32; 4],
+    /// Which start of an instruction this is, counted per PE.
+    pub(crate) activation: u32,
+}
+
+/// A loop at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Frame {
+    /// Repetitions left, this one included.
+    pub(crate) left: u32,
+    /// Which entry of a loop this is, counted per PE.
+    pub(crate) activation: u32,
+}
+
+/// What the main thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Main {
+    /// No task.
+    Idle,
+    /// A task was selected; its first instruction is reached in this cycle.
+    Dispatch(u64),
+    /// At the instruction at `pc`; slots of it that are already used.
+    At(u8),
+    /// In a vector instruction.
+    Vec(Run),
+}
+
+/// A compute element.
+#[derive(Debug, Clone)]
+pub(crate) struct Ce {
+    pub(crate) image: u16,
+    pub(crate) class: Class,
+    /// First cycle that is not yet counted under `class`.
+    pub(crate) since: u64,
+    /// The main thread's memory-only instruction has the issue slot from this cycle on.
+    pub(crate) bulk: Option<u64>,
+    pub(crate) main: Main,
+    pub(crate) pc: u32,
+    pub(crate) depth: u8,
+    pub(crate) frames: [Frame; LOOPS],
+    pub(crate) micro: [Option<Run>; 8],
+    /// Where the cyclic order of microthreads begins.
+    pub(crate) turn: u8,
+    pub(crate) regs: [i32; 16],
+    pub(crate) active: u64,
+    pub(crate) blocked: u64,
+    pub(crate) activations: u32,
+    pub(crate) macs: u64,
+    pub(crate) cycles: PeCycles,
+    pub(crate) finish: u64,
+}
+
+impl Ce {
+    /// At the start of a run.
+    pub(crate) fn new(image: u16, active: u64, blocked: u64, regs: [i32; 16]) -> Ce {
+        Ce {
+            image,
+            class: Class::Idle,
+            since: 0,
+            bulk: None,
+            main: Main::Idle,
+            pc: 0,
+            depth: 0,
+            frames: [Frame::default(); LOOPS],
+            micro: [None; 8],
+            turn: 0,
+            regs,
+            active,
+            blocked,
+            activations: 0,
+            macs: 0,
+            cycles: PeCycles::default(),
+            finish: 0,
+        }
+    }
+
+    /// Counts the cycles before `now` under the present class, and advances a main thread that
+    /// had the issue slot all the time. `skipped` cycles were folded away before.
+    #[inline]
+    pub(crate) fn flush(&mut self, now: u64, skipped: u64) {
+        let span = now - self.since;
+        if span > 0 {
+            self.since = now;
+            match self.class {
+                Class::Compute => self.cycles.compute += span,
+                Class::Wait => self.cycles.wait += span,
+                Class::BackPressure => self.cycles.back_pressure += span,
+                Class::Idle => self.cycles.idle += span,
+            }
+            if self.class != Class::Idle {
+                self.finish = now + skipped;
+            }
+        }
+        if let (Some(from), Main::Vec(run)) = (self.bulk, &mut self.main) {
+            run.advance(now - from);
+            self.bulk = Some(now);
+        }
+    }
+}
+
+impl Run {
+    /// Slots that it still needs.
+    pub(crate) fn slots_left(&self) -> u64 {
+        u64::from(self.rest) + u64::from(self.beats) * u64::from(self.slots)
+    }
+
+    /// Uses `slots` slots without looking at conditions.
+    pub(crate) fn advance(&mut self, slots: u64) {
+        let left = self.slots_left() - slots;
+        self.beats = (left / u64::from(self.slots)) as u32;
+        self.rest = (left % u64::from(self.slots)) as u32;
+    }
+
+    /// Whether nothing is left to do.
+    pub(crate) fn over(&self) -> bool {
+        self.beats == 0 && self.rest == 0
+    }
+}
+
+/// A router's constant part: its colors with their FIFOs and targets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Path {
+    /// Where its wavelets wait.
+    pub(crate) from: u32,
+    /// Output ports, as bits.
+    pub(crate) ports: u8,
+    /// First of its targets in the table of targets.
+    pub(crate) first: u32,
+    /// How many there are.
+    pub(crate) count: u8,
+    /// The color.
+    pub(crate) color: u8,
+}
+
+/// Where a wavelet goes when it leaves a router by one port.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    /// The port.
+    pub(crate) port: u8,
+    /// The FIFO, or the number of the port of an edge stream.
+    pub(crate) to: u32,
+    /// Whether it leaves the mesh.
+    pub(crate) edge: bool,
+    /// Cycles until it is ready there.
+    pub(crate) latency: u8,
+}
+
+/// A port of an edge stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Port {
+    /// Index of the stream in the program, and ordinal of the port in it.
+    pub(crate) stream: u32,
+    pub(crate) ordinal: u32,
+    /// The PE at the edge.
+    pub(crate) pe: u32,
+    /// The edge, as a port of its router.
+    pub(crate) side: u8,
+    pub(crate) color: u8,
+    /// Whether it puts wavelets onto the wafer.
+    pub(crate) inward: bool,
+    /// Into which FIFO it puts, for streams onto the wafer.
+    pub(crate) into: u32,
+    /// Wavelets to go.
+    pub(crate) left: u64,
+    /// First cycle of the next one.
+    pub(crate) next: u64,
+    pub(crate) interval: u32,
+    /// What is put in, or what came out.
+    pub(crate) values: Vec<u32>,
+    pub(crate) taken: usize,
+}
+
+/// Builds what a PE reports.
+pub(crate) fn counters(ce: Option<&Ce>, sent: [u64; 5], cycles: u64) -> PeCounters {
+    let mut out = PeCounters { sent, ..PeCounters::default() };
+    if let Some(ce) = ce {
+        out.cycles = ce.cycles;
+        out.macs = ce.macs;
+        out.finish = ce.finish;
+    }
+    let busy = out.cycles.compute + out.cycles.wait + out.cycles.back_pressure;
+    out.cycles.idle = cycles - busy;
+    out
+}

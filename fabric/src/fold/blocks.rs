@@ -1,0 +1,248 @@
+//! Cutting a program into blocks that cannot influence each other (rule F3).
+//!
+//! A cut runs along a column boundary that no route crosses, or, within a strip between two such
+//! cuts, along a row boundary. Blocks are compared as programs moved to the origin.
+
+use sim_core::arch::ArchSpec;
+use sim_core::coord::{Dir, Grid, Region, Span};
+use sim_core::program::{AddrOp, EdgeStream, Image, Instr, Operand, Param, Placement, Program, Route, VecOp};
+use std::collections::BTreeMap;
+
+/// Adjacent columns with their blocks, and where else equal columns are.
+#[derive(Debug, Clone)]
+pub(crate) struct Strip {
+    /// First columns of all equal strips.
+    pub(crate) at: Vec<u32>,
+    /// Its different blocks.
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// A rectangle of PEs that nothing crosses the border of.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    /// First rows of all equal blocks of the strip.
+    pub(crate) at: Vec<u32>,
+    /// Its program, moved to the origin, with nothing that timing cannot depend on.
+    pub(crate) program: Program,
+}
+
+/// A rectangle of the mesh.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    x: u32,
+    y: u32,
+    width: u32,
+    height: u32,
+}
+
+/// Cuts `program` into strips and blocks; None if timing may depend on a PE's start values in a
+/// way that is not the same for equal blocks.
+pub(crate) fn strips(program: &Program, arch: &ArchSpec) -> Option<Vec<Strip>> {
+    let _ = arch;
+    let program = timing_only(program)?;
+    let grid = program.grid();
+    let cuts = cuts(&program.routes, Axis::X, grid.width);
+    let mut kinds: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    let mut strips: Vec<(Vec<u32>, Program)> = Vec::new();
+    for pair in cuts.windows(2) {
+        let window = Window { x: pair[0], y: 0, width: pair[1] - pair[0], height: grid.height };
+        let part = clip(&program, window);
+        let key = key(&part);
+        if let Some(&i) = kinds.get(&key) {
+            strips[i].0.push(pair[0]);
+        } else {
+            kinds.insert(key, strips.len());
+            strips.push((vec![pair[0]], part));
+        }
+    }
+    Some(strips.into_iter().map(|(at, part)| Strip { at, blocks: blocks(&part) }).collect())
+}
+
+fn blocks(strip: &Program) -> Vec<Block> {
+    let grid = strip.grid();
+    let cuts = cuts(&strip.routes, Axis::Y, grid.height);
+    let mut kinds: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    let mut blocks: Vec<Block> = Vec::new();
+    for pair in cuts.windows(2) {
+        let window = Window { x: 0, y: pair[0], width: grid.width, height: pair[1] - pair[0] };
+        let program = clip(strip, window);
+        let key = key(&program);
+        if let Some(&i) = kinds.get(&key) {
+            blocks[i].at.push(pair[0]);
+        } else {
+            kinds.insert(key, blocks.len());
+            blocks.push(Block { at: vec![pair[0]], program });
+        }
+    }
+    blocks
+}
+
+/// Contents as comparable bytes, without names.
+fn key(program: &Program) -> Vec<u8> {
+    use std::fmt::Write;
+    let mut text = String::new();
+    let p = program;
+    write!(text, "{:?}{:?}{:?}{:?}", p.grid, p.placements, p.routes, p.edges).expect("writing to a string");
+    text.into_bytes()
+}
+
+/// The program without what timing cannot depend on: start values of registers that decide no
+/// bank conflict, names, initial memory. None if a register that can decide one starts with
+/// values that differ modulo 8 between PEs.
+fn timing_only(program: &Program) -> Option<Program> {
+    let mut p = program.clone();
+    p.name.clear();
+    for e in &mut p.edges {
+        e.name.clear();
+    }
+    for placement in &mut p.placements {
+        let image = p.images.get(placement.image as usize)?;
+        let regs = conflict_regs(image);
+        placement.params.retain(|q| regs & (1 << (q.reg.0 % 16)) != 0);
+        for q in &mut placement.params {
+            if q.dx.rem_euclid(8) != 0 || q.dy.rem_euclid(8) != 0 {
+                return None;
+            }
+            *q = Param::constant(q.reg, q.base.rem_euclid(8));
+        }
+    }
+    Some(p)
+}
+
+/// Registers that a memory operand of an instruction with several memory vectors uses, and all
+/// that they are computed from.
+fn conflict_regs(image: &Image) -> u16 {
+    let mut regs = 0;
+    let mut copies = Vec::new();
+    for task in &image.tasks {
+        walk(&task.body, &mut regs, &mut copies);
+    }
+    loop {
+        let before = regs;
+        for &(to, from) in &copies {
+            if regs & (1 << to) != 0 {
+                regs |= 1 << from;
+            }
+        }
+        if regs == before {
+            return regs;
+        }
+    }
+}
+
+fn walk(body: &[Instr], regs: &mut u16, copies: &mut Vec<(u8, u8)>) {
+    for instr in body {
+        match instr {
+            Instr::Vec(op) => vector(op, regs),
+            Instr::Async(a) => vector(&a.op, regs),
+            Instr::Loop { body, .. } => walk(body, regs, copies),
+            Instr::Addr(AddrOp::Copy(to, from) | AddrOp::AddReg(to, from)) => copies.push((to.0 % 16, from.0 % 16)),
+            _ => {}
+        }
+    }
+}
+
+fn vector(op: &VecOp, regs: &mut u16) {
+    let bases: Vec<_> = op
+        .src
+        .iter()
+        .filter_map(|s| match s {
+            Operand::Mem(m) if !m.is_scalar() => Some(m.base),
+            _ => None,
+        })
+        .collect();
+    if bases.iter().any(|b| *b != bases[0]) {
+        for r in bases.into_iter().flatten() {
+            *regs |= 1 << (r.0 % 16);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Axis {
+    X,
+    Y,
+}
+
+/// Positions `0 = c0 < c1 < … = length` such that no route crosses from one part to another.
+fn cuts(routes: &[Route], axis: Axis, length: u32) -> Vec<u32> {
+    let mut crossed = vec![false; length as usize + 1];
+    for r in routes {
+        let (span, up, down) = match axis {
+            Axis::X => (r.region.x, Dir::East, Dir::West),
+            Axis::Y => (r.region.y, Dir::South, Dir::North),
+        };
+        for (dir, shift) in [(up, 1), (down, 0)] {
+            if r.tx.contains(dir) || r.rx == dir {
+                for at in span.iter() {
+                    crossed[(at + shift) as usize] = true;
+                }
+            }
+        }
+    }
+    (0..=length).filter(|&c| c == 0 || c == length || !crossed[c as usize]).collect()
+}
+
+fn clip_region(region: Region, w: Window) -> Option<Region> {
+    Some(Region { x: region.x.clip(w.x, w.width)?, y: region.y.clip(w.y, w.height)? })
+}
+
+/// The part of a program inside a window, moved to the origin. Images keep their numbers.
+fn clip(p: &Program, w: Window) -> Program {
+    let grid = p.grid();
+    let placements = p.placements.iter().filter_map(|q| {
+        Some(Placement { region: clip_region(q.region, w)?, image: q.image, params: q.params.clone() })
+    });
+    let routes = p.routes.iter().filter_map(|r| Some(Route { region: clip_region(r.region, w)?, ..*r }));
+    let edges = p.edges.iter().filter_map(|e| {
+        let ports = match e.side {
+            Dir::North if w.y == 0 => e.ports.clip(w.x, w.width)?,
+            Dir::South if w.y + w.height == grid.height => e.ports.clip(w.x, w.width)?,
+            Dir::West if w.x == 0 => e.ports.clip(w.y, w.height)?,
+            Dir::East if w.x + w.width == grid.width => e.ports.clip(w.y, w.height)?,
+            _ => return None,
+        };
+        Some(EdgeStream { ports, ..e.clone() })
+    });
+    Program {
+        name: String::new(),
+        grid: Some(Grid { width: w.width, height: w.height }),
+        placements: placements.collect(),
+        routes: routes.collect(),
+        edges: edges.collect(),
+        images: p.images.clone(),
+    }
+}
+
+/// The program of a block without the rows `from..from + count`.
+pub(crate) fn without_rows(p: &Program, from: u32, count: u32) -> Program {
+    let grid = p.grid();
+    let below = grid.height - from - count;
+    let parts = |y: Span| {
+        let upper = y.clip(0, from);
+        let lower = y.clip(from + count, below).map(|s| Span { start: s.start + from, ..s });
+        [upper, lower].into_iter().flatten()
+    };
+    let mut out = Program {
+        grid: Some(Grid { height: grid.height - count, ..grid }),
+        placements: Vec::new(),
+        routes: Vec::new(),
+        edges: p.edges.clone(),
+        ..p.clone()
+    };
+    for q in &p.placements {
+        for y in parts(q.region.y) {
+            let mut q = q.clone();
+            q.region.y = y;
+            out.placements.push(q);
+        }
+    }
+    for r in &p.routes {
+        for y in parts(r.region.y) {
+            let mut r = *r;
+            r.region.y = y;
+            out.routes.push(r);
+        }
+    }
+    out
+}

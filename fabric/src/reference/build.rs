@@ -1,0 +1,283 @@
+//! From a [`Program`] to the tables of the machine.
+//!
+//! **Invariant.** Every index in the tables is in range, and nothing large is allocated before
+//! its size was checked against the limit.
+//! **Not here.** The checks of the verifier: a program that is only wrong (a color that nobody
+//! takes) is built, and ends in a deadlock.
+
+use super::code::{Code, fault};
+use super::state::{Channel, Element, Feed, Fifo, Machine, Main, Numbers, Output, Pe, Port, Router, To};
+use crate::values::Values;
+use sim_core::arch::ArchSpec;
+use sim_core::coord::{Color, Dir, Grid, PeCoord, Region, Span};
+use sim_core::diag::Diagnostic;
+use sim_core::error::RunError;
+use sim_core::program::{EdgeStream, Flow, Placement, Program};
+
+/// The machine at the start of cycle 0 (M3).
+pub(super) fn build(
+    program: &Program,
+    arch: &ArchSpec,
+    memory_limit: u64,
+    values: Option<&Values<'_>>,
+) -> Result<Machine, RunError> {
+    let grid = program.grid();
+    check(program).map_err(|d| RunError::Invalid(vec![d]))?;
+    let needs = estimate(program, arch);
+    if needs > memory_limit {
+        return Err(RunError::TooLarge { needs, limit: memory_limit });
+    }
+    let mut codes = Vec::with_capacity(program.images.len());
+    for image in &program.images {
+        codes.push(Code::new(image, arch).map_err(|d| RunError::Invalid(vec![d]))?);
+    }
+    let count = usize::try_from(grid.pes()).unwrap_or(usize::MAX);
+    let pes = (0..count).map(|_| Pe::default()).collect();
+    let mut machine = Machine { grid, numbers: numbers(arch), codes, pes, ports: Vec::new(), now: 0 };
+    let built = place(&mut machine, program, arch)
+        .and_then(|()| add_routes(&mut machine, program, arch))
+        .and_then(|()| add_ports(&mut machine, program, values));
+    built.map_err(|d| RunError::Invalid(vec![d]))?;
+    connect(&mut machine, program);
+    Ok(machine)
+}
+
+fn numbers(arch: &ArchSpec) -> Numbers {
+    Numbers {
+        hop: arch.hop.value.into(),
+        edge_latency: arch.edge_latency.value.into(),
+        ramp_down: arch.ramp_down.value.into(),
+        ramp_up: arch.ramp_up.value.into(),
+        ce_latency: arch.ce_latency.value.into(),
+        vector_setup: arch.vector_setup.value.into(),
+        loop_back: arch.loop_back.value,
+        task_dispatch: arch.task_dispatch.value.into(),
+        reduce_cycles: arch.reduce_cycles.value,
+        bank_conflict: arch.bank_conflict.value,
+    }
+}
+
+/// What the tables cannot be built without.
+fn check(program: &Program) -> Result<(), Diagnostic> {
+    let grid = program.grid();
+    if grid.pes() > u64::from(u32::MAX) {
+        return Err(fault("grid", format!("a grid of {grid} has too many PEs")));
+    }
+    let fits = |s: Span, size: u32| s.count > 0 && s.step > 0 && s.last() < u64::from(size);
+    let inside = |r: Region| fits(r.x, grid.width) && fits(r.y, grid.height);
+    for placement in &program.placements {
+        if !inside(placement.region) || placement.image as usize >= program.images.len() {
+            return Err(fault("placement", format!("of image {}: no such PEs or no such image", placement.image)));
+        }
+        if placement.params.iter().any(|p| usize::from(p.reg.0) >= 16) {
+            return Err(fault("placement", "a parameter of an address register that does not exist".to_owned()));
+        }
+    }
+    for route in &program.routes {
+        if !inside(route.region) || route.tx.is_empty() {
+            return Err(fault("route", format!("of {}: no such PEs, or it leads nowhere", route.color)));
+        }
+    }
+    for edge in &program.edges {
+        let size = match edge.side {
+            Dir::North | Dir::South => grid.width,
+            Dir::East | Dir::West => grid.height,
+            Dir::Ramp => 0,
+        };
+        if !fits(edge.ports, size) {
+            return Err(fault("edge", format!("{}: no such ports", edge.name)));
+        }
+    }
+    Ok(())
+}
+
+/// About how many bytes the tables take, queues filled.
+fn estimate(program: &Program, arch: &ArchSpec) -> u64 {
+    let fifo = |capacity: u64| 40 + 16 * capacity.saturating_mul(2);
+    let queues = arch.input_queues.value.iter().chain(&arch.output_queues.value);
+    let queues: u64 = queues.map(|&depth| fifo(u64::from(depth) + 4)).fold(0, u64::saturating_add);
+    let channel = fifo(u64::from(arch.router_buffer.value) + u64::from(arch.hop.value)) + 200;
+    let mut needs = program.grid().pes().saturating_mul(size_of::<Pe>() as u64);
+    for route in &program.routes {
+        needs = needs.saturating_add(route.region.pes().saturating_mul(channel));
+    }
+    let element = queues.saturating_add(u64::from(arch.microthreads.value) * 160 + 1024);
+    for placement in &program.placements {
+        needs = needs.saturating_add(placement.region.pes().saturating_mul(element));
+    }
+    for edge in &program.edges {
+        needs = needs.saturating_add(u64::from(edge.ports.count) * 160);
+    }
+    needs
+}
+
+fn place(machine: &mut Machine, program: &Program, arch: &ArchSpec) -> Result<(), Diagnostic> {
+    for placement in &program.placements {
+        for at in placement.region.iter() {
+            let element = element(program, arch, placement, at)?;
+            let pe = &mut machine.pes[machine.grid.index(at).0 as usize];
+            if pe.element.is_some() {
+                return Err(fault(&format!("PE {at}"), "two images on one PE".to_owned()));
+            }
+            pe.element = Some(element);
+        }
+    }
+    Ok(())
+}
+
+/// The compute element of the PE `at` of a placement.
+fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoord) -> Result<Element, Diagnostic> {
+    let image = &program.images[placement.image as usize];
+    let input = u64::from(arch.ramp_down.value);
+    let output = u64::from(arch.ce_latency.value) + u64::from(arch.ramp_up.value);
+    let queues = |depths: &[u32], bindings: &[(u8, Color)], latency: u64| {
+        queues(depths, bindings, latency).map_err(|message| fault(&format!("image {}", image.name), message))
+    };
+    let mut addr = [0; 16];
+    let (column, row) = (placement.region.x.ordinal(at.x), placement.region.y.ordinal(at.y));
+    let (Some(i), Some(j)) = (column, row) else { unreachable!("a region's own PE is in it") };
+    for param in &placement.params {
+        addr[usize::from(param.reg.0)] = param.value(i, j);
+    }
+    let microthreads = arch.microthreads.value as usize;
+    Ok(Element {
+        code: placement.image as usize,
+        main: Main::Free,
+        micro: vec![None; microthreads],
+        last: microthreads.saturating_sub(1), // so that the first one is microthread 0 (C1)
+        active: image.tasks.iter().map(|t| t.active).collect(),
+        blocked: image.tasks.iter().map(|t| t.blocked).collect(),
+        addr,
+        data: [0; 16],
+        inputs: queues(&arch.input_queues.value, &image.inputs, input)?,
+        outputs: queues(&arch.output_queues.value, &image.outputs, output)?,
+    })
+}
+
+/// C6, C7: queues of capacity depth + latency − 1, with their colors.
+fn queues(depths: &[u32], bindings: &[(u8, Color)], latency: u64) -> Result<Vec<(Option<Color>, Fifo)>, String> {
+    let capacity = |depth: u32| (u64::from(depth) + latency).saturating_sub(1);
+    let mut queues: Vec<_> = depths.iter().map(|&depth| (None, Fifo::new(capacity(depth)))).collect();
+    for (k, (queue, color)) in bindings.iter().enumerate() {
+        if bindings[..k].iter().any(|(_, c)| c == color) {
+            return Err(format!("two queues are bound to {color}"));
+        }
+        match queues.get_mut(usize::from(*queue)) {
+            Some((bound @ None, _)) => *bound = Some(*color),
+            Some(_) => return Err(format!("two colors are bound to queue {queue}")),
+            None => return Err(format!("there is no queue {queue}")),
+        }
+    }
+    Ok(queues)
+}
+
+/// R1: one channel per route and router, by color; outputs are connected later.
+fn add_routes(machine: &mut Machine, program: &Program, arch: &ArchSpec) -> Result<(), Diagnostic> {
+    let capacity = (u64::from(arch.router_buffer.value) + machine.numbers.hop).saturating_sub(1);
+    for route in &program.routes {
+        for at in route.region.iter() {
+            let pe = &mut machine.pes[machine.grid.index(at).0 as usize];
+            let feed = match (route.rx, &pe.element) {
+                (Dir::Ramp, Some(element)) => {
+                    let queue = element.outputs.iter().position(|(c, _)| *c == Some(route.color));
+                    queue.map_or(Feed::Nothing, Feed::Queue)
+                }
+                (Dir::Ramp, None) => Feed::Nothing,
+                _ => Feed::Buffer,
+            };
+            let outputs = route.tx.iter().map(|dir| Output { dir, to: To::Nowhere }).collect();
+            let buffer = Fifo::new(capacity);
+            let channel = Channel { color: route.color, rx: route.rx, feed, buffer, outputs };
+            let Router { channels, order } = &mut pe.router;
+            match channels.binary_search_by_key(&route.color, |c| c.color) {
+                Ok(_) => return Err(fault(&format!("PE {at}"), format!("two routes of {}", route.color))),
+                Err(slot) => channels.insert(slot, channel),
+            }
+            order.push(order.len()); // R3: at the start by color number
+        }
+    }
+    Ok(())
+}
+
+fn add_ports(machine: &mut Machine, program: &Program, values: Option<&Values<'_>>) -> Result<(), Diagnostic> {
+    for (stream, edge) in program.edges.iter().enumerate() {
+        for (ordinal, position) in (0u32..).zip(edge.ports.iter()) {
+            let at = at_edge(machine.grid, edge.side, position);
+            let pe = machine.grid.index(at).0 as usize;
+            if port_at(machine, program, pe, edge).is_some() {
+                return Err(fault(&format!("edge {}", edge.name), format!("another stream of {} at {at}", edge.color)));
+            }
+            let channel = channel_from(machine, pe, edge.color, edge.side).filter(|_| edge.flow == Flow::In);
+            let data = match values {
+                Some(v) if edge.flow == Flow::In => v.inputs.ports.get(&(edge.name.clone(), ordinal)),
+                _ => None,
+            };
+            machine.ports.push(Port {
+                stream,
+                ordinal,
+                flow: edge.flow,
+                color: edge.color,
+                pe,
+                channel,
+                interval: edge.interval.max(1).into(),
+                left: edge.wavelets,
+                // E1: the first one enters at `edge_latency`.
+                next: if edge.flow == Flow::In { machine.numbers.edge_latency } else { 0 },
+                data: data.cloned().unwrap_or_default(),
+                entered: 0,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn at_edge(grid: Grid, side: Dir, position: u32) -> PeCoord {
+    match side {
+        Dir::North | Dir::Ramp => PeCoord { x: position, y: 0 },
+        Dir::South => PeCoord { x: position, y: grid.height - 1 },
+        Dir::West => PeCoord { x: 0, y: position },
+        Dir::East => PeCoord { x: grid.width - 1, y: position },
+    }
+}
+
+/// The port of a stream of the same color, flow and side as `edge` at this PE.
+fn port_at(machine: &Machine, program: &Program, pe: usize, edge: &EdgeStream) -> Option<usize> {
+    machine.ports.iter().position(|p| {
+        p.pe == pe && p.color == edge.color && p.flow == edge.flow && program.edges[p.stream].side == edge.side
+    })
+}
+
+/// The channel of `color` in the router of `pe`, if it comes from port `rx`.
+fn channel_from(machine: &Machine, pe: usize, color: Color, rx: Dir) -> Option<usize> {
+    machine.pes[pe].router.channels.iter().position(|c| c.color == color && c.rx == rx)
+}
+
+/// Finds the other end of every output.
+fn connect(machine: &mut Machine, program: &Program) {
+    for pe in 0..machine.pes.len() {
+        let at = machine.coord(pe);
+        for channel in 0..machine.pes[pe].router.channels.len() {
+            let color = machine.pes[pe].router.channels[channel].color;
+            for k in 0..machine.pes[pe].router.channels[channel].outputs.len() {
+                let dir = machine.pes[pe].router.channels[channel].outputs[k].dir;
+                let to = match (dir, machine.grid.neighbour(at, dir)) {
+                    (Dir::Ramp, _) => {
+                        let inputs = machine.pes[pe].element.as_ref().map(|e| e.inputs.as_slice()).unwrap_or_default();
+                        inputs.iter().position(|(c, _)| *c == Some(color)).map(To::Input)
+                    }
+                    (_, Some(next)) => {
+                        let next = machine.grid.index(next).0 as usize;
+                        channel_from(machine, next, color, dir.opposite())
+                            .map(|channel| To::Channel { pe: next, channel })
+                    }
+                    (_, None) => {
+                        let out = |p: &Port| p.flow == Flow::Out && program.edges[p.stream].side == dir;
+                        let port = machine.ports.iter().position(|p| p.pe == pe && p.color == color && out(p));
+                        port.map(To::Port)
+                    }
+                };
+                machine.pes[pe].router.channels[channel].outputs[k].to = to.unwrap_or(To::Nowhere);
+            }
+        }
+    }
+}

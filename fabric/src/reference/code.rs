@@ -1,0 +1,268 @@
+//! The code of an image in the form in which it is executed: loops flattened, colors resolved to
+//! queues, the elements per beat of every vector instruction worked out (C4).
+//!
+//! **Invariant.** Every index in a [`Code`] is in range: [`Code::new`] refuses what is not.
+//! **Not here.** What executing it does (`ce`, `vector`).
+
+use sim_core::arch::{ArchSpec, Widths};
+use sim_core::coord::Color;
+use sim_core::diag::Diagnostic;
+use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Image, Instr, MemRef, Op, Operand, Then};
+use sim_core::program::{Task, TaskId, Trigger, VecOp};
+
+/// Deepest nesting of loops.
+const NESTING: usize = 64;
+
+/// The code of one image.
+#[derive(Debug)]
+pub(super) struct Code {
+    pub(super) tasks: Vec<TaskCode>,
+    pub(super) plans: Vec<Plan>,
+}
+
+/// The code of one task.
+#[derive(Debug)]
+pub(super) struct TaskCode {
+    pub(super) trigger: Trigger,
+    /// For data tasks: the input queue of the color, if there is one.
+    pub(super) queue: Option<usize>,
+    pub(super) steps: Vec<Step>,
+}
+
+/// One step of a task.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The vector instruction with this index in `Code::plans`.
+    Vector(usize),
+    /// The same, on a microthread.
+    Async {
+        plan: usize,
+        what: Async,
+    },
+    /// Wait until the microthread is free.
+    Join(u8),
+    /// Start of a loop: `count` repetitions of what follows.
+    Enter {
+        count: u32,
+    },
+    /// End of a loop whose body begins at step `to`.
+    Back {
+        to: usize,
+    },
+    /// Address arithmetic.
+    Addr(AddrOp),
+    Activate(usize),
+    Block(usize),
+    Unblock(usize),
+}
+
+/// A vector instruction.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) op: VecOp,
+    /// Elements per beat, `w` of rule C4.
+    pub(super) width: u32,
+    /// Output queue of a fabric destination, if its color is bound to one.
+    pub(super) output: Option<usize>,
+    /// Input queues of fabric sources, if their colors are bound to one.
+    pub(super) inputs: [Option<usize>; 3],
+}
+
+/// A fault of the program, as the engine sees it.
+pub(super) fn fault(at: &str, message: String) -> Diagnostic {
+    Diagnostic::new("X001", at, message).help("check the program with `wafersim program check`")
+}
+
+impl Code {
+    /// The code of `image`.
+    pub(super) fn new(image: &Image, arch: &ArchSpec) -> Result<Code, Diagnostic> {
+        let mut lower = Lower { image, arch, plans: Vec::new() };
+        let mut tasks = Vec::with_capacity(image.tasks.len());
+        for task in &image.tasks {
+            tasks.push(lower.task(task)?);
+        }
+        Ok(Code { tasks, plans: lower.plans })
+    }
+}
+
+/// The queue that is bound to `color`.
+fn queue(bindings: &[(u8, Color)], color: Color) -> Option<usize> {
+    bindings.iter().find(|(_, c)| *c == color).map(|(q, _)| usize::from(*q))
+}
+
+struct Lower<'a> {
+    image: &'a Image,
+    arch: &'a ArchSpec,
+    plans: Vec<Plan>,
+}
+
+impl Lower<'_> {
+    fn task(&mut self, task: &Task) -> Result<TaskCode, Diagnostic> {
+        let mut steps = Vec::new();
+        self.body(&task.body, &mut steps, 0)?;
+        let queue = match task.trigger {
+            Trigger::Local => None,
+            Trigger::Data(color, reg) => {
+                self.data_reg(reg)?;
+                queue(&self.image.inputs, color)
+            }
+        };
+        Ok(TaskCode { trigger: task.trigger, queue, steps })
+    }
+
+    fn body(&mut self, body: &[Instr], steps: &mut Vec<Step>, depth: usize) -> Result<(), Diagnostic> {
+        for instr in body {
+            let step = match instr {
+                Instr::Loop { count, body } => {
+                    if *count == 0 || body.is_empty() || depth == NESTING {
+                        return Err(self.fault("a loop without repetitions or body, or nested too deeply"));
+                    }
+                    steps.push(Step::Enter { count: *count });
+                    let to = steps.len();
+                    self.body(body, steps, depth + 1)?;
+                    Step::Back { to }
+                }
+                Instr::Vec(op) => Step::Vector(self.plan(op)?),
+                Instr::Async(what) => {
+                    self.microthread(what.thread)?;
+                    if let Some(Then::Activate(task) | Then::Unblock(task)) = what.then {
+                        self.task_index(task)?;
+                    }
+                    Step::Async { plan: self.plan(&what.op)?, what: what.clone() }
+                }
+                Instr::Join(thread) => {
+                    self.microthread(*thread)?;
+                    Step::Join(*thread)
+                }
+                Instr::Addr(op) => {
+                    self.addr_op(op)?;
+                    Step::Addr(op.clone())
+                }
+                Instr::Activate(task) => Step::Activate(self.task_index(*task)?),
+                Instr::Block(task) => Step::Block(self.task_index(*task)?),
+                Instr::Unblock(task) => Step::Unblock(self.task_index(*task)?),
+            };
+            steps.push(step);
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, op: &VecOp) -> Result<usize, Diagnostic> {
+        if op.len == 0 || op.src.len() != op.op.sources() || matches!(op.dst, Operand::Imm(_)) {
+            return Err(self.fault("a vector instruction without elements, or with the wrong operands"));
+        }
+        let mut inputs = [None; 3];
+        for (input, source) in inputs.iter_mut().zip(&op.src) {
+            self.operand(source)?;
+            if let Operand::Fab(color, _) = source {
+                *input = queue(&self.image.inputs, *color);
+            }
+        }
+        self.operand(&op.dst)?;
+        let output = match op.dst {
+            Operand::Fab(color, _) => queue(&self.image.outputs, color),
+            _ => None,
+        };
+        self.plans.push(Plan { op: op.clone(), width: width(op, self.arch), output, inputs });
+        Ok(self.plans.len() - 1)
+    }
+
+    fn operand(&self, operand: &Operand) -> Result<(), Diagnostic> {
+        match operand {
+            Operand::Mem(m) if m.dims.iter().any(|d| d.len == 0) => Err(self.fault("a dimension without elements")),
+            Operand::Mem(m) => m.base.map_or(Ok(()), |r| self.addr_reg(r)),
+            Operand::Reg(r) => self.data_reg(*r),
+            Operand::Fab(..) | Operand::Imm(_) => Ok(()),
+        }
+    }
+
+    fn addr_op(&self, op: &AddrOp) -> Result<(), Diagnostic> {
+        self.addr_reg(op.target())?;
+        match op {
+            AddrOp::Copy(_, other) | AddrOp::AddReg(_, other) => self.addr_reg(*other),
+            AddrOp::Load { base: Some(base), .. } => self.addr_reg(*base),
+            _ => Ok(()),
+        }
+    }
+
+    fn addr_reg(&self, reg: AddrReg) -> Result<(), Diagnostic> {
+        if reg.0 < AddrReg::COUNT { Ok(()) } else { Err(self.fault("an address register that does not exist")) }
+    }
+
+    fn data_reg(&self, reg: DataReg) -> Result<(), Diagnostic> {
+        if reg.0 < DataReg::COUNT { Ok(()) } else { Err(self.fault("a data register that does not exist")) }
+    }
+
+    fn microthread(&self, thread: u8) -> Result<(), Diagnostic> {
+        let exists = u32::from(thread) < self.arch.microthreads.value;
+        if exists { Ok(()) } else { Err(self.fault("a microthread that does not exist")) }
+    }
+
+    fn task_index(&self, task: TaskId) -> Result<usize, Diagnostic> {
+        let index = usize::from(task.0);
+        if index < self.image.tasks.len() { Ok(index) } else { Err(self.fault("a task that does not exist")) }
+    }
+
+    fn fault(&self, message: &str) -> Diagnostic {
+        fault(&format!("image {}", self.image.name), message.to_owned())
+    }
+}
+
+/// C4: elements per beat.
+fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
+    let mut width = class_width(op, arch);
+    for operand in op.src.iter().chain([&op.dst]) {
+        match operand {
+            Operand::Fab(_, DType::F32) => width = width.min(1),
+            Operand::Fab(..) => width = width.min(2),
+            Operand::Mem(m) => width = width.min(stride_limit(m)),
+            Operand::Reg(_) | Operand::Imm(_) => {}
+        }
+    }
+    match &op.dst {
+        Operand::Reg(_) => width = width.min(arch.width_register.value),
+        Operand::Mem(m) if m.is_scalar() => width = 1,
+        _ => {}
+    }
+    width.max(1)
+}
+
+/// C4, first item: by the types of the vector operands, destination included.
+fn class_width(op: &VecOp, arch: &ArchSpec) -> u32 {
+    let widths: Widths = match op.op {
+        Op::Mov => arch.width_mov.value,
+        Op::Add | Op::Sub => arch.width_add.value,
+        Op::Mul => arch.width_mul.value,
+        Op::Max => arch.width_max.value,
+        Op::Fmac => arch.width_fmac.value,
+        Op::Scale => arch.width_scale.value,
+        Op::BitSub => arch.width_bitsub.value,
+    };
+    let (mut short, mut long) = (false, false);
+    for operand in op.src.iter().chain([&op.dst]).filter(|o| !o.is_scalar()) {
+        match operand.dtype() {
+            Some(DType::F16 | DType::Bf16) => short = true,
+            Some(DType::F32) => long = true,
+            None => {}
+        }
+    }
+    match (short, long) {
+        (true, true) => widths.mixed,
+        (true, false) => widths.half,
+        (false, _) => widths.single,
+    }
+}
+
+/// C4, fourth item: by the stride of the last dimension in 16-bit words.
+fn stride_limit(m: &MemRef) -> u32 {
+    let Some(last) = m.dims.last() else { return u32::MAX };
+    if last.stride == 0 || last.stride == 1 {
+        return u32::MAX;
+    }
+    let words = i64::from(last.stride) * i64::from(m.dtype.bytes() / 2);
+    match words.rem_euclid(8) {
+        0 => 1,
+        1 | 4 | 7 => 2,
+        _ => u32::MAX,
+    }
+}

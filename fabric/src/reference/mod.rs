@@ -1,0 +1,203 @@
+//! The reference engine: every PE, every cycle, every wavelet. It is the meaning of
+//! `docs/MODEL.md`, and is meant to be read beside it; rule numbers in comments are that page's.
+//!
+//! A cycle has two phases (M1): routers, compute elements and edges decide from the state at the
+//! start of the cycle ([`router::decide`], [`ce::decide`], [`edge::decide`]), then all decisions
+//! are committed. The order within a phase does not matter.
+//!
+//! **Invariant.** Shares types with the fast engine, and no rules.
+//! **Not here.** Speed, folding.
+
+mod build;
+mod ce;
+mod code;
+mod deadlock;
+mod edge;
+mod router;
+mod state;
+mod values;
+mod vector;
+
+use crate::{RunOptions, Values};
+use ce::{Activity, Choice, Commit};
+use router::Move;
+use sim_core::coord::{Color, PeCoord};
+use sim_core::diag::Diagnostic;
+use sim_core::program::{DType, Flow};
+use sim_core::report::{PeCounters, PeCycles};
+use sim_core::units::{Cycle, Cycles};
+use sim_core::{arch::ArchSpec, error::RunError, program::Program, report::Outcome};
+use state::Machine;
+
+/// Executes `program`, every PE, every cycle, every wavelet.
+///
+/// # Errors
+/// See [`crate::run`].
+pub fn run(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    values: Option<&mut Values<'_>>,
+) -> Result<Outcome, RunError> {
+    run_watched(program, arch, options, values, &mut |_, _, _| {})
+}
+
+/// The same; `watch` is called with cycle, PE and color for every wavelet that leaves a router.
+///
+/// # Errors
+/// See [`crate::run`].
+pub fn run_watched(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    mut values: Option<&mut Values<'_>>,
+    watch: &mut dyn FnMut(u64, PeCoord, Color),
+) -> Result<Outcome, RunError> {
+    let mut machine = build::build(program, arch, options.memory_limit, values.as_deref())?;
+    if let Some(values) = values.as_deref_mut() {
+        start_memory(&machine, program, values)?;
+    }
+    let cycles = step_to_end(&mut machine, options.cycle_limit, values.as_deref_mut(), watch);
+    if let Some(values) = values {
+        keep_outputs(machine.ports.iter_mut(), program, values);
+    }
+    cycles?;
+    Ok(outcome(&machine, options))
+}
+
+/// Steps until the end of the run (M3).
+fn step_to_end(
+    machine: &mut Machine,
+    limit: u64,
+    mut values: Option<&mut Values<'_>>,
+    watch: &mut dyn FnMut(u64, PeCoord, Color),
+) -> Result<(), RunError> {
+    let (mut moves, mut entries, mut choices) = (Vec::new(), Vec::new(), Vec::new());
+    let mut quiet_since = 0;
+    while !deadlock::ended(machine) {
+        if machine.now >= limit {
+            return Err(RunError::CycleLimit { limit });
+        }
+        router::decide(machine, &mut moves);
+        edge::decide(machine, &mut entries);
+        ce::decide(machine, &mut choices);
+        let busy = choices.iter().any(|c| c.activity == Activity::Compute);
+        let active = busy || !moves.is_empty() || !entries.is_empty();
+        if !active && !deadlock::time_helps(machine) {
+            return Err(deadlock::deadlock(machine, quiet_since));
+        }
+        for Move { pe, channel } in &moves {
+            watch(machine.now, machine.coord(*pe), machine.pes[*pe].router.channels[*channel].color);
+        }
+        router::commit(machine, &moves);
+        edge::commit(machine, &entries);
+        commit_elements(machine, &choices, values.as_deref_mut())?;
+        machine.now += 1;
+        if active {
+            quiet_since = machine.now;
+        }
+    }
+    Ok(())
+}
+
+/// Carries out what the compute elements decided, and counts their cycles (P1, P3).
+fn commit_elements(
+    machine: &mut Machine,
+    choices: &[Choice],
+    mut values: Option<&mut Values<'_>>,
+) -> Result<(), RunError> {
+    let now = machine.now;
+    for choice in choices {
+        let state = &mut machine.pes[choice.pe];
+        let element = state.element.as_mut().expect("only compute elements choose");
+        let memory = values.as_deref_mut().map(|v| v.memory.pes[choice.pe].as_mut_slice());
+        let sram = memory.as_ref().map_or(0, |m| m.len() as u64);
+        let mut commit = Commit { code: &machine.codes[element.code], numbers: &machine.numbers, now, memory };
+        if let Err(values::Fault(address)) = commit.choice(element, &mut state.counters, *choice) {
+            return Err(RunError::MemoryFault { at: Cycle(now), pe: machine.coord(choice.pe), address, sram });
+        }
+        let cycles = &mut state.counters.cycles;
+        *match choice.activity {
+            Activity::Compute => &mut cycles.compute,
+            Activity::BackPressure => &mut cycles.back_pressure,
+            Activity::Wait => &mut cycles.wait,
+            Activity::Idle => &mut cycles.idle,
+        } += 1;
+        if choice.activity != Activity::Idle {
+            state.counters.finish = now + 1;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the start values of all buffers.
+fn start_memory(machine: &Machine, program: &Program, values: &mut Values<'_>) -> Result<(), RunError> {
+    let memory = &mut *values.memory;
+    let sizes = memory.grid == machine.grid && memory.pes.len() == machine.pes.len();
+    if !sizes {
+        let message = format!("the memory is that of a {} mesh, the program's is {}", memory.grid, machine.grid);
+        return Err(RunError::Invalid(vec![Diagnostic::new("X002", "values", message)]));
+    }
+    for (index, pe) in machine.pes.iter().enumerate() {
+        let Some(element) = &pe.element else { continue };
+        let sram = memory.pes[index].len() as u64;
+        for buffer in &program.images[element.code].buffers {
+            let mut address = i64::from(buffer.addr);
+            for &bits in &buffer.init {
+                let rounded = values::round(bits, buffer.dtype);
+                values::store(&mut memory.pes[index], address, buffer.dtype, rounded).map_err(
+                    |values::Fault(address)| RunError::MemoryFault {
+                        at: Cycle(0),
+                        pe: machine.coord(index),
+                        address,
+                        sram,
+                    },
+                )?;
+                address += i64::from(DType::bytes(buffer.dtype));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Hands over what has left at the edges.
+fn keep_outputs<'a>(ports: impl Iterator<Item = &'a mut state::Port>, program: &Program, values: &mut Values<'_>) {
+    for port in ports.filter(|p| p.flow == Flow::Out) {
+        let name = program.edges[port.stream].name.clone();
+        values.outputs.ports.insert((name, port.ordinal), std::mem::take(&mut port.data));
+    }
+}
+
+/// Adds up what the PEs counted.
+fn outcome(machine: &Machine, options: &RunOptions) -> Outcome {
+    let cycles = machine.now;
+    let pe_count = machine.pes.len() as u64;
+    let counters: Vec<PeCounters> = machine.pes.iter().map(|pe| padded(pe.counters, cycles)).collect();
+    let mut sum = PeCounters::default();
+    for c in &counters {
+        sum.cycles += c.cycles;
+        sum.macs += c.macs;
+        for (all, one) in sum.sent.iter_mut().zip(c.sent) {
+            *all += one;
+        }
+    }
+    assert_eq!(sum.cycles.total(), cycles * pe_count, "P1: every cycle of every PE is in one part");
+    Outcome {
+        cycles: Cycles(cycles),
+        pe_cycles: sum.cycles,
+        macs: sum.macs,
+        wavelet_hops: sum.hops(),
+        stepped_cycles: cycles,
+        stepped_pe_cycles: cycles * pe_count,
+        folds: Vec::new(),
+        per_pe: options.per_pe.then_some(counters),
+    }
+}
+
+/// A PE without a compute element is idle all the time.
+fn padded(mut counters: PeCounters, cycles: u64) -> PeCounters {
+    if counters.cycles == PeCycles::default() {
+        counters.cycles.idle = cycles;
+    }
+    counters
+}

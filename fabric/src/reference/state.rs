@@ -1,0 +1,249 @@
+//! The state of the machine: plain tables, one entry per PE, FIFO, thread and edge port.
+//!
+//! **Invariant.** Between two cycles this is everything that the next cycle depends on, apart
+//! from the memories (which timing does not depend on, rule V1).
+//! **Not here.** Behaviour: `router`, `ce`, `vector` and `edge`; how it is made: `build`.
+
+use super::code::Code;
+use sim_core::coord::{Color, Dir, Grid, PeCoord, PeIdx};
+use sim_core::program::{AddrReg, DataReg, Flow, Priority, Then};
+use sim_core::report::PeCounters;
+use std::collections::VecDeque;
+
+/// A wavelet in a FIFO, and the cycle from which it may be used (M2).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wavelet {
+    pub(super) ready: u64,
+    pub(super) data: u32,
+}
+
+/// A FIFO of wavelets (M2). All questions are about the start of the cycle.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fifo {
+    pub(super) wavelets: VecDeque<Wavelet>,
+    pub(super) capacity: usize,
+}
+
+impl Fifo {
+    pub(super) fn new(capacity: u64) -> Fifo {
+        Fifo { wavelets: VecDeque::new(), capacity: usize::try_from(capacity).unwrap_or(usize::MAX) }
+    }
+
+    /// M2: room is judged by the occupancy at the start of the cycle.
+    pub(super) fn has_room(&self) -> bool {
+        self.wavelets.len() < self.capacity
+    }
+
+    /// Whether the wavelet behind `ahead` others may be used in cycle `now`.
+    pub(super) fn ready(&self, ahead: usize, now: u64) -> bool {
+        self.wavelets.get(ahead).is_some_and(|w| w.ready <= now)
+    }
+
+    pub(super) fn push(&mut self, ready: u64, data: u32) {
+        self.wavelets.push_back(Wavelet { ready, data });
+    }
+
+    pub(super) fn pop(&mut self) -> u32 {
+        self.wavelets.pop_front().expect("the decision found a ready wavelet here").data
+    }
+
+    /// Whether a wavelet in it becomes usable only later.
+    pub(super) fn is_waiting(&self, now: u64) -> bool {
+        self.wavelets.iter().any(|w| w.ready > now)
+    }
+}
+
+/// The machine in one cycle.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) grid: Grid,
+    pub(super) numbers: Numbers,
+    /// One per image.
+    pub(super) codes: Vec<Code>,
+    /// Row by row.
+    pub(super) pes: Vec<Pe>,
+    /// All ports of all edge streams.
+    pub(super) ports: Vec<Port>,
+    pub(super) now: u64,
+}
+
+impl Machine {
+    pub(super) fn coord(&self, pe: usize) -> PeCoord {
+        self.grid.coord(PeIdx(u32::try_from(pe).expect("build refuses grids beyond 32 bits")))
+    }
+}
+
+/// The numbers of the `ArchSpec` that are asked for in every cycle.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) hop: u64,
+    pub(super) edge_latency: u64,
+    pub(super) ramp_down: u64,
+    pub(super) ramp_up: u64,
+    pub(super) ce_latency: u64,
+    pub(super) vector_setup: u64,
+    pub(super) loop_back: u32,
+    pub(super) task_dispatch: u64,
+    pub(super) reduce_cycles: u32,
+    pub(super) bank_conflict: u32,
+}
+
+/// A processing element: router, compute element if it runs an image, and what they counted.
+#[derive(Debug, Default)]
+pub(super) struct Pe {
+    pub(super) router: Router,
+    pub(super) element: Option<Element>,
+    pub(super) counters: PeCounters,
+}
+
+/// A router (R1 to R3).
+#[derive(Debug, Default)]
+pub(super) struct Router {
+    /// The colors with a route, by number.
+    pub(super) channels: Vec<Channel>,
+    /// Indices into `channels`: the service order (R3).
+    pub(super) order: Vec<usize>,
+}
+
+/// One color in one router.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) color: Color,
+    pub(super) rx: Dir,
+    pub(super) feed: Feed,
+    /// What came over the link `rx`; unused if the color comes from the ramp.
+    pub(super) buffer: Fifo,
+    pub(super) outputs: Vec<Output>,
+}
+
+/// Which FIFO a color's wavelets wait in (R2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// The channel's own buffer.
+    Buffer,
+    /// The output queue of the compute element with this index.
+    Queue(usize),
+    /// The ramp, but no output queue sends the color.
+    Nothing,
+}
+
+/// One port that a color leaves by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    pub(super) dir: Dir,
+    pub(super) to: To,
+}
+
+/// What is at the other end of an output.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum To {
+    /// The buffer of a channel of a neighbour.
+    Channel { pe: usize, channel: usize },
+    /// The input queue with this index of the same PE.
+    Input(usize),
+    /// The edge port with this index.
+    Port(usize),
+    /// Nothing takes the color there: there is never room.
+    Nowhere,
+}
+
+/// One port of an edge stream (E1, E2).
+#[derive(Debug)]
+pub(super) struct Port {
+    /// Index of the stream in the program.
+    pub(super) stream: usize,
+    /// Ordinal of the port within the stream.
+    pub(super) ordinal: u32,
+    pub(super) flow: Flow,
+    pub(super) color: Color,
+    /// The PE at the port.
+    pub(super) pe: usize,
+    /// The channel that wavelets are put into; None for streams off the wafer and where the
+    /// router does not take the color from this side.
+    pub(super) channel: Option<usize>,
+    pub(super) interval: u64,
+    /// Wavelets that it has still to move.
+    pub(super) left: u64,
+    /// The first cycle in which it may move one.
+    pub(super) next: u64,
+    /// With values: what enters, or what has left.
+    pub(super) data: Vec<u32>,
+    /// How many of `data` have entered.
+    pub(super) entered: usize,
+}
+
+/// A compute element (C1).
+#[derive(Debug)]
+pub(super) struct Element {
+    /// Index into `Machine::codes`.
+    pub(super) code: usize,
+    pub(super) main: Main,
+    /// The instruction of each microthread; None: it is free.
+    pub(super) micro: Vec<Option<Running>>,
+    /// The microthread that issued last.
+    pub(super) last: usize,
+    /// Per task: whether it is activated.
+    pub(super) active: Vec<bool>,
+    /// Per task: whether it is blocked.
+    pub(super) blocked: Vec<bool>,
+    pub(super) addr: [i32; AddrReg::COUNT as usize],
+    /// Bits of binary32.
+    pub(super) data: [u32; DataReg::COUNT as usize],
+    /// Input queues with their colors.
+    pub(super) inputs: Vec<(Option<Color>, Fifo)>,
+    /// Output queues with their colors.
+    pub(super) outputs: Vec<(Option<Color>, Fifo)>,
+}
+
+/// The main thread (C9).
+#[derive(Debug, Clone)]
+pub(super) enum Main {
+    /// It has no task.
+    Free,
+    /// A task was selected; its first instruction is reached in cycle `reach`.
+    Dispatch { task: usize, reach: u64 },
+    /// It is at a step of a task.
+    At(Position),
+}
+
+/// Where the main thread is.
+#[derive(Debug, Clone)]
+pub(super) struct Position {
+    pub(super) task: usize,
+    pub(super) step: usize,
+    /// Repetitions left, this one included, of the loops around, outermost first.
+    pub(super) loops: Vec<u32>,
+    pub(super) work: Work,
+}
+
+/// What is left to do of a step.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// This many issue slots.
+    Slots(u32),
+    /// A vector instruction.
+    Vector(Running),
+}
+
+/// A vector instruction at work (C2).
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    /// Index into `Code::plans`.
+    pub(super) plan: usize,
+    /// The first cycle after the setup.
+    pub(super) ready: u64,
+    /// First addresses of destination and sources, as at the start of the setup (C5).
+    pub(super) first: [i64; 4],
+    /// Issue slots per beat, `s` of rule C5.
+    pub(super) slots: u32,
+    /// Elements that are done.
+    pub(super) done: u32,
+    /// Slots left of a beat that has started.
+    pub(super) slots_left: u32,
+    /// The wavelet that is being filled (destination) or used (sources).
+    pub(super) held: [u32; 4],
+    /// For microthreads.
+    pub(super) priority: Priority,
+    /// For microthreads.
+    pub(super) then: Option<Then>,
+}

@@ -1,0 +1,241 @@
+//! Vector instructions: setup, beats, slots (C2 to C5, C7).
+//!
+//! **Invariant.** Everything that a beat takes and gives happens in its first slot; whether it
+//! may start is asked of the start of the cycle.
+//! **Not here.** Elements per beat (`code`), who gets the issue slot (`ce`).
+
+use super::code::{Code, Plan};
+use super::state::{Element, Numbers, Running};
+use super::values::{self, Fault, Value};
+use sim_core::coord::Color;
+use sim_core::program::{DType, MemRef, Operand, Priority, Then};
+
+/// What a thread can do in a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    /// It has no instruction.
+    Absent,
+    /// It is in the setup of a vector instruction.
+    Setup,
+    /// It can use the issue slot.
+    Ready,
+    /// Its beat cannot start: the output queue of the color has no room.
+    NoRoom(Color),
+    /// Its beat cannot start: no wavelet of the color is ready.
+    NoInput(Color),
+    /// The main thread waits for the microthread.
+    Busy(u8),
+}
+
+/// Starts a vector instruction whose setup begins in cycle `start` (C2); addresses and bank
+/// conflicts are those of now (C5).
+pub(super) fn begin(element: &Element, code: &Code, plan: usize, start: u64, numbers: &Numbers) -> Running {
+    let op = &code.plans[plan].op;
+    let mut first = [0; 4];
+    for (address, operand) in first.iter_mut().zip(std::iter::once(&op.dst).chain(&op.src)) {
+        if let Operand::Mem(m) = operand {
+            *address = first_address(element, m);
+        }
+    }
+    let mut slots = 1;
+    if matches!(&op.dst, Operand::Mem(m) if m.is_scalar()) {
+        slots = numbers.reduce_cycles.max(1);
+    }
+    if conflict(&code.plans[plan], &first) {
+        slots = slots.max(numbers.bank_conflict);
+    }
+    Running {
+        plan,
+        ready: start + numbers.vector_setup,
+        first,
+        slots,
+        done: 0,
+        slots_left: 0,
+        held: [0; 4],
+        priority: Priority::Medium,
+        then: None,
+    }
+}
+
+fn first_address(element: &Element, m: &MemRef) -> i64 {
+    let base = m.base.map_or(0, |r| element.addr[usize::from(r.0)]);
+    i64::from(base) + i64::from(m.offset)
+}
+
+/// C5: whether two vector sources in memory start in one bank group.
+fn conflict(plan: &Plan, first: &[i64; 4]) -> bool {
+    let bank = |address: i64| address.div_euclid(2).rem_euclid(4);
+    for (i, a) in plan.op.src.iter().enumerate() {
+        for (j, b) in plan.op.src.iter().enumerate().skip(i + 1) {
+            let (Operand::Mem(a), Operand::Mem(b)) = (a, b) else { continue };
+            let (at, bt) = (first[i + 1], first[j + 1]);
+            let same = at == bt && a.dims == b.dims;
+            if !a.is_scalar() && !b.is_scalar() && !same && bank(at) == bank(bt) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+impl Running {
+    /// Elements of the beat that is next.
+    fn beat_len(&self, plan: &Plan) -> u32 {
+        plan.width.min(plan.op.len - self.done)
+    }
+
+    /// C7: whether the next beat takes a new wavelet of a fabric source.
+    fn takes(&self, dtype: DType) -> bool {
+        self.done.is_multiple_of(dtype.per_wavelet())
+    }
+
+    /// C7: whether the next beat completes a wavelet of a fabric destination.
+    fn gives(&self, plan: &Plan, dtype: DType) -> bool {
+        let end = self.done + self.beat_len(plan);
+        end.is_multiple_of(dtype.per_wavelet()) || end == plan.op.len
+    }
+}
+
+/// C2, C3: what the instruction can do in cycle `now`. `claimed` is the input queue whose head
+/// the main thread takes in this cycle for a data task (C9).
+pub(super) fn status(element: &Element, code: &Code, run: &Running, now: u64, claimed: Option<usize>) -> Status {
+    let plan = &code.plans[run.plan];
+    if now < run.ready {
+        return Status::Setup;
+    }
+    if run.slots_left > 0 {
+        return Status::Ready;
+    }
+    if let Operand::Fab(color, dtype) = plan.op.dst {
+        let room = plan.output.is_some_and(|q| element.outputs[q].1.has_room());
+        if run.gives(plan, dtype) && !room {
+            return Status::NoRoom(color);
+        }
+    }
+    for (i, source) in plan.op.src.iter().enumerate() {
+        let Operand::Fab(color, dtype) = *source else { continue };
+        if !run.takes(dtype) {
+            continue;
+        }
+        let Some(queue) = plan.inputs[i] else { return Status::NoInput(color) };
+        let earlier = plan.op.src[..i].iter().zip(&plan.inputs);
+        let ahead = earlier.filter(|(s, q)| **q == Some(queue) && s.dtype().is_some_and(|d| run.takes(d))).count();
+        let ahead = ahead + usize::from(claimed == Some(queue));
+        if !element.inputs[queue].1.ready(ahead, now) {
+            return Status::NoInput(color);
+        }
+    }
+    Status::Ready
+}
+
+/// Uses one issue slot. Gives whether it was the last one of the instruction, and how many
+/// elements were computed in it.
+pub(super) fn slot(
+    element: &mut Element,
+    code: &Code,
+    run: &mut Running,
+    now: u64,
+    numbers: &Numbers,
+    memory: Option<&mut [u8]>,
+) -> Result<(bool, u32), Fault> {
+    let plan = &code.plans[run.plan];
+    let mut computed = 0;
+    if run.slots_left == 0 {
+        computed = run.beat_len(plan);
+        beat(element, plan, run, now, numbers, memory)?;
+        run.slots_left = run.slots;
+    }
+    run.slots_left -= 1;
+    Ok((run.slots_left == 0 && run.done == plan.op.len, computed))
+}
+
+/// C3: the first slot of a beat takes wavelets, computes its elements in order, and gives a
+/// wavelet.
+fn beat(
+    element: &mut Element,
+    plan: &Plan,
+    run: &mut Running,
+    now: u64,
+    numbers: &Numbers,
+    memory: Option<&mut [u8]>,
+) -> Result<(), Fault> {
+    for (i, source) in plan.op.src.iter().enumerate() {
+        if let Operand::Fab(_, dtype) = source
+            && run.takes(*dtype)
+        {
+            let queue = plan.inputs[i].expect("a beat that starts has its queues");
+            run.held[i + 1] = element.inputs[queue].1.pop();
+        }
+    }
+    let count = run.beat_len(plan);
+    if let Some(memory) = memory {
+        for index in run.done..run.done + count {
+            one(element, plan, run, index, memory)?;
+        }
+    }
+    if let Operand::Fab(_, dtype) = plan.op.dst
+        && run.gives(plan, dtype)
+    {
+        // C6
+        let queue = plan.output.expect("a beat that starts has its queues");
+        let ready = now + numbers.ce_latency + numbers.ramp_up;
+        element.outputs[queue].1.push(ready, run.held[0]);
+        run.held[0] = 0;
+    }
+    run.done += count;
+    Ok(())
+}
+
+/// Element `index` of a vector instruction.
+fn one(element: &mut Element, plan: &Plan, run: &mut Running, index: u32, memory: &mut [u8]) -> Result<(), Fault> {
+    let mut sources = [Value::single(0); 3];
+    for (i, source) in plan.op.src.iter().enumerate() {
+        sources[i] = match source {
+            Operand::Mem(m) => {
+                let bits = values::load(memory, run.first[i + 1].wrapping_add(offset(m, index)), m.dtype)?;
+                Value { bits, dtype: m.dtype }
+            }
+            Operand::Fab(_, dtype) => Value { bits: part(run.held[i + 1], *dtype, index), dtype: *dtype },
+            Operand::Reg(r) => Value::single(element.data[usize::from(r.0)]),
+            Operand::Imm(bits) => Value::single(*bits),
+        };
+    }
+    let op = plan.op.op;
+    match &plan.op.dst {
+        Operand::Mem(m) => {
+            let address = run.first[0].wrapping_add(offset(m, index));
+            values::store(memory, address, m.dtype, values::compute(op, &sources, m.dtype))?;
+        }
+        Operand::Fab(_, DType::F32) => run.held[0] = values::compute(op, &sources, DType::F32),
+        Operand::Fab(_, dtype) => run.held[0] |= values::compute(op, &sources, *dtype) << (16 * (index % 2)),
+        Operand::Reg(r) => element.data[usize::from(r.0)] = values::compute(op, &sources, DType::F32),
+        Operand::Imm(_) => unreachable!("refused when the code was built"),
+    }
+    Ok(())
+}
+
+/// The element with number `index` of the vector in its wavelet (C7).
+fn part(wavelet: u32, dtype: DType, index: u32) -> u32 {
+    match dtype {
+        DType::F32 => wavelet,
+        DType::F16 | DType::Bf16 => wavelet >> (16 * (index % 2)) & 0xffff,
+    }
+}
+
+/// Distance in bytes of element `index` from the first one: the last dimension runs fastest.
+fn offset(m: &MemRef, index: u32) -> i64 {
+    let mut rest = index;
+    let mut elements = 0i64;
+    for dim in m.dims.iter().rev() {
+        elements = elements.wrapping_add(i64::from(rest % dim.len).wrapping_mul(i64::from(dim.stride)));
+        rest /= dim.len;
+    }
+    elements.wrapping_mul(i64::from(m.dtype.bytes()))
+}
+
+/// Makes a running instruction that of a microthread.
+pub(super) fn on_microthread(mut run: Running, priority: Priority, then: Option<Then>) -> Running {
+    run.priority = priority;
+    run.then = then;
+    run
+}

@@ -1,0 +1,45 @@
+//! Real numbers for a run: the memories of all PEs, and what the host feeds and receives.
+//!
+//! **Invariant.** Timing never depends on anything in here (rule V1).
+//! **Not here.** Arithmetic: each engine has its own.
+
+use sim_core::coord::Grid;
+use std::collections::BTreeMap;
+
+/// The memories of all PEs of a wafer, kept from one program to the next (rule V3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaferMemory {
+    /// The mesh.
+    pub grid: Grid,
+    /// Bytes per PE.
+    pub sram: usize,
+    /// One memory per PE, row by row.
+    pub pes: Vec<Vec<u8>>,
+}
+
+impl WaferMemory {
+    /// All zero.
+    #[must_use]
+    pub fn new(grid: Grid, sram: u32) -> WaferMemory {
+        let pes = (0..grid.pes()).map(|_| vec![0; sram as usize]).collect();
+        WaferMemory { grid, sram: sram as usize, pes }
+    }
+}
+
+/// Wavelets of edge streams by stream name and port ordinal, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostStreams {
+    /// The wavelets of each port.
+    pub ports: BTreeMap<(String, u32), Vec<u32>>,
+}
+
+/// What a run with values reads and writes.
+#[derive(Debug)]
+pub struct Values<'a> {
+    /// Memories; read and written.
+    pub memory: &'a mut WaferMemory,
+    /// What enters at the edges. A stream or wavelet that is missing is zero.
+    pub inputs: &'a HostStreams,
+    /// What left at the edges; filled by the run.
+    pub outputs: &'a mut HostStreams,
+}

@@ -1,0 +1,157 @@
+//! The shape rules of a layer graph, stated apart from the code that builds it.
+//!
+//! Forward operations are held against their own definition (a product's input features equal the
+//! rows of its matrix); a gradient must have the shape of what it is the gradient of.
+//! Deliberately not here: [`super::build`]'s helpers, so that one mistake cannot pass both.
+
+use std::collections::BTreeMap;
+
+use petgraph::graph::NodeIndex;
+
+use super::{LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
+use crate::fault::ModelFault;
+
+impl LayerGraph {
+    /// Holds every tensor against the operations that make and use it.
+    ///
+    /// # Errors
+    /// One `graph-shape` fault per operation that does not fit, naming the operation and the shapes.
+    pub fn check(&self) -> Result<(), Vec<ModelFault>> {
+        let mut shapes: BTreeMap<&str, &TensorShape> = BTreeMap::new();
+        for op in self.graph.node_weights() {
+            for tensor in op.outputs.iter().chain(&op.weights) {
+                shapes.insert(&tensor.name, &tensor.shape);
+            }
+        }
+        let fault = |op: &LayerOp, message| ModelFault::new("graph-shape", &op.name, message, "");
+        let faults: Vec<ModelFault> = (self.graph.node_indices())
+            .filter_map(|node| self.fits(node, &shapes).err().map(|why| fault(&self.graph[node], why)))
+            .collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    fn fits(&self, node: NodeIndex, shapes: &BTreeMap<&str, &TensorShape>) -> Result<(), String> {
+        let op = &self.graph[node];
+        let inputs = self.inputs(node);
+        for (maker, tensor) in &inputs {
+            if !self.graph[*maker].outputs.contains(tensor) {
+                return Err(format!("uses {tensor}, which {} does not make", self.graph[*maker].name));
+            }
+        }
+        let inputs: Vec<&Tensor> = inputs.into_iter().map(|(_, tensor)| tensor).collect();
+        if op.phase != Phase::Forward {
+            return gradients_fit(op, shapes);
+        }
+        if self.forward_fits(op, &inputs) {
+            return Ok(());
+        }
+        let list = |tensors: &mut dyn Iterator<Item = &Tensor>| {
+            tensors.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let inputs = list(&mut inputs.into_iter());
+        let (weights, outputs) = (list(&mut op.weights.iter()), list(&mut op.outputs.iter()));
+        Err(format!("inputs {inputs} and weights {weights} do not give {outputs}"))
+    }
+
+    /// Whether a forward operation's shapes follow from each other and from the step.
+    fn forward_fits(&self, op: &LayerOp, inputs: &[&Tensor]) -> bool {
+        let (b, t) = (self.batch, u64::from(self.seq_len));
+        let ins: Vec<Vec<u64>> = inputs.iter().map(|tensor| tensor.shape.sizes()).collect();
+        let outs: Vec<Vec<u64>> = op.outputs.iter().map(|tensor| tensor.shape.sizes()).collect();
+        let weights: Vec<Vec<u64>> = op.weights.iter().map(|tensor| tensor.shape.sizes()).collect();
+        match (op.kind, &ins[..], &weights[..], &outs[..]) {
+            (OpKind::Embedding, [], [wte, wpe], [out]) => {
+                wte.len() == 2 && wpe.len() == 2 && wpe[1] == wte[1] && t <= wpe[0] && *out == [b, t, wte[1]]
+            }
+            (OpKind::LayerNorm | OpKind::FinalLayerNorm, [x], [gain, bias], [out]) => {
+                x.len() == 3 && x == out && *gain == [x[2]] && *bias == [x[2]]
+            }
+            (OpKind::Qkv, [x], [matrix, bias], [q, k, v]) => {
+                q == k && k == v && q.len() == 3 && product(x, matrix, bias, &[q[0], q[1], 3 * q[2]])
+            }
+            (OpKind::Projection | OpKind::FfnUp | OpKind::FfnDown, [x], [matrix, bias], [out]) => {
+                product(x, matrix, bias, out)
+            }
+            (OpKind::AttentionScores, [q, k], [], [out]) => {
+                let heads = u64::from(self.shape.heads);
+                q == k && q.len() == 3 && q[2].is_multiple_of(heads) && *out == [q[0], heads, q[1], k[1]]
+            }
+            (OpKind::Softmax | OpKind::Gelu, [x], [], [out]) => x == out,
+            (OpKind::AttentionValues, [p, v], [], [out]) => {
+                p.len() == 4 && v.len() == 3 && p[0] == v[0] && p[3] == v[1] && *out == [v[0], p[2], v[2]]
+            }
+            (OpKind::Residual, [skip, branch], [], [out]) => skip == branch && branch == out,
+            (OpKind::LmHead, [x], [wte], [out]) => {
+                x.len() == 3 && wte.len() == 2 && x[2] == wte[1] && *out == [x[0], x[1], wte[0]]
+            }
+            (OpKind::CrossEntropy, [x], [], [out]) => *x == [b, t, u64::from(self.shape.vocab)] && out.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// Whether `x · matrix + bias` has the sizes `out`.
+fn product(x: &[u64], matrix: &[u64], bias: &[u64], out: &[u64]) -> bool {
+    x.len() == 3 && matrix.len() == 2 && x[2] == matrix[0] && bias == [matrix[1]] && out == [x[0], x[1], matrix[1]]
+}
+
+/// Whether every output has the shape of the tensor whose gradient it is.
+fn gradients_fit(op: &LayerOp, shapes: &BTreeMap<&str, &TensorShape>) -> Result<(), String> {
+    for tensor in &op.outputs {
+        let name = tensor.name.strip_prefix("d.").unwrap_or("");
+        let name =
+            [".branch", ".embed", ".lm_head"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        match shapes.get(name) {
+            Some(shape) if **shape == tensor.shape => {}
+            Some(shape) => return Err(format!("makes {tensor}, but {name} is {shape}")),
+            None => return Err(format!("makes {tensor}, the gradient of nothing in the graph")),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets;
+
+    fn graph() -> LayerGraph {
+        LayerGraph::training_step(&presets::find("cerebras-gpt-111m").unwrap().shape, 2, 64).unwrap()
+    }
+
+    fn faults_after(name: &str, spoil: impl Fn(&mut LayerOp)) -> Vec<String> {
+        let mut graph = graph();
+        let node = graph.find(name).unwrap();
+        spoil(&mut graph.graph[node]);
+        graph.check().unwrap_err().into_iter().map(|fault| fault.key).collect()
+    }
+
+    #[test]
+    fn a_spoiled_output_is_found_at_its_maker_and_its_users() {
+        let keys = faults_after("h.3.gelu", |op| op.outputs[0].shape.0[2].size -= 1);
+        assert_eq!(keys, ["h.3.gelu", "h.3.ffn_down", "h.3.ffn_down.backward", "h.3.ffn_down.weight_gradient"]);
+    }
+
+    #[test]
+    fn a_spoiled_weight_is_found() {
+        assert_eq!(faults_after("h.0.proj", |op| op.weights[0].shape.0[0].size = 7), ["h.0.proj"]);
+        assert_eq!(faults_after("ln_f", |op| drop(op.weights.pop())), ["ln_f"]);
+    }
+
+    #[test]
+    fn a_gradient_of_the_wrong_shape_is_found() {
+        let keys = faults_after("h.1.attn.backward", |op| op.outputs[1].shape.0.swap(0, 1));
+        assert_eq!(keys, ["h.1.attn.backward", "h.1.qkv.backward", "h.1.qkv.weight_gradient"]);
+    }
+
+    #[test]
+    fn every_kind_of_forward_operation_has_a_rule() {
+        let kinds: std::collections::BTreeSet<OpKind> = graph().graph.node_weights().map(|op| op.kind).collect();
+        for kind in kinds {
+            let mut graph = graph();
+            let node = graph.graph.node_indices().find(|node| graph.graph[*node].kind == kind).unwrap();
+            graph.graph[node].outputs[0].shape.0.push(super::super::Dim { axis: super::super::Axis::Key, size: 3 });
+            assert!(graph.check().is_err(), "{kind:?} has no shape rule");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The operations of the oracle, forward and backward, each by its definition.
+//!
+//! Rows are tokens, sequence after sequence; columns are features.
+//! Invariant: a backward function takes the forward function's own inputs (or, for softmax, its
+//! output) and the gradient of its output, and recomputes whatever else it needs.
+//! Deliberately not here: names and parameters; see [`super`].
+
+// `ndarray::s!` expands to `allow(unsafe_code)`, which the workspace forbids: slices go by axis.
+
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
+
+use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, Axis, Slice};
+
+use super::erf::erfc;
+
+/// The epsilon under the root of every LayerNorm of the family.
+const LAYER_NORM_EPS: f64 = 1e-5;
+
+/// A row shifted to mean 0 and scaled to variance 1, and the scale.
+fn normalised(row: ArrayView1<'_, f64>) -> (Array1<f64>, f64) {
+    let mean = row.mean().unwrap_or(0.0);
+    let centred = row.mapv(|value| value - mean);
+    let variance = centred.mapv(|value| value * value).mean().unwrap_or(0.0);
+    let scale = 1.0 / (variance + LAYER_NORM_EPS).sqrt();
+    (centred * scale, scale)
+}
+
+pub(super) fn layer_norm(x: &Array2<f64>, gain: ArrayView1<'_, f64>, bias: ArrayView1<'_, f64>) -> Array2<f64> {
+    let mut y = x.clone();
+    for mut row in y.outer_iter_mut() {
+        let (unit, _) = normalised(row.view());
+        row.assign(&(unit * gain + bias));
+    }
+    y
+}
+
+/// Gradients with respect to input, gain and bias.
+pub(super) fn layer_norm_backward(
+    x: &Array2<f64>,
+    gain: ArrayView1<'_, f64>,
+    dy: &Array2<f64>,
+) -> (Array2<f64>, Array1<f64>, Array1<f64>) {
+    let mut dx = Array2::zeros(x.dim());
+    let mut d_gain = Array1::zeros(x.ncols());
+    for (n, row) in x.outer_iter().enumerate() {
+        let (unit, scale) = normalised(row);
+        d_gain += &(&unit * &dy.row(n));
+        let g = &dy.row(n) * &gain;
+        let mean = g.mean().unwrap_or(0.0);
+        let along = (&g * &unit).mean().unwrap_or(0.0);
+        dx.row_mut(n).assign(&((g - mean - unit * along) * scale));
+    }
+    (dx, d_gain, dy.sum_axis(Axis(0)))
+}
+
+/// `x·Φ(x)` with the exact normal distribution function.
+pub(super) fn gelu(x: f64) -> f64 {
+    x * 0.5 * erfc(-x * FRAC_1_SQRT_2)
+}
+
+/// `Φ(x) + x·φ(x)`.
+pub(super) fn gelu_derivative(x: f64) -> f64 {
+    0.5 * erfc(-x * FRAC_1_SQRT_2) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt()
+}
+
+/// Mean over all rows of `-log softmax(row)[target]`, and its gradient.
+pub(super) fn cross_entropy(logits: ArrayView2<'_, f64>, targets: &[usize]) -> (f64, Array2<f64>) {
+    let rows = f64::from(u32::try_from(targets.len()).expect("an oracle's batch is small"));
+    let mut loss = 0.0;
+    let mut gradient = Array2::zeros(logits.dim());
+    for (n, row) in logits.outer_iter().enumerate() {
+        let max = row.fold(f64::NEG_INFINITY, |max, value| max.max(*value));
+        let powers = row.mapv(|value| (value - max).exp());
+        let sum = powers.sum();
+        loss += (sum.ln() + max - row[targets[n]]) / rows;
+        let mut out = gradient.row_mut(n);
+        out.assign(&(powers / (sum * rows)));
+        out[targets[n]] -= 1.0 / rows;
+    }
+    (loss, gradient)
+}
+
+/// How rows divide into sequences and columns into heads.
+pub(super) struct Heads {
+    pub(super) batch: usize,
+    pub(super) seq: usize,
+    pub(super) heads: usize,
+}
+
+impl Heads {
+    /// The rows of sequence `b` and the columns of head `h`: `[seq, d_head]`.
+    fn block<'a>(&self, x: &'a Array2<f64>, b: usize, h: usize) -> ArrayView2<'a, f64> {
+        let (rows, columns) = self.ranges(x, b, h);
+        x.view().slice_axis_move(Axis(0), rows).slice_axis_move(Axis(1), columns)
+    }
+
+    fn set_block(&self, x: &mut Array2<f64>, b: usize, h: usize, block: &Array2<f64>) {
+        let (rows, columns) = self.ranges(x, b, h);
+        x.slice_axis_mut(Axis(0), rows).slice_axis_mut(Axis(1), columns).assign(block);
+    }
+
+    fn ranges(&self, x: &Array2<f64>, b: usize, h: usize) -> (Slice, Slice) {
+        let d_head = x.ncols() / self.heads;
+        ((b * self.seq..(b + 1) * self.seq).into(), (h * d_head..(h + 1) * d_head).into())
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let heads = self.heads;
+        (0..self.batch).flat_map(move |b| (0..heads).map(move |h| (b, h)))
+    }
+
+    fn square(&self) -> Array4<f64> {
+        Array4::zeros((self.batch, self.heads, self.seq, self.seq))
+    }
+
+    /// `1/sqrt(d_head)`.
+    fn scale(&self, x: &Array2<f64>) -> f64 {
+        let d_head = u32::try_from(x.ncols() / self.heads).expect("d_model is a u32");
+        1.0 / f64::from(d_head).sqrt()
+    }
+
+    /// Scaled scores; 0 where the key comes after the query.
+    pub(super) fn scores(&self, q: &Array2<f64>, k: &Array2<f64>) -> Array4<f64> {
+        let mut scores = self.square();
+        for (b, h) in self.pairs() {
+            let product = self.block(q, b, h).dot(&self.block(k, b, h).t()) * self.scale(q);
+            set_square(&mut scores, b, h, &causal(product));
+        }
+        scores
+    }
+
+    /// Gradients with respect to queries and keys.
+    pub(super) fn scores_backward(
+        &self,
+        q: &Array2<f64>,
+        k: &Array2<f64>,
+        d_scores: &Array4<f64>,
+    ) -> (Array2<f64>, Array2<f64>) {
+        let (mut d_q, mut d_k) = (Array2::zeros(q.dim()), Array2::zeros(k.dim()));
+        for (b, h) in self.pairs() {
+            let d = square(d_scores, b, h).to_owned() * self.scale(q);
+            self.set_block(&mut d_q, b, h, &d.dot(&self.block(k, b, h)));
+            self.set_block(&mut d_k, b, h, &d.t().dot(&self.block(q, b, h)));
+        }
+        (d_q, d_k)
+    }
+
+    /// Softmax of each query over itself and the keys before it.
+    pub(super) fn softmax(&self, scores: &Array4<f64>) -> Array4<f64> {
+        let mut probabilities = self.square();
+        for (b, h) in self.pairs() {
+            for query in 0..self.seq {
+                let row = square(scores, b, h);
+                let row = row.row(query).slice_axis_move(Axis(0), Slice::from(..=query));
+                let max = row.fold(f64::NEG_INFINITY, |max, value| max.max(*value));
+                let powers = row.mapv(|value| (value - max).exp());
+                let sum = powers.sum();
+                for (key, power) in powers.into_iter().enumerate() {
+                    probabilities[[b, h, query, key]] = power / sum;
+                }
+            }
+        }
+        probabilities
+    }
+
+    /// Gradient with respect to the scores; 0 where the mask is, as the probabilities are.
+    pub(super) fn softmax_backward(&self, softmax: &Array4<f64>, dy: &Array4<f64>) -> Array4<f64> {
+        let along = (softmax * dy).sum_axis(Axis(3)).insert_axis(Axis(3));
+        softmax * &(dy - &along)
+    }
+
+    /// Probabilities times values, heads side by side.
+    pub(super) fn weighted_values(&self, softmax: &Array4<f64>, v: &Array2<f64>) -> Array2<f64> {
+        let mut out = Array2::zeros(v.dim());
+        for (b, h) in self.pairs() {
+            let mix = square(softmax, b, h).dot(&self.block(v, b, h));
+            self.set_block(&mut out, b, h, &mix);
+        }
+        out
+    }
+
+    /// Gradients with respect to probabilities (0 under the mask) and values.
+    pub(super) fn weighted_values_backward(
+        &self,
+        softmax: &Array4<f64>,
+        v: &Array2<f64>,
+        dy: &Array2<f64>,
+    ) -> (Array4<f64>, Array2<f64>) {
+        let (mut d_softmax, mut d_v) = (self.square(), Array2::zeros(v.dim()));
+        for (b, h) in self.pairs() {
+            let block = self.block(dy, b, h);
+            let product = block.dot(&self.block(v, b, h).t());
+            set_square(&mut d_softmax, b, h, &causal(product));
+            self.set_block(&mut d_v, b, h, &square(softmax, b, h).t().dot(&block));
+        }
+        (d_softmax, d_v)
+    }
+}
+
+/// The `[query, key]` square of sequence `b` and head `h`.
+fn square(x: &Array4<f64>, b: usize, h: usize) -> ArrayView2<'_, f64> {
+    x.view().index_axis_move(Axis(0), b).index_axis_move(Axis(0), h)
+}
+
+fn set_square(x: &mut Array4<f64>, b: usize, h: usize, square: &Array2<f64>) {
+    x.index_axis_mut(Axis(0), b).index_axis_mut(Axis(0), h).assign(square);
+}
+
+/// Zero where the column (key) comes after the row (query).
+fn causal(mut square: Array2<f64>) -> Array2<f64> {
+    for ((query, key), value) in square.indexed_iter_mut() {
+        if key > query {
+            *value = 0.0;
+        }
+    }
+    square
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gelu_has_its_known_values() {
+        assert_eq!(gelu(0.0), 0.0);
+        assert!((gelu(1.0) - 0.841_344_746_068_542_9).abs() < 1e-15);
+        assert!((gelu(-1.0) + 0.158_655_253_931_457_05).abs() < 1e-15);
+        assert_eq!(gelu(40.0), 40.0);
+        assert!((gelu_derivative(0.0) - 0.5).abs() < 1e-16);
+    }
+
+    #[test]
+    fn cross_entropy_of_equal_logits_is_the_logarithm_of_their_number() {
+        let (loss, gradient) = cross_entropy(Array2::zeros((3, 8)).view(), &[0, 5, 7]);
+        assert!((loss - 8.0_f64.ln()).abs() < 1e-15);
+        assert!((gradient[[0, 0]] - (0.125 - 1.0) / 3.0).abs() < 1e-15);
+        assert!(gradient.sum().abs() < 1e-15);
+    }
+
+    #[test]
+    fn normalised_rows_have_mean_zero_and_variance_one() {
+        let x = ndarray::array![[1.0, 2.0, 3.0, 10.0]];
+        let y = layer_norm(&x, Array1::ones(4).view(), Array1::zeros(4).view());
+        assert!(y.sum().abs() < 1e-14);
+        assert!((y.mapv(|value| value * value).sum() / 4.0 - 1.0).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,120 @@
+//! The parameters of a model as f64 arrays, and a repeatable way to fill them.
+//!
+//! Invariant: [`Params::zeros`] and [`Params::seeded`] hold exactly the tensors of the shape, under
+//! Hugging Face GPT-2 names and in its layouts (matrices input-major).
+//! Deliberately not here: training initialisation; values are chosen so that every gradient is far
+//! from zero.
+
+use std::collections::BTreeMap;
+
+use ndarray::{ArrayD, IxDyn};
+
+use crate::shape::GptShape;
+
+/// Parameters, or gradients with respect to them, by name: `wte` `[V, d]`, `wpe` `[P, d]`,
+/// `h.{l}.ln_1.weight|bias` `[d]`, `h.{l}.attn.c_attn.weight` `[d, 3d]` and `.bias` `[3d]`,
+/// `h.{l}.attn.c_proj.weight` `[d, d]` and `.bias` `[d]`, `h.{l}.ln_2.weight|bias` `[d]`,
+/// `h.{l}.mlp.c_fc.weight` `[d, f]` and `.bias` `[f]`, `h.{l}.mlp.c_proj.weight` `[f, d]` and
+/// `.bias` `[d]`, `ln_f.weight|bias` `[d]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Params {
+    /// The arrays by name.
+    pub tensors: BTreeMap<String, ArrayD<f64>>,
+}
+
+impl Params {
+    /// Zeros in the shape of every parameter.
+    #[must_use]
+    pub fn zeros(shape: &GptShape) -> Self {
+        let tensors = sizes(shape).into_iter();
+        Self { tensors: tensors.map(|(name, dims)| (name, ArrayD::zeros(IxDyn(&dims)))).collect() }
+    }
+
+    /// Parameters drawn with a fixed generator (SplitMix64) in the order of names, uniformly:
+    /// matrices and tables with standard deviation 0.2, biases within ±0.2, LayerNorm gains within
+    /// 1 ± 0.2. The same on every platform.
+    #[must_use]
+    pub fn seeded(shape: &GptShape, seed: u64) -> Self {
+        let mut generator = SplitMix64(seed);
+        let mut params = Self::zeros(shape);
+        for (name, tensor) in &mut params.tensors {
+            let gain = name.contains("ln_") && name.ends_with("weight");
+            let centre = if gain { 1.0 } else { 0.0 };
+            // A uniform value within ±w has standard deviation w/sqrt(3).
+            let width = if tensor.ndim() == 2 { 0.2 * 3.0_f64.sqrt() } else { 0.2 };
+            tensor.mapv_inplace(|_| centre + width * generator.symmetric());
+        }
+        params
+    }
+
+    /// Asserts that these are the parameters of `shape`.
+    pub(super) fn assert_fits(&self, shape: &GptShape) {
+        let expected = sizes(shape);
+        for (name, dims) in &expected {
+            let found = self.tensors.get(name).map(ArrayD::shape);
+            assert_eq!(found, Some(&dims[..]), "parameter {name} has the size that the model gives it");
+        }
+        assert_eq!(self.tensors.len(), expected.len(), "no parameter is unknown to the model");
+    }
+}
+
+fn sizes(shape: &GptShape) -> Vec<(String, Vec<usize>)> {
+    let (d, f) = (shape.d_model as usize, shape.d_ff as usize);
+    let mut list = vec![
+        ("wte".to_owned(), vec![shape.vocab as usize, d]),
+        ("wpe".to_owned(), vec![shape.max_positions as usize, d]),
+        ("ln_f.weight".to_owned(), vec![d]),
+        ("ln_f.bias".to_owned(), vec![d]),
+    ];
+    for l in 0..shape.layers {
+        for (name, dims) in [
+            ("ln_1.weight", vec![d]),
+            ("ln_1.bias", vec![d]),
+            ("attn.c_attn.weight", vec![d, 3 * d]),
+            ("attn.c_attn.bias", vec![3 * d]),
+            ("attn.c_proj.weight", vec![d, d]),
+            ("attn.c_proj.bias", vec![d]),
+            ("ln_2.weight", vec![d]),
+            ("ln_2.bias", vec![d]),
+            ("mlp.c_fc.weight", vec![d, f]),
+            ("mlp.c_fc.bias", vec![f]),
+            ("mlp.c_proj.weight", vec![f, d]),
+            ("mlp.c_proj.bias", vec![d]),
+        ] {
+            list.push((format!("h.{l}.{name}"), dims));
+        }
+    }
+    list
+}
+
+/// Steele, Lea and Flood's generator (OOPSLA 2014), as in Vigna's splitmix64.c.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform in [-1, 1), in steps of 2⁻³¹.
+    fn symmetric(&mut self) -> f64 {
+        let high = u32::try_from(self.next() >> 32).expect("32 bits are left");
+        f64::from(high) / f64::from(1_u32 << 31) - 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_gives_the_published_sequence() {
+        // First outputs of splitmix64.c for seed 1234567.
+        let mut generator = SplitMix64(1_234_567);
+        let first: Vec<u64> = (0..3).map(|_| generator.next()).collect();
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+}

@@ -1,0 +1,177 @@
+//! The shape of a GPT model: the numbers that determine its layer graph.
+//!
+//! Invariant: a shape for which [`GptShape::validate`] returns nothing can be counted and turned
+//! into a graph without overflow. Fields are public because a shape is plain data; validate it
+//! where it enters.
+//! Deliberately not here: batch and sequence length (they belong to a step), precision, training
+//! hyper-parameters (see [`crate::presets`]).
+
+use serde::{Deserialize, Serialize};
+
+use crate::count;
+use crate::fault::ModelFault;
+
+/// The architecture family: which operations a layer consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Pre-LayerNorm decoder with learned positions, exact GELU, biases everywhere but on the
+    /// logits, and one table for input and output embedding. Cerebras-GPT is of this family.
+    Gpt2,
+}
+
+/// Sizes of one decoder-only model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GptShape {
+    /// The name shown in reports.
+    pub name: String,
+    /// Which operations a layer consists of.
+    pub family: Family,
+    /// Decoder layers.
+    pub layers: u32,
+    /// Hidden size: features per token between layers.
+    pub d_model: u32,
+    /// Attention heads; must divide `d_model`.
+    pub heads: u32,
+    /// Features inside the feed-forward block, usually `4 * d_model`.
+    pub d_ff: u32,
+    /// Tokens in the vocabulary.
+    pub vocab: u32,
+    /// Rows of the position table, hence the longest sequence, in tokens.
+    pub max_positions: u32,
+}
+
+/// The most layers a shape may have.
+pub const LAYERS_MAX: u32 = 100_000;
+/// The largest hidden size.
+pub const D_MODEL_MAX: u32 = 1 << 20;
+/// The largest feed-forward size.
+pub const D_FF_MAX: u32 = 1 << 22;
+/// The largest vocabulary.
+pub const VOCAB_MAX: u32 = 1 << 24;
+/// The longest sequence, in tokens.
+pub const POSITIONS_MAX: u32 = 1 << 24;
+/// The most parameters: a thousand times the largest model of 2024.
+pub const PARAMETERS_MAX: u64 = 1_000_000_000_000_000;
+
+impl GptShape {
+    /// Features per attention head; 0 if `heads` is 0. Exact only for a valid shape.
+    #[must_use]
+    pub fn d_head(&self) -> u32 {
+        self.d_model.checked_div(self.heads).unwrap_or(0)
+    }
+
+    /// Every fault of this shape; empty when it is valid.
+    #[must_use]
+    pub fn validate(&self) -> Vec<ModelFault> {
+        let sizes = [
+            ("layers", self.layers, LAYERS_MAX),
+            ("d_model", self.d_model, D_MODEL_MAX),
+            ("heads", self.heads, D_MODEL_MAX),
+            ("d_ff", self.d_ff, D_FF_MAX),
+            ("vocab", self.vocab, VOCAB_MAX),
+            ("max_positions", self.max_positions, POSITIONS_MAX),
+        ];
+        let mut faults = Vec::new();
+        for (key, size, most) in sizes {
+            if size == 0 {
+                faults.push(ModelFault::new("model-zero", key, "is 0", "must be at least 1"));
+            } else if size > most {
+                let message = format!("is {size}, the most is {most}");
+                faults.push(ModelFault::new("model-size-limit", key, message, ""));
+            }
+        }
+        if self.d_model != 0 && self.heads != 0 && !self.d_model.is_multiple_of(self.heads) {
+            let message = format!("{} heads do not divide d_model {}", self.heads, self.d_model);
+            let help = format!("{} heads would", nearest_divisor(self.d_model, self.heads));
+            faults.push(ModelFault::new("model-heads", "heads", message, help));
+        }
+        let parameters = count::parameters(self);
+        if faults.is_empty() && parameters > PARAMETERS_MAX {
+            let message = format!("the sizes give {parameters} parameters, the most is {PARAMETERS_MAX}");
+            faults.push(ModelFault::new("model-size-limit", "parameters", message, ""));
+        }
+        faults
+    }
+}
+
+/// The divisor of `number` closest to `wish`, the smaller one on a tie; both are at least 1.
+fn nearest_divisor(number: u32, wish: u32) -> u32 {
+    let below = (1..=wish.min(number)).rev().find(|n| number.is_multiple_of(*n)).unwrap_or(1);
+    let reach = wish.saturating_add(wish - below).min(number);
+    (wish.saturating_add(1)..reach).find(|n| number.is_multiple_of(*n)).unwrap_or(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> GptShape {
+        GptShape {
+            name: "tiny".into(),
+            family: Family::Gpt2,
+            layers: 2,
+            d_model: 16,
+            heads: 2,
+            d_ff: 64,
+            vocab: 32,
+            max_positions: 8,
+        }
+    }
+
+    #[test]
+    fn a_valid_shape_has_no_faults() {
+        assert_eq!(tiny().validate(), []);
+        assert_eq!(tiny().d_head(), 8);
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        let shape = GptShape { layers: 0, heads: 5, vocab: u32::MAX, ..tiny() };
+        let faults: Vec<String> = shape.validate().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            faults,
+            [
+                "[model-zero] layers: is 0 (help: must be at least 1)",
+                "[model-size-limit] vocab: is 4294967295, the most is 16777216",
+                "[model-heads] heads: 5 heads do not divide d_model 16 (help: 4 heads would)",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_help_names_a_head_count_that_works() {
+        assert_eq!(nearest_divisor(768, 11), 12);
+        assert_eq!(nearest_divisor(768, 1000), 768);
+        assert_eq!(nearest_divisor(1, u32::MAX), 1);
+        assert_eq!(nearest_divisor(7, 3), 1);
+    }
+
+    #[test]
+    fn the_largest_numbers_overflow_nothing() {
+        let most = u32::MAX;
+        let shape = GptShape {
+            layers: most,
+            d_model: most,
+            heads: most,
+            d_ff: most,
+            vocab: most,
+            max_positions: most,
+            ..tiny()
+        };
+        assert_eq!(shape.validate().len(), 6);
+        let absurd = GptShape { layers: 100_000, d_model: 1 << 20, d_ff: 1 << 22, heads: 1, ..tiny() };
+        let faults = absurd.validate();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].key, "parameters");
+        assert!(faults[0].is_limit());
+    }
+
+    #[test]
+    fn a_shape_survives_json() {
+        let text = serde_json::to_string(&tiny()).unwrap();
+        assert_eq!(serde_json::from_str::<GptShape>(&text).unwrap(), tiny());
+        assert!(text.contains(r#""family":"gpt2""#), "{text}");
+    }
+}

@@ -1,0 +1,230 @@
+//! The table of keys: every field of [`ArchSpec`] with its key, its unit and its range, and what
+//! can be done to all fields alike.
+//!
+//! | code | what is wrong |
+//! |---|---|
+//! | A001 | there is no such key |
+//! | A002 | a value cannot be read |
+//! | A003 | a value is out of range, or values do not go together |
+//! | A004 | a file is not TOML, or too large |
+//! | A005 | there is no such preset |
+//!
+//! **Invariant.** Every field has exactly one row (a test counts them).
+
+use super::value::{Field, Unit, Value};
+use super::{ArchSpec, Source};
+use crate::diag::Diagnostic;
+use crate::program::verify::MAX_PES;
+use serde::{Deserialize, Serialize};
+
+/// Codes of machine descriptions with their titles, as in `docs/diagnostics.md`.
+pub const RULES: [(&str, &str); 5] = [
+    ("A001", "no such key"),
+    ("A002", "value of a key"),
+    ("A003", "value out of range"),
+    ("A004", "not TOML"),
+    ("A005", "no such preset"),
+];
+
+/// A row of the table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) unit: Unit,
+    /// Smallest and largest value of each number.
+    range: (u64, u64),
+    get: fn(&ArchSpec) -> (Value, &Source),
+    put: fn(&mut ArchSpec, Value, Source) -> bool,
+}
+
+macro_rules! keys {
+    ($($name:literal $field:ident $unit:ident $low:literal..=$high:literal;)*) => {
+        /// All keys.
+        pub(super) const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            unit: Unit::$unit,
+            range: ($low, $high),
+            get: |arch| (arch.$field.value.to_value(), &arch.$field.source),
+            put: |arch, value, source| match Field::from_value(value) {
+                Some(value) => {
+                    arch.$field = super::Sourced { value, source };
+                    true
+                }
+                None => false,
+            },
+        },)*];
+    };
+}
+
+keys! {
+    "wafer.clock" clock_hz Hertz 1_000_000..=100_000_000_000;
+    "wafer.width" width Count 1..=4_194_304;
+    "wafer.height" height Count 1..=4_194_304;
+    "wafer.io" io_bits_per_second BitsPerSecond 1..=1_000_000_000_000_000;
+    "cluster.systems" systems Count 1..=65_536;
+    "pe.sram" sram Bytes 1_024..=16_777_216;
+    "pe.stack" stack Bytes 0..=16_777_216;
+    "pe.vector_code" vector_code Bytes 0..=1_024;
+    "pe.scalar_code" scalar_code Bytes 0..=1_024;
+    "pe.microthreads" microthreads Count 1..=8;
+    "pe.input_queues" input_queues List 1..=1_024;
+    "pe.output_queues" output_queues List 1..=1_024;
+    "pe.vector_setup" vector_setup Cycles 0..=10_000;
+    "pe.loop_back" loop_back Cycles 0..=10_000;
+    "pe.task_dispatch" task_dispatch Cycles 0..=10_000;
+    "pe.ce_latency" ce_latency Cycles 0..=10_000;
+    "pe.width_mov" width_mov Widths 1..=8;
+    "pe.width_add" width_add Widths 1..=8;
+    "pe.width_mul" width_mul Widths 1..=8;
+    "pe.width_max" width_max Widths 1..=8;
+    "pe.width_fmac" width_fmac Widths 1..=8;
+    "pe.width_scale" width_scale Widths 1..=8;
+    "pe.width_bitsub" width_bitsub Widths 1..=8;
+    "pe.width_register" width_register Count 1..=8;
+    "pe.reduce_cycles" reduce_cycles Cycles 1..=10_000;
+    "pe.bank_conflict" bank_conflict Count 1..=64;
+    "router.colors" colors Count 1..=24;
+    "router.buffer" router_buffer Count 1..=1_024;
+    "router.hop" hop Cycles 1..=10_000;
+    "router.ramp_down" ramp_down Cycles 1..=10_000;
+    "router.ramp_up" ramp_up Cycles 1..=10_000;
+    "router.edge_latency" edge_latency Cycles 0..=1_000_000;
+}
+
+/// Most queues of a kind.
+const MAX_QUEUES: usize = 24;
+
+/// One number of a machine, as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchEntry {
+    /// The key.
+    pub key: String,
+    /// The value with its unit.
+    pub value: String,
+    /// Kind of the source, such as `documented`.
+    pub kind: String,
+    /// The citation or reason.
+    pub source: String,
+}
+
+impl ArchSpec {
+    /// All numbers, in the order of the fields.
+    #[must_use]
+    pub fn entries(&self) -> Vec<ArchEntry> {
+        let entry = |key: &Key| {
+            let (value, source) = (key.get)(self);
+            let (kind, source) = (source.kind().to_owned(), source.text().to_owned());
+            ArchEntry { key: key.name.to_owned(), value: key.unit.show(&value), kind, source }
+        };
+        KEYS.iter().map(entry).collect()
+    }
+
+    /// The numbers without a public source: key, value, and why this value.
+    #[must_use]
+    pub fn assumed(&self) -> Vec<(String, String, String)> {
+        let assumed = KEYS.iter().filter_map(|key| match (key.get)(self) {
+            (value, Source::Assumed(why)) => Some((key.name.to_owned(), key.unit.show(&value), why.clone())),
+            _ => None,
+        });
+        assumed.collect()
+    }
+
+    /// BLAKE3 of all values in hexadecimal; the name and the sources do not count.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = blake3::Hasher::new();
+        for e in self.entries() {
+            hash.update(format!("{}={}\n", e.key, e.value).as_bytes());
+        }
+        hash.finalize().to_hex().to_string()
+    }
+
+    /// Changes one number: `pe.sram=64KiB`. `origin` says who did, such as `--set`.
+    ///
+    /// # Errors
+    /// If there is no such key, or the value cannot be read. Ranges are [`ArchSpec::validate`]'s.
+    pub fn set(&mut self, assignment: &str, origin: &str) -> Result<(), Diagnostic> {
+        let Some((name, value)) = assignment.split_once('=') else {
+            let message = format!("`{assignment}` is not an assignment");
+            return Err(Diagnostic::new("A002", origin, message).help("write key=value, such as pe.sram=64KiB"));
+        };
+        self.put(name.trim(), value, origin, Source::User(format!("{origin} {assignment}")))
+    }
+
+    pub(super) fn put(&mut self, name: &str, value: &str, at: &str, source: Source) -> Result<(), Diagnostic> {
+        let Some(key) = KEYS.iter().find(|k| k.name == name) else {
+            let unknown = Diagnostic::new("A001", at, format!("there is no key `{name}`"));
+            return Err(unknown.help(suggestion(name, KEYS.iter().map(|k| k.name))));
+        };
+        let read = key.unit.parse(value);
+        if read.is_some_and(|v| (key.put)(self, v, source)) {
+            return Ok(());
+        }
+        let message = format!("{name}: `{}` cannot be read", value.trim());
+        Err(Diagnostic::new("A002", at, message).help(format!("write {}", key.unit.example())))
+    }
+
+    /// Everything that is out of range or does not go together.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Diagnostic> {
+        let mut faults = Vec::new();
+        let mut fault = |key: &str, message: String| faults.push(Diagnostic::new("A003", key, message));
+        for key in KEYS {
+            let value = (key.get)(self).0;
+            let (low, high) = key.range;
+            let shown = |n| key.unit.show(&Value::Int(n));
+            for n in value.numbers().into_iter().filter(|n| !(low..=high).contains(n)) {
+                fault(
+                    key.name,
+                    format!("{} is out of range: {} to {} are possible", shown(n), shown(low), shown(high)),
+                );
+            }
+            let width = key.name.starts_with("pe.width_");
+            for n in value.numbers().into_iter().filter(|n| width && *n > 0 && !n.is_power_of_two()) {
+                fault(key.name, format!("{n} is not a power of two"));
+            }
+            if let Value::List(list) = value
+                && !(1..=MAX_QUEUES).contains(&list.len())
+            {
+                fault(key.name, format!("{} queues; 1 to {MAX_QUEUES} are possible", list.len()));
+            }
+        }
+        let pes = u64::from(self.width.value) * u64::from(self.height.value);
+        if pes > MAX_PES {
+            let size = format!("{} x {} are {pes} PEs", self.width.value, self.height.value);
+            fault("wafer.width", format!("{size}; at most {MAX_PES} are possible"));
+        }
+        if self.stack.value >= self.sram.value {
+            fault("pe.stack", format!("the stack of {} B leaves nothing of {} B", self.stack.value, self.sram.value));
+        }
+        faults
+    }
+}
+
+/// Advice that names what is most like `name`.
+pub(super) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let distance = |k: &str| {
+        let tail = k.rsplit('.').next().unwrap_or(k);
+        edits(name, k).min(edits(name, tail) + usize::from(tail != k))
+    };
+    let nearest = known.clone().min_by_key(|k| distance(k));
+    match nearest.filter(|k| distance(k) <= 2.max(k.len() / 3)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Least number of characters to insert, remove or replace. Only the first 64 are compared.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, &cb) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(ca != cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

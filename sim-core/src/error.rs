@@ -1,0 +1,131 @@
+//! How a simulated program fails: values with evidence, never a hang and never a panic.
+
+use crate::coord::{Color, PeCoord};
+use crate::diag::Diagnostic;
+use crate::units::Cycle;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a blocked unit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum WaitFor {
+    /// A wavelet of the color, in the input queue.
+    Input(Color),
+    /// Room in the output queue of the color.
+    Output(Color),
+    /// The end of a microthread's instruction.
+    Microthread(u8),
+    /// Nothing: wavelets of the color are in the router and cannot go on.
+    Router(Color),
+    /// Nothing: wavelets of the color lie in the input queue and nobody takes them.
+    Unread(Color),
+    /// Wavelets of the color that an edge stream still has to deliver or to receive.
+    Edge(Color),
+}
+
+/// A unit that could not go on when nothing moved any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Blocked {
+    /// The PE (for an edge stream, the PE at its port).
+    pub pe: PeCoord,
+    /// None: router or edge. Some(8): main thread. Otherwise the microthread.
+    pub thread: Option<u8>,
+    /// What it waits for.
+    pub wait: WaitFor,
+}
+
+/// The thread number under which [`Blocked`] lists the main thread.
+pub const MAIN_THREAD: u8 = 8;
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PE {}: ", self.pe)?;
+        match self.thread {
+            Some(MAIN_THREAD) => write!(f, "main thread ")?,
+            Some(t) => write!(f, "microthread {t} ")?,
+            None => {}
+        }
+        match self.wait {
+            WaitFor::Input(c) => write!(f, "waits for a wavelet of {c}"),
+            WaitFor::Output(c) => write!(f, "waits for room to send on {c}"),
+            WaitFor::Microthread(t) => write!(f, "waits for microthread {t}"),
+            WaitFor::Router(c) => write!(f, "wavelets of {c} are held in the router"),
+            WaitFor::Unread(c) => write!(f, "wavelets of {c} lie unread in the input queue"),
+            WaitFor::Edge(c) => write!(f, "the edge stream of {c} is not finished"),
+        }
+    }
+}
+
+/// Why a run ended without a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunError {
+    /// Nothing can move any more, but work or wavelets are left.
+    Deadlock {
+        /// When nothing moved any more.
+        at: Cycle,
+        /// The first few blocked units, in PE order.
+        blocked: Vec<Blocked>,
+        /// How many there are in all.
+        total: u64,
+    },
+    /// The run was longer than its limit.
+    CycleLimit {
+        /// The limit, in cycles.
+        limit: u64,
+    },
+    /// An instruction addressed memory that the PE does not have.
+    MemoryFault {
+        /// When.
+        at: Cycle,
+        /// Where.
+        pe: PeCoord,
+        /// First byte of the access.
+        address: i64,
+        /// Bytes that the PE has.
+        sram: u64,
+    },
+    /// The program is not well formed.
+    Invalid(Vec<Diagnostic>),
+    /// The run would need more memory of the host than it may take.
+    TooLarge {
+        /// Bytes it would take.
+        needs: u64,
+        /// Bytes it may take.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Deadlock { at, blocked, total } => {
+                write!(f, "deadlock at {at}: nothing moves, {total} units are blocked")?;
+                for b in blocked {
+                    write!(f, "\n  {b}")?;
+                }
+                if *total > blocked.len() as u64 {
+                    write!(f, "\n  … and {} more", total - blocked.len() as u64)?;
+                }
+                Ok(())
+            }
+            RunError::CycleLimit { limit } => write!(f, "the run was stopped at its limit of {limit} cycles"),
+            RunError::MemoryFault { at, pe, address, sram } => {
+                write!(f, "{at}: PE {pe} addressed byte {address}; it has {sram}")
+            }
+            RunError::Invalid(faults) => {
+                for (i, d) in faults.iter().enumerate() {
+                    if i > 0 {
+                        writeln!(f)?;
+                    }
+                    write!(f, "{d}")?;
+                }
+                Ok(())
+            }
+            RunError::TooLarge { needs, limit } => {
+                write!(f, "the run needs {needs} bytes of memory and may take {limit}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RunError {}

@@ -1,0 +1,164 @@
+//! Random programs for tests: of any shape, mostly not well formed.
+
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn color() -> impl Strategy<Value = Color> {
+    (0..Color::MAX).prop_map(|n| Color::new(n).unwrap())
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-z][a-z0-9_.]{0,6}",
+        1 => "\\PC{0,6}",
+        1 => prop::sample::select(vec!["", "x", "a0", "//", "\"", "\\", "a\nb", "{", "#1", "\u{2028}", "\r\0"]).prop_map(str::to_owned),
+    ]
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    let any = prop::sample::select(vec![
+        Span::one(u32::MAX),
+        Span::run(0, u32::MAX),
+        Span { start: 1, count: 2, step: u32::MAX - 1 },
+        Span { start: u32::MAX - 9, count: 5, step: 2 },
+    ]);
+    let small = (0u32..9, 1u32..9, 1u32..4).prop_map(|(start, count, step)| Span { start, count, step });
+    prop_oneof![1 => any, 9 => small]
+}
+
+fn small_or_any() -> impl Strategy<Value = i32> {
+    prop_oneof![any::<i32>(), -9i32..9, Just(i32::MIN), Just(i32::MAX)]
+}
+
+fn count() -> impl Strategy<Value = u32> {
+    prop_oneof![any::<u32>(), 0u32..9, Just(u32::MAX)]
+}
+
+fn region() -> impl Strategy<Value = Region> {
+    let small = (0u32..9, 1u32..9, 1u32..4).prop_map(|(start, count, step)| Span { start, count, step });
+    (small.clone(), small).prop_map(|(x, y)| Region { x, y })
+}
+
+fn dtype() -> impl Strategy<Value = DType> {
+    prop::sample::select(vec![DType::F16, DType::Bf16, DType::F32])
+}
+
+fn reg() -> impl Strategy<Value = AddrReg> {
+    any::<u8>().prop_map(AddrReg)
+}
+
+fn dim() -> impl Strategy<Value = Dim> {
+    (count(), small_or_any()).prop_map(|(len, stride)| Dim { len, stride })
+}
+
+fn operand() -> impl Strategy<Value = Operand> {
+    let mem = (prop::option::of(reg()), small_or_any(), dtype(), vec(dim(), 0..4));
+    prop_oneof![
+        mem.prop_map(|(base, offset, dtype, dims)| Operand::Mem(MemRef { base, offset, dtype, dims })),
+        (color(), dtype()).prop_map(|(c, d)| Operand::Fab(c, d)),
+        any::<u8>().prop_map(|n| Operand::Reg(DataReg(n))),
+        bits().prop_map(Operand::Imm),
+    ]
+}
+
+fn bits() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        any::<u32>(),
+        any::<f32>().prop_map(f32::to_bits),
+        prop::sample::select(vec![0.0, -0.0, 1.5, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45])
+            .prop_map(f32::to_bits)
+    ]
+}
+
+fn vec_op() -> impl Strategy<Value = VecOp> {
+    (prop::sample::select(Op::ALL.to_vec()), count(), operand(), vec(operand(), 0..4))
+        .prop_map(|(op, len, dst, src)| VecOp { op, len, dst, src })
+}
+
+fn task_id() -> impl Strategy<Value = TaskId> {
+    any::<u8>().prop_map(TaskId)
+}
+
+fn addr_op() -> impl Strategy<Value = AddrOp> {
+    let (n, m) = (small_or_any, small_or_any);
+    prop_oneof![
+        (reg(), n()).prop_map(|(r, n)| AddrOp::Set(r, n)),
+        (reg(), n()).prop_map(|(r, n)| AddrOp::Add(r, n)),
+        (reg(), reg()).prop_map(|(r, o)| AddrOp::Copy(r, o)),
+        (reg(), reg()).prop_map(|(r, o)| AddrOp::AddReg(r, o)),
+        (reg(), n(), m()).prop_map(|(r, n, m)| AddrOp::Clamp(r, n, m)),
+        (reg(), n(), m()).prop_map(|(reg, end, size)| AddrOp::Wrap { reg, end, size }),
+        (reg(), prop::option::of(reg()), n()).prop_map(|(reg, base, offset)| AddrOp::Load { reg, base, offset }),
+    ]
+}
+
+fn instr() -> impl Strategy<Value = Instr> {
+    let then = prop::option::of(prop_oneof![task_id().prop_map(Then::Activate), task_id().prop_map(Then::Unblock)]);
+    let a = (any::<u8>(), prop::sample::select(Priority::ALL.to_vec()), vec_op(), then);
+    let leaf = prop_oneof![
+        vec_op().prop_map(Instr::Vec),
+        a.prop_map(|(thread, priority, op, then)| Instr::Async(Async { thread, priority, op, then })),
+        any::<u8>().prop_map(Instr::Join),
+        addr_op().prop_map(Instr::Addr),
+        task_id().prop_map(Instr::Activate),
+        task_id().prop_map(Instr::Block),
+        task_id().prop_map(Instr::Unblock),
+    ];
+    leaf.prop_recursive(5, 12, 3, |inner| {
+        (count(), vec(inner, 0..3)).prop_map(|(count, body)| Instr::Loop { count, body })
+    })
+}
+
+fn task() -> impl Strategy<Value = Task> {
+    let trigger =
+        prop_oneof![Just(Trigger::Local), (color(), any::<u8>()).prop_map(|(c, r)| Trigger::Data(c, DataReg(r)))];
+    (name(), trigger, any::<bool>(), any::<bool>(), vec(instr(), 0..4))
+        .prop_map(|(name, trigger, active, blocked, body)| Task { name, trigger, active, blocked, body })
+}
+
+fn image() -> impl Strategy<Value = Image> {
+    let buffer = (name(), count(), dtype(), count(), vec(bits(), 0..4))
+        .prop_map(|(name, addr, dtype, len, init)| Buffer { name, addr, dtype, len, init });
+    let bound = || vec((any::<u8>(), color()), 0..3);
+    (name(), bound(), bound(), vec(buffer, 0..3), vec(task(), 0..3))
+        .prop_map(|(name, inputs, outputs, buffers, tasks)| Image { name, inputs, outputs, buffers, tasks })
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    let param = (reg(), small_or_any(), small_or_any(), small_or_any(), count(), count())
+        .prop_map(|(reg, base, dx, dy, mod_x, mod_y)| Param { reg, base, dx, dy, mod_x, mod_y });
+    (region(), prop_oneof![9 => 0u32..3, 1 => any::<u32>()], vec(param, 0..3))
+        .prop_map(|(region, image, params)| Placement { region, image, params })
+}
+
+fn dirs() -> impl Strategy<Value = DirSet> {
+    vec(prop::sample::select(Dir::ALL.to_vec()), 0..4).prop_map(|d| DirSet::of(&d))
+}
+
+fn edge() -> impl Strategy<Value = EdgeStream> {
+    let flow = prop_oneof![Just(Flow::In), Just(Flow::Out)];
+    let side = prop::sample::select(Dir::ALL.to_vec());
+    (name(), flow, side, span(), color(), any::<u64>(), count(), count()).prop_map(
+        |(name, flow, side, ports, color, wavelets, interval, fanout)| EdgeStream {
+            name,
+            flow,
+            side,
+            ports,
+            color,
+            wavelets,
+            interval,
+            fanout,
+        },
+    )
+}
+
+/// Any program that has a text form.
+pub(crate) fn program() -> impl Strategy<Value = Program> {
+    let grid = prop::option::of((count(), count()).prop_map(|(width, height)| Grid { width, height }));
+    let route = (color(), region(), prop::sample::select(Dir::ALL.to_vec()), dirs())
+        .prop_map(|(color, region, rx, tx)| Route { color, region, rx, tx });
+    (name(), grid, vec(image(), 0..3), vec(placement(), 0..3), vec(route, 0..4), vec(edge(), 0..3)).prop_map(
+        |(name, grid, images, placements, routes, edges)| Program { name, grid, images, placements, routes, edges },
+    )
+}

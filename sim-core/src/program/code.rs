@@ -1,0 +1,38 @@
+//! Walking an image's instructions: the bytes that its code takes.
+//!
+//! **Invariant.** A walk keeps its own stack, so no nesting of loops can exhaust the host's.
+
+use super::{Image, Instr};
+use crate::arch::ArchSpec;
+
+/// Calls `visit` for every instruction of a body, loops before what they repeat, in order.
+pub(super) fn walk<'a>(body: &'a [Instr], mut visit: impl FnMut(&'a Instr)) {
+    let mut stack = vec![body.iter()];
+    while let Some(top) = stack.last_mut() {
+        let Some(instr) = top.next() else {
+            stack.pop();
+            continue;
+        };
+        visit(instr);
+        if let Instr::Loop { body, .. } = instr {
+            stack.push(body.iter());
+        }
+    }
+}
+
+/// Bytes of a PE's memory that the code of an image takes: `pe.vector_code` for each vector
+/// instruction, on the main thread or not, and `pe.scalar_code` for every other one, a loop
+/// being one.
+#[must_use]
+pub fn code_bytes(image: &Image, arch: &ArchSpec) -> u64 {
+    let mut bytes = 0u64;
+    for task in &image.tasks {
+        walk(&task.body, |instr| {
+            bytes += u64::from(match instr {
+                Instr::Vec(_) | Instr::Async(_) => arch.vector_code.value,
+                _ => arch.scalar_code.value,
+            });
+        });
+    }
+    bytes
+}

@@ -1,0 +1,213 @@
+//! The program: what the wafer executes, and the only thing that crosses from `compiler` to
+//! `fabric`.
+//!
+//! A [`Program`] is plain data: images (code and memory map) placed on regions of PEs, routes
+//! per region and color, and the streams that enter and leave at the wafer's edges. Its meaning
+//! is `docs/MODEL.md`; the rule numbers in comments here are that document's.
+//!
+//! **Invariant.** Everything is written over regions, so a program for a million PEs fits a
+//! screen. Where a region of one rule overlaps a region of another rule of the same kind (two
+//! images on a PE, two routes of a color in a router), the program is malformed and the verifier
+//! says so; the order of rules never matters.
+//! **Not here.** The checks ([`verify`]), what it costs to execute (`fabric`).
+
+pub mod op;
+pub mod parse;
+pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
+mod code;
+mod flat;
+mod text;
+
+pub use code::code_bytes;
+pub use op::{AddrOp, AddrReg, Async, DType, DataReg, Dim, Instr, MemRef, Op, Operand, Priority, Then, VecOp};
+pub use parse::parse;
+pub use verify::verify;
+
+use crate::coord::{Color, Dir, DirSet, Grid, Region, Span};
+use serde::{Deserialize, Serialize};
+
+/// What a wafer executes from a quiescent fabric to a quiescent fabric.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Program {
+    /// A name for people; not part of the meaning.
+    pub name: String,
+    /// The mesh that it runs on.
+    pub grid: Option<Grid>,
+    /// Code and memory maps, referred to by index.
+    pub images: Vec<Image>,
+    /// Which PEs run which image. PEs without one only route.
+    pub placements: Vec<Placement>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// What enters and leaves at the wafer's edges.
+    pub edges: Vec<EdgeStream>,
+}
+
+impl Program {
+    /// The mesh; a program without one is empty (0 × 0), and the verifier refuses it.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        self.grid.unwrap_or(Grid { width: 0, height: 0 })
+    }
+}
+
+/// Code and memory map shared by all PEs of a region.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Image {
+    /// A name for people.
+    pub name: String,
+    /// Which input queue takes wavelets of which color: `(queue, color)`.
+    pub inputs: Vec<(u8, Color)>,
+    /// Which output queue sends wavelets of which color: `(queue, color)`.
+    pub outputs: Vec<(u8, Color)>,
+    /// Named pieces of the PE's memory; instructions use addresses, people use these.
+    pub buffers: Vec<Buffer>,
+    /// Its tasks; a [`TaskId`] is an index into this list.
+    pub tasks: Vec<Task>,
+}
+
+/// A named piece of a PE's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Buffer {
+    /// A name for people.
+    pub name: String,
+    /// Byte address of its first element.
+    pub addr: u32,
+    /// Element type.
+    pub dtype: DType,
+    /// Elements.
+    pub len: u32,
+    /// Bits (as `f32`) of the first elements at the start of the run; the rest keep what the
+    /// memory held. Rounded to `dtype`.
+    pub init: Vec<u32>,
+}
+
+impl Buffer {
+    /// First byte behind the buffer (64-bit: a hostile one may leave the 32-bit range).
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        u64::from(self.addr) + u64::from(self.len) * u64::from(self.dtype.bytes())
+    }
+}
+
+/// Index of a task in its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TaskId(pub u8);
+
+/// Run-to-completion code of the main thread (rules T1 to T4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Task {
+    /// A name for people.
+    pub name: String,
+    /// What makes it runnable.
+    pub trigger: Trigger,
+    /// Whether it is already activated when the run starts (local tasks).
+    pub active: bool,
+    /// Whether it is blocked when the run starts.
+    pub blocked: bool,
+    /// Its instructions.
+    #[serde(with = "flat")]
+    pub body: Vec<Instr>,
+}
+
+/// What makes a task runnable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Trigger {
+    /// An `activate` of the same PE.
+    Local,
+    /// A wavelet at the head of the input queue of this color; it is taken and its 32 bits are
+    /// put into the register.
+    Data(Color, DataReg),
+}
+
+/// Which PEs run an image, and the numbers in which they differ.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Placement {
+    /// The PEs.
+    pub region: Region,
+    /// Index into [`Program::images`].
+    pub image: u32,
+    /// Address registers that do not start at zero.
+    pub params: Vec<Param>,
+}
+
+/// Start value of an address register, affine in the position within the placement's region:
+/// `base + dx · (i mod mod_x) + dy · (j mod mod_y)` for the PE in column `i` and row `j` of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Param {
+    /// The register.
+    pub reg: AddrReg,
+    /// Value at `i = j = 0`.
+    pub base: i32,
+    /// Change per column.
+    pub dx: i32,
+    /// Change per row.
+    pub dy: i32,
+    /// Period over columns; at least 1.
+    pub mod_x: u32,
+    /// Period over rows; at least 1.
+    pub mod_y: u32,
+}
+
+impl Param {
+    /// The same value everywhere.
+    #[must_use]
+    pub const fn constant(reg: AddrReg, base: i32) -> Param {
+        Param { reg, base, dx: 0, dy: 0, mod_x: 1, mod_y: 1 }
+    }
+
+    /// The value for column `i` and row `j` of the region.
+    #[must_use]
+    pub fn value(&self, i: u32, j: u32) -> i32 {
+        let i = (i % self.mod_x.max(1)) as i32;
+        let j = (j % self.mod_y.max(1)) as i32;
+        self.base.wrapping_add(self.dx.wrapping_mul(i)).wrapping_add(self.dy.wrapping_mul(j))
+    }
+}
+
+/// The route of one color in the routers of a region (rules R1 to R3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Route {
+    /// The color.
+    pub color: Color,
+    /// The routers.
+    pub region: Region,
+    /// The one port that wavelets come from.
+    pub rx: Dir,
+    /// The ports that every wavelet leaves by.
+    pub tx: DirSet,
+}
+
+/// Which way an edge stream flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Flow {
+    /// Onto the wafer.
+    In,
+    /// Off the wafer.
+    Out,
+}
+
+/// Wavelets that enter or leave through the links of one edge of the mesh (rules E1 to E3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EdgeStream {
+    /// A name, by which the host finds or keeps the values.
+    pub name: String,
+    /// Onto or off the wafer.
+    pub flow: Flow,
+    /// The edge: North, East, South or West.
+    pub side: Dir,
+    /// Its ports: columns for North and South, rows for East and West.
+    pub ports: Span,
+    /// The color.
+    pub color: Color,
+    /// Wavelets per port.
+    pub wavelets: u64,
+    /// Least distance in cycles between two wavelets of a port; at least 1.
+    pub interval: u32,
+    /// How many of the ports get copies of one and the same external stream (at least 1): the
+    /// stream counts once against the system's I/O bandwidth. For streams onto the wafer.
+    pub fanout: u32,
+}

@@ -1,0 +1,355 @@
+//! Instructions of a PE and their operands.
+//!
+//! There is no instruction that stands for an algorithm: code is made of vector instructions
+//! over memory and fabric operands, address arithmetic, counted loops, and task control.
+//!
+//! **Not here.** What an instruction costs (`ArchSpec`, rules C1 to C9 of `docs/MODEL.md`).
+
+use super::TaskId;
+use crate::coord::Color;
+use serde::{Deserialize, Serialize};
+
+/// Type of an element in memory or in a wavelet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DType {
+    /// IEEE binary16; two to a wavelet, the earlier one in the low half.
+    F16,
+    /// bfloat16; two to a wavelet, the earlier one in the low half.
+    Bf16,
+    /// IEEE binary32; one to a wavelet.
+    F32,
+}
+
+impl DType {
+    /// Size in memory.
+    #[must_use]
+    pub const fn bytes(self) -> u32 {
+        match self {
+            DType::F16 | DType::Bf16 => 2,
+            DType::F32 => 4,
+        }
+    }
+
+    /// Elements that one wavelet carries.
+    #[must_use]
+    pub const fn per_wavelet(self) -> u32 {
+        4 / self.bytes()
+    }
+
+    /// Wavelets that `len` elements take.
+    #[must_use]
+    pub const fn wavelets(self, len: u32) -> u32 {
+        len.div_ceil(self.per_wavelet())
+    }
+
+    /// Name in the text form.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F16 => "f16",
+            DType::Bf16 => "bf16",
+            DType::F32 => "f32",
+        }
+    }
+}
+
+/// Address register: 32-bit integer, holds byte addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AddrReg(pub u8);
+
+impl AddrReg {
+    /// How many a PE has.
+    pub const COUNT: u8 = 16;
+}
+
+/// Data register: 32 bits, read and written as binary32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DataReg(pub u8);
+
+impl DataReg {
+    /// How many a PE has.
+    pub const COUNT: u8 = 16;
+}
+
+/// One dimension of a memory operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dim {
+    /// Elements along this dimension; at least 1.
+    pub len: u32,
+    /// Distance between neighbours, in elements; may be zero or negative.
+    pub stride: i32,
+}
+
+/// A vector in memory: element `(i0, i1, …)` is at
+/// `register + offset + (i0 · stride0 + i1 · stride1 + …) · size`; the last dimension runs
+/// fastest. Without dimensions it is one word, repeated for every element.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MemRef {
+    /// Register added to the offset.
+    pub base: Option<AddrReg>,
+    /// Bytes.
+    pub offset: i32,
+    /// Element type.
+    pub dtype: DType,
+    /// At most four, outermost first.
+    pub dims: Vec<Dim>,
+}
+
+impl MemRef {
+    /// `len` adjacent elements at byte address `offset`.
+    #[must_use]
+    pub fn vec(dtype: DType, offset: u32, len: u32) -> MemRef {
+        MemRef { base: None, offset: offset as i32, dtype, dims: vec![Dim { len, stride: 1 }] }
+    }
+
+    /// One word at byte address `offset`, repeated.
+    #[must_use]
+    pub fn scalar(dtype: DType, offset: u32) -> MemRef {
+        MemRef { base: None, offset: offset as i32, dtype, dims: Vec::new() }
+    }
+
+    /// The same, relative to a register.
+    #[must_use]
+    pub fn at(mut self, base: AddrReg) -> MemRef {
+        self.base = Some(base);
+        self
+    }
+
+    /// Elements, or None for a repeated word.
+    #[must_use]
+    pub fn elements(&self) -> Option<u64> {
+        (!self.dims.is_empty()).then(|| self.dims.iter().map(|d| u64::from(d.len)).product())
+    }
+
+    /// Whether it is a repeated word.
+    #[must_use]
+    pub fn is_scalar(&self) -> bool {
+        self.dims.is_empty()
+    }
+
+    /// Distance of element `index` from the first one, in bytes.
+    #[must_use]
+    pub fn element_offset(&self, index: u32) -> i64 {
+        let mut rest = index;
+        let mut elements = 0i64;
+        for dim in self.dims.iter().rev() {
+            elements += i64::from(rest % dim.len) * i64::from(dim.stride);
+            rest /= dim.len;
+        }
+        elements * i64::from(self.dtype.bytes())
+    }
+}
+
+/// Source or destination of a vector instruction.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Operand {
+    /// A vector or a repeated word in memory.
+    Mem(MemRef),
+    /// Wavelets of a color: from its input queue as a source, to its output queue as a
+    /// destination.
+    Fab(Color, DType),
+    /// A data register: a repeated value as a source, an accumulator as a destination.
+    Reg(DataReg),
+    /// The bits of a binary32 constant, repeated.
+    Imm(u32),
+}
+
+impl Operand {
+    /// A binary32 constant.
+    #[must_use]
+    pub fn imm(value: f32) -> Operand {
+        Operand::Imm(value.to_bits())
+    }
+
+    /// Whether it gives the same value for every element.
+    #[must_use]
+    pub fn is_scalar(&self) -> bool {
+        match self {
+            Operand::Mem(m) => m.is_scalar(),
+            Operand::Fab(..) => false,
+            Operand::Reg(_) | Operand::Imm(_) => true,
+        }
+    }
+
+    /// Element type of a vector in memory or on the fabric; None for registers and constants.
+    #[must_use]
+    pub fn dtype(&self) -> Option<DType> {
+        match self {
+            Operand::Mem(m) => Some(m.dtype),
+            Operand::Fab(_, dtype) => Some(*dtype),
+            Operand::Reg(_) | Operand::Imm(_) => None,
+        }
+    }
+}
+
+/// What a vector instruction does to each element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Op {
+    /// `a`
+    Mov,
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a · b`
+    Mul,
+    /// The larger of `a` and `b`.
+    Max,
+    /// `a + b · c`, rounded once; `c` is a repeated value.
+    Fmac,
+    /// `a · 2^n`, with `n` = `b` rounded to the nearest integer (ties to even).
+    Scale,
+    /// The 32-bit integer difference of the bit patterns of `a` and `b`, as a bit pattern.
+    BitSub,
+}
+
+impl Op {
+    /// All operations.
+    pub const ALL: [Op; 8] = [Op::Mov, Op::Add, Op::Sub, Op::Mul, Op::Max, Op::Fmac, Op::Scale, Op::BitSub];
+
+    /// How many sources it takes.
+    #[must_use]
+    pub const fn sources(self) -> usize {
+        match self {
+            Op::Mov => 1,
+            Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Scale | Op::BitSub => 2,
+            Op::Fmac => 3,
+        }
+    }
+
+    /// Name in the text form.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Op::Mov => "mov",
+            Op::Add => "add",
+            Op::Sub => "sub",
+            Op::Mul => "mul",
+            Op::Max => "max",
+            Op::Fmac => "fmac",
+            Op::Scale => "scale",
+            Op::BitSub => "bitsub",
+        }
+    }
+}
+
+/// A vector instruction: `dst[i] <- op(src[0][i], …)` for `i` in `0..len`, in that order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VecOp {
+    /// The operation.
+    pub op: Op,
+    /// Elements; at least 1.
+    pub len: u32,
+    /// Destination.
+    pub dst: Operand,
+    /// Sources, as many as the operation takes.
+    pub src: Vec<Operand>,
+}
+
+/// Priority class of a microthread; the main thread stands between `Medium` and `Low`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Priority {
+    /// Before medium.
+    High,
+    /// Before the main thread.
+    Medium,
+    /// After the main thread.
+    Low,
+}
+
+/// What happens when an asynchronous instruction completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Then {
+    /// Activate a task.
+    Activate(TaskId),
+    /// Unblock a task.
+    Unblock(TaskId),
+}
+
+/// A vector instruction handed to a microthread.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Async {
+    /// The microthread, 0 to 7. Issuing waits while it is busy.
+    pub thread: u8,
+    /// Its priority while this instruction runs.
+    pub priority: Priority,
+    /// The instruction.
+    pub op: VecOp,
+    /// What happens at its end.
+    pub then: Option<Then>,
+}
+
+/// Arithmetic on address registers; one cycle each, `Wrap` two.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum AddrOp {
+    /// `reg = value`
+    Set(AddrReg, i32),
+    /// `reg = reg + value`
+    Add(AddrReg, i32),
+    /// `reg = other`
+    Copy(AddrReg, AddrReg),
+    /// `reg = reg + other`
+    AddReg(AddrReg, AddrReg),
+    /// `reg = min(max(reg, low), high)`
+    Clamp(AddrReg, i32, i32),
+    /// `reg = reg - size` if `reg >= end`. Two cycles: compare and select.
+    Wrap {
+        /// The register.
+        reg: AddrReg,
+        /// First value that is too large.
+        end: i32,
+        /// What is subtracted then.
+        size: i32,
+    },
+    /// `reg` = the unsigned 16-bit word at byte address `register + offset`.
+    Load {
+        /// The register.
+        reg: AddrReg,
+        /// Register added to the offset.
+        base: Option<AddrReg>,
+        /// Bytes.
+        offset: i32,
+    },
+}
+
+impl AddrOp {
+    /// The register that is written.
+    #[must_use]
+    pub fn target(&self) -> AddrReg {
+        match *self {
+            AddrOp::Set(r, _)
+            | AddrOp::Add(r, _)
+            | AddrOp::Copy(r, _)
+            | AddrOp::AddReg(r, _)
+            | AddrOp::Clamp(r, ..)
+            | AddrOp::Wrap { reg: r, .. }
+            | AddrOp::Load { reg: r, .. } => r,
+        }
+    }
+}
+
+/// An instruction of a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Instr {
+    /// A vector instruction on the main thread, which waits for its end.
+    Vec(VecOp),
+    /// A vector instruction on a microthread; the main thread goes on.
+    Async(Async),
+    /// Wait until a microthread is free.
+    Join(u8),
+    /// The body, `count` times.
+    Loop {
+        /// Repetitions; at least 1.
+        count: u32,
+        /// What is repeated; not empty.
+        body: Vec<Instr>,
+    },
+    /// Address arithmetic.
+    Addr(AddrOp),
+    /// Make a local task of this PE runnable.
+    Activate(TaskId),
+    /// Hold a task.
+    Block(TaskId),
+    /// Release a task.
+    Unblock(TaskId),
+}

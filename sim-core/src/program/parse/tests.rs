@@ -1,0 +1,138 @@
+//! The parser and the printer are each other's inverse, and every fault is found.
+
+use super::*;
+use crate::arch::cs2::cs2;
+use crate::program::arbitrary::program;
+use crate::program::verify;
+use proptest::prelude::*;
+
+const EXAMPLE: &str = "program gemv
+grid 4x2
+
+image row {
+  in q0 c1
+  out q2 c0
+  mem y f32[4] @1024 = 1, 2.5, -3, 0x7fc00000
+  task main local active {
+    vec mov 4: fab c0 f32 <- f32@1024[4]
+    async t0 low vec mov 8: f16@a1+64[8] <- fab c1 f16 then activate 1
+    join t0
+    loop 10 {
+      vec fmac 32: f32@2048[32] <- f32@2048[32], f16@a0+128[4:8,8], #0.5
+      a0 = a0 + 64
+      a1 = wrap a1 1024 512
+    }
+  }
+  task recv data c1 r0 {
+  }
+}
+
+place row x=0..4 y=0 a0=5+2*x%4+3*y%2 a1=0-2*y
+
+route c0 x=0..3 y=0..2 west -> east ramp
+
+edge in w north x=0..9/2 c3 wavelets 10 every 1 fanout 1
+";
+
+#[track_caller]
+fn faults(text: &str, want: &[&str]) {
+    let got: Vec<String> = match parse(text, "t") {
+        Ok(p) => panic!("no fault: {p}"),
+        Err(faults) => faults.iter().map(|d| format!("{} {} {}", d.code, d.at, d.message)).collect(),
+    };
+    assert_eq!(got, want);
+}
+
+#[test]
+fn the_example_is_its_own_print() {
+    let program = parse(EXAMPLE, "t").unwrap();
+    assert_eq!(program.to_string(), EXAMPLE);
+    assert_eq!(program.placements[0].params[0].value(5, 3), 5 + 2 + 3);
+    assert_eq!(program.placements[0].params[1].value(5, 3), -6);
+}
+
+#[test]
+fn spaces_comments_and_line_ends_are_free() {
+    let loose = EXAMPLE.replace(": ", " :  ").replace('\n', " // c\r\n\n").replace(" = ", "=").replace('@', " @ ");
+    assert_eq!(parse(&loose, "t").unwrap(), parse(EXAMPLE, "t").unwrap());
+}
+
+#[test]
+fn p001_something_else_was_expected() {
+    let text = "grid 4\nimage a {\n  in q1 d2\n  task t local {\n    vec mow 4: r0 <- r1\n    a0 = a1 + 4\n    loop 2 {\n      join 5\n    }\n  }\n}\nrout c1\n\"x\n";
+    let want = [
+        "P001 t:1:7 expected `x` with a number, found the end of the line",
+        "P001 t:3:9 expected `c` with a number, found `d2`",
+        "P001 t:5:9 expected mov, add, sub, mul, max, fmac, scale, bitsub, found `mow`",
+        "P001 t:6:10 expected a0, the register that is written, found `a1`",
+        "P001 t:8:12 expected `t` with a number, found `5`",
+        "P001 t:12:1 expected program, grid, image, place, route or edge, found `rout`",
+        "P001 t:13:1 expected program, grid, image, place, route or edge, found a text without an end",
+    ];
+    faults(text, &want);
+    faults("image a {\n", &["P001 t:2:1 expected `}`, found the end of the line"]);
+}
+
+#[test]
+fn p002_number_out_of_range() {
+    faults("grid 1x4294967296", &["P002 t:1:7 4294967296 is out of range"]);
+    faults("route c24 x=0 y=0 west -> east", &["P002 t:1:7 there is no color 24; the last one is c23"]);
+    faults("place #0 x=4..4 y=0", &["P002 t:1:12 no positions, or too many: 4..4/1"]);
+    faults("place #0 x=0..4/0 y=0", &["P002 t:1:12 no positions, or too many: 0..4/0"]);
+}
+
+#[test]
+fn p003_text_too_large() {
+    let deep = format!("image a {{\ntask t local {{\n{}", "loop 2 {\n".repeat(100_000));
+    let found = parse(&deep, "t").unwrap_err();
+    assert_eq!(found[0].code, "P003", "{found:#?}");
+    assert_eq!(parse(&" ".repeat(MAX_TEXT + 1), "t").unwrap_err()[0].code, "P003");
+}
+
+#[test]
+fn p004_image_name() {
+    faults("place a x=0 y=0", &["P004 t:1:7 there are 0 images with the name \"a\""]);
+    faults("image a {\n}\nimage a {\n}\nplace a x=0 y=0", &["P004 t:5:7 there are 2 images with the name \"a\""]);
+}
+
+fn mutated() -> impl Strategy<Value = String> {
+    let pieces =
+        prop::sample::select(vec!["{", "}", "\n", "\"", "0x", "..", "é", "-", "99999999999999999999", "", "a", "\\"]);
+    prop::collection::vec((0..EXAMPLE.len(), 0usize..4, pieces), 1..8).prop_map(|edits| {
+        let mut text = EXAMPLE.to_owned();
+        for (at, cut, piece) in edits {
+            let from = (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap();
+            let to = (from + cut..=text.len()).find(|&i| text.is_char_boundary(i)).unwrap_or(text.len());
+            text.replace_range(from..to.max(from), piece);
+        }
+        text
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_is_read_back(program in program()) {
+        let text = program.to_string();
+        let back = parse(&text, "t");
+        prop_assert_eq!(back.as_ref(), Ok(&program), "{}", text);
+        prop_assert_eq!(back.unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn no_program_makes_the_verifier_panic(program in program()) {
+        let _ = verify(&program, &cs2());
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in mutated()) {
+        if let Ok(program) = parse(&text, "t") {
+            let printed = program.to_string();
+            prop_assert_eq!(parse(&printed, "t"), Ok(program));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&String::from_utf8_lossy(&bytes), "t");
+    }
+}

@@ -1,0 +1,329 @@
+//! The text form of a program: the printer. Its inverse is [`super::parse`].
+//!
+//! ```text
+//! program gemv
+//! grid 4x2
+//!
+//! image row {
+//!   in q0 c1
+//!   out q2 c0
+//!   mem y f32[4] @1024 = 1, 2.5, -3, 0x7fc00000
+//!   task main local active {
+//!     vec mov 4: fab c0 f32 <- f32@1024[4]
+//!     async t0 low vec mov 8: f16@a1+64[8] <- fab c1 f16 then activate 1
+//!     join t0
+//!     loop 10 {
+//!       vec fmac 32: f32@2048[32] <- f32@2048[32], f16@a0+128[4:8,8], #0.5
+//!       a0 = a0 + 64
+//!       a1 = wrap a1 1024 512
+//!     }
+//!   }
+//!   task recv data c1 r0 {
+//!   }
+//! }
+//!
+//! place row x=0..4 y=0 a0=5+2*x%4+3*y%2
+//!
+//! route c0 x=0..3 y=0..2 west -> east ramp
+//!
+//! edge in w north x=0..10/2 c3 wavelets 10 every 1 fanout 1
+//! ```
+//!
+//! One statement per line; `//` starts a comment. Positions are `3`, `0..4` (without the 4), or
+//! `0..10/2` (every second one). A memory operand is `type@register+bytes[dimensions]`, a
+//! dimension `length` or `length:stride`; without dimensions it is one repeated word. `2*x%4` is
+//! a change of 2 per column with a period of 4; without `%` there is no period. Numbers are
+//! decimal, or the bits of a binary32 in hexadecimal. A name that is not a word is quoted; an
+//! image without a name of its own is placed by number: `place #0`. Tasks are named by number.
+//!
+//! **Invariant.** `parse(print(p)) == p` for every program whose spans have at least one
+//! position, and `print(parse(t))` does not change when it is parsed and printed again.
+
+use super::{
+    AddrOp, AddrReg, Async, Buffer, EdgeStream, Flow, Image, Instr, MemRef, Operand, Placement, Priority, Program,
+    Route, Task, Then, Trigger, VecOp,
+};
+use crate::coord::{Dir, DirSet};
+use std::fmt::{self, Display, Formatter};
+
+impl Display for Program {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "program {}", Name(&self.name))?;
+        match self.grid {
+            Some(g) if g.width == 0 => writeln!(f, "grid 0 x {}", g.height)?,
+            Some(g) => writeln!(f, "grid {g}")?,
+            None => {}
+        }
+        for image in &self.images {
+            writeln!(f)?;
+            write_image(f, image)?;
+        }
+        blank(f, self.placements.is_empty())?;
+        for p in &self.placements {
+            write_placement(f, p, &self.images)?;
+        }
+        blank(f, self.routes.is_empty())?;
+        for r in &self.routes {
+            write_route(f, r)?;
+        }
+        blank(f, self.edges.is_empty())?;
+        for e in &self.edges {
+            write_edge(f, e)?;
+        }
+        Ok(())
+    }
+}
+
+fn blank(f: &mut Formatter<'_>, empty: bool) -> fmt::Result {
+    if empty { Ok(()) } else { writeln!(f) }
+}
+
+/// Whether a name can stand without quotes.
+pub(super) fn is_word(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && chars.all(is_word_char)
+}
+
+/// Whether a character can stand inside a word.
+pub(super) fn is_word_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '.'
+}
+
+/// A name, quoted where it must be.
+struct Name<'a>(&'a str);
+
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if is_word(self.0) {
+            return f.write_str(self.0);
+        }
+        f.write_str("\"")?;
+        for c in self.0.chars() {
+            match c {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                c if c.is_control() => write!(f, "\\u{{{:x}}}", u32::from(c))?,
+                c => write!(f, "{c}")?,
+            }
+        }
+        f.write_str("\"")
+    }
+}
+
+/// The bits of a binary32: shortest decimal that gives them, or the bits where none does.
+struct Float(u32);
+
+impl Display for Float {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let value = f32::from_bits(self.0);
+        if value.is_nan() {
+            return write!(f, "{:#010x}", self.0);
+        }
+        let text = format!("{value:?}");
+        f.write_str(text.strip_suffix(".0").unwrap_or(&text))
+    }
+}
+
+fn write_image(f: &mut Formatter<'_>, image: &Image) -> fmt::Result {
+    writeln!(f, "image {} {{", Name(&image.name))?;
+    for (queue, color) in &image.inputs {
+        writeln!(f, "  in q{queue} {color}")?;
+    }
+    for (queue, color) in &image.outputs {
+        writeln!(f, "  out q{queue} {color}")?;
+    }
+    for b in &image.buffers {
+        write_buffer(f, b)?;
+    }
+    for t in &image.tasks {
+        write_task(f, t)?;
+    }
+    writeln!(f, "}}")
+}
+
+fn write_buffer(f: &mut Formatter<'_>, b: &Buffer) -> fmt::Result {
+    write!(f, "  mem {} {}[{}] @{}", Name(&b.name), b.dtype.name(), b.len, b.addr)?;
+    for (i, &bits) in b.init.iter().enumerate() {
+        write!(f, "{} {}", if i == 0 { " =" } else { "," }, Float(bits))?;
+    }
+    writeln!(f)
+}
+
+fn write_task(f: &mut Formatter<'_>, t: &Task) -> fmt::Result {
+    write!(f, "  task {} ", Name(&t.name))?;
+    match t.trigger {
+        Trigger::Local => write!(f, "local")?,
+        Trigger::Data(color, reg) => write!(f, "data {color} r{}", reg.0)?,
+    }
+    for (flag, word) in [(t.active, " active"), (t.blocked, " blocked")] {
+        f.write_str(if flag { word } else { "" })?;
+    }
+    writeln!(f, " {{")?;
+    for instr in &t.body {
+        write_instr(f, instr, 2)?;
+    }
+    writeln!(f, "  }}")
+}
+
+fn write_instr(f: &mut Formatter<'_>, instr: &Instr, depth: usize) -> fmt::Result {
+    for _ in 0..depth {
+        f.write_str("  ")?;
+    }
+    match instr {
+        Instr::Loop { count, body } => {
+            writeln!(f, "loop {count} {{")?;
+            for instr in body {
+                write_instr(f, instr, depth + 1)?;
+            }
+            for _ in 0..depth {
+                f.write_str("  ")?;
+            }
+            writeln!(f, "}}")
+        }
+        plain => writeln!(f, "{plain}"),
+    }
+}
+
+/// As in the text form; of a loop, the head.
+impl Display for Instr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Instr::Vec(op) => write!(f, "{op}"),
+            Instr::Async(Async { thread, priority, op, then }) => {
+                write!(f, "async t{thread} {} {op}", priority.name())?;
+                match then {
+                    Some(Then::Activate(task)) => write!(f, " then activate {}", task.0),
+                    Some(Then::Unblock(task)) => write!(f, " then unblock {}", task.0),
+                    None => Ok(()),
+                }
+            }
+            Instr::Join(thread) => write!(f, "join t{thread}"),
+            Instr::Loop { count, .. } => write!(f, "loop {count}"),
+            Instr::Addr(op) => write!(f, "{op}"),
+            Instr::Activate(task) => write!(f, "activate {}", task.0),
+            Instr::Block(task) => write!(f, "block {}", task.0),
+            Instr::Unblock(task) => write!(f, "unblock {}", task.0),
+        }
+    }
+}
+
+impl Priority {
+    /// All priorities.
+    pub const ALL: [Priority; 3] = [Priority::High, Priority::Medium, Priority::Low];
+
+    /// Name in the text form.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Priority::High => "high",
+            Priority::Medium => "medium",
+            Priority::Low => "low",
+        }
+    }
+}
+
+/// As in the text form: `vec mov 4: fab c0 f32 <- f32@1024[4]`.
+impl Display for VecOp {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "vec {} {}: {} <-", self.op.name(), self.len, self.dst)?;
+        for (i, src) in self.src.iter().enumerate() {
+            write!(f, "{} {src}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// As in the text form.
+impl Display for Operand {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Operand::Mem(m) => write!(f, "{m}"),
+            Operand::Fab(color, dtype) => write!(f, "fab {color} {}", dtype.name()),
+            Operand::Reg(reg) => write!(f, "r{}", reg.0),
+            Operand::Imm(bits) => write!(f, "#{}", Float(*bits)),
+        }
+    }
+}
+
+/// As in the text form: `f16@a1+64[4:8,8]`.
+impl Display for MemRef {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.dtype.name(), Address(self.base, self.offset))?;
+        for (i, d) in self.dims.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "[" } else { "," }, d.len)?;
+            if d.stride != 1 {
+                write!(f, ":{}", d.stride)?;
+            }
+        }
+        f.write_str(if self.dims.is_empty() { "" } else { "]" })
+    }
+}
+
+/// `64`, `a1`, `a1+64`, `a1-64`.
+struct Address(Option<AddrReg>, i32);
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (None, offset) => write!(f, "{offset}"),
+            (Some(reg), 0) => write!(f, "a{}", reg.0),
+            (Some(reg), offset) => write!(f, "a{}{offset:+}", reg.0),
+        }
+    }
+}
+
+/// As in the text form.
+impl Display for AddrOp {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "a{} = ", self.target().0)?;
+        match *self {
+            AddrOp::Set(_, value) => write!(f, "{value}"),
+            AddrOp::Add(r, value) => {
+                write!(f, "a{} {} {}", r.0, if value < 0 { '-' } else { '+' }, value.unsigned_abs())
+            }
+            AddrOp::Copy(_, other) => write!(f, "a{}", other.0),
+            AddrOp::AddReg(r, other) => write!(f, "a{} + a{}", r.0, other.0),
+            AddrOp::Clamp(r, low, high) => write!(f, "clamp a{} {low} {high}", r.0),
+            AddrOp::Wrap { reg, end, size } => write!(f, "wrap a{} {end} {size}", reg.0),
+            AddrOp::Load { base, offset, .. } => write!(f, "load {}", Address(base, offset)),
+        }
+    }
+}
+
+fn write_placement(f: &mut Formatter<'_>, p: &Placement, images: &[Image]) -> fmt::Result {
+    let own = images.get(p.image as usize).map(|i| i.name.as_str());
+    match own.filter(|name| images.iter().filter(|i| i.name == *name).count() == 1) {
+        Some(name) => write!(f, "place {} {}", Name(name), p.region)?,
+        None => write!(f, "place #{} {}", p.image, p.region)?,
+    }
+    for param in &p.params {
+        write!(f, " a{}={}", param.reg.0, param.base)?;
+        for (change, axis, period) in [(param.dx, 'x', param.mod_x), (param.dy, 'y', param.mod_y)] {
+            match (change, period) {
+                (0, 1) => {}
+                (_, u32::MAX) => write!(f, "{change:+}*{axis}")?,
+                _ => write!(f, "{change:+}*{axis}%{period}")?,
+            }
+        }
+    }
+    writeln!(f)
+}
+
+fn write_route(f: &mut Formatter<'_>, r: &Route) -> fmt::Result {
+    writeln!(f, "route {} {} {} ->{}", r.color, r.region, r.rx.name(), Ports(r.tx))
+}
+
+struct Ports(DirSet);
+
+impl Display for Ports {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|d| write!(f, " {}", d.name()))
+    }
+}
+
+fn write_edge(f: &mut Formatter<'_>, e: &EdgeStream) -> fmt::Result {
+    let flow = if e.flow == Flow::In { "in" } else { "out" };
+    let axis = if matches!(e.side, Dir::North | Dir::South) { 'x' } else { 'y' };
+    write!(f, "edge {flow} {} {} {axis}={} {}", Name(&e.name), e.side.name(), e.ports, e.color)?;
+    writeln!(f, " wavelets {} every {} fanout {}", e.wavelets, e.interval, e.fanout)
+}

@@ -1,0 +1,276 @@
+//! Checks of one image: bindings, tasks, instructions, operands, memory.
+
+use super::{Faults, MAX_DIMS, MAX_NESTING, check_color};
+use crate::arch::ArchSpec;
+use crate::coord::Color;
+use crate::program::{
+    AddrOp, AddrReg, Async, DataReg, Image, Instr, MemRef, Op, Operand, Placement, TaskId, Then, Trigger, VecOp,
+    code_bytes,
+};
+
+/// Checks everything that an image says about itself.
+pub(super) fn check(image: &Image, arch: &ArchSpec, faults: &mut Faults) {
+    let at = format!("image `{}`", image.name);
+    let queues = [
+        ("input", &image.inputs, arch.input_queues.value.len()),
+        ("output", &image.outputs, arch.output_queues.value.len()),
+    ];
+    for (what, bound, count) in queues {
+        check_bindings(what, bound, count, arch, &at, faults);
+    }
+    check_memory(image, arch, &at, faults);
+    if image.tasks.len() > 256 {
+        faults.push("R015", &at, format!("{} tasks; at most 256 are possible", image.tasks.len()), "");
+    }
+    for task in &image.tasks {
+        let at = format!("image `{}` task `{}`", image.name, task.name);
+        if let Trigger::Data(color, reg) = task.trigger {
+            check_color(color, arch, &at, faults);
+            check_input(image, color, &at, faults);
+            check_data(reg, &at, faults);
+        }
+        Body { image, arch, faults, at, path: Vec::new() }.check(&task.body);
+    }
+}
+
+/// Checks the start values of a placement.
+pub(super) fn check_params(placement: &Placement, at: &str, faults: &mut Faults) {
+    let mut set = [false; AddrReg::COUNT as usize];
+    for p in &placement.params {
+        if p.mod_x == 0 || p.mod_y == 0 {
+            faults.push("R016", at, format!("a{}: a period of 0 positions", p.reg.0), "periods are at least 1");
+        }
+        match set.get_mut(usize::from(p.reg.0)) {
+            None => check_addr(p.reg, at, faults),
+            Some(true) => faults.push("R016", at, format!("a{} is set twice", p.reg.0), ""),
+            Some(unset) => *unset = true,
+        }
+    }
+}
+
+fn check_bindings(what: &str, bound: &[(u8, Color)], count: usize, arch: &ArchSpec, at: &str, faults: &mut Faults) {
+    for (i, &(queue, color)) in bound.iter().enumerate() {
+        check_color(color, arch, at, faults);
+        if usize::from(queue) >= count {
+            faults.push("R012", at, format!("{what} queue {queue} does not exist; there are {count}"), "");
+        }
+        if bound[..i].iter().any(|b| b.0 == queue) {
+            faults.push("R012", at, format!("{what} queue {queue} is bound twice"), "one color per queue");
+        }
+        if bound[..i].iter().any(|b| b.1 == color) {
+            faults.push("R012", at, format!("{color} is bound to two {what} queues"), "one queue per color");
+        }
+        if faults.full("R012") {
+            return;
+        }
+    }
+}
+
+fn check_memory(image: &Image, arch: &ArchSpec, at: &str, faults: &mut Faults) {
+    let sram = u64::from(arch.sram.value);
+    let mut top = 0;
+    for b in &image.buffers {
+        let at = format!("{at} buffer `{}`", b.name);
+        top = top.max(b.end());
+        if b.end() > sram {
+            faults.push("R020", &at, format!("ends at byte {}, the PE has {sram} B", b.end()), "");
+        }
+        if b.init.len() as u64 > u64::from(b.len) {
+            let message = format!("{} start values for {} elements", b.init.len(), b.len);
+            faults.push("R018", &at, message, "");
+        }
+    }
+    let (code, stack) = (code_bytes(image, arch), u64::from(arch.stack.value));
+    if top <= sram && top + code + stack > sram {
+        let message =
+            format!("buffers end at byte {top}, code takes {code} B and the stack {stack} B; the PE has {sram} B");
+        faults.push("R020", at, message, "use smaller buffers or more PEs");
+    }
+}
+
+fn check_input(image: &Image, color: Color, at: &str, faults: &mut Faults) {
+    if !image.inputs.iter().any(|b| b.1 == color) {
+        faults.push("R013", at, format!("no input queue is bound to {color}"), "add `in qN cN` to the image");
+    }
+}
+
+fn check_addr(reg: AddrReg, at: &str, faults: &mut Faults) {
+    if reg.0 >= AddrReg::COUNT {
+        faults.push("R016", at, format!("a{} does not exist; the last one is a{}", reg.0, AddrReg::COUNT - 1), "");
+    }
+}
+
+fn check_data(reg: DataReg, at: &str, faults: &mut Faults) {
+    if reg.0 >= DataReg::COUNT {
+        faults.push("R016", at, format!("r{} does not exist; the last one is r{}", reg.0, DataReg::COUNT - 1), "");
+    }
+}
+
+/// Checker of a task's instructions.
+struct Body<'a> {
+    image: &'a Image,
+    arch: &'a ArchSpec,
+    faults: &'a mut Faults,
+    at: String,
+    /// Ordinals of the instruction and of the loops around it.
+    path: Vec<usize>,
+}
+
+impl Body<'_> {
+    fn check(&mut self, body: &[Instr]) {
+        for (i, instr) in body.iter().enumerate() {
+            self.path.push(i + 1);
+            let number: Vec<String> = self.path.iter().map(usize::to_string).collect();
+            let at = format!("{} instruction {}", self.at, number.join("."));
+            self.check_instr(instr, &at);
+            self.path.pop();
+        }
+    }
+
+    fn check_instr(&mut self, instr: &Instr, at: &str) {
+        match instr {
+            Instr::Vec(op) => self.check_op(op, at),
+            Instr::Async(Async { thread, op, then, .. }) => {
+                self.check_thread(*thread, at);
+                self.check_op(op, at);
+                match then {
+                    Some(Then::Activate(task)) => self.check_task(*task, true, at),
+                    Some(Then::Unblock(task)) => self.check_task(*task, false, at),
+                    None => {}
+                }
+            }
+            Instr::Join(thread) => self.check_thread(*thread, at),
+            Instr::Loop { count, body } => {
+                if *count == 0 || body.is_empty() {
+                    let message = format!("a loop of {} instructions, {count} times", body.len());
+                    self.faults.push("R019", at, message, "a loop repeats something at least once");
+                }
+                if self.path.len() > MAX_NESTING {
+                    self.faults.push("R019", at, format!("loops are nested more than {MAX_NESTING} deep"), "");
+                } else {
+                    self.check(body);
+                }
+            }
+            Instr::Addr(op) => self.check_addr_op(op, at),
+            Instr::Activate(task) => self.check_task(*task, true, at),
+            Instr::Block(task) | Instr::Unblock(task) => self.check_task(*task, false, at),
+        }
+    }
+
+    fn check_thread(&mut self, thread: u8, at: &str) {
+        let count = self.arch.microthreads.value;
+        if u32::from(thread) >= count {
+            self.faults.push("R014", at, format!("microthread {thread} does not exist; there are {count}"), "");
+        }
+    }
+
+    fn check_task(&mut self, task: TaskId, local: bool, at: &str) {
+        match self.image.tasks.get(usize::from(task.0)) {
+            None => {
+                let message = format!("task {} does not exist; there are {}", task.0, self.image.tasks.len());
+                self.faults.push("R015", at, message, "");
+            }
+            Some(t) if local && t.trigger != Trigger::Local => {
+                let message = format!("task {} (`{}`) is triggered by wavelets", task.0, t.name);
+                self.faults.push("R015", at, message, "activate a local task");
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn check_addr_op(&mut self, op: &AddrOp, at: &str) {
+        check_addr(op.target(), at, self.faults);
+        match *op {
+            AddrOp::Copy(_, other) | AddrOp::AddReg(_, other) => check_addr(other, at, self.faults),
+            AddrOp::Load { base: Some(base), .. } => check_addr(base, at, self.faults),
+            AddrOp::Load { base: None, offset, .. } => {
+                self.check_range(i128::from(offset), i128::from(offset) + 2, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn check_op(&mut self, op: &VecOp, at: &str) {
+        let want = op.op.sources();
+        if op.src.len() != want {
+            let message = format!("`{}` takes {want} sources and has {}", op.op.name(), op.src.len());
+            self.faults.push("R017", at, message, "");
+        }
+        if op.op == Op::Fmac && op.src.get(2).is_some_and(|c| !c.is_scalar()) {
+            self.faults.push("R017", at, "the third source of `fmac` is a vector", "use a repeated value");
+        }
+        if matches!(op.dst, Operand::Imm(_)) {
+            self.faults.push("R017", at, "the destination is a constant", "");
+        }
+        if op.len == 0 {
+            self.faults.push("R018", at, "a vector instruction over 0 elements", "");
+        }
+        if let Operand::Fab(color, _) = op.dst
+            && !self.image.outputs.iter().any(|b| b.1 == color)
+        {
+            let message = format!("no output queue is bound to {color}");
+            self.faults.push("R013", at, message, "add `out qN cN` to the image");
+        }
+        self.check_operand(&op.dst, op.len, at);
+        for src in op.src.iter().take(3) {
+            if let Operand::Fab(color, _) = src {
+                check_input(self.image, *color, at, self.faults);
+            }
+            self.check_operand(src, op.len, at);
+        }
+    }
+
+    fn check_operand(&mut self, operand: &Operand, len: u32, at: &str) {
+        match operand {
+            Operand::Mem(m) => self.check_mem(m, len, at),
+            Operand::Fab(color, _) => check_color(*color, self.arch, at, self.faults),
+            Operand::Reg(reg) => check_data(*reg, at, self.faults),
+            Operand::Imm(_) => {}
+        }
+    }
+
+    fn check_mem(&mut self, m: &MemRef, len: u32, at: &str) {
+        if m.dims.len() > MAX_DIMS {
+            let message = format!("{} dimensions; at most {MAX_DIMS} are possible", m.dims.len());
+            self.faults.push("R018", at, message, "");
+            return;
+        }
+        let elements: u128 = m.dims.iter().map(|d| u128::from(d.len)).product();
+        if !m.is_scalar() && elements != u128::from(len) {
+            let message = format!("the instruction has {len} elements, its operand {elements}");
+            self.faults.push("R018", at, message, "the product of the dimensions is the length");
+            return;
+        }
+        match m.base {
+            Some(base) => check_addr(base, at, self.faults),
+            None if elements == 0 => {}
+            None => {
+                let (low, high) = m.extent();
+                let offset = i128::from(m.offset);
+                self.check_range(offset + low, offset + high, at);
+            }
+        }
+    }
+
+    fn check_range(&mut self, first: i128, end: i128, at: &str) {
+        let sram = self.arch.sram.value;
+        if first < 0 || end > i128::from(sram) {
+            let message = format!("bytes {first} to {} are addressed, the PE has {sram}", end - 1);
+            self.faults.push("R021", at, message, "");
+        }
+    }
+}
+
+impl MemRef {
+    /// First byte and first byte behind, relative to register + offset.
+    fn extent(&self) -> (i128, i128) {
+        let size = i128::from(self.dtype.bytes());
+        let (mut low, mut high) = (0, 0);
+        for d in &self.dims {
+            let reach = i128::from(d.len.max(1) - 1) * i128::from(d.stride);
+            low += reach.min(0);
+            high += reach.max(0);
+        }
+        (low * size, (high + 1) * size)
+    }
+}

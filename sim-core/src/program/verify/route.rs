@@ -1,0 +1,251 @@
+//! Checks of routes and edge streams: every link has a sender and a receiver, every ramp a queue.
+
+use super::span::{Moved, border, hole_in_span, moved};
+use super::{Faults, Placed, at_route, check_color, check_disjoint, check_region, span::Cover, span_fault};
+use crate::arch::ArchSpec;
+use crate::coord::{Color, Dir, Grid, PeCoord, Region, Span};
+use crate::program::{EdgeStream, Flow, Image, Program, Route};
+
+/// The routes of one color, all on the grid.
+pub(super) struct Net<'a> {
+    pub(super) color: Color,
+    pub(super) routes: Vec<&'a Route>,
+    pub(super) cover: Cover,
+    pub(super) edges: Vec<&'a EdgeStream>,
+    /// Every link and ramp of it was found in order.
+    pub(super) sound: bool,
+}
+
+/// Checks all routes and streams; returns them by color.
+pub(super) fn check<'a>(
+    program: &'a Program,
+    grid: Grid,
+    arch: &ArchSpec,
+    placed: &Placed<'_>,
+    faults: &mut Faults,
+) -> Vec<Net<'a>> {
+    let mut routes: Vec<Vec<&Route>> = vec![Vec::new(); usize::from(Color::MAX)];
+    for r in &program.routes {
+        let at = at_route(r);
+        check_color(r.color, arch, &at, faults);
+        if check_region(r.region, grid, &at, faults) {
+            routes[r.color.index()].push(r);
+        }
+    }
+    let mut edges: Vec<Vec<&EdgeStream>> = vec![Vec::new(); usize::from(Color::MAX)];
+    for e in &program.edges {
+        if check_stream(e, grid, arch, faults) {
+            edges[e.color.index()].push(e);
+        }
+    }
+    check_bandwidth(program, arch, faults);
+    let colors = (0..Color::MAX).filter_map(Color::new);
+    let mut nets: Vec<Net<'a>> = colors.zip(routes.into_iter().zip(edges)).map(|(c, (r, e))| net(c, r, e)).collect();
+    nets.retain_mut(|net| {
+        let before = faults.seen.values().sum::<u64>();
+        let disjoint = net.check_overlap(faults);
+        if disjoint {
+            net.check_links(grid, faults);
+            net.check_ramps(&program.images, placed, faults);
+            net.check_edges(grid, faults);
+            net.check_loops(grid, faults);
+        }
+        net.sound = before == faults.seen.values().sum::<u64>();
+        disjoint
+    });
+    nets
+}
+
+fn net<'a>(color: Color, routes: Vec<&'a Route>, edges: Vec<&'a EdgeStream>) -> Net<'a> {
+    let cover = Cover::new(routes.iter().map(|r| r.region).collect());
+    Net { color, routes, cover, edges, sound: false }
+}
+
+fn at_stream(e: &EdgeStream) -> String {
+    format!("edge stream `{}`", e.name)
+}
+
+fn check_stream(e: &EdgeStream, grid: Grid, arch: &ArchSpec, faults: &mut Faults) -> bool {
+    let at = at_stream(e);
+    check_color(e.color, arch, &at, faults);
+    let size = match e.side {
+        Dir::North | Dir::South => grid.width,
+        _ => grid.height,
+    };
+    let ports = span_fault(e.ports, size).map(|m| format!("ports: {m}"));
+    let side = (e.side == Dir::Ramp).then(|| "the ramp is not an edge".to_owned());
+    let least = (e.interval == 0 || e.fanout == 0)
+        .then(|| format!("interval {} and fanout {}; both must be at least 1", e.interval, e.fanout));
+    let messages: Vec<String> = [ports, side, least].into_iter().flatten().collect();
+    let sound = messages.is_empty();
+    for message in messages {
+        faults.push("R022", &at, message, "");
+    }
+    sound
+}
+
+/// Rule E3.
+fn check_bandwidth(program: &Program, arch: &ArchSpec, faults: &mut Faults) {
+    let (io, clock) = (arch.io_bits_per_second.value, arch.clock_hz.value);
+    if io == 0 || clock == 0 {
+        return;
+    }
+    let most = io as f64 / (32.0 * clock as f64);
+    for (flow, name) in [(Flow::In, "onto"), (Flow::Out, "off")] {
+        let streams = program.edges.iter().filter(|e| e.flow == flow && e.wavelets > 0);
+        let rate = |e: &EdgeStream| f64::from(e.ports.count.div_ceil(e.fanout.max(1))) / f64::from(e.interval.max(1));
+        let sum: f64 = streams.map(rate).sum();
+        if sum > most * (1.0 + 1e-9) {
+            let message = format!("{sum:.3} wavelets per cycle flow {name} the wafer; the machine can do {most:.3}");
+            faults.push("R024", "edge streams", message, "use a longer interval, fewer ports, or a fanout");
+        }
+    }
+}
+
+impl Net<'_> {
+    fn check_overlap(&self, faults: &mut Faults) -> bool {
+        let report = |pe: PeCoord, a: usize, b: usize, faults: &mut Faults| {
+            let message =
+                format!("two routes of {}: {} and {}", self.color, at_route(self.routes[a]), at_route(self.routes[b]));
+            faults.push("R004", format!("router {pe}"), message, "a color has one route per router");
+        };
+        check_disjoint(&self.cover, self.routes.iter().map(|r| r.region), "R004", report, faults)
+    }
+
+    /// What the router at `pe` does with the color, in words.
+    fn there(&self, pe: PeCoord) -> String {
+        let here = Region::rect(pe.x, pe.y, 1, 1);
+        match self.cover.meeting(here).next() {
+            None => format!("has no route for {}", self.color),
+            Some((i, _)) => format!("has {}", at_route(self.routes[i])),
+        }
+    }
+
+    fn streams(&self, flow: Flow, side: Dir) -> Vec<Span> {
+        self.edges.iter().filter(|e| e.flow == flow && e.side == side).map(|e| e.ports).collect()
+    }
+
+    fn check_links(&self, grid: Grid, faults: &mut Faults) {
+        for route in &self.routes {
+            if route.tx.is_empty() {
+                faults.push("R006", at_route(route), "no port to leave by", "");
+            }
+            if route.tx.contains(route.rx) {
+                let message = format!("leads back to {}, where it comes from", route.rx.name());
+                faults.push("R006", at_route(route), message, "");
+                continue;
+            }
+            for dir in Dir::LINKS {
+                let sends = route.tx.contains(dir);
+                if !sends && route.rx != dir {
+                    continue;
+                }
+                let (code, flow, what) = match sends {
+                    true => ("R007", Flow::Out, "sends"),
+                    false => ("R008", Flow::In, "takes wavelets from"),
+                };
+                let from = dir.opposite();
+                let fits = |i: usize| match sends {
+                    true => self.routes[i].rx == from,
+                    false => self.routes[i].tx.contains(from),
+                };
+                let Moved { inside, edge } = moved(route.region, dir, grid);
+                if let Some(pe) = inside.and_then(|r| self.cover.hole(r, fits)) {
+                    let message = format!("{what} {}, but the router {pe} there {}", dir.name(), self.there(pe));
+                    faults.push(code, at_route(route), message, "");
+                }
+                if let Some(port) = edge.and_then(|s| hole_in_span(s, &self.streams(flow, dir))) {
+                    let message = format!(
+                        "{what} {} over the edge of the grid at port {port}, where no edge stream is",
+                        dir.name()
+                    );
+                    faults.push(code, at_route(route), message, "add an edge stream, or end the route earlier");
+                }
+            }
+        }
+    }
+
+    fn check_ramps(&self, images: &[Image], placed: &Placed<'_>, faults: &mut Faults) {
+        if !placed.disjoint {
+            return;
+        }
+        let bound = |list: &[(u8, Color)]| list.iter().any(|b| b.1 == self.color);
+        for route in &self.routes {
+            let (code, what, missing) = if route.rx == Dir::Ramp {
+                ("R010", "output", placed.lacking(route.region, |i| bound(&images[i as usize].outputs)))
+            } else if route.tx.contains(Dir::Ramp) {
+                ("R009", "input", placed.lacking(route.region, |i| bound(&images[i as usize].inputs)))
+            } else {
+                continue;
+            };
+            if let Some(pe) = missing {
+                let message = format!("PE {pe} has no image with an {what} queue for {}", self.color);
+                faults.push(code, at_route(route), message, "");
+            }
+        }
+    }
+
+    fn check_edges(&self, grid: Grid, faults: &mut Faults) {
+        for (i, e) in self.edges.iter().enumerate() {
+            let fits = |i: usize| match e.flow {
+                Flow::In => self.routes[i].rx == e.side,
+                Flow::Out => self.routes[i].tx.contains(e.side),
+            };
+            if let Some(pe) = self.cover.hole(border(e.side, e.ports, grid), fits) {
+                let verb = if e.flow == Flow::In { "take" } else { "send" };
+                let message =
+                    format!("the router {pe} at its port does not {verb} {} there: it {}", self.color, self.there(pe));
+                faults.push("R023", at_stream(e), message, "");
+            }
+            let twin = self.edges[..i]
+                .iter()
+                .find(|o| o.flow == e.flow && o.side == e.side && super::span::meet(o.ports, e.ports).is_some());
+            if let Some(twin) = twin {
+                let message = format!("shares a port and {} with {}", self.color, at_stream(twin));
+                faults.push("R023", at_stream(e), message, "");
+            }
+            if faults.full("R023") {
+                return;
+            }
+        }
+    }
+
+    /// Every router has one sender, so a loop is found by going upstream from each router. A loop
+    /// moves in all four directions, hence a color that does not cannot have one.
+    fn check_loops(&self, grid: Grid, faults: &mut Faults) {
+        if !Dir::LINKS.iter().all(|&d| self.routes.iter().any(|r| r.rx == d)) {
+            return;
+        }
+        const DONE: u8 = 254;
+        const ON_PATH: u8 = 255;
+        let mut rx = vec![DONE; grid.pes() as usize];
+        for r in self.routes.iter().filter(|r| r.rx != Dir::Ramp) {
+            for pe in r.region.iter() {
+                rx[grid.index(pe).0 as usize] = r.rx as u8;
+            }
+        }
+        let mut path = Vec::new();
+        for start in 0..grid.pes() as usize {
+            let mut next = Some(start);
+            while let Some(at) = next {
+                let step = rx[at];
+                if step == ON_PATH {
+                    let pe = grid.coord(crate::coord::PeIdx(at as u32));
+                    let message = format!("going upstream from here, {} comes from here again", self.color);
+                    faults.push("R026", format!("router {pe}"), message, "no wavelet can enter a closed loop");
+                    return;
+                }
+                if step == DONE {
+                    break;
+                }
+                rx[at] = ON_PATH;
+                path.push(at);
+                let pe = grid.coord(crate::coord::PeIdx(at as u32));
+                next = grid.neighbour(pe, Dir::LINKS[usize::from(step)]).map(|p| grid.index(p).0 as usize);
+            }
+            for at in path.drain(..) {
+                rx[at] = DONE;
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The command line: the clap tree, dispatch, and where results and failures go.
+//!
+//! **Invariant.** Results go to stdout or `-o FILE`, everything else to stderr; the exit status is
+//! one of 0 to 5 or 130; no input ends in a panic.
+//! **Not here.** What the commands do (one module each).
+
+mod arch;
+mod compile;
+mod explain;
+mod models;
+mod options;
+mod output;
+mod program;
+mod run;
+mod simulate;
+mod step;
+
+pub use options::{EngineChoice, FoldChoice, Format, Global, MachineOptions, RunLimits};
+pub use output::Output;
+
+use crate::fail::{Failure, Kind};
+use clap::{CommandFactory, Parser, Subcommand};
+use sim_core::diag::Diagnostic;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "Examples:
+  wafersim run cerebras-gpt-111m              one training step on a CS-2
+  wafersim simulate examples/hello.wafer      one program in text form
+  wafersim arch show --set pe.sram=64KiB      a machine, with the source of each number
+  wafersim explain R020                       what a diagnostic means
+
+Exit status: 0 done, 1 a fault of wafersim, 2 usage, 3 invalid input,
+4 infeasible or the simulated program failed, 5 refused by a limit, 130 interrupted.";
+
+/// A cycle-level simulator of a wafer-scale accelerator running GPT training.
+#[derive(Debug, Parser)]
+#[command(name = "wafersim", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Simulate(simulate::Arguments),
+    Verify(program::Arguments),
+    Compile(compile::Arguments),
+    /// Models known by name
+    #[command(subcommand)]
+    Models(models::Command),
+    /// Machines, with the source of each number
+    #[command(subcommand)]
+    Arch(arch::Command),
+    Explain(explain::Arguments),
+    /// Shell completions, on stdout
+    #[command(
+        after_help = "Example:\n  wafersim completions bash > ~/.local/share/bash-completion/completions/wafersim"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Nothing is half written when this comes: results are written in one piece at the end.
+    let _ = ctrlc::set_handler(|| std::process::exit(130));
+    let run = || ExitCode::from(run(std::env::args_os()));
+    // A panic has printed its message to stderr by the time it is caught here.
+    std::panic::catch_unwind(run).unwrap_or(ExitCode::from(Kind::Internal.status()))
+}
+
+/// Runs a command line, and returns the exit status.
+fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let status = if error.use_stderr() { Kind::Usage.status() } else { 0 };
+            // Nobody is left to tell when even this cannot be printed.
+            let _ = error.print();
+            return status;
+        }
+    };
+    let output = Output::new(&cli.global);
+    let done = dispatch(cli.command, &output).and_then(|result| output.result(&result));
+    match done {
+        Ok(()) => 0,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.kind.status()
+        }
+    }
+}
+
+/// The bytes of the result.
+fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments, output),
+        Command::Compile(arguments) => compile::run(&arguments, output),
+        Command::Simulate(arguments) => simulate::run(&arguments, output),
+        Command::Verify(arguments) => program::verify(&arguments, output),
+        Command::Models(command) => models::run(&command, output),
+        Command::Arch(command) => arch::run(&command, output),
+        Command::Explain(arguments) => explain::run(&arguments, output),
+        Command::Completions { shell } => {
+            let mut bytes = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "wafersim", &mut bytes);
+            Ok(bytes)
+        }
+    }
+}
+
+/// A value as a JSON document.
+fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Failure> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-json", "", e.to_string())))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

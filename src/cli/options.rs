@@ -1,0 +1,173 @@
+//! Options that several commands share.
+
+use clap::{ArgAction, Args, ValueEnum};
+use fabric::{EngineKind, Fold, RunOptions};
+use std::path::PathBuf;
+
+/// Form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document; failures too, on stderr.
+    Json,
+    /// The result's main table.
+    Csv,
+}
+
+/// Options of all commands.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Form of the result
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub format: Format,
+    /// Writes the result to FILE instead of stdout, all of it or nothing
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Colors in messages; `auto` heeds NO_COLOR
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub color: Color,
+    /// No progress and no warnings
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Says more on stderr about what is done
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When messages are colored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The machine.
+#[derive(Debug, Clone, Args)]
+pub struct MachineOptions {
+    /// Machine: a preset, or the path of a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "cs2")]
+    pub arch: String,
+    /// Changes one number of the machine, such as pe.sram=64KiB; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+}
+
+impl MachineOptions {
+    /// The options as on a command line.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let sets: String = self.sets.iter().map(|s| format!(" --set {}", quoted(s))).collect();
+        format!(" --arch {}{sets}", quoted(&self.arch))
+    }
+}
+
+/// An engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineChoice {
+    /// The fast engine, with folding.
+    Fast,
+    /// The reference engine: every PE, every cycle, every wavelet.
+    Reference,
+}
+
+/// Foldings of the fast engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FoldChoice {
+    /// Both.
+    #[value(name = "time,space", alias = "space,time")]
+    Both,
+    /// Whole periods are skipped.
+    Time,
+    /// Equal blocks and rows are executed once.
+    Space,
+    /// Everything is stepped.
+    None,
+}
+
+/// How programs are executed.
+#[derive(Debug, Clone, Args)]
+pub struct RunLimits {
+    /// Engine
+    #[arg(long, value_enum, default_value = "fast")]
+    pub engine: EngineChoice,
+    /// Exact folding that the fast engine may use
+    #[arg(long, value_enum, default_value = "time,space")]
+    pub fold: FoldChoice,
+    /// Threads of this computer; 0: one per core. Results do not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Stops a program that reaches this many cycles
+    #[arg(long, value_name = "N", default_value_t = 1 << 42)]
+    pub cycle_limit: u64,
+    /// Bytes of this computer's memory that a program may take
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 30)]
+    pub memory_limit: u64,
+}
+
+impl RunLimits {
+    /// As the engines take them.
+    #[must_use]
+    pub fn options(&self, per_pe: bool) -> RunOptions {
+        let (time, space) = match self.fold {
+            FoldChoice::Both => (true, true),
+            FoldChoice::Time => (true, false),
+            FoldChoice::Space => (false, true),
+            FoldChoice::None => (false, false),
+        };
+        let (engine, fold) = match self.engine {
+            EngineChoice::Fast => (EngineKind::Fast, Fold { time, space }),
+            EngineChoice::Reference => (EngineKind::Reference, Fold::NONE),
+        };
+        RunOptions { engine, fold, per_pe, cycle_limit: self.cycle_limit, memory_limit: self.memory_limit }
+    }
+
+    /// Threads that are meant.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n => n.min(1024),
+        }
+    }
+
+    /// Name of the engine.
+    #[must_use]
+    pub fn engine_name(&self) -> &'static str {
+        match self.engine {
+            EngineChoice::Fast => "fast",
+            EngineChoice::Reference => "reference",
+        }
+    }
+
+    /// Foldings that are allowed.
+    #[must_use]
+    pub fn fold_name(&self) -> &'static str {
+        match (self.engine, self.fold) {
+            (EngineChoice::Reference, _) | (_, FoldChoice::None) => "none",
+            (_, FoldChoice::Both) => "time,space",
+            (_, FoldChoice::Time) => "time",
+            (_, FoldChoice::Space) => "space",
+        }
+    }
+
+    /// The options that a result depends on, as on a command line.
+    #[must_use]
+    pub fn command(&self) -> String {
+        format!(" --engine {} --fold {}", self.engine_name(), self.fold_name())
+    }
+}
+
+/// A word for a shell.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

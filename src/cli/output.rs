@@ -1,0 +1,112 @@
+//! Where results, failures, warnings and progress go.
+
+use super::options::{Color, Format, Global};
+use crate::fail::{Failure, Kind};
+use crate::files;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sim_core::diag::Diagnostic;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
+
+/// The streams of this process, as the options want them.
+#[derive(Debug)]
+pub struct Output {
+    /// Form of the result.
+    pub format: Format,
+    /// Where the result goes; stdout if there is none.
+    pub file: Option<PathBuf>,
+    quiet: bool,
+    verbose: bool,
+    color: anstream::ColorChoice,
+}
+
+impl Output {
+    /// As the options say.
+    #[must_use]
+    pub fn new(global: &Global) -> Output {
+        let color = match global.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        Output {
+            format: global.format,
+            file: global.output.clone(),
+            quiet: global.quiet,
+            verbose: global.verbose > 0,
+            color,
+        }
+    }
+
+    /// Writes the result to its file, or to stdout.
+    ///
+    /// # Errors
+    /// If it cannot be written. A reader that has gone away is not an error.
+    pub fn result(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Some(path) = &self.file {
+            return files::write(path, bytes);
+        }
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::one(Kind::Internal, Diagnostic::new("cli-write", "stdout", e.to_string())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says why there is no result.
+    pub fn failure(&self, failure: &Failure) {
+        match self.format {
+            Format::Json => self.say(&failure.json()),
+            Format::Text | Format::Csv => self.say(&colored(&failure.text())),
+        }
+    }
+
+    /// Something that the user should know although there is a result.
+    pub fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.say(&format!("\x1b[1;33mwarning\x1b[0m: {text}\n"));
+        }
+    }
+
+    /// Something for `-v`.
+    pub fn verbose(&self, text: &str) {
+        if self.verbose && !self.quiet {
+            self.say(&format!("{text}\n"));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color).lock();
+        // Nobody is left to tell when even this cannot be printed.
+        let _ = stderr.write_all(text.as_bytes());
+    }
+
+    /// A progress bar over `length` things; hidden unless stderr is a terminal.
+    #[must_use]
+    pub fn progress(&self, length: u64, what: &str) -> ProgressBar {
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+        }
+        let style = ProgressStyle::with_template("{msg:>12} [{bar:32}] {pos}/{len} {elapsed}");
+        let bar = ProgressBar::new(length).with_message(what.to_owned());
+        match style {
+            Ok(style) => bar.with_style(style.progress_chars("=> ")),
+            Err(_) => bar,
+        }
+    }
+}
+
+/// Faults with their codes in red.
+fn colored(text: &str) -> String {
+    text.lines()
+        .map(|line| match line.strip_prefix("error[").and_then(|rest| rest.split_once(']')) {
+            Some((code, rest)) => format!("\x1b[1;31merror[{code}]\x1b[0m{rest}\n"),
+            None => format!("{line}\n"),
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! Programs on the command line: reading them, and `wafersim verify`.
+
+use super::options::{Format, MachineOptions};
+use super::{Output, json};
+use crate::fail::{Failure, Kind};
+use crate::render::table::Table;
+use crate::{files, machine};
+use clap::Args;
+use serde::Serialize;
+use sim_core::codec::{self, content_hash_hex};
+use sim_core::diag::Diagnostic;
+use sim_core::program::{self, Program, parse::MAX_TEXT};
+use std::path::{Path, PathBuf};
+
+/// Kind under which programs are stored.
+pub(super) const STORED: &str = "program/1";
+/// How a stored program begins.
+const MAGIC: &[u8] = b"wafersim";
+
+/// Runs the checker on a program
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wafersim verify examples/hello.wafer --arch teaching")]
+pub(super) struct Arguments {
+    /// A program in text form (.wafer) or stored (.wbin)
+    program: PathBuf,
+    #[command(flatten)]
+    machine: MachineOptions,
+}
+
+#[derive(Serialize)]
+struct Verified {
+    program: String,
+    program_hash: String,
+    width: u32,
+    height: u32,
+    images: usize,
+    routes: usize,
+    faults: Vec<Diagnostic>,
+}
+
+/// Reads a program in either form.
+pub(super) fn read(path: &Path) -> Result<Program, Failure> {
+    let bytes = files::read(path, codec::MAX_PAYLOAD)?;
+    let invalid =
+        |code, message: String| Failure::one(Kind::InvalidInput, Diagnostic::new(code, path.display(), message));
+    if bytes.starts_with(MAGIC) {
+        return codec::decode(STORED, &bytes).map_err(|e| invalid("cli-stored", e.to_string()));
+    }
+    if bytes.len() > MAX_TEXT {
+        return Err(invalid("cli-read", format!("the text has {} bytes; at most {MAX_TEXT} are read", bytes.len())));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| {
+        invalid("cli-read", format!("neither text nor a stored program (byte {})", e.utf8_error().valid_up_to()))
+    })?;
+    program::parse(&text, &path.display().to_string()).map_err(|faults| Failure::many(Kind::InvalidInput, faults))
+}
+
+/// A program in the form that the extension names.
+pub(super) fn bytes(path: Option<&Path>, program: &Program) -> Vec<u8> {
+    if path.is_some_and(|p| p.extension().is_some_and(|e| e == "wbin")) {
+        codec::encode(STORED, program)
+    } else {
+        program.to_string().into_bytes()
+    }
+}
+
+pub(super) fn verify(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+    let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
+    let program = read(&arguments.program)?;
+    let faults = program::verify(&program, &arch);
+    if !faults.is_empty() {
+        return Err(Failure::of_program(faults));
+    }
+    let grid = program.grid();
+    let mut table = Table::new(&["program", "width", "height", "images", "routes", "faults"]);
+    table.row(vec![
+        program.name.clone(),
+        grid.width.to_string(),
+        grid.height.to_string(),
+        program.images.len().to_string(),
+        program.routes.len().to_string(),
+        "0".to_owned(),
+    ]);
+    match output.format {
+        Format::Csv => Ok(table.csv().into_bytes()),
+        Format::Text => Ok(format!("{}: no faults on {}\n", arguments.program.display(), arch.name).into_bytes()),
+        Format::Json => json(&Verified {
+            program_hash: content_hash_hex(&program),
+            width: grid.width,
+            height: grid.height,
+            images: program.images.len(),
+            routes: program.routes.len(),
+            program: program.name,
+            faults,
+        }),
+    }
+}

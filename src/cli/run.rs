@@ -1,0 +1,72 @@
+//! `wafersim run MODEL`.
+
+use super::options::{Format, RunLimits};
+use super::step::StepOptions;
+use super::{Output, json};
+use crate::fail::Failure;
+use crate::report::{RunReport, Simulation, peak_rss_bytes};
+use crate::summary::{self, Run};
+use crate::{files, render, step};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Compiles one training step, executes it on the simulated wafer, reports throughput and memory
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wafersim run cerebras-gpt-111m
+  wafersim run ./config.json --batch 8 --seq-len 1024 --format json
+  wafersim run cerebras-gpt-111m --set pe.sram=64KiB --plot heat.svg")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    step: StepOptions,
+    #[command(flatten)]
+    limits: RunLimits,
+    /// Draws where the PEs of the mesh spend their cycles
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+#[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+    let start = std::time::Instant::now();
+    let compiled = arguments.step.compile()?;
+    let plan = step::plan(&compiled.compiled, &compiled.arch)?;
+    output.verbose(&format!("{} launches of {} distinct programs", plan.launches.len(), plan.programs.len()));
+    let limits = &arguments.limits;
+    let options = limits.options(arguments.plot.is_some());
+    let arch = &compiled.arch;
+    let bar = output.progress(plan.programs.len() as u64, "kernels");
+    let done = || bar.inc(1);
+    let pool = step::pool(limits.threads())?;
+    let executed = pool.install(|| step::execute(plan, arch, &options, &done))?;
+    bar.finish_and_clear();
+    let report = summary::report(Run {
+        workload: &compiled.workload,
+        arch: &compiled.arch,
+        compiled: &compiled.compiled,
+        executed: &executed,
+        command: format!("wafersim run {}{}", arguments.step.command(&compiled), limits.command()),
+        simulation: Simulation {
+            engine: limits.engine_name().to_owned(),
+            fold: limits.fold_name().to_owned(),
+            threads: limits.threads(),
+            wall_seconds: start.elapsed().as_secs_f64(),
+            stepped_cycles: 0,
+            stepped_pe_cycles: 0,
+            covered_pe_cycles: 0,
+            peak_rss_bytes: peak_rss_bytes(),
+        },
+    });
+    if let (Some(path), Some(heat)) = (&arguments.plot, &executed.heat) {
+        files::write(path, render::heatmap::svg(heat, &report)?.as_bytes())?;
+    }
+    rendered(&report, output.format)
+}
+
+fn rendered(report: &RunReport, format: Format) -> Result<Vec<u8>, Failure> {
+    match format {
+        Format::Json => json(report),
+        Format::Csv => Ok(render::run::csv(report).into_bytes()),
+        Format::Text => Ok(render::run::text(report).into_bytes()),
+    }
+}

@@ -1,0 +1,135 @@
+//! What `wafersim run` and `wafersim compile` share: a model, compiled for a machine.
+
+use super::options::{MachineOptions, quoted};
+use crate::fail::{Failure, Kind};
+use crate::machine;
+use crate::workload::{self, Wish, Workload};
+use clap::{Args, ValueEnum};
+use compiler::step::{self, Compiled};
+use models::LayerGraph;
+use sim_core::arch::ArchSpec;
+use sim_core::diag::Diagnostic;
+use sim_core::program::DType;
+
+/// The workload and how it is compiled.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StepOptions {
+    /// A preset (`wafersim models list`), or the path of a Hugging Face config.json
+    model: String,
+    #[command(flatten)]
+    machine: MachineOptions,
+    /// Sequences per step; a preset has its published batch
+    #[arg(long, value_name = "N")]
+    batch: Option<u64>,
+    /// Sequences on the wafer at a time; `auto`: what fits best
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = micro_batch)]
+    micro_batch: MicroBatch,
+    /// Tokens per sequence; a preset has its published length
+    #[arg(long, value_name = "N")]
+    seq_len: Option<u32>,
+    /// Lanes side by side that receive the same weights; the default is what the compiler finds
+    /// best
+    #[arg(long, value_name = "N")]
+    lanes: Option<u32>,
+    /// Type of activations and of streamed weights; sums are always 32-bit
+    #[arg(long, value_enum, default_value = "f16")]
+    act: Act,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct MicroBatch(Option<u32>);
+
+fn micro_batch(text: &str) -> Result<MicroBatch, String> {
+    if text == "auto" {
+        return Ok(MicroBatch(None));
+    }
+    text.parse().map(|n| MicroBatch(Some(n))).map_err(|_| "a whole number, or auto".to_owned())
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Act {
+    F16,
+    Bf16,
+    F32,
+}
+
+/// A model and its step on a machine.
+pub(super) struct CompiledStep {
+    pub(super) workload: Workload,
+    pub(super) arch: ArchSpec,
+    pub(super) graph: LayerGraph,
+    pub(super) compiled: Compiled,
+}
+
+impl StepOptions {
+    /// Compiles the step.
+    ///
+    /// # Errors
+    /// Every fault of the options, the model and the machine; or why it does not fit.
+    pub(super) fn compile(&self) -> Result<CompiledStep, Failure> {
+        let (arch, workload, graph) = self.inputs()?;
+        let act = match self.act {
+            Act::F16 => DType::F16,
+            Act::Bf16 => DType::Bf16,
+            Act::F32 => DType::F32,
+        };
+        let options = step::Options {
+            batch: workload.batch,
+            micro_batch: self.micro_batch.0,
+            seq_len: workload.seq_len,
+            act,
+            lanes: self.lanes,
+        };
+        let compiled =
+            step::compile(&graph, &arch, &options).map_err(|faults| Failure::many(Kind::Infeasible, faults))?;
+        Ok(CompiledStep { workload, arch, graph, compiled })
+    }
+
+    /// Machine and model, or the faults of both.
+    fn inputs(&self) -> Result<(ArchSpec, Workload, LayerGraph), Failure> {
+        let arch = machine::build(&self.machine.arch, &self.machine.sets).and_then(one_system);
+        let model = workload::find(&self.model, Wish { batch: self.batch, seq_len: self.seq_len })
+            .and_then(|workload| Ok((workload.graph()?, workload)));
+        let zero = self.zeros();
+        let failures = [arch.as_ref().err(), model.as_ref().err(), zero.as_ref().err()];
+        let kind = failures.iter().flatten().map(|f| f.kind).min();
+        let faults: Vec<Diagnostic> = failures.into_iter().flatten().flat_map(|f| f.faults.clone()).collect();
+        match (arch, model, kind) {
+            (Ok(arch), Ok((graph, workload)), None) => Ok((arch, workload, graph)),
+            (_, _, kind) => Err(Failure::many(kind.unwrap_or(Kind::InvalidInput), faults)),
+        }
+    }
+
+    fn zeros(&self) -> Result<(), Failure> {
+        let options = [("--micro-batch", self.micro_batch.0), ("--lanes", self.lanes)];
+        let zero = options.iter().filter(|(_, n)| *n == Some(0));
+        let faults: Vec<Diagnostic> =
+            zero.map(|(at, _)| Diagnostic::new("cli-batch", at, "is 0; at least 1 is needed")).collect();
+        if faults.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, faults)) }
+    }
+
+    /// The options with everything resolved, as on a command line.
+    pub(super) fn command(&self, step: &CompiledStep) -> String {
+        let (workload, compiled) = (&step.workload, &step.compiled);
+        format!(
+            "{}{} --batch {} --micro-batch {} --seq-len {} --lanes {} --act {}",
+            quoted(&self.model),
+            self.machine.command(),
+            workload.batch,
+            compiled.micro_batch,
+            workload.seq_len,
+            compiled.geometry.lanes,
+            compiled.geometry.act.name()
+        )
+    }
+}
+
+fn one_system(arch: ArchSpec) -> Result<ArchSpec, Failure> {
+    if arch.systems.value == 1 {
+        return Ok(arch);
+    }
+    let message = format!("the machine has {} systems; one is simulated", arch.systems.value);
+    let help = "--set cluster.systems=1 runs the whole batch on one of them";
+    let fault = Diagnostic::new("cli-systems", "cluster.systems", message).help(help);
+    Err(Failure::one(Kind::InvalidInput, fault))
+}

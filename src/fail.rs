@@ -1,0 +1,170 @@
+//! Why a command ends without a result: its exit status, and every fault at once.
+//!
+//! **Invariant.** Whatever a user hands in ends here, never in a panic.
+//! **Not here.** The checks that find the faults.
+
+use models::ModelFault;
+use serde::Serialize;
+use sim_core::diag::Diagnostic;
+use sim_core::error::RunError;
+use std::fmt::Write as _;
+
+/// Codes of this package, with their meaning.
+pub const CODES: &[(&str, &str)] = &[
+    (
+        "cli-read",
+        "A file cannot be read: it does not exist, is not readable, is larger than anything it could be, or is not text where text is needed.",
+    ),
+    ("cli-write", "The result cannot be written where `-o` or `--plot` says."),
+    (
+        "cli-arch",
+        "No machine has this name, and it is not the path of a TOML file. `wafersim arch list` names the machines.",
+    ),
+    ("cli-set", "`--set` takes KEY=VALUE, such as `--set pe.sram=64KiB`. `wafersim arch show` lists the keys."),
+    (
+        "cli-systems",
+        "One system is simulated; a machine with several needs the cluster model, which is not part of this version.",
+    ),
+    ("cli-batch", "A batch, micro-batch, sequence length or number of lanes must be at least 1."),
+    ("cli-stored", "The file is not a program that this version of wafersim stored."),
+    (
+        "cli-kernel",
+        "No kernel of the compiled step has a name with this text in it, or several programs have, and one file holds one program.",
+    ),
+    ("cli-code", "No diagnostic has this code."),
+    ("cli-values", "Values cannot be kept for a run of this size: every PE needs its whole memory in the host's."),
+    (
+        "run-deadlock",
+        "Nothing in the simulated program can move any more, but work or wavelets are left. The PEs and colors that are listed wait for each other or for something that never comes: look for a receive without a send, for routes that differ from what the code sends, and for colors that wait for one another in a circle.",
+    ),
+    ("run-limit", "The run reached the number of cycles at which it was to be stopped (`--cycle-limit`)."),
+    ("run-memory", "An instruction of the simulated program addressed memory that the PE does not have."),
+    ("run-host", "The run would take more memory of this computer than it may (`--memory-limit`)."),
+];
+
+/// What kind of failure it is; the exit status follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Our fault.
+    Internal,
+    /// The command line is wrong.
+    Usage,
+    /// A model, machine or program is wrong.
+    InvalidInput,
+    /// It does not fit, has no route, or the simulated program failed.
+    Infeasible,
+    /// Refused before anything large is allocated.
+    Refused,
+}
+
+impl Kind {
+    /// The exit status.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        match self {
+            Kind::Internal => 1,
+            Kind::Usage => 2,
+            Kind::InvalidInput => 3,
+            Kind::Infeasible => 4,
+            Kind::Refused => 5,
+        }
+    }
+}
+
+/// A command's failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind.
+    pub kind: Kind,
+    /// All faults; at least one.
+    pub faults: Vec<Diagnostic>,
+}
+
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    kind: Kind,
+    status: u8,
+    faults: &'a [Diagnostic],
+}
+
+impl Failure {
+    /// A failure with one fault.
+    #[must_use]
+    pub fn one(kind: Kind, fault: Diagnostic) -> Failure {
+        Failure { kind, faults: vec![fault] }
+    }
+
+    /// A failure with several faults.
+    #[must_use]
+    pub fn many(kind: Kind, faults: Vec<Diagnostic>) -> Failure {
+        Failure { kind, faults }
+    }
+
+    /// Faults of a program: infeasible if all of them say that it does not fit or has no route,
+    /// otherwise the program itself is wrong.
+    #[must_use]
+    pub fn of_program(faults: Vec<Diagnostic>) -> Failure {
+        let unfit = |d: &Diagnostic| matches!(d.code.as_str(), "R020" | "R024" | "R027");
+        let kind = if faults.iter().all(unfit) { Kind::Infeasible } else { Kind::InvalidInput };
+        Failure { kind, faults }
+    }
+
+    /// Faults of a model; `at` names the file or option for the fault of each key.
+    #[must_use]
+    pub fn of_model(faults: &[ModelFault], at: impl Fn(&ModelFault) -> String) -> Failure {
+        let refused = !faults.is_empty() && faults.iter().all(ModelFault::is_limit);
+        let kind = if refused { Kind::Refused } else { Kind::InvalidInput };
+        let faults = faults.iter().map(|f| Diagnostic::new(f.code, at(f), &*f.message).help(&*f.help)).collect();
+        Failure { kind, faults }
+    }
+
+    /// A run that failed; `at` names the program.
+    #[must_use]
+    pub fn of_run(error: &RunError, at: &str) -> Failure {
+        let text = error.to_string();
+        let fault = |code, kind, help: &str| Failure::one(kind, Diagnostic::new(code, at, text.as_str()).help(help));
+        match error {
+            RunError::Deadlock { .. } => fault("run-deadlock", Kind::Infeasible, ""),
+            RunError::CycleLimit { .. } => fault("run-limit", Kind::Refused, "a higher --cycle-limit lets it go on"),
+            RunError::MemoryFault { .. } => fault("run-memory", Kind::Infeasible, ""),
+            RunError::Invalid(faults) => Failure::many(Kind::InvalidInput, faults.clone()),
+            RunError::TooLarge { .. } => {
+                fault("run-host", Kind::Refused, "a higher --memory-limit, a smaller mesh, or --fold time,space")
+            }
+        }
+    }
+
+    /// The faults as text for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for fault in &self.faults {
+            let _ = writeln!(out, "{fault}");
+        }
+        let n = self.faults.len();
+        if n > 1 {
+            let _ = writeln!(out, "{n} faults");
+        }
+        out
+    }
+
+    /// The faults as one JSON document.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let error = ErrorBody { kind: self.kind, status: self.kind.status(), faults: &self.faults };
+        let text = serde_json::to_string_pretty(&ErrorDocument { error }).unwrap_or_else(|e| e.to_string());
+        text + "\n"
+    }
+}
+
+/// The meaning of a code of this package.
+#[must_use]
+pub fn explain(code: &str) -> Option<&'static str> {
+    CODES.iter().find(|(known, _)| *known == code).map(|(_, meaning)| *meaning)
+}

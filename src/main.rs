@@ -1,0 +1,7 @@
+//! The `wafersim` command: everything is in [`wafersim::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wafersim::cli::main()
+}

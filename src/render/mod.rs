@@ -1,0 +1,7 @@
+//! Results as text for people, as CSV, and as pictures.
+//!
+//! **Invariant.** Numbers come from the report alone; nothing is computed here but shares and units.
+
+pub mod heatmap;
+pub mod run;
+pub mod table;

@@ -1,0 +1,217 @@
+//! A training step's report as text and as CSV.
+
+use super::table::{Table, bytes, grouped, percent, si};
+use crate::report::{ByConvention, KernelReport, RunReport};
+use sim_core::report::PeCycles;
+use std::fmt::Write as _;
+
+/// The kernels, one row each.
+#[must_use]
+pub fn csv(report: &RunReport) -> String {
+    let mut table =
+        Table::new(&["name", "phase", "layer", "count", "cycles", "macs", "compute", "wait", "back_pressure", "idle"]);
+    for k in &report.kernels {
+        let p = k.pe_cycles;
+        let mut row = vec![k.name.clone(), k.phase.clone(), k.layer.map(|l| l.to_string()).unwrap_or_default()];
+        row.extend([k.count, k.cycles, k.macs, p.compute, p.wait, p.back_pressure, p.idle].map(|n| n.to_string()));
+        table.row(row);
+    }
+    table.csv()
+}
+
+/// The whole report.
+#[must_use]
+pub fn text(report: &RunReport) -> String {
+    let mut out = head(report);
+    out += &throughput(report);
+    out += &memory(report);
+    let _ = write!(out, "\nKernels, added up over layers (shares in % of PE-cycles)\n{}", kernels(report).text());
+    out += &folded(report);
+    out += &assumed(report);
+    out += &simulation(report);
+    out
+}
+
+fn head(r: &RunReport) -> String {
+    let (m, l, s) = (&r.model, &r.layout, &r.step);
+    let mut out = format!(
+        "{} on {}: {} parameters, {} layers, batch {} × {} tokens\n",
+        m.name,
+        r.arch.name,
+        grouped(m.parameters),
+        m.layers,
+        s.batch,
+        m.seq_len
+    );
+    let _ = writeln!(
+        out,
+        "  mesh           {} × {} PEs, {} in use: {} lanes of {} columns, {} tokens per PE, {}",
+        r.arch.width,
+        r.arch.height,
+        grouped(l.pes),
+        l.lanes,
+        l.lane_columns,
+        l.tokens_per_pe,
+        l.act
+    );
+    let _ = writeln!(
+        out,
+        "  step           {} cycles = {:.4} s, {} micro-batches of {}",
+        grouped(s.cycles),
+        s.seconds,
+        s.micro_batches,
+        s.micro_batch
+    );
+    out
+}
+
+fn throughput(r: &RunReport) -> String {
+    let t = &r.throughput;
+    let mut out = format!(
+        "\nThroughput\n  {:.2} samples/s, {} tokens/s; peak of the machine {}\n",
+        t.samples_per_second,
+        grouped(t.tokens_per_second.round() as u64),
+        si(t.peak_flops, "FLOP/s")
+    );
+    let all = |c: &ByConvention| [c.cerebras, c.palm, c.six_n];
+    let mut table = Table::new(&["  FLOPs counted as", "model FLOP/s", "utilisation %"]);
+    let rates = all(&t.flops_per_second).into_iter().zip(all(&t.utilisation));
+    for (name, (rate, share)) in ["Cerebras", "PaLM", "6N"].into_iter().zip(rates) {
+        table.row(vec![format!("  {name}"), si(rate, "FLOP/s"), format!("{:.2}", 100.0 * share)]);
+    }
+    out += &table.text();
+    out
+}
+
+fn memory(r: &RunReport) -> String {
+    let m = &r.memory;
+    let mut out = format!(
+        "\nMemory\n  PE peak {} of {} ({} % used; code {}, stack {}); wafer peak {}\n",
+        bytes(m.pe_peak_bytes),
+        bytes(m.pe_capacity_bytes),
+        percent(m.pe_peak_bytes, m.pe_capacity_bytes),
+        bytes(m.pe_code_bytes),
+        bytes(m.pe_stack_bytes),
+        bytes(m.wafer_peak_bytes)
+    );
+    let mut largest: Vec<_> = m.tensors.iter().filter(|t| t.at_peak).collect();
+    largest.sort_by(|a, b| b.bytes_per_pe.cmp(&a.bytes_per_pe).then(a.name.cmp(&b.name)));
+    let names: Vec<String> = largest.iter().take(8).map(|t| format!("{} {}", t.name, bytes(t.bytes_per_pe))).collect();
+    if !names.is_empty() {
+        let more = largest.len() - names.len();
+        let rest = if more > 0 { format!(", {more} more") } else { String::new() };
+        let _ = writeln!(out, "  at the peak: {}{rest}", names.join(", "));
+    }
+    out
+}
+
+/// Kernels of one name and phase over all layers.
+struct Row<'a> {
+    name: &'a str,
+    phase: &'a str,
+    count: u64,
+    cycles: u64,
+    macs: u64,
+    pe_cycles: PeCycles,
+}
+
+fn rows(kernels: &[KernelReport]) -> Vec<Row<'_>> {
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for k in kernels {
+        let same = |r: &&mut Row<'_>| r.name == k.name && r.phase == k.phase;
+        if let Some(row) = rows.iter_mut().find(same) {
+            row.count += k.count;
+            row.cycles += k.cycles;
+            row.macs += k.macs;
+            row.pe_cycles += k.pe_cycles;
+        } else {
+            let (name, phase) = (k.name.as_str(), k.phase.as_str());
+            let (count, cycles, macs) = (k.count, k.cycles, k.macs);
+            rows.push(Row { name, phase, count, cycles, macs, pe_cycles: k.pe_cycles });
+        }
+    }
+    rows
+}
+
+fn kernels(r: &RunReport) -> Table {
+    let mut table = Table::new(&[
+        "kernel",
+        "phase",
+        "count",
+        "cycles",
+        "share %",
+        "compute",
+        "wait",
+        "back-pr.",
+        "idle",
+        "MACs/PE/cycle",
+    ]);
+    let pes = u64::from(r.arch.width) * u64::from(r.arch.height);
+    let mut total = Row { name: "all", phase: "", count: 0, cycles: 0, macs: 0, pe_cycles: PeCycles::default() };
+    let mut rows = rows(&r.kernels);
+    for row in &rows {
+        total.count += row.count;
+        total.cycles += row.cycles;
+        total.macs += row.macs;
+        total.pe_cycles += row.pe_cycles;
+    }
+    rows.push(total);
+    for row in rows {
+        let (p, all) = (row.pe_cycles, row.pe_cycles.total());
+        let rate = row.macs as f64 / (row.cycles * pes).max(1) as f64;
+        table.row(vec![
+            row.name.to_owned(),
+            row.phase.replace('_', " "),
+            grouped(row.count),
+            grouped(row.cycles),
+            percent(row.cycles, r.step.cycles),
+            percent(p.compute, all),
+            percent(p.wait, all),
+            percent(p.back_pressure, all),
+            percent(p.idle, all),
+            format!("{rate:.3}"),
+        ]);
+    }
+    table
+}
+
+fn folded(r: &RunReport) -> String {
+    let mut kinds: Vec<(&str, usize, &str)> = Vec::new();
+    for note in r.kernels.iter().flat_map(|k| &k.folded) {
+        let (kind, text) = note.split_once(": ").unwrap_or((note, ""));
+        match kinds.iter_mut().find(|(known, ..)| *known == kind) {
+            Some(known) => known.1 += 1,
+            None => kinds.push((kind, 1, text)),
+        }
+    }
+    let s = &r.simulation;
+    let mut out = format!(
+        "\nFolding ({}): {} PE-cycles covered, {} stepped\n",
+        s.fold,
+        si(s.covered_pe_cycles as f64, ""),
+        si(s.stepped_pe_cycles as f64, "")
+    );
+    for (kind, n, example) in kinds {
+        let _ = writeln!(out, "  {kind} ({n} kernels), such as: {example}");
+    }
+    out
+}
+
+fn assumed(r: &RunReport) -> String {
+    let mut table = Table::new(&["  assumed", "value", "because"]);
+    for a in &r.assumed {
+        table.row(vec![format!("  {}", a.parameter), a.value.clone(), a.because.clone()]);
+    }
+    format!("\nNo public source\n{}", table.text())
+}
+
+fn simulation(r: &RunReport) -> String {
+    let s = &r.simulation;
+    format!(
+        "\nSimulated in {:.1} s by the {} engine on {} threads with {}\n",
+        s.wall_seconds,
+        s.engine,
+        s.threads,
+        bytes(s.peak_rss_bytes)
+    )
+}

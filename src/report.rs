@@ -1,0 +1,323 @@
+//! What the commands report: the JSON schemas `wafersim.run/1` and `wafersim.simulate/1`.
+//!
+//! **Invariant.** Everything but `simulation.wall_seconds`, `simulation.peak_rss_bytes` and
+//! `simulation.threads` is a function of the command alone. For every kernel the four parts of
+//! `pe_cycles` add up to `cycles` × PEs.
+//! **Not here.** How the numbers come about (`step`), how they look (`render`).
+
+use serde::Serialize;
+use sim_core::report::{FoldNote, PeCycles};
+
+/// Schema of a [`RunReport`].
+pub const RUN_SCHEMA: &str = "wafersim.run/1";
+/// Schema of a [`SimulateReport`].
+pub const SIMULATE_SCHEMA: &str = "wafersim.simulate/1";
+
+/// Result of `wafersim run`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunReport {
+    /// [`RUN_SCHEMA`].
+    pub schema: &'static str,
+    /// Version of this program.
+    pub wafersim_version: &'static str,
+    /// A command that gives this report again.
+    pub command: String,
+    /// Seed of everything random in the run.
+    pub seed: u64,
+    /// Hash of the machine's numbers.
+    pub arch_hash: String,
+    /// Hash of all programs in order, with how often each is executed.
+    pub program_hash: String,
+    /// The model.
+    pub model: ModelInfo,
+    /// The machine.
+    pub arch: ArchInfo,
+    /// The layout on the mesh that the compiler chose.
+    pub layout: Layout,
+    /// The training step.
+    pub step: StepInfo,
+    /// What it achieves.
+    pub throughput: Throughput,
+    /// What it needs.
+    pub memory: Memory,
+    /// What was executed.
+    pub kernels: Vec<KernelReport>,
+    /// What no public source says.
+    pub assumed: Vec<Assumed>,
+    /// How it was obtained.
+    pub simulation: Simulation,
+}
+
+/// The model that ran.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelInfo {
+    /// Its name.
+    pub name: String,
+    /// Decoder layers.
+    pub layers: u32,
+    /// Hidden size.
+    pub d_model: u32,
+    /// Attention heads.
+    pub heads: u32,
+    /// Features inside the feed-forward block.
+    pub d_ff: u32,
+    /// Tokens in the vocabulary.
+    pub vocab: u32,
+    /// Tokens per sequence.
+    pub seq_len: u32,
+    /// Trainable parameters.
+    pub parameters: u64,
+}
+
+/// The machine that ran it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ArchInfo {
+    /// Its name.
+    pub name: String,
+    /// Fabric clock.
+    pub clock_hz: u64,
+    /// Columns of PEs.
+    pub width: u32,
+    /// Rows of PEs.
+    pub height: u32,
+    /// Systems.
+    pub systems: u32,
+}
+
+/// How the micro-batch lies on the mesh.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Layout {
+    /// Rectangles side by side that receive the same weights.
+    pub lanes: u32,
+    /// Columns of a lane.
+    pub lane_columns: u32,
+    /// Columns of a lane that share a head.
+    pub head_columns: u32,
+    /// Sequences of a lane, one below the other.
+    pub sequences_per_lane: u32,
+    /// Rows of a sequence.
+    pub rows_per_sequence: u32,
+    /// Tokens of a PE.
+    pub tokens_per_pe: u32,
+    /// PEs that hold activations.
+    pub pes: u64,
+    /// Type of activations and of streamed weights.
+    pub act: String,
+}
+
+/// The training step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepInfo {
+    /// Cycles of all micro-batches.
+    pub cycles: u64,
+    /// The same in seconds.
+    pub seconds: f64,
+    /// Sequences, all systems.
+    pub batch: u64,
+    /// Sequences on the wafer at a time.
+    pub micro_batch: u32,
+    /// Micro-batches, one after the other.
+    pub micro_batches: u64,
+}
+
+/// A number by counting convention.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ByConvention {
+    /// Cerebras-GPT, appendix F.
+    pub cerebras: f64,
+    /// PaLM, appendix B.
+    pub palm: f64,
+    /// Six per parameter and token.
+    pub six_n: f64,
+}
+
+/// What the step achieves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Throughput {
+    /// Sequences per second.
+    pub samples_per_second: f64,
+    /// Tokens per second.
+    pub tokens_per_second: f64,
+    /// PEs × fp16 multiply-accumulates per cycle × 2 × clock × systems.
+    pub peak_flops: f64,
+    /// Model FLOPs per second.
+    pub flops_per_second: ByConvention,
+    /// Share of the peak.
+    pub utilisation: ByConvention,
+}
+
+/// What the step needs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Memory {
+    /// Most bytes that a PE holds at a time, code and stack included.
+    pub pe_peak_bytes: u64,
+    /// Bytes that a PE has.
+    pub pe_capacity_bytes: u64,
+    /// The peak over all PEs that hold activations.
+    pub wafer_peak_bytes: u64,
+    /// Code of the largest program, bytes per PE.
+    pub pe_code_bytes: u64,
+    /// Stack, bytes per PE.
+    pub pe_stack_bytes: u64,
+    /// Every buffer.
+    pub tensors: Vec<TensorReport>,
+}
+
+/// A buffer of every PE.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TensorReport {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes_per_pe: u64,
+    /// First and last launch of a micro-batch between which it is live.
+    pub live: [usize; 2],
+    /// Whether it is live when memory is at its peak.
+    pub at_peak: bool,
+}
+
+/// Kernels of one name, phase and layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KernelReport {
+    /// What it computes.
+    pub name: String,
+    /// `forward`, `recompute`, `backward` or `weight_gradient`.
+    pub phase: String,
+    /// Layer of the model, if it belongs to one.
+    pub layer: Option<u32>,
+    /// Executions in the step.
+    pub count: u64,
+    /// Cycles of all executions.
+    pub cycles: u64,
+    /// Multiply-accumulates of all executions and PEs.
+    pub macs: u64,
+    /// Where the PEs spent these cycles.
+    pub pe_cycles: PeCycles,
+    /// What was not stepped cycle by cycle, and why that is exact.
+    pub folded: Vec<String>,
+}
+
+/// A parameter without a public source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Assumed {
+    /// Its key, or what is modelled.
+    pub parameter: String,
+    /// The value taken.
+    pub value: String,
+    /// Why.
+    pub because: String,
+}
+
+/// How the result was obtained.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Simulation {
+    /// `fast` or `reference`.
+    pub engine: String,
+    /// Foldings that were allowed.
+    pub fold: String,
+    /// Threads of the host.
+    pub threads: usize,
+    /// Time of the host.
+    pub wall_seconds: f64,
+    /// Cycles that were stepped.
+    pub stepped_cycles: u64,
+    /// PE-cycles that were stepped.
+    pub stepped_pe_cycles: u64,
+    /// PE-cycles that the report covers.
+    pub covered_pe_cycles: u64,
+    /// Most memory that the process took.
+    pub peak_rss_bytes: u64,
+}
+
+/// Result of `wafersim simulate`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SimulateReport {
+    /// [`SIMULATE_SCHEMA`].
+    pub schema: &'static str,
+    /// Version of this program.
+    pub wafersim_version: &'static str,
+    /// A command that gives this report again.
+    pub command: String,
+    /// Hash of the machine's numbers.
+    pub arch_hash: String,
+    /// Hash of the program's meaning.
+    pub program_hash: String,
+    /// The program's name.
+    pub program: String,
+    /// The machine.
+    pub arch: ArchInfo,
+    /// From the start to the last event.
+    pub cycles: u64,
+    /// Where all PEs spent them.
+    pub pe_cycles: PeCycles,
+    /// Multiply-accumulates of all PEs.
+    pub macs: u64,
+    /// Link crossings of all wavelets.
+    pub wavelet_hops: u64,
+    /// What was not stepped cycle by cycle, and why that is exact.
+    pub folds: Vec<FoldNote>,
+    /// Column, row and finishing cycle of every PE that did anything (`--finish`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish: Option<Vec<(u32, u32, u64)>>,
+    /// Named buffers of the PEs and what left at the edges (`--values`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<ValuesReport>,
+    /// How it was obtained.
+    pub simulation: Simulation,
+}
+
+/// Real numbers at the end of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ValuesReport {
+    /// Named buffers, PE by PE.
+    pub buffers: Vec<BufferValues>,
+    /// Wavelets that left at the edges, by stream and port.
+    pub edges: Vec<EdgeValues>,
+}
+
+/// A named buffer of one PE. Numbers that JSON does not have are `null`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BufferValues {
+    /// Column of the PE.
+    pub x: u32,
+    /// Row of the PE.
+    pub y: u32,
+    /// The buffer.
+    pub name: String,
+    /// Its elements.
+    pub values: Vec<f32>,
+}
+
+/// What left by one port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EdgeValues {
+    /// The stream.
+    pub stream: String,
+    /// Ordinal of the port.
+    pub port: u32,
+    /// The wavelets' 32 bits.
+    pub words: Vec<u32>,
+}
+
+impl ArchInfo {
+    /// Of a machine.
+    #[must_use]
+    pub fn of(arch: &sim_core::arch::ArchSpec) -> ArchInfo {
+        ArchInfo {
+            name: arch.name.clone(),
+            clock_hz: arch.clock_hz.value,
+            width: arch.width.value,
+            height: arch.height.value,
+            systems: arch.systems.value,
+        }
+    }
+}
+
+/// Most memory that this process took so far, in bytes; 0 where the system does not say.
+#[must_use]
+pub fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,0 +1,202 @@
+//! Executes a compiled training step: every launch's program is verified, equal programs are
+//! executed once, and what they cost is added up.
+//!
+//! **Invariant.** Nothing here depends on the number of threads: programs are independent, results
+//! are gathered in the order of the launches, and all sums are of integers.
+//! **Not here.** Lowering (`compiler`), engines (`fabric`), rates (`summary`).
+
+use crate::fail::{Failure, Kind};
+use crate::heat::Heat;
+use compiler::step::Compiled;
+use fabric::RunOptions;
+use rayon::prelude::*;
+use sim_core::arch::ArchSpec;
+use sim_core::codec::content_hash;
+use sim_core::coord::Grid;
+use sim_core::diag::Diagnostic;
+use sim_core::program::{Program, verify};
+use sim_core::report::{Outcome, PeCycles};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A program that is executed at least once.
+#[derive(Debug, Clone)]
+pub struct Distinct {
+    /// Name of the first kernel that has it.
+    pub kernel: String,
+    /// The program.
+    pub program: Program,
+    /// Hash of its meaning.
+    pub hash: [u8; 32],
+}
+
+/// What a step executes: its launches, by index into its distinct programs.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Every program once, in the order of first use.
+    pub programs: Vec<Distinct>,
+    /// How often each is executed in the step.
+    pub weights: Vec<u64>,
+    /// Program of every launch.
+    pub launches: Vec<usize>,
+}
+
+/// A step that was executed.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    /// Program of every launch.
+    pub launches: Vec<usize>,
+    /// Outcome of every program, without its PEs.
+    pub outcomes: Vec<Outcome>,
+    /// Hash of all programs in order, with their counts.
+    pub hash: String,
+    /// Where the PEs spent the cycles of the step, if that was asked for.
+    pub heat: Option<Heat>,
+}
+
+/// Kernels of one name, phase and layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What it computes.
+    pub name: String,
+    /// Part of the step.
+    pub phase: &'static str,
+    /// Layer, if it belongs to one.
+    pub layer: Option<u32>,
+    /// Executions in the step.
+    pub count: u64,
+    /// Their cycles.
+    pub cycles: u64,
+    /// Their multiply-accumulates.
+    pub macs: u64,
+    /// Their PE-cycles.
+    pub pe_cycles: PeCycles,
+    /// What was folded.
+    pub folded: Vec<String>,
+}
+
+/// A pool of threads for the engines.
+///
+/// # Errors
+/// If the system does not give that many.
+pub fn pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|e| Failure::one(Kind::Refused, Diagnostic::new("run-host", "--threads", e.to_string())))
+}
+
+/// Builds and verifies the programs of all launches.
+///
+/// # Errors
+/// If the verifier refuses one: then the compiler is wrong.
+pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
+    let mut known = BTreeMap::new();
+    let mut plan = Plan::default();
+    let mut faults = Vec::new();
+    for launch in &compiled.launches {
+        let program = compiled.program(launch, arch);
+        let hash = content_hash(&program);
+        let next = plan.programs.len();
+        let index = *known.entry(hash).or_insert(next);
+        if index == next {
+            let kernel = launch.kernel.name();
+            for mut fault in verify(&program, arch) {
+                fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
+                faults.push(fault);
+            }
+            plan.programs.push(Distinct { kernel, program, hash });
+            plan.weights.push(0);
+        }
+        plan.weights[index] += launch.count * compiled.micro_batches;
+        plan.launches.push(index);
+    }
+    if faults.is_empty() { Ok(plan) } else { Err(Failure::many(Kind::Internal, faults)) }
+}
+
+/// Executes every program of the plan once, on the threads of the current pool. `done` is called
+/// after each. With `options.per_pe` the PEs' cycles are kept as [`Heat`].
+///
+/// # Errors
+/// The first failure, in the order of the launches.
+pub fn execute(
+    plan: Plan,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    done: &(dyn Fn() + Sync),
+) -> Result<Executed, Failure> {
+    let hash = step_hash(&plan);
+    let mesh = Grid { width: arch.width.value, height: arch.height.value };
+    let heat = options.per_pe.then(|| Mutex::new(Heat::new(mesh)));
+    let run = |(distinct, weight): (&Distinct, &u64)| -> Result<Outcome, Failure> {
+        let at = || format!("kernel `{}`", distinct.kernel);
+        let mut outcome =
+            fabric::run(&distinct.program, arch, options, None).map_err(|e| Failure::of_run(&e, &at()))?;
+        let grid = distinct.program.grid();
+        assert_eq!(
+            outcome.pe_cycles.total(),
+            outcome.cycles.0 * grid.pes(),
+            "{}: every cycle of every PE is in one part",
+            at()
+        );
+        // PEs of the machine that the program does not name have nothing to do.
+        outcome.pe_cycles.idle += outcome.cycles.0 * (mesh.pes() - grid.pes());
+        if let (Some(pes), Some(heat)) = (outcome.per_pe.take(), &heat) {
+            heat.lock().unwrap_or_else(PoisonError::into_inner).add(grid, &pes, *weight);
+        }
+        done();
+        Ok(outcome)
+    };
+    let results: Vec<_> = plan.programs.par_iter().zip(&plan.weights).with_max_len(1).map(run).collect();
+    let outcomes = results.into_iter().collect::<Result<Vec<Outcome>, Failure>>()?;
+    let heat = heat.map(|heat| heat.into_inner().unwrap_or_else(PoisonError::into_inner));
+    Ok(Executed { launches: plan.launches, outcomes, hash, heat })
+}
+
+/// Hash of the programs in order, with how often each is executed.
+fn step_hash(plan: &Plan) -> String {
+    let mut hash = blake3::Hasher::new();
+    for (distinct, weight) in plan.programs.iter().zip(&plan.weights) {
+        hash.update(&distinct.hash).update(&weight.to_le_bytes());
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+/// Adds the launches up by name, phase and layer, in the order of first use.
+#[must_use]
+pub fn groups(compiled: &Compiled, executed: &Executed) -> Vec<Group> {
+    let mut index = BTreeMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    for (launch, &program) in compiled.launches.iter().zip(&executed.launches) {
+        let outcome = &executed.outcomes[program];
+        let (name, phase, layer) = (launch.kernel.name(), launch.phase, launch.layer);
+        let next = groups.len();
+        let at = *index.entry((name.clone(), phase, layer)).or_insert(next);
+        if at == next {
+            let (count, cycles, macs) = (0, 0, 0);
+            groups.push(Group {
+                name,
+                phase,
+                layer,
+                count,
+                cycles,
+                macs,
+                pe_cycles: PeCycles::default(),
+                folded: vec![],
+            });
+        }
+        let count = launch.count * compiled.micro_batches;
+        let group = &mut groups[at];
+        group.count += count;
+        group.cycles += outcome.cycles.0 * count;
+        group.macs += outcome.macs * count;
+        group.pe_cycles += outcome.pe_cycles.times(count);
+        for fold in &outcome.folds {
+            let note = format!("{}: {}", fold.kind, fold.text);
+            if !group.folded.contains(&note) {
+                group.folded.push(note);
+            }
+        }
+    }
+    groups
+}

@@ -1,0 +1,179 @@
+//! From what was executed to a [`RunReport`].
+//!
+//! **Invariant.** Cycles, counters and hashes come from the executed step; only rates are computed
+//! here.
+
+use crate::report::{
+    ArchInfo, Assumed, ByConvention, KernelReport, Layout, Memory, ModelInfo, RUN_SCHEMA, RunReport, Simulation,
+    StepInfo, TensorReport, Throughput,
+};
+use crate::step::{Executed, Group, groups};
+use crate::workload::Workload;
+use compiler::memory::{MemoryPlan, PlannedBuffer};
+use compiler::step::Compiled;
+use models::count::{FlopConvention, parameters, training_flops};
+use sim_core::arch::ArchSpec;
+
+/// What a report is made of.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The model.
+    pub workload: &'a Workload,
+    /// The machine.
+    pub arch: &'a ArchSpec,
+    /// The compiled step.
+    pub compiled: &'a Compiled,
+    /// The same, executed.
+    pub executed: &'a Executed,
+    /// A command that gives the report again.
+    pub command: String,
+    /// How it was executed; counters are filled in here.
+    pub simulation: Simulation,
+}
+
+/// Modelling assumptions that are not numbers of the machine.
+const MODELLING: [(&str, &str, &str); 3] = [
+    (
+        "model.kernel_change",
+        "0 cycles",
+        "what it takes to load the next kernel's code and routes is not published; kernels follow one another at once",
+    ),
+    (
+        "model.host",
+        "never late",
+        "the host side of the edge is always ready, with weights and for gradients; only the wafer's own bandwidth limits",
+    ),
+    ("model.optimizer", "not counted", "the optimizer runs off the wafer, while the next step computes"),
+];
+
+/// Builds the report.
+///
+/// # Panics
+/// If the counters of a kernel do not add up to its cycles times the PEs.
+#[must_use]
+pub fn report(run: Run<'_>) -> RunReport {
+    let Run { workload, arch, compiled, executed, command, simulation } = run;
+    let groups = groups(compiled, executed);
+    let pes = u64::from(arch.width.value) * u64::from(arch.height.value);
+    for g in &groups {
+        assert_eq!(g.pe_cycles.total(), g.cycles * pes, "{}: the four parts add up", g.name);
+    }
+    let cycles: u64 = groups.iter().map(|g| g.cycles).sum();
+    let seconds = cycles as f64 / arch.clock_hz.value as f64;
+    RunReport {
+        schema: RUN_SCHEMA,
+        wafersim_version: env!("CARGO_PKG_VERSION"),
+        command,
+        seed: 0,
+        arch_hash: arch.hash(),
+        program_hash: executed.hash.clone(),
+        model: model(workload),
+        arch: ArchInfo::of(arch),
+        layout: layout(compiled),
+        step: StepInfo {
+            cycles,
+            seconds,
+            batch: workload.batch,
+            micro_batch: compiled.micro_batch,
+            micro_batches: compiled.micro_batches,
+        },
+        throughput: throughput(workload, arch, seconds),
+        memory: memory(&compiled.memory, compiled.geometry.used().pes()),
+        assumed: assumed(arch),
+        simulation: Simulation {
+            stepped_cycles: executed.outcomes.iter().map(|o| o.stepped_cycles).sum(),
+            stepped_pe_cycles: executed.outcomes.iter().map(|o| o.stepped_pe_cycles).sum(),
+            covered_pe_cycles: groups.iter().map(|g| g.pe_cycles.total()).sum(),
+            ..simulation
+        },
+        kernels: groups.into_iter().map(kernel).collect(),
+    }
+}
+
+fn model(workload: &Workload) -> ModelInfo {
+    let s = &workload.shape;
+    ModelInfo {
+        name: s.name.clone(),
+        layers: s.layers,
+        d_model: s.d_model,
+        heads: s.heads,
+        d_ff: s.d_ff,
+        vocab: s.vocab,
+        seq_len: workload.seq_len,
+        parameters: parameters(s),
+    }
+}
+
+fn layout(compiled: &Compiled) -> Layout {
+    let g = &compiled.geometry;
+    Layout {
+        lanes: g.lanes,
+        lane_columns: g.lane_columns(),
+        head_columns: g.head_columns,
+        sequences_per_lane: g.sequences_per_lane,
+        rows_per_sequence: g.rows_per_sequence,
+        tokens_per_pe: g.tokens,
+        pes: g.used().pes(),
+        act: g.act.name().to_owned(),
+    }
+}
+
+fn throughput(workload: &Workload, arch: &ArchSpec, seconds: f64) -> Throughput {
+    let systems = f64::from(arch.systems.value);
+    let pes = f64::from(arch.width.value) * f64::from(arch.height.value);
+    let peak = pes * f64::from(arch.width_fmac.value.half) * 2.0 * arch.clock_hz.value as f64 * systems;
+    let tokens = workload.batch * u64::from(workload.seq_len);
+    let rate = |convention| training_flops(&workload.shape, workload.seq_len, tokens, convention) as f64 / seconds;
+    let by = |f: &dyn Fn(FlopConvention) -> f64| ByConvention {
+        cerebras: f(FlopConvention::Cerebras),
+        palm: f(FlopConvention::Palm),
+        six_n: f(FlopConvention::SixN),
+    };
+    Throughput {
+        samples_per_second: workload.batch as f64 / seconds,
+        tokens_per_second: tokens as f64 / seconds,
+        peak_flops: peak,
+        flops_per_second: by(&rate),
+        utilisation: by(&|convention| rate(convention) / peak),
+    }
+}
+
+fn memory(plan: &MemoryPlan, pes: u64) -> Memory {
+    let tensor = |b: &PlannedBuffer| TensorReport {
+        name: b.name.clone(),
+        bytes_per_pe: b.bytes,
+        live: [b.first, b.last],
+        at_peak: plan.at_peak.contains(&b.name),
+    };
+    Memory {
+        pe_peak_bytes: plan.peak_bytes,
+        pe_capacity_bytes: plan.capacity,
+        wafer_peak_bytes: plan.peak_bytes * pes,
+        pe_code_bytes: plan.code_bytes,
+        pe_stack_bytes: plan.stack_bytes,
+        tensors: plan.buffers.iter().map(tensor).collect(),
+    }
+}
+
+fn assumed(arch: &ArchSpec) -> Vec<Assumed> {
+    let machine = arch.assumed().into_iter().map(|(parameter, value, because)| Assumed { parameter, value, because });
+    let modelling = MODELLING.iter().map(|&(parameter, value, because)| Assumed {
+        parameter: parameter.to_owned(),
+        value: value.to_owned(),
+        because: because.to_owned(),
+    });
+    machine.chain(modelling).collect()
+}
+
+fn kernel(g: Group) -> KernelReport {
+    KernelReport {
+        name: g.name,
+        phase: g.phase.to_owned(),
+        layer: g.layer,
+        count: g.count,
+        cycles: g.cycles,
+        macs: g.macs,
+        pe_cycles: g.pe_cycles,
+        folded: g.folded,
+    }
+}

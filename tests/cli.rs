@@ -1,0 +1,244 @@
+//! The command line: exit codes, messages that name every fault, streams, formats.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+fn wafersim() -> Command {
+    let mut command = Command::cargo_bin("wafersim").unwrap();
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("NO_COLOR");
+    command
+}
+
+/// Runs it, checks the exit status, and returns stdout and stderr.
+fn run(arguments: &[&str], status: i32) -> (String, String) {
+    let output = wafersim().args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    (out, err)
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn file(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn word(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+const CONFIG: &str = r#"{
+  "model_type": "gpt2",
+  "activation_function": "gelu",
+  "n_embd": 16,
+  "n_head": 2,
+  "n_layer": 2,
+  "n_inner": null,
+  "n_positions": 8,
+  "vocab_size": 32
+}"#;
+
+#[test]
+fn help_and_version_are_results() {
+    for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["arch", "show", "--help"]] {
+        let (out, err) = run(arguments, 0);
+        assert!(!out.is_empty() && err.is_empty());
+    }
+    assert!(run(&["--help"], 0).0.contains("Examples:"));
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    for arguments in [&[][..], &["fly"], &["run"], &["arch"], &["run", "m", "--batch", "many"], &["completions", "dos"]]
+    {
+        let (out, err) = run(arguments, 2);
+        assert!(out.is_empty() && !err.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_unknown_activation_is_named_with_file_line_and_key() {
+    let folder = TempDir::new().unwrap();
+    let path = file(
+        &folder,
+        "config.json",
+        &CONFIG.replace("\"gelu\"", "\"swiglu\"").replace("\"n_head\": 2", "\"n_head\": 3"),
+    );
+    for command in [&["models", "show"][..], &["run"]] {
+        let (out, err) = run(&[command, &[word(&path)]].concat(), 3);
+        assert!(out.is_empty());
+        assert!(err.contains("hf-unsupported") && err.contains("swiglu") && err.contains("gelu"), "{err}");
+        assert!(err.contains("config.json:3: activation_function"), "{err}");
+        // The other fault of the same file is shown at once.
+        assert!(err.contains("model-heads") && err.contains("config.json:5: n_head") && err.contains("16"), "{err}");
+    }
+}
+
+#[test]
+fn an_arch_file_with_three_mistakes_has_three_faults() {
+    let folder = TempDir::new().unwrap();
+    let text =
+        "name = \"bad\"\nextends = \"cs2\"\n[pe]\nsrma = \"48KiB\"\nmicrothreads = \"many\"\n[router]\ncolors = 0\n";
+    let path = file(&folder, "bad.toml", text);
+    let (_, err) = run(&["arch", "show", "--arch", word(&path)], 3);
+    for word in ["srma", "microthreads", "colors", "3 faults"] {
+        assert!(err.contains(word), "{word}: {err}");
+    }
+    let (_, err) = run(&["arch", "show", "--arch", word(&path), "--set", "no", "--format", "json"], 3);
+    let error = &json(&err)["error"];
+    assert_eq!(error["status"], 3);
+    assert_eq!(error["faults"].as_array().unwrap().len(), 4, "{err}");
+}
+
+#[test]
+fn files_that_are_not_there_or_not_text() {
+    let folder = TempDir::new().unwrap();
+    let bytes = folder.path().join("bytes.wafer");
+    std::fs::write(&bytes, [0xff, 0xfe, 0, 1]).unwrap();
+    let stored = folder.path().join("stored.wbin");
+    std::fs::write(&stored, b"wafersim and then something else entirely").unwrap();
+    for path in [word(&bytes), word(&stored), "/nowhere/x.wafer", "."] {
+        run(&["simulate", path], 3);
+        run(&["verify", path], 3);
+    }
+    run(&["models", "show", "/nowhere/config.json"], 3);
+    run(&["arch", "show", "--arch", "/nowhere/x.toml"], 3);
+    run(&["models", "show", "gpt-17"], 3);
+    run(&["arch", "show", "--arch", "cs17"], 3);
+    run(&["explain", "X999"], 3);
+    run(&["arch", "list", "-o", "/nowhere/x/y"], 3);
+}
+
+/// PE (0,0) waits for PE (1,0), which waits for PE (0,0); the counts agree.
+const DEADLOCK: &str = "program embrace
+grid 2x1
+image west {
+  in q0 c1
+  out q0 c0
+  mem word f32[1] @0
+  task main local active {
+    vec mov 1: f32@0[1] <- fab c1 f32
+    vec mov 1: fab c0 f32 <- f32@0[1]
+  }
+}
+image east {
+  in q0 c0
+  out q0 c1
+  mem word f32[1] @0
+  task main local active {
+    vec mov 1: f32@0[1] <- fab c0 f32
+    vec mov 1: fab c1 f32 <- f32@0[1]
+  }
+}
+place west x=0 y=0
+place east x=1 y=0
+route c0 x=0 y=0 ramp -> east
+route c0 x=1 y=0 west -> ramp
+route c1 x=1 y=0 ramp -> west
+route c1 x=0 y=0 east -> ramp
+";
+
+#[test]
+fn a_deadlock_names_the_pes_and_colors() {
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder, "embrace.wafer", DEADLOCK);
+    run(&["verify", word(&path)], 0);
+    for engine in ["fast", "reference"] {
+        let (out, err) = run(&["simulate", word(&path), "--engine", engine], 4);
+        assert!(out.is_empty());
+        for word in ["run-deadlock", "PE (0,0)", "c1", "PE (1,0)", "c0", "waits for a wavelet"] {
+            assert!(err.contains(word), "{word}: {err}");
+        }
+    }
+    // A wavelet that never comes is a deadlock too, and says so, after the verifier's warning.
+    let unsent = DEADLOCK.replace("    vec mov 1: fab c1 f32 <- f32@0[1]\n", "");
+    let path = file(&folder, "unsent.wafer", &unsent);
+    run(&["verify", word(&path)], 3);
+    let (_, err) = run(&["simulate", word(&path)], 4);
+    assert!(err.contains("R025") && err.contains("run-deadlock"), "{err}");
+}
+
+#[test]
+fn programs_are_refused_with_all_faults() {
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder, "bad.wafer", "program p\ngrid 4x\nimage a {\n  mem y f99[4] @8\n}\n");
+    let (_, err) = run(&["simulate", word(&path)], 3);
+    assert!(err.contains("bad.wafer:2") && err.contains("bad.wafer:4"), "{err}");
+    let large = DEADLOCK.replace("mem word f32[1] @0", "mem word f32[20000] @0");
+    let path = file(&folder, "large.wafer", &large);
+    let (_, err) = run(&["verify", word(&path)], 4);
+    assert!(err.contains("R020") && err.contains("49152"), "{err}");
+}
+
+#[test]
+fn limits_refuse() {
+    let hello = "examples/hello.wafer";
+    let (_, err) = run(&["simulate", hello, "--cycle-limit", "5"], 5);
+    assert!(err.contains("limit of 5 cycles"), "{err}");
+    run(&["simulate", hello, "--values", "--memory-limit", "1000"], 5);
+}
+
+#[test]
+fn simulate_reports_as_documented() {
+    let arguments = ["simulate", "examples/hello.wafer", "--finish", "--values", "--format", "json"];
+    let report = json(&run(&arguments, 0).0);
+    assert_eq!(report["schema"], "wafersim.simulate/1");
+    assert_eq!(report["cycles"], 16);
+    assert_eq!(report["finish"], serde_json::json!([[0, 0, 10], [1, 0, 16]]));
+    assert_eq!(report["values"]["buffers"][1]["values"], serde_json::json!([42.0]));
+    let parts = ["compute", "wait", "back_pressure", "idle"].map(|k| report["pe_cycles"][k].as_u64().unwrap());
+    assert_eq!(parts.iter().sum::<u64>(), 2 * 16);
+    for key in ["engine", "fold", "threads", "wall_seconds", "stepped_cycles", "stepped_pe_cycles", "peak_rss_bytes"] {
+        assert!(!report["simulation"][key].is_null(), "{key}");
+    }
+    let (csv, _) = run(&["simulate", "examples/hello.wafer", "--finish", "--format", "csv"], 0);
+    assert_eq!(csv, "x,y,finish\n0,0,10\n1,0,16\n");
+}
+
+#[test]
+fn results_go_to_a_file_when_asked() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("list.csv");
+    let (out, err) = run(&["arch", "list", "--format", "csv", "-o", word(&path)], 0);
+    assert!(out.is_empty() && err.is_empty());
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("name,width,height"), "{text}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+}
+
+#[test]
+fn colors_are_for_terminals() {
+    let bad = ["models", "show", "gpt-17"];
+    let escape = '\u{1b}';
+    assert!(!run(&bad, 3).1.contains(escape));
+    assert!(run(&[&bad[..], &["--color", "always"]].concat(), 3).1.contains(escape));
+    assert!(!run(&[&bad[..], &["--color", "never"]].concat(), 3).1.contains(escape));
+}
+
+#[test]
+fn machines_are_shown_with_sources_and_compared() {
+    let shown = json(&run(&["arch", "show", "--set", "pe.sram=64KiB", "--format", "json"], 0).0);
+    let sram = shown["numbers"].as_array().unwrap().iter().find(|n| n["key"] == "pe.sram").unwrap().clone();
+    assert_eq!((sram["value"].as_str(), sram["source"].as_str()), (Some("64KiB"), Some("user")));
+    assert_eq!(run(&["arch", "diff", "cs2", "cs2"], 0).0, "no differences\n");
+    assert!(run(&["arch", "diff", "cs2", "teaching"], 0).0.contains("wafer.width"));
+}
+
+#[test]
+fn every_code_can_be_explained() {
+    for code in ["R020", "r020", "A001", "P001", "hf-unsupported", "run-deadlock", "cli-set"] {
+        assert!(run(&["explain", code], 0).0.len() > 40, "{code}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(&["completions", shell], 0).0.contains("wafersim"));
+    }
+}

@@ -1,0 +1,226 @@
+//! Attention on a small wafer against f64: the result and the gradients of all operands.
+mod common;
+
+use common::{TestHost, Wafer, assert_close, geometries, random_act};
+use compiler::geometry::{Features, Geometry};
+use compiler::kernel::{Act, Kernel};
+use compiler::kernels::attention::{AttentionBackward, AttentionForward};
+use fabric::{EngineKind, Fold, RunOptions};
+use ndarray::Array3;
+use sim_core::coord::Grid;
+use sim_core::program::{DType, verify};
+
+/// Four columns per head and four rows; two lanes, sequences and heads; as many tokens per PE as
+/// are not a multiple of the columns where `tokens` says so.
+fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
+    Geometry {
+        grid: Grid { width: 4 * head_columns, height: 8 },
+        lanes: 2,
+        heads: 2,
+        head_columns,
+        sequences_per_lane: 2,
+        rows_per_sequence: 4,
+        tokens,
+        sequences: 4,
+        seq_len: 4 * tokens - 3,
+        d_model: 4 * head_columns - 2,
+        hidden: 2,
+        d_ff: 8,
+        ffn: 1,
+        vocab: 8,
+        vocab_slots: 1,
+        act,
+    }
+}
+
+/// All geometries: 1, 2, 4 and 6 columns per head; 1, 2 and 4 rows.
+fn all(act: DType) -> Vec<Geometry> {
+    let mut all = geometries(act);
+    all.extend([wide(act, 8, 4), wide(act, 8, 6), wide(act, 4, 6)]);
+    all
+}
+
+/// Queries, keys and values as windows of one fused buffer.
+fn fused(g: &Geometry, name: &str) -> [Act; 3] {
+    [0, 1, 2].map(|part| Act {
+        features: Features::Qkv,
+        all_slots: 3 * g.hidden,
+        first_slot: part * g.hidden,
+        ..Act::whole(g, name, Features::Hidden)
+    })
+}
+
+fn forward(g: &Geometry) -> AttentionForward {
+    let [q, k, v] = fused(g, "qkv");
+    AttentionForward { q, k, v, out: Act::whole(g, "out", Features::Hidden), stats: Some("stats".to_owned()) }
+}
+
+/// What the kernels should compute.
+struct Reference {
+    /// `[sequence][position][hidden feature]`
+    out: Array3<f64>,
+    /// `[sequence][position][fused feature]`
+    grads: Array3<f64>,
+}
+
+fn reference(g: &Geometry, qkv: &Array3<f32>, d_out: &Array3<f32>) -> Reference {
+    let (d, dh, len) = (g.d_model as usize, g.d_head() as usize, g.seq_len as usize);
+    let scale = 1.0 / (dh as f64).sqrt();
+    let mut out = Array3::zeros(d_out.raw_dim());
+    let mut grads = Array3::zeros(qkv.raw_dim());
+    for s in 0..g.sequences as usize {
+        for h in 0..g.heads as usize {
+            let at = |part: usize, p: usize, i: usize| f64::from(qkv[[s, p, part * d + h * dh + i]]);
+            let go = |p: usize, i: usize| f64::from(d_out[[s, p, h * dh + i]]);
+            for query in 0..len {
+                let score = |key: usize| (0..dh).map(|i| at(0, query, i) * at(1, key, i)).sum::<f64>() * scale;
+                let scores: Vec<f64> = (0..=query).map(score).collect();
+                let largest = scores.iter().fold(f64::MIN, |m, v| m.max(*v));
+                let sum: f64 = scores.iter().map(|v| (v - largest).exp()).sum();
+                let p: Vec<f64> = scores.iter().map(|v| (v - largest).exp() / sum).collect();
+                let dp: Vec<f64> = (0..=query).map(|k| (0..dh).map(|i| go(query, i) * at(2, k, i)).sum()).collect();
+                let mean: f64 = p.iter().zip(&dp).map(|(a, b)| a * b).sum();
+                for key in 0..=query {
+                    let ds = p[key] * (dp[key] - mean) * scale;
+                    for i in 0..dh {
+                        let f = h * dh + i;
+                        out[[s, query, f]] += p[key] * at(2, key, i);
+                        grads[[s, query, f]] += ds * at(1, key, i);
+                        grads[[s, key, d + f]] += ds * at(0, query, i);
+                        grads[[s, key, 2 * d + f]] += p[key] * go(query, i);
+                    }
+                }
+            }
+        }
+    }
+    Reference { out, grads }
+}
+
+fn backward(g: &Geometry) -> AttentionBackward {
+    let [q, k, v] = fused(g, "qkv");
+    let [dq, dk, dv] = fused(g, "d_qkv");
+    let hidden = |name| Act::whole(g, name, Features::Hidden);
+    AttentionBackward { q, k, v, out: hidden("out"), d_out: hidden("d_out"), stats: "stats".to_owned(), dq, dk, dv }
+}
+
+/// A wafer whose memory is full of NaN, with the operands in place. Tokens that are padding have
+/// queries, keys and values too.
+fn wafer(g: &Geometry, qkv: &Array3<f32>) -> Wafer {
+    let mut w = Wafer::cs2(g);
+    w.memory.pes.iter_mut().for_each(|m| m.fill(0xff));
+    let whole = Act::whole(g, "qkv", Features::Qkv);
+    w.put_array(&whole, qkv);
+    for pe in g.used().iter() {
+        let mut values = w.raw(pe, "qkv", g.len(Features::Qkv));
+        for slot in 0..whole.slots {
+            let real = g.feature(Features::Qkv, pe.x % g.lane_columns(), slot).is_some();
+            for t in 0..g.tokens {
+                if real && g.token(pe, t).is_none() {
+                    values[(slot * g.tokens + t) as usize] = if t % 2 == 0 { 3.0 } else { -2.0 };
+                }
+            }
+        }
+        w.set_raw(pe, "qkv", &values);
+    }
+    w
+}
+
+/// Runs both kernels, and compares the result and all gradients.
+fn check(g: &Geometry, tolerance: f64) {
+    let qkv = random_act(g, Features::Qkv, 1, g.act).mapv(|v| 2.0 * v);
+    let d_out = random_act(g, Features::Hidden, 2, g.act);
+    let want = reference(g, &qkv, &d_out);
+    let mut w = wafer(g, &qkv);
+    let (first, second) = (forward(g), backward(g));
+    w.run(&first, &TestHost::default());
+    let name = format!("{g:?}");
+    assert_close(&w.get(&first.out), &want.out, tolerance, &name);
+    assert!(w.padding(&first.out).iter().all(|v| *v == 0.0), "{name}");
+    w.put_array(&second.d_out, &d_out);
+    w.run(&second, &TestHost::default());
+    let d_qkv = Act::whole(g, "d_qkv", Features::Qkv);
+    assert_close(&w.get(&d_qkv), &want.grads, tolerance, &name);
+    assert!(w.padding(&d_qkv).iter().all(|v| *v == 0.0), "{name}");
+}
+
+#[test]
+fn programs_are_well_formed() {
+    for act in [DType::F16, DType::F32] {
+        for g in all(act) {
+            let mut w = Wafer::cs2(&g);
+            for kernel in [&forward(&g) as &dyn Kernel, &backward(&g)] {
+                let at = w.addresses_of(kernel);
+                let faults = verify::verify(&kernel.program(&g, &w.arch, &at), &w.arch);
+                assert!(faults.is_empty(), "{g:?}: {faults:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn single_precision_is_exact_to_rounding() {
+    for g in all(DType::F32) {
+        check(&g, 1e-5);
+    }
+}
+
+#[test]
+fn half_precision_loses_what_its_operands_lose() {
+    for g in all(DType::F16) {
+        check(&g, 4e-3);
+    }
+}
+
+#[test]
+fn brain_floats_lose_more() {
+    for g in all(DType::Bf16) {
+        check(&g, 3e-2);
+    }
+}
+
+#[test]
+fn gradients_may_replace_their_operands() {
+    for g in all(DType::F32) {
+        let qkv = random_act(&g, Features::Qkv, 1, g.act);
+        let d_out = random_act(&g, Features::Hidden, 2, g.act);
+        let mut w = wafer(&g, &qkv);
+        let [dq, dk, dv] = fused(&g, "qkv");
+        let kernel = AttentionBackward { dq, dk, dv, ..backward(&g) };
+        w.run(&forward(&g), &TestHost::default());
+        w.put_array(&kernel.d_out, &d_out);
+        w.run(&kernel, &TestHost::default());
+        let got = w.get(&Act::whole(&g, "qkv", Features::Qkv));
+        assert_close(&got, &reference(&g, &qkv, &d_out).grads, 1e-5, &format!("{g:?}"));
+    }
+}
+
+#[test]
+fn statistics_are_optional() {
+    let g = wide(DType::F16, 8, 4);
+    let kernel = AttentionForward { stats: None, ..forward(&g) };
+    assert!(kernel.needs(&g).iter().all(|n| n.name != "stats"));
+    let qkv = random_act(&g, Features::Qkv, 1, g.act);
+    let mut w = wafer(&g, &qkv);
+    w.run(&kernel, &TestHost::default());
+    let want = reference(&g, &qkv, &random_act(&g, Features::Hidden, 2, g.act));
+    assert_close(&w.get(&kernel.out), &want.out, 4e-3, "without statistics");
+}
+
+/// Registers differ between PEs, but timing does not: folding is allowed, and exact.
+#[test]
+fn engines_and_foldings_agree_on_the_cycles() {
+    for g in all(DType::F16) {
+        let mut w = Wafer::cs2(&g);
+        for kernel in [&forward(&g) as &dyn Kernel, &backward(&g)] {
+            let at = w.addresses_of(kernel);
+            let program = kernel.program(&g, &w.arch, &at);
+            let cycles = |engine, fold| {
+                let options = RunOptions { engine, fold, ..RunOptions::default() };
+                fabric::run(&program, &w.arch, &options, None).unwrap().cycles
+            };
+            let want = cycles(EngineKind::Reference, Fold::NONE);
+            assert_eq!(cycles(EngineKind::Fast, Fold::NONE), want, "{g:?}");
+            assert_eq!(cycles(EngineKind::Fast, Fold::ALL), want, "{g:?}");
+        }
+    }
+}

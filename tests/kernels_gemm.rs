@@ -1,0 +1,199 @@
+//! GEMM on a small wafer against f64.
+mod common;
+
+use common::*;
+use compiler::geometry::{Features, Geometry};
+use compiler::kernel::{Act, PAD_BIAS, WeightRef};
+use compiler::kernels::gemm::Gemm;
+use ndarray::{Array3, ArrayD};
+use sim_core::program::DType;
+
+/// Rounding of the results: the sums themselves are f32.
+fn tolerance(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => 1e-5,
+        DType::F16 => 1.0 / 1024.0,
+        DType::Bf16 => 1.0 / 128.0,
+    }
+}
+
+/// `bias[o] + Σ_i x[i] · w[i][o]` over the logical features of two windows.
+fn expected(g: &Geometry, gemm: &Gemm, x: &Array3<f32>, w: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> Array3<f64> {
+    let (ins, outs) = (logical(g, &gemm.x), logical(g, &gemm.y));
+    let n = width(g, gemm.y.features) as usize;
+    let mut y = Array3::zeros((x.shape()[0], x.shape()[1], n));
+    for ((s, p, o), v) in y.indexed_iter_mut().filter(|((_, _, o), _)| outs.contains(&(*o as u32))) {
+        *v = bias.map_or(0.0, |b| f64::from(b[[o]]));
+        for &i in &ins {
+            let i = i as usize;
+            let weight = if gemm.weight.transposed { w[[o, i]] } else { w[[i, o]] };
+            *v += f64::from(x[[s, p, i]]) * f64::from(weight);
+        }
+    }
+    y
+}
+
+/// Logical features of a window over all columns.
+fn logical(g: &Geometry, act: &Act) -> Vec<u32> {
+    let slots = act.first_slot..act.first_slot + act.slots;
+    (0..g.lane_columns()).flat_map(|c| slots.clone().filter_map(move |s| g.feature(act.features, c, s))).collect()
+}
+
+fn gemm(g: &Geometry, from: Features, to: Features) -> Gemm {
+    let weight = WeightRef { tensor: "w".into(), transposed: false, bias: Some("b".into()), mask_padding: false };
+    Gemm { label: "test".into(), x: Act::whole(g, "x", from), y: Act::whole(g, "y", to), weight, add: false }
+}
+
+/// Runs a GEMM on random numbers and checks it; gives the cycles.
+fn check(g: &Geometry, gemm: &Gemm) -> u64 {
+    let what = format!("{:?} {:?} to {:?}", g.act, gemm.x, gemm.y);
+    let (ins, outs) = (width(g, gemm.x.features), width(g, gemm.y.features));
+    let mut host = TestHost::default();
+    let shape = if gemm.weight.transposed { [outs, ins] } else { [ins, outs] };
+    let w = host.random("w", &shape, g.act);
+    let b = gemm.weight.bias.as_ref().map(|name| host.random(name, &[outs], g.act));
+    let mut wafer = Wafer::cs2(g);
+    let x = random_act(g, gemm.x.features, 1, gemm.x.dtype);
+    let before = random_act(g, gemm.y.features, 2, gemm.y.dtype);
+    wafer.put_array(&gemm.x, &x);
+    wafer.put_array(&gemm.y, &before);
+    let (outcome, _) = wafer.run(gemm, &host);
+    let mut want = expected(g, gemm, &x, &w, b.as_ref());
+    if gemm.add {
+        want += &wafer_view(&wafer, &gemm.y, &before);
+    }
+    assert_close(&wafer.get(&gemm.y), &want, tolerance(gemm.y.dtype), &what);
+    let pad = if gemm.weight.mask_padding { PAD_BIAS } else { 0.0 };
+    assert!(wafer.padding(&gemm.y).iter().all(|&v| v == pad || v == round(g.act, pad)), "{what}: padding");
+    outcome.cycles.0
+}
+
+/// The part of a tensor that the window holds; the rest is zero.
+fn wafer_view(wafer: &Wafer, act: &Act, x: &Array3<f32>) -> Array3<f64> {
+    let inside = logical(&wafer.g, act);
+    let mut out = x.mapv(f64::from);
+    for ((_, _, i), v) in out.indexed_iter_mut() {
+        if !inside.contains(&(i as u32)) {
+            *v = 0.0;
+        }
+    }
+    out
+}
+
+#[test]
+fn an_activation_survives_scatter_and_gather() {
+    for g in geometries(DType::F16) {
+        for features in [Features::Hidden, Features::Qkv, Features::Ffn, Features::Vocab] {
+            let mut w = Wafer::cs2(&g);
+            let x = random_act(&g, features, 1, g.act);
+            let act = Act::whole(&g, "x", features);
+            w.put_array(&act, &x);
+            assert_close(&w.get(&act), &x.mapv(f64::from), 0.0, "scatter and gather");
+        }
+    }
+}
+
+#[test]
+fn products_are_right_in_every_geometry_and_type() {
+    for act in [DType::F32, DType::F16, DType::Bf16] {
+        for g in geometries(act) {
+            check(&g, &gemm(&g, Features::Hidden, Features::Qkv));
+            check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
+        }
+    }
+}
+
+#[test]
+fn transposed_weights_give_the_input_gradient() {
+    for g in geometries(DType::F16) {
+        let mut k = gemm(&g, Features::Qkv, Features::Hidden);
+        k.weight.transposed = true;
+        k.weight.bias = None;
+        check(&g, &k);
+    }
+}
+
+#[test]
+fn a_product_can_be_added_to_f32_and_to_the_type_of_activations() {
+    for dtype in [DType::F32, DType::F16] {
+        for g in geometries(DType::F16) {
+            let mut k = gemm(&g, Features::Hidden, Features::Ffn);
+            k.add = true;
+            k.y.dtype = dtype;
+            check(&g, &k);
+        }
+    }
+}
+
+#[test]
+fn windows_of_slots_leave_the_rest_alone() {
+    let g = padded(DType::F16);
+    let mut k = gemm(&g, Features::Ffn, Features::Qkv);
+    (k.x.first_slot, k.x.slots) = (1, 3);
+    (k.y.first_slot, k.y.slots) = (3, 4);
+    check(&g, &k);
+    (k.x.slots, k.y.slots) = (1, 1);
+    k.add = true;
+    check(&g, &k);
+}
+
+#[test]
+fn a_window_of_tokens_is_computed_alone() {
+    let g = Geometry { tokens: 8, seq_len: 15, ..padded(DType::F16) };
+    let mut k = gemm(&g, Features::Hidden, Features::Ffn);
+    for act in [&mut k.x, &mut k.y] {
+        (act.first_token, act.tokens) = (4, 4);
+    }
+    let mut wafer = Wafer::cs2(&g);
+    let mut host = TestHost::default();
+    let (w, b) = (host.random("w", &[g.d_model, g.d_ff], g.act), host.random("b", &[g.d_ff], g.act));
+    let x = random_act(&g, Features::Hidden, 1, g.act);
+    wafer.put_array(&Act { first_token: 0, tokens: 8, ..k.x.clone() }, &x);
+    wafer.run(&k, &host);
+    let mut want = expected(&g, &k, &x, &w, Some(&b));
+    for ((_, p, _), v) in want.indexed_iter_mut() {
+        if p % 8 < 4 {
+            *v = 0.0;
+        }
+    }
+    let got = wafer.get(&Act { first_token: 0, tokens: 8, ..k.y.clone() });
+    assert_close(&got, &want, tolerance(g.act), "second half of the tokens");
+}
+
+#[test]
+fn padding_of_the_vocabulary_is_masked() {
+    let g = padded(DType::F16);
+    let mut k = gemm(&g, Features::Hidden, Features::Vocab);
+    k.weight.mask_padding = true;
+    k.weight.bias = None;
+    k.weight.transposed = true;
+    check(&g, &k);
+}
+
+#[test]
+fn many_inputs_run_in_a_loop() {
+    let g = Geometry { d_ff: 300, ffn: 75, ..padded(DType::F16) };
+    check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
+    let g = Geometry { d_ff: 147, ffn: 147, ..one_column(DType::F32) };
+    check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
+}
+
+/// Per step: `f` AXPYs of `t` tokens, and the wavelets that are received besides the sent ones.
+#[test]
+fn a_step_takes_the_expected_cycles() {
+    for (act, f, t) in [(DType::F16, 16, 16), (DType::F16, 8, 32), (DType::F16, 2, 16), (DType::F32, 8, 16)] {
+        let (d_model, seq_len) = (8 * f, 2 * t);
+        let sizes = Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, ..padded(act) };
+        let g = Geometry { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 24, ffn: 3, ..sizes };
+        let mut k = gemm(&g, Features::Hidden, Features::Ffn);
+        let mut cycles = [2, 3].map(|rounds| {
+            k.y.slots = rounds;
+            check(&g, &k)
+        });
+        cycles[1] -= cycles[0];
+        let step = cycles[1] as f64 / 8.0;
+        let expected = f64::from(f * (6 + if act == DType::F32 { t } else { t / 2 }) + t);
+        println!("{act:?}, {f} inputs, {t} tokens: {step} cycles per step, expected {expected}");
+        assert!((0.92..=1.03).contains(&(step / expected)), "{step} cycles per step, expected {expected}");
+    }
+}

@@ -1,0 +1,116 @@
+//! LayerNorm and its gradient on a small wafer against f64.
+mod common;
+
+use common::*;
+use compiler::geometry::{Features, Geometry};
+use compiler::kernel::Act;
+use compiler::kernels::norm::{LayerNorm, LayerNormGrad};
+use ndarray::{Array1, Array3, ArrayD, Axis};
+use sim_core::program::DType;
+
+/// Rounding of 16-bit results; the rest is f32.
+fn tolerance(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => 3e-6,
+        DType::F16 => 1.0 / 1024.0,
+        DType::Bf16 => 1.0 / 128.0,
+    }
+}
+
+fn cases() -> Vec<Geometry> {
+    let mut all: Vec<Geometry> = [DType::F32, DType::F16, DType::Bf16].into_iter().flat_map(geometries).collect();
+    // Several chunks, and a rest: at most 4 slots of 64 tokens.
+    let large = |act| Geometry { tokens: 64, seq_len: 120, d_model: 34, hidden: 9, ..padded(act) };
+    all.extend([large(DType::F16), large(DType::F32)]);
+    all
+}
+
+fn hidden(g: &Geometry, name: &str) -> Act {
+    Act::whole(g, name, Features::Hidden)
+}
+
+/// Normalised values and 1 / deviation.
+fn normalise(x: &Array3<f32>) -> (Array3<f64>, Array3<f64>) {
+    let x = x.mapv(f64::from);
+    let mean = x.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
+    let centred = &x - &mean;
+    let scale = centred
+        .mapv(|v| v * v)
+        .mean_axis(Axis(2))
+        .expect("features")
+        .insert_axis(Axis(2))
+        .mapv(|v| (v + 1e-5).powf(-0.5));
+    (centred * &scale, scale)
+}
+
+fn input(g: &Geometry, seed: u32) -> Array3<f32> {
+    random_act(g, Features::Hidden, seed, DType::F32).mapv(|v| round(g.act, 3.0 * v + 0.5))
+}
+
+fn vector(x: &ArrayD<f32>) -> Array1<f64> {
+    x.mapv(f64::from).into_dimensionality().expect("a vector")
+}
+
+#[test]
+fn forward() {
+    for g in cases() {
+        for name in ["x", "y"] {
+            let kernel = LayerNorm { x: hidden(&g, "x"), y: hidden(&g, name), tensor: "ln".into() };
+            let mut host = TestHost::default();
+            let gamma = vector(&host.random("ln.weight", &[g.d_model], DType::F32));
+            let beta = vector(&host.random("ln.bias", &[g.d_model], DType::F32));
+            let mut wafer = Wafer::cs2(&g);
+            let x = input(&g, 1);
+            wafer.put_array(&kernel.x, &x);
+            wafer.run(&kernel, &host);
+            let want = normalise(&x).0 * &gamma + &beta;
+            let what = format!("norm {:?}, {} tokens", g.act, g.tokens);
+            assert_close(&wafer.get(&kernel.y), &want, tolerance(g.act), &what);
+            assert!(wafer.padding(&kernel.y).iter().all(|&v| v == 0.0), "{what}: padding");
+            for pe in g.used().iter() {
+                let all = wafer.raw(pe, name, g.len(Features::Hidden));
+                assert!(all.iter().all(|v| v.is_finite()), "{what}: padding tokens at {pe}");
+            }
+        }
+    }
+}
+
+/// The gradient by the input, from normalised values, 1 / deviation and `dy`.
+fn input_gradient(n: &Array3<f64>, scale: &Array3<f64>, dy: &Array3<f64>, gamma: &Array1<f64>) -> Array3<f64> {
+    let g = dy * gamma;
+    let a = g.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
+    let b = (&g * n).mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
+    (g - a - n * &b) * scale
+}
+
+#[test]
+fn backward() {
+    for g in cases() {
+        for (name, add) in [("dx", false), ("dx", true), ("dy", false)] {
+            let [x, dy, dx] = ["x", "dy", name].map(|n| hidden(&g, n));
+            let kernel = LayerNormGrad { x, dy, dx, tensor: "ln".into(), add };
+            let mut host = TestHost::default();
+            let gamma = vector(&host.random("ln.weight", &[g.d_model], DType::F32));
+            let mut wafer = Wafer::cs2(&g);
+            let x = input(&g, 1);
+            let dy = random_act(&g, Features::Hidden, 2, g.act);
+            let before = random_act(&g, Features::Hidden, 3, g.act);
+            wafer.put_array(&kernel.x, &x);
+            wafer.put_array(&kernel.dx, &before);
+            wafer.put_array(&kernel.dy, &dy);
+            let (_, gradients) = wafer.run(&kernel, &host);
+            let (n, scale) = normalise(&x);
+            let dy = dy.mapv(f64::from);
+            let mut want = input_gradient(&n, &scale, &dy, &gamma);
+            if add {
+                want += &before.mapv(f64::from);
+            }
+            let what = format!("norm grad {:?}, {} tokens, {name} {add}", g.act, g.tokens);
+            assert_close(&wafer.get(&kernel.dx), &want, tolerance(g.act), &what);
+            assert!(wafer.padding(&kernel.dx).iter().all(|v| v.is_finite()), "{what}: padding");
+            let sum = |a: Array3<f64>| a.sum_axis(Axis(0)).sum_axis(Axis(0)).into_dyn();
+            assert_close(&gradients.dense("ln.weight", &[g.d_model]), &sum(&dy * &n), 3e-6, &what);
+            assert_close(&gradients.dense("ln.bias", &[g.d_model]), &sum(dy), 3e-6, &what);
+        }
+    }
+}

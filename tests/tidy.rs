@@ -1,0 +1,148 @@
+//! Rules of the house that no linter knows: which crate may use which, and what a file looks like.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use sim_core::arch;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What each crate of the workspace may depend on, of the workspace.
+const ALLOWED: [(&str, &[&str]); 5] = [
+    ("sim-core", &[]),
+    ("models", &["sim-core"]),
+    ("compiler", &["sim-core", "models"]),
+    ("fabric", &["sim-core"]),
+    ("wafersim", &["sim-core", "models", "compiler", "fabric"]),
+];
+const LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn manifest(folder: &Path) -> toml::Table {
+    std::fs::read_to_string(folder.join("Cargo.toml")).unwrap().parse().unwrap()
+}
+
+fn name(manifest: &toml::Table) -> String {
+    manifest["package"]["name"].as_str().unwrap().to_owned()
+}
+
+fn crates() -> BTreeMap<String, toml::Table> {
+    let workspace = manifest(&root());
+    let members = workspace["workspace"]["members"].as_array().unwrap().clone();
+    let folders = members.iter().map(|m| root().join(m.as_str().unwrap())).chain([root()]);
+    folders.map(|f| manifest(&f)).map(|m| (name(&m), m)).collect()
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    let crates = crates();
+    let names: BTreeSet<&String> = crates.keys().collect();
+    assert_eq!(names, ALLOWED.iter().map(|a| a.0.to_owned()).collect::<BTreeSet<_>>().iter().collect());
+    for (name, allowed) in ALLOWED {
+        let sections = ["dependencies", "build-dependencies"];
+        let used = sections.iter().filter_map(|s| crates[name].get(*s)).flat_map(|t| t.as_table().unwrap().keys());
+        for dependency in used.filter(|d| names.contains(d)) {
+            assert!(allowed.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn every_version_is_in_the_root() {
+    for (name, manifest) in crates() {
+        for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for (dependency, how) in manifest.get(section).into_iter().flat_map(|t| t.as_table().unwrap()) {
+                assert!(how.get("workspace").is_some(), "{name}: {dependency} has a version of its own");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_codec_names_bincode() {
+    let codec = root().join("sim-core/src/codec.rs");
+    for (path, text) in sources() {
+        let own = path == codec || path.ends_with("tests/tidy.rs");
+        assert!(own || !text.contains("bincode::"), "{}: bincode belongs to {}", path.display(), codec.display());
+    }
+}
+
+/// All Rust files of the workspace.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && !name.starts_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                files.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    assert!(files.len() > 50, "the sources are found");
+    files
+}
+
+#[test]
+fn every_file_says_what_it_is_and_is_short() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        if !text.starts_with("//!") {
+            faults.push(format!("{} does not open with `//!`", path.display()));
+        }
+        if text.lines().count() > LINES_MAX {
+            faults.push(format!("{} has {} lines; at most {LINES_MAX}", path.display(), text.lines().count()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn nothing_is_postponed_or_skipped() {
+    // Put together, so that this file does not name them.
+    let banned = [["#[ign", "ore"], ["to", "do!("], ["unimpl", "emented!("], ["db", "g!("]].map(|w| w.concat());
+    for (path, text) in sources() {
+        for word in &banned {
+            assert!(!text.contains(word.as_str()), "{} contains {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_number_of_a_preset_has_a_source() {
+    for name in arch::PRESETS {
+        let machine = arch::preset(name).unwrap();
+        assert!(machine.validate().is_empty(), "{name}: {:?}", machine.validate());
+        for entry in machine.entries() {
+            assert!(entry.source.len() >= 8, "{name}: {} has the source `{}`", entry.key, entry.source);
+        }
+    }
+    for preset in models::presets::list() {
+        assert!(preset.source.len() >= 8, "{}", preset.shape.name);
+    }
+}
+
+#[test]
+fn codes_are_explained_once() {
+    let own = wafersim::fail::CODES.iter().map(|c| c.0);
+    let models = models::fault::CODES.iter().map(|c| c.0);
+    let mut codes: Vec<&str> = own.chain(models).collect();
+    let all = codes.len();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), all);
+    for (path, text) in sources() {
+        if !path.starts_with(root().join("src")) {
+            continue;
+        }
+        for (at, _) in text.match_indices("Diagnostic::new(\"") {
+            let code = text[at..].split('"').nth(1).unwrap();
+            assert!(wafersim::fail::explain(code).is_some(), "{}: {code} is not explained", path.display());
+        }
+    }
+}

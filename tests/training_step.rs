@@ -1,0 +1,170 @@
+//! One training step of a tiny GPT on a small simulated mesh, by the same compiler and kernels as
+//! for the large ones: loss and every gradient agree with the f64 implementation in `models`.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use compiler::kernel::{HostSink, HostSource};
+use compiler::step::{Compiled, Options, compile};
+use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
+use models::oracle::{self, Params};
+use models::{Family, GptShape, LayerGraph};
+use ndarray::{ArrayD, IxDyn};
+use sim_core::arch::{ArchSpec, cs2::cs2};
+use sim_core::coord::Grid;
+use sim_core::program::{DType, Flow, verify};
+use std::collections::BTreeMap;
+
+const BATCH: usize = 2;
+const SEQ: usize = 8;
+
+fn shape() -> GptShape {
+    GptShape {
+        name: "tiny".into(),
+        family: Family::Gpt2,
+        layers: 2,
+        d_model: 16,
+        heads: 2,
+        d_ff: 64,
+        vocab: 32,
+        max_positions: 8,
+    }
+}
+
+fn machine(width: u32, height: u32) -> ArchSpec {
+    let mut arch = cs2();
+    arch.width.value = width;
+    arch.height.value = height;
+    arch
+}
+
+struct Host {
+    params: Params,
+    tokens: Vec<Vec<u32>>,
+    targets: Vec<Vec<u32>>,
+    scale: f32,
+}
+
+impl Host {
+    fn new() -> Host {
+        let ids = |salt: u32| {
+            (0..BATCH as u32)
+                .map(|s| (0..SEQ as u32).map(|p| (s * 11 + p * 7 + salt * p * p + salt) % 32).collect())
+                .collect()
+        };
+        Host { params: Params::seeded(&shape(), 7), tokens: ids(1), targets: ids(3), scale: 1.0 }
+    }
+}
+
+impl HostSource for Host {
+    fn value(&self, tensor: &str, index: &[u32]) -> f32 {
+        let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
+        self.params.tensors[tensor][IxDyn(&index)] as f32
+    }
+    fn token(&self, sequence: u32, position: u32) -> u32 {
+        self.tokens[sequence as usize][position as usize]
+    }
+    fn target(&self, sequence: u32, position: u32) -> u32 {
+        self.targets[sequence as usize][position as usize]
+    }
+    fn loss_weight(&self) -> f32 {
+        self.scale / (BATCH * SEQ) as f32
+    }
+}
+
+struct Sums(BTreeMap<String, ArrayD<f64>>);
+
+impl HostSink for Sums {
+    fn add(&mut self, tensor: &str, index: &[u32], value: f32) {
+        let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
+        let sum = self.0.get_mut(tensor).unwrap_or_else(|| panic!("no parameter {tensor}"));
+        sum[IxDyn(&index)] += f64::from(value);
+    }
+}
+
+/// Runs all launches with values; gives the sums that left the wafer and the cycles per launch.
+fn train(compiled: &Compiled, arch: &ArchSpec, host: &Host, engine: EngineKind) -> (Sums, Vec<u64>) {
+    let grid = Grid { width: arch.width.value, height: arch.height.value };
+    let mut memory = WaferMemory::new(grid, arch.sram.value);
+    let mut sums = Sums(host.params.tensors.iter().map(|(n, t)| (n.clone(), ArrayD::zeros(t.raw_dim()))).collect());
+    sums.0.insert("loss".into(), ArrayD::zeros(IxDyn(&[])));
+    let mut cycles = Vec::new();
+    for launch in &compiled.launches {
+        let program = compiled.program(launch, arch);
+        let g = &compiled.geometry;
+        let faults = verify(&program, arch);
+        assert!(faults.is_empty(), "{}: {}", launch.kernel.name(), faults[0]);
+        let mut inputs = HostStreams::default();
+        for e in program.edges.iter().filter(|e| e.flow == Flow::In) {
+            for port in 0..e.ports.count {
+                let words = launch.kernel.feed(g, &e.name, port, host);
+                assert_eq!(words.len() as u64, e.wavelets, "{} {}", launch.kernel.name(), e.name);
+                inputs.ports.insert((e.name.clone(), port), words);
+            }
+        }
+        let mut outputs = HostStreams::default();
+        let options = RunOptions { engine, fold: Fold::NONE, ..RunOptions::default() };
+        let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
+        let outcome = fabric::run(&program, arch, &options, Some(&mut values))
+            .unwrap_or_else(|e| panic!("{}: {e}", launch.kernel.name()));
+        cycles.push(outcome.cycles.0);
+        for ((stream, port), words) in &outputs.ports {
+            launch.kernel.collect(g, stream, *port, words, host, &mut sums);
+        }
+    }
+    (sums, cycles)
+}
+
+/// Largest difference in a tensor, relative to its largest magnitude.
+fn error(ours: &ArrayD<f64>, theirs: &ArrayD<f64>) -> f64 {
+    let largest = theirs.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let off = ours.iter().zip(theirs).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    off / largest
+}
+
+fn check(arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
+    let shape = shape();
+    let graph = LayerGraph::training_step(&shape, BATCH as u64, SEQ as u32).unwrap();
+    let options = Options { batch: BATCH as u64, micro_batch: Some(BATCH as u32), seq_len: SEQ as u32, act, lanes };
+    let compiled = compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
+    let mut host = Host::new();
+    // A loss scale keeps small gradients within binary16.
+    host.scale = if act == DType::F16 { 64.0 } else { 1.0 };
+    let (loss, gradients) = oracle::loss_and_gradients(&shape, &host.params, &host.tokens, &host.targets);
+    let (sums, cycles) = train(&compiled, arch, &host, EngineKind::Reference);
+    let scale = f64::from(host.scale);
+    let mut worst: Vec<(f64, String)> = Vec::new();
+    worst.push(((sums.0["loss"].sum() / scale - loss).abs() / loss, "loss".into()));
+    for (name, theirs) in &gradients.tensors {
+        worst.push((error(&(&sums.0[name] / scale), theirs), name.clone()));
+    }
+    worst.sort_by(|a, b| b.0.total_cmp(&a.0));
+    assert!(worst[0].0 < tolerance, "{act:?}, {:?}: {:?}", compiled.geometry, &worst[..worst.len().min(8)]);
+    let (again, same) = train(&compiled, arch, &host, EngineKind::Fast);
+    assert_eq!(cycles, same, "cycles of the two engines");
+    assert!(again.0 == sums.0, "values of the two engines");
+    // Timing does not depend on values, nor on folding.
+    for (launch, &cycles) in compiled.launches.iter().zip(&cycles) {
+        let folded = fabric::run(&compiled.program(launch, arch), arch, &RunOptions::default(), None).unwrap();
+        assert_eq!(folded.cycles.0, cycles, "{}", launch.kernel.name());
+        assert_eq!(folded.pe_cycles.total(), cycles * u64::from(arch.width.value * arch.height.value));
+    }
+}
+
+#[test]
+fn f32_agrees_to_one_part_in_ten_thousand() {
+    check(&machine(8, 8), DType::F32, None, 1e-4);
+}
+
+#[test]
+fn f32_in_one_lane_agrees() {
+    check(&machine(4, 4), DType::F32, Some(1), 1e-4);
+}
+
+#[test]
+fn f16_with_f32_accumulation_agrees_to_two_percent() {
+    check(&machine(8, 8), DType::F16, Some(2), 2e-2);
+}
+
+#[test]
+fn bf16_agrees_to_fifteen_percent() {
+    check(&machine(8, 8), DType::Bf16, None, 0.15);
+}
