@@ -98,7 +98,10 @@ pub struct Build {
 impl Build {
     pub fn new(width: u32, height: u32) -> Build {
         let grid = Some(Grid { width, height });
-        Build { program: Program { name: "test".into(), grid, ..Program::default() }, arch: cs2() }
+        // Waveforms start in cycle 0: streams onto the wafer deliver at once.
+        let mut arch = cs2();
+        arch.edge_latency.value = 0;
+        Build { program: Program { name: "test".into(), grid, ..Program::default() }, arch }
     }
 
     /// An image on the PEs of `region`: input queue `k` takes the `k`-th of `inputs`, and so on.
