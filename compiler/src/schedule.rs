@@ -15,6 +15,7 @@ use crate::kernels::elementwise::{Add, Copy, Gelu, GeluGrad};
 use crate::kernels::embed::{EmbedGrad, EmbedScatter};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::loss::CrossEntropy;
+use crate::kernels::loss_sum::LossSum;
 use crate::kernels::norm::{LayerNorm, LayerNormGrad};
 use crate::kernels::outer::Outer;
 use models::{LayerGraph, LayerOp, OpKind, Phase};
@@ -247,6 +248,7 @@ impl Tiled {
             let kernel = Gemm { label, x: x.clone(), y: logits.clone(), weight: wte(true), add: false };
             self.push(Pass::Forward, None, kernel);
             self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token: first });
+            self.push(Pass::Backward, None, LossSum);
             let dx = window(Act { dtype: DType::F32, ..self.hidden("d.ln_f.sum") });
             self.gemm("lm head", (Pass::Backward, None), logits.clone(), dx, &wte(false));
             self.outer_parts("lm head weight gradient", None, logits, x, ("wte".to_owned(), false));

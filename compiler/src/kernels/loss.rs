@@ -9,28 +9,27 @@
 //!
 //! **Invariant.** No timing depends on a target: an operand at a computed address never meets
 //! another vector (rule C5).
-//! **Not here.** Where logits come from (`gemm`); sums over columns and lanes (the sink).
+//! **Not here.** Where logits come from (`gemm`); the sum of the loss over rows (`loss_sum`). So rows
+//! do not depend on each other here.
 
-use super::lanes::{ChainRows, buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task};
+use super::lanes::{buffers, main_task};
+use super::loss_sum::{SUMS, sums};
 use super::window::{Moving, chunk_slots, per_token, sweep, whole};
 use crate::code::{at as moving, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need};
 use crate::math::{self, Scratch};
 use crate::ring::spans;
 use crate::row::{RowClass, RowReduce};
 use crate::scatter::{Scatter, Station};
-use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, DirSet, PeCoord, Region, Span};
 use sim_core::program::{
-    AddrOp, AddrReg, DType, Dim, EdgeStream, Image, Instr, MemRef, Op, Operand, Param, Placement, Program, Route,
+    AddrOp, AddrReg, DType, Dim, Image, Instr, MemRef, Op, Operand, Param, Placement, Program, Route,
 };
 
 /// Stream of targets.
 const TARGETS: &str = "targets";
-/// Stream of the loss.
-const LOSS: &str = "loss";
 /// Microthread that receives targets and passes them on.
 const RECEIVER: u8 = 0;
 /// Microthread that broadcasts them along the lane.
@@ -72,8 +71,8 @@ const STATS: u32 = 6;
 
 /// Softmax, cross-entropy and its gradient; the logits are replaced by their gradient.
 ///
-/// The sink gets `loss` at `[]`: the sum of `weight · (ln Σ e^logit − logit of the target)` over
-/// all real tokens of the window. With f16, exponentials below 2^-38 of the largest count as zero
+/// Leaves the PE's parts of the loss of the window's real tokens for [`super::loss_sum::LossSum`].
+/// With f16, exponentials below 2^-38 of the largest count as zero
 /// in the gradient (but not in the sum).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CrossEntropy {
@@ -109,11 +108,6 @@ fn scatter(g: &Geometry, tokens: u32) -> Scatter {
     let rows = Span::run(0, g.used_rows());
     let colors = [color(16), color(17)];
     Scatter { period: g.lane_columns(), stations: g.lanes, rows, wavelets: tokens + 1, colors }
-}
-
-/// The stream of targets; the chain's zeros take a share of the bandwidth.
-fn edge(g: &Geometry, arch: &ArchSpec, scatter: &Scatter) -> EdgeStream {
-    EdgeStream { interval: interval(arch, g.used_rows() + 1), ..scatter.feed_west(arch, TARGETS) }
 }
 
 /// Routes from the first column of every lane to its others.
@@ -297,9 +291,9 @@ impl Code<'_> {
         code.push(self.small(Op::Mul, Stat::Factor, &[factor, imm(1.0 / stored(self.act))]));
         math::ln(&mut code, tokens, &sum, &sum, &self.small_scratch());
         code.push(self.small(Op::Add, Stat::Sum, &[sum.clone(), max]));
-        code.push(vec(Op::Mov, 2, mem(DType::F32, self.at[".loss"], 2), &[imm(0.0)]));
+        code.push(vec(Op::Mov, 2, mem(DType::F32, self.at[SUMS], 2), &[imm(0.0)]));
         for (i, of) in [sum, target].into_iter().enumerate() {
-            let total = word(DType::F32, self.at[".loss"] + 4 * i as u32);
+            let total = word(DType::F32, self.at[SUMS] + 4 * i as u32);
             code.push(self.small(Op::Mul, Stat::Product, &[of, weight.clone()]));
             code.push(vec(Op::Add, tokens, total.clone(), &[total, product.clone()]));
         }
@@ -318,11 +312,10 @@ impl Code<'_> {
         code
     }
 
-    fn body(&self, rows: &ChainRows) -> Vec<Instr> {
+    fn body(&self) -> Vec<Instr> {
         let parts = [self.maximum(), self.gather(), self.exponentials(), self.factors(), self.gradient()];
-        let mut code = vec![self.receive(), rows.start()];
+        let mut code = vec![self.receive()];
         code.extend(parts.concat());
-        code.push(Instr::Vec(rows.send(2, mem(DType::F32, self.at[".loss"], 2))));
         if let Some(station) = self.station {
             code.extend(self.scatter.finish(station, RECEIVER));
             code.push(Instr::Join(SENDER));
@@ -332,8 +325,9 @@ impl Code<'_> {
 }
 
 impl CrossEntropy {
-    /// Places an image in the rows of one class, in the given columns of the given lanes.
-    fn place(&self, program: &mut Program, g: &Geometry, image: Image, (lanes, columns): (&[u32], &[u32]), y: Span) {
+    /// Places an image in the given columns of the given lanes.
+    fn place(&self, program: &mut Program, g: &Geometry, image: Image, (lanes, columns): (&[u32], &[u32])) {
+        let y = Span::run(0, g.used_rows());
         let index = program.images.len() as u32;
         program.images.push(image);
         for lane in lanes {
@@ -363,7 +357,7 @@ impl Kernel for CrossEntropy {
             Need::scratch(".dummy", self.logits.dtype, tokens, 0),
             Need::scratch(".f", DType::F32, Scratch::elements(chunk, 1, 2), 0),
             Need::scratch(".small", DType::F32, Scratch::elements(tokens, 1, 3), 0),
-            Need::scratch(".loss", DType::F32, 2, 0),
+            sums(Access::Write),
         ]
     }
 
@@ -372,8 +366,7 @@ impl Kernel for CrossEntropy {
         let (row, scatter) = (RowReduce::lanes(g), scatter(g, self.logits.tokens));
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         program.routes = [scatter.routes(), along(g), row.routes()].concat();
-        program.edges = vec![edge(g, arch, &scatter)];
-        lay_chain(&mut program, g, arch, LOSS, 2);
+        program.edges = vec![scatter.feed_west(arch, TARGETS)];
         let all: Vec<u32> = (0..g.lanes).collect();
         for (class, columns) in row.classes() {
             // The first columns of the lanes differ by their place in the scatter.
@@ -381,8 +374,7 @@ impl Kernel for CrossEntropy {
                 None => scatter.classes().into_iter().map(|(s, lanes)| (Some(s), lanes)).collect(),
                 Some(_) => vec![(None, all.clone())],
             };
-            for ((station, lanes), rows) in stations.iter().flat_map(|s| chain_rows(g).into_iter().map(move |r| (s, r)))
-            {
+            for (station, lanes) in &stations {
                 let mut image = Image { name: "loss".to_owned(), ..Image::default() };
                 image.buffers = buffers(&self.needs(g), at);
                 image.inputs.push((0, station.map_or(color(ALONG), |s| s.recv)));
@@ -391,19 +383,15 @@ impl Kernel for CrossEntropy {
                     image.outputs.extend(class.send.map(|_| (1, color(ALONG))));
                 }
                 row.bind(class, &mut image);
-                rows.bind(&mut image);
                 let code = Code { act: &self.logits, at, row: &row, class, scatter: &scatter, station: *station };
-                image.tasks = vec![main_task(code.body(&rows))];
-                self.place(&mut program, g, image, (lanes, &columns), rows.rows);
+                image.tasks = vec![main_task(code.body())];
+                self.place(&mut program, g, image, (lanes, &columns));
             }
         }
         program
     }
 
-    fn feed(&self, g: &Geometry, stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        if stream != TARGETS {
-            return vec![0; chain_wavelets(2) as usize];
-        }
+    fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
         let tokens = self.logits.tokens;
         scatter(g, tokens).feed(|lane| {
             let at = PeCoord { x: lane * g.lane_columns(), y: port };
@@ -419,27 +407,11 @@ impl Kernel for CrossEntropy {
         })
     }
 
-    fn collect(
-        &self,
-        g: &Geometry,
-        _stream: &str,
-        port: u32,
-        words: &[u32],
-        _host: &dyn HostSource,
-        sink: &mut dyn HostSink,
-    ) {
-        let results = chain_results(words);
-        let [sums, targets] = [results[0], results[1]];
-        // All columns of a lane have the same sums, and each its own targets.
-        let sums = if port.is_multiple_of(g.lane_columns()) { sums } else { 0.0 };
-        sink.add("loss", &[], sums - targets);
-    }
-
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let tokens = self.logits.tokens;
         let row = 2 * RowReduce::lanes(g).estimate(tokens);
-        let small = u64::from(60 * (tokens + 7) + 70 * tokens + 7 * g.used_rows());
-        let edge = edge(g, arch, &scatter(g, tokens));
+        let small = u64::from(60 * (tokens + 7) + 70 * tokens);
+        let edge = scatter(g, tokens).feed_west(arch, TARGETS);
         17 * u64::from(self.logits.slots * tokens)
             + row
             + small

@@ -189,11 +189,12 @@ fn image(name: &str, needs: &[Need], at: &Addresses, row: &RowReduce, class: Row
 impl LayerNorm {
     fn body(&self, f: &Frame<'_>, row: &RowReduce, class: RowClass) -> Vec<Instr> {
         let (slots, per) = (self.x.slots, f.per);
-        let mut code = vec![f.load(2), f.zero(".stats", 2 * f.tokens())];
+        // Rows begin when γ and β come by, each as much later than the row above as these take for
+        // the way: so all rows do the same.
+        let mut code = vec![f.load(2), f.zero(".stats", 2 * f.tokens()), Instr::Join(LOADER)];
         code.extend(sweep((slots, per), &[f.x], &[], |n| f.sums(n)));
         row.all_reduce(class, Op::Add, 2 * f.tokens(), f.stat(0), &mut code);
         code.extend(f.moments());
-        code.push(Instr::Join(LOADER));
         let y = Moving { act: &self.y, reg: REGS[1] };
         code.extend(sweep((slots, per), &[f.x, y], &[(SLOT_REG, 4)], |n| {
             let (len, tmp) = (n * f.tokens(), f.scratch(".tmp", n));
