@@ -1,11 +1,11 @@
 //! `dW[a][b] = Σ_t A[a][t] · B[b][t]` over the tokens of all rows: gradients of weights.
 //!
 //! B's blocks travel around the rows' rings token by token, straight into a buffer
-//! `[token][gathered features]`; while one such buffer is multiplied, the next one fills. The
-//! products of a buffer go down the columns on a microthread while the next ones are computed.
+//! `[token][gathered features]`; while one such buffer is multiplied, the next one fills. A row of
+//! sums goes down the columns on a microthread while the next one is computed.
 //!
-//! **Invariant.** A buffer is written by the ring only after its products are finished, and sums
-//! are overwritten only after they were sent.
+//! **Invariant.** A buffer is written by the ring only after its products are finished, and a row
+//! of sums is sent only after the one before it, so that two of them are enough.
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
 use super::lanes::{
@@ -30,14 +30,13 @@ const RECEIVER: u8 = 1;
 const CHAIN: u8 = 2;
 /// Address of the gathered blocks that are multiplied, and of those that arrive.
 const GATHER: [AddrReg; 2] = [AddrReg(0), AddrReg(1)];
-/// Address of the sums that are computed, and of those that are sent.
+/// Address of the row of sums that is computed, and of the one that is sent.
 const SUMS: [AddrReg; 2] = [AddrReg(2), AddrReg(3)];
 /// Address of the block that is sent on, and of the one that arrives.
 const BLOCK: [AddrReg; 2] = [AddrReg(4), AddrReg(5)];
-/// Address of the current row of sums, and of its row of A.
-const ROW: AddrReg = AddrReg(6);
-const A_ROW: AddrReg = AddrReg(7);
-const SPARE: AddrReg = AddrReg(8);
+/// Address of the current row of A.
+const A_ROW: AddrReg = AddrReg(6);
+const SPARE: AddrReg = AddrReg(7);
 
 /// The gradient of a weight from two activations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,28 +77,23 @@ impl Outer {
         self.a.tokens * self.stride()
     }
 
-    /// Elements of a buffer of sums.
-    fn sums(&self) -> u32 {
-        self.a.slots * self.stride()
-    }
-
     /// Products that leave by a column.
     fn results(&self, g: &Geometry) -> u64 {
         u64::from(self.phases(g)) * u64::from(self.a.slots) * u64::from(self.len())
     }
 
-    /// About the cycles that multiplying one gathering takes. What travels meanwhile takes issue
-    /// slots that setups leave free.
-    fn multiply_cycles(&self, arch: &ArchSpec) -> u64 {
+    /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
+    /// travels meanwhile takes issue slots that setups leave free.
+    fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let widths = &arch.width_fmac.value;
         let width = if self.b.dtype == DType::F32 { widths.single } else { widths.mixed };
         let axpy = arch.vector_setup.value + self.len().div_ceil(width.max(1));
-        u64::from(self.a.slots) * u64::from(self.a.tokens * axpy + 3)
+        u64::from(self.a.tokens * axpy + 12).max(self.drain_cycles(g, arch))
     }
 
-    /// Cycles that the products of one gathering take to leave the wafer.
+    /// Cycles that a row of sums takes to leave the wafer.
     fn drain_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        u64::from(self.a.slots * self.len()) * u64::from(interval(arch, g.used_columns()))
+        u64::from(self.len()) * u64::from(interval(arch, g.used_columns()))
     }
 }
 
@@ -148,10 +142,10 @@ impl Code<'_> {
         ]
     }
 
-    /// One row of sums: an AXPY per token.
+    /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
     fn row(&self) -> Vec<Instr> {
         let (o, len) = (self.outer, self.outer.len());
-        let sums = || at(ROW, mem(DType::F32, 0, len));
+        let sums = || at(SUMS[0], mem(DType::F32, 0, len));
         let mut code = Vec::new();
         for t in 0..o.a.tokens {
             let b = at(GATHER[0], mem(o.b.dtype, t * o.stride() * o.b.dtype.bytes(), len));
@@ -159,32 +153,32 @@ impl Code<'_> {
             let start = if t == 0 { imm(0.0) } else { sums() };
             code.push(vec(Op::Fmac, len, sums(), &[start, b, a]));
         }
-        code.push(step(ROW, (o.stride() * DType::F32.bytes()) as i32));
         code.push(step(A_ROW, (o.a.row * o.a.dtype.bytes()) as i32));
+        code.extend([Instr::Join(CHAIN), spawn(CHAIN, self.chain.send(len, sums()))]);
+        code.extend(self.swap(SUMS));
         code
     }
 
-    /// Multiplies the gathered features; meanwhile those of the next phase arrive, if any.
+    /// Multiplies the gathered features; meanwhile those of the next phase arrive, if any: as
+    /// many between two rows of sums as between any others.
     fn multiply(&self, more: bool) -> Vec<Instr> {
-        let (o, rows) = (self.outer, self.outer.a.slots);
-        let mut code = vec![self.copy(ROW, SUMS[0]), set(A_ROW, o.a.slot(self.at, 0) as i32)];
-        if more {
-            let mut part = self.rotate();
-            part.extend(repeat(rows / o.gather, self.row()));
-            code.push(self.copy(BLOCK[1], GATHER[1]));
-            code.extend(repeat(o.gather, part));
-            code.extend(repeat(rows % o.gather, self.row()));
-        } else {
+        let (rows, gather) = (self.outer.a.slots, self.outer.gather);
+        let mut code = vec![set(A_ROW, self.outer.a.slot(self.at, 0) as i32)];
+        if !more {
             code.extend(repeat(rows, self.row()));
+            return code;
+        }
+        code.push(self.copy(BLOCK[1], GATHER[1]));
+        if rows < gather {
+            let part = [repeat(gather / rows, self.rotate()), self.row()].concat();
+            code.extend(repeat(rows, part));
+            code.extend(repeat(gather % rows, self.rotate()));
+        } else {
+            let part = [self.rotate(), repeat(rows / gather, self.row())].concat();
+            code.extend(repeat(gather, part));
+            code.extend(repeat(rows % gather, self.row()));
         }
         code
-    }
-
-    /// Sends the sums down while the PE goes on.
-    fn send(&self) -> Instr {
-        let (o, len) = (self.outer, self.outer.len());
-        let sums = grid(DType::F32, 0, &[(o.a.slots, o.stride() as i32), (len, 1)]);
-        spawn(CHAIN, self.chain.send(o.a.slots * len, at(SUMS[0], sums)))
     }
 
     fn body(&self, phases: u32) -> Vec<Instr> {
@@ -196,7 +190,7 @@ impl Code<'_> {
             set(GATHER[0], gather),
             set(GATHER[1], gather + (o.gathered() * size) as i32),
             set(SUMS[0], sums),
-            set(SUMS[1], sums + (o.sums() * DType::F32.bytes()) as i32),
+            set(SUMS[1], sums + (o.stride() * DType::F32.bytes()) as i32),
             set(BLOCK[0], gather),
             set(BLOCK[1], gather + shift),
             self.own(),
@@ -204,12 +198,10 @@ impl Code<'_> {
         code.extend(repeat(o.gather - 1, self.rotate()));
         code.extend([Instr::Join(RECEIVER), Instr::Join(SENDER)]);
         let mut phase = self.multiply(true);
-        phase.extend([self.send(), Instr::Join(RECEIVER)]);
+        phase.push(Instr::Join(RECEIVER));
         phase.extend(self.swap(GATHER));
-        phase.extend(self.swap(SUMS));
         code.extend(repeat(phases - 1, phase));
         code.extend(self.multiply(false));
-        code.push(self.send());
         code
     }
 }
@@ -228,7 +220,7 @@ impl Kernel for Outer {
             needs.push(self.b.need(Access::Read));
         }
         needs.push(Need::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
-        needs.push(Need::scratch(".sums", DType::F32, copies * self.sums(), 4 - phase));
+        needs.push(Need::scratch(".sums", DType::F32, 2 * self.stride(), 4 - phase));
         needs
     }
 
@@ -295,10 +287,10 @@ impl Kernel for Outer {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let (multiply, drain) = (self.multiply_cycles(arch), self.drain_cycles(g, arch));
+        let rows = u64::from(self.phases(g)) * u64::from(self.a.slots);
         let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
         let fill = u64::from(self.gather) * u64::from(self.b.slots * self.b.tokens + 20);
-        let overlapped = u64::from(self.phases(g) - 1) * multiply.max(drain);
-        fill + multiply + overlapped + drain + hop * u64::from(g.used_rows())
+        let leave = self.drain_cycles(g, arch) + hop * u64::from(g.used_rows());
+        fill + rows * self.row_cycles(g, arch) + leave
     }
 }
