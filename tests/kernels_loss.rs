@@ -5,7 +5,7 @@ use common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, PAD_BIAS};
 use compiler::kernels::loss::CrossEntropy;
-use compiler::kernels::loss_sum::LossSum;
+use compiler::kernels::row_sum::{Parts, RowSum};
 use ndarray::{Array2, Array3};
 use sim_core::program::DType;
 
@@ -79,7 +79,7 @@ fn check(g: &Geometry, size: f32, weight: f32) -> u64 {
     let mut wafer = Wafer::cs2(g);
     put(&mut wafer, &kernel.logits, 0, &x);
     let (outcome, _) = wafer.run(&kernel, &host);
-    let (_, sums) = wafer.run(&LossSum, &host);
+    let (_, sums) = wafer.run(&RowSum { parts: Parts::Loss }, &host);
     let (gradient, loss) = expected(&x, &host, |_| true);
     let what = format!("{g:?}, logits to {size}");
     let scale = f64::from(weight);
@@ -134,7 +134,7 @@ fn chunks_of_tokens() {
             let mut wafer = Wafer::cs2(&g);
             put(&mut wafer, &kernel.logits, first_token, &x);
             wafer.run(&kernel, &host);
-            let (_, sums) = wafer.run(&LossSum, &host);
+            let (_, sums) = wafer.run(&RowSum { parts: Parts::Loss }, &host);
             let (gradient, loss) = expected(&x, &host, |p| (p % g.tokens) / 4 == first_token / 4);
             let got = wafer.get_from(&kernel.logits, first_token);
             assert_close(&got, &gradient, tolerance(dtype), "a chunk of tokens");

@@ -15,9 +15,9 @@ use crate::kernels::elementwise::{Add, Copy, Gelu, GeluGrad};
 use crate::kernels::embed::{EmbedGrad, EmbedScatter};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::loss::CrossEntropy;
-use crate::kernels::loss_sum::LossSum;
 use crate::kernels::norm::{LayerNorm, LayerNormGrad};
 use crate::kernels::outer::Outer;
+use crate::kernels::row_sum::{Parts, RowSum};
 use models::{LayerGraph, LayerOp, OpKind, Phase};
 use sim_core::diag::Diagnostic;
 use sim_core::program::DType;
@@ -248,7 +248,7 @@ impl Tiled {
             let kernel = Gemm { label, x: x.clone(), y: logits.clone(), weight: wte(true), add: false };
             self.push(Pass::Forward, None, kernel);
             self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token: first });
-            self.push(Pass::Backward, None, LossSum);
+            self.push(Pass::Backward, None, RowSum { parts: Parts::Loss });
             let dx = window(Act { dtype: DType::F32, ..self.hidden("d.ln_f.sum") });
             self.gemm("lm head", (Pass::Backward, None), logits.clone(), dx, &wte(false));
             self.outer_parts("lm head weight gradient", None, logits, x, ("wte".to_owned(), false));
@@ -278,7 +278,10 @@ impl Tiled {
                 let input = if name.ends_with('2') { "resid_1" } else { &x };
                 let (x, dy, dx) = (self.hidden(input), self.hidden("d.branch"), self.hidden("d.x"));
                 let add = kind == OpKind::LayerNorm;
-                self.push(pass, layer, LayerNormGrad { x, dy, dx, tensor: name.to_owned(), add });
+                let kernel = LayerNormGrad { x, dy, dx, tensor: name.to_owned(), add };
+                let parts = kernel.parts();
+                self.push(pass, layer, kernel);
+                self.push(Pass::WeightGradient, layer, RowSum { parts });
             }
             OpKind::Qkv => {
                 let dy = self.act("d.qkv", Features::Qkv);

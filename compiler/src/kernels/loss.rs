@@ -9,11 +9,11 @@
 //!
 //! **Invariant.** No timing depends on a target: an operand at a computed address never meets
 //! another vector (rule C5).
-//! **Not here.** Where logits come from (`gemm`); the sum of the loss over rows (`loss_sum`). So rows
+//! **Not here.** Where logits come from (`gemm`); the sum of the loss over rows (`row_sum`). So rows
 //! do not depend on each other here.
 
 use super::lanes::{buffers, main_task};
-use super::loss_sum::{SUMS, sums};
+use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_token, sweep, whole};
 use crate::code::{at as moving, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
@@ -71,7 +71,7 @@ const STATS: u32 = 6;
 
 /// Softmax, cross-entropy and its gradient; the logits are replaced by their gradient.
 ///
-/// Leaves the PE's parts of the loss of the window's real tokens for [`super::loss_sum::LossSum`].
+/// Leaves the PE's parts of the loss of the window's real tokens for [`super::row_sum::RowSum`].
 /// With f16, exponentials below 2^-38 of the largest count as zero
 /// in the gradient (but not in the sum).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -291,9 +291,9 @@ impl Code<'_> {
         code.push(self.small(Op::Mul, Stat::Factor, &[factor, imm(1.0 / stored(self.act))]));
         math::ln(&mut code, tokens, &sum, &sum, &self.small_scratch());
         code.push(self.small(Op::Add, Stat::Sum, &[sum.clone(), max]));
-        code.push(vec(Op::Mov, 2, mem(DType::F32, self.at[SUMS], 2), &[imm(0.0)]));
+        code.push(vec(Op::Mov, 2, mem(DType::F32, self.at[Parts::Loss.buffer()], 2), &[imm(0.0)]));
         for (i, of) in [sum, target].into_iter().enumerate() {
-            let total = word(DType::F32, self.at[SUMS] + 4 * i as u32);
+            let total = word(DType::F32, self.at[Parts::Loss.buffer()] + 4 * i as u32);
             code.push(self.small(Op::Mul, Stat::Product, &[of, weight.clone()]));
             code.push(vec(Op::Add, tokens, total.clone(), &[total, product.clone()]));
         }
@@ -357,7 +357,7 @@ impl Kernel for CrossEntropy {
             Need::scratch(".dummy", self.logits.dtype, tokens, 0),
             Need::scratch(".f", DType::F32, Scratch::elements(chunk, 1, 2), 0),
             Need::scratch(".small", DType::F32, Scratch::elements(tokens, 1, 3), 0),
-            sums(Access::Write),
+            Parts::Loss.need(Access::Write),
         ]
     }
 

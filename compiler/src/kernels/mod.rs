@@ -7,7 +7,7 @@ pub mod embed;
 pub mod gemm;
 mod lanes;
 pub mod loss;
-pub mod loss_sum;
 pub mod norm;
 pub mod outer;
+pub mod row_sum;
 mod window;

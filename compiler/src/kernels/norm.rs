@@ -5,27 +5,28 @@
 //!
 //! **Invariant.** Vectors that are read together start in different bank groups (rule C5):
 //! activations and `.tmp` are *like* `x`, everything else is *apart*.
-//! **Not here.** Sums of gradients over rows (`lanes`: chains) and over lanes (the sink).
+//! **Not here.** Sums of the parameters' gradients over rows (`row_sum`).
 
 use super::elementwise::{operands, phase, same_shape};
-use super::lanes::{ChainRows, buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
+use super::lanes::{buffers, main_task, place};
+use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
 use crate::code::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need};
 use crate::math::{self, Scratch};
 use crate::row::{RowClass, RowReduce};
-use crate::streams::{broadcast_south, feed_north, interval};
+use crate::streams::{broadcast_south, feed_north};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
-use sim_core::program::{AddrReg, DType, EdgeStream, Image, Instr, Op, Operand, Program};
+use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
 
 /// Added to the variance.
 const EPSILON: f32 = 1e-5;
 /// Stream of γ and β.
 const AFFINE: &str = "affine";
-/// Stream of the gradients of γ and β.
-const GRADIENTS: &str = "gradients";
+/// Buffer of the gradients of γ and β.
+const PARTS: &str = "norm.parts";
 /// Microthread that receives γ and β.
 const LOADER: u8 = 0;
 /// Registers: bytes from the first slot of `x`, of the second and of the third window, and of
@@ -45,7 +46,8 @@ pub struct LayerNorm {
     pub tensor: String,
 }
 
-/// The gradient of [`LayerNorm`] by its input and its parameters; `dx` may be `dy`.
+/// The gradient of [`LayerNorm`] by its input, and every PE's part of that by its parameters (for
+/// [`super::row_sum::RowSum`]); `dx` may be `dy`.
 /// Padding features of `dx` become something finite.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerNormGrad {
@@ -288,7 +290,7 @@ impl LayerNormGrad {
     /// are different ones.
     fn reduce(f: &Frame<'_>, i: u32, chunk: Operand, n: u32) -> Instr {
         let tokens = f.tokens();
-        let addr = f.at[".gradients"] + 4 * i * padded(f.x.act.slots);
+        let addr = f.at[PARTS] + 4 * i * padded(f.x.act.slots);
         let sum = moving(SLOT_REG, grid(DType::F32, addr, &[(tokens, 0), (n, 1)]));
         vec(Op::Add, n * tokens, sum.clone(), &[sum, chunk])
     }
@@ -322,20 +324,24 @@ impl LayerNormGrad {
         code
     }
 
-    fn body(&self, f: &Frame<'_>, row: &RowReduce, class: RowClass, rows: &ChainRows) -> Vec<Instr> {
+    fn body(&self, f: &Frame<'_>, row: &RowReduce, class: RowClass) -> Vec<Instr> {
         let (slots, per) = (self.x.slots, f.per);
         let dy = Moving { act: &self.dy, reg: REGS[1] };
         let dx = Moving { act: &self.dx, reg: REGS[2] };
-        let per_column = 2 * padded(slots);
-        let mut code =
-            vec![f.load(1), rows.start(), f.zero(".stats", 4 * f.tokens()), f.zero(".gradients", per_column)];
+        let parts = self.parts();
+        let mut code = vec![f.load(1), f.zero(".stats", 4 * f.tokens()), f.zero(parts.buffer(), 2 * padded(slots))];
         code.push(Instr::Join(LOADER));
         code.extend(sweep((slots, per), &[f.x, dy], &[(SLOT_REG, 4)], |n| self.sums(f, dy, n)));
         row.all_reduce(class, Op::Add, 4 * f.tokens(), f.stat(0), &mut code);
         code.extend(Self::coefficients(f));
         code.extend(sweep((slots, per), &[f.x, dy, dx], &[(SLOT_REG, 4)], |n| self.gradients(f, [dy, dx], n)));
-        code.push(Instr::Vec(rows.send(per_column, mem(DType::F32, f.at[".gradients"], per_column))));
         code
+    }
+
+    /// What is summed up over rows after this.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        Parts::Affine { tensor: self.tensor.clone(), x: self.x.clone() }
     }
 }
 
@@ -350,7 +356,7 @@ impl Kernel for LayerNormGrad {
         let mut needs = operands(&[&self.x, &self.dy], &self.dx, self.add);
         needs.extend(scratch(&self.x, 4, 1));
         needs.push(Need::scratch(".apart", DType::F32, chunk, apart));
-        needs.push(Need::scratch(".gradients", DType::F32, 2 * padded(self.x.slots), apart));
+        needs.push(self.parts().need(Access::Write));
         needs
     }
 
@@ -362,54 +368,22 @@ impl Kernel for LayerNormGrad {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         program.routes = broadcast_south(g, color(0));
         program.routes.extend(row.routes());
-        // The chain's zeros take a share of the bandwidth.
-        let share = interval(arch, g.lane_columns() + 1);
-        program.edges = vec![EdgeStream { interval: share, ..feed_north(g, arch, AFFINE, color(0), words) }];
-        lay_chain(&mut program, g, arch, GRADIENTS, 2 * words);
+        program.edges = vec![feed_north(g, arch, AFFINE, color(0), words)];
         for (class, columns) in row.classes() {
-            for rows in chain_rows(g) {
-                let mut image = image("norm grad", &self.needs(g), at, &row, class);
-                rows.bind(&mut image);
-                image.tasks = vec![main_task(self.body(&frame, &row, class, &rows))];
-                place(&mut program, g, image, &columns, rows.rows);
-            }
+            let mut image = image("norm grad", &self.needs(g), at, &row, class);
+            image.tasks = vec![main_task(self.body(&frame, &row, class))];
+            place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
         }
         program
     }
 
-    fn feed(&self, g: &Geometry, stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        if stream == AFFINE {
-            parameters(g, &self.x, &self.tensor, port % g.lane_columns(), 1, host)
-        } else {
-            vec![0; chain_wavelets(u64::from(2 * padded(self.x.slots))) as usize]
-        }
-    }
-
-    fn collect(
-        &self,
-        g: &Geometry,
-        _stream: &str,
-        port: u32,
-        words: &[u32],
-        _host: &dyn HostSource,
-        sink: &mut dyn HostSink,
-    ) {
-        let results = chain_results(words);
-        let parts = results.chunks(padded(self.x.slots) as usize);
-        for (part, name) in parts.zip(["weight", "bias"]) {
-            for (slot, &value) in (0..self.x.slots).zip(part) {
-                let column = port % g.lane_columns();
-                if let Some(i) = g.feature(self.x.features, column, self.x.first_slot + slot) {
-                    sink.add(&format!("{}.{name}", self.tensor), &[i], value);
-                }
-            }
-        }
+    fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        parameters(g, &self.x, &self.tensor, port % g.lane_columns(), 1, host)
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let elements = u64::from(self.x.slots * self.x.tokens);
-        let drain = 2 * self.x.slots * interval(arch, g.used_columns());
-        let chain = u64::from(arch.edge_latency.value + 6 * g.used_rows() + drain);
-        17 * elements + 32 * u64::from(self.x.tokens + 7) + RowReduce::lanes(g).estimate(4 * self.x.tokens) + chain
+        let reduce = RowReduce::lanes(g).estimate(4 * self.x.tokens);
+        u64::from(arch.edge_latency.value) + 17 * elements + 32 * u64::from(self.x.tokens + 7) + reduce
     }
 }

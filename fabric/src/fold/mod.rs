@@ -24,7 +24,7 @@ pub(crate) struct Executed {
     pub(crate) stepped_cycles: u64,
     pub(crate) stepped_pe_cycles: u64,
     pub(crate) skips: Vec<(u64, u64)>,
-    pub(crate) rows: Option<String>,
+    pub(crate) rows: Vec<String>,
 }
 
 /// Executes `program` without values, folded where that is exact.

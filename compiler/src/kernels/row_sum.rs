@@ -1,0 +1,138 @@
+//! The sum over the rows of the mesh of a vector that every PE has: parts of the loss, gradients of
+//! LayerNorm's parameters.
+//!
+//! **Invariant.** A PE's parts are those that the kernel before left.
+//! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
+
+use super::lanes::{buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
+use crate::code::mem;
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::streams::interval;
+use sim_core::arch::ArchSpec;
+use sim_core::program::{DType, Image, Instr, Program};
+
+/// Stream of the sums.
+const SUMS: &str = "sums";
+
+/// Adds a vector of f32 numbers of every PE up down the columns; the sums leave at the south edge.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RowSum {
+    /// What the numbers are.
+    pub parts: Parts,
+}
+
+/// The meaning of the numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Parts {
+    /// `Σ weight · ln Σ e^logit`, the same in all columns of a lane, and `Σ weight · logit of the
+    /// target` of the targets that the PE's column has. The sink gets `loss` at `[]`: the sum of
+    /// `weight · (ln Σ e^logit − logit of the target)`.
+    Loss,
+    /// Gradients of the γ and of the β of a LayerNorm. The sink gets `{tensor}.weight` and
+    /// `{tensor}.bias`.
+    Affine {
+        /// Name of the parameters.
+        tensor: String,
+        /// The features that they belong to.
+        x: Act,
+    },
+}
+
+impl Parts {
+    /// Numbers of one kind, padded so that what follows has the same phase.
+    fn padded(x: &Act) -> u32 {
+        x.slots.next_multiple_of(2)
+    }
+
+    fn len(&self) -> u32 {
+        match self {
+            Parts::Loss => 2,
+            Parts::Affine { x, .. } => 2 * Self::padded(x),
+        }
+    }
+
+    /// Name of their buffer.
+    pub(super) fn buffer(&self) -> &'static str {
+        match self {
+            Parts::Loss => "loss.parts",
+            Parts::Affine { .. } => "norm.parts",
+        }
+    }
+
+    /// The memory that they take; never in the bank group of `x`, with which gradients are summed.
+    pub(super) fn need(&self, access: Access) -> Need {
+        let phase = match self {
+            Parts::Loss => 0,
+            Parts::Affine { x, .. } => 4 - x.need(Access::Update).phase,
+        };
+        Need { phase, ..Need::operand(self.buffer(), DType::F32, self.len(), access) }
+    }
+}
+
+impl Kernel for RowSum {
+    fn name(&self) -> String {
+        match &self.parts {
+            Parts::Loss => "loss sum".to_owned(),
+            Parts::Affine { tensor, .. } => format!("norm gradient sum {tensor}"),
+        }
+    }
+
+    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+        vec![self.parts.need(Access::Read)]
+    }
+
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        let len = self.parts.len();
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        lay_chain(&mut program, g, arch, SUMS, u64::from(len));
+        let columns: Vec<u32> = (0..g.lane_columns()).collect();
+        for rows in chain_rows(g) {
+            let mut image = Image { name: "row sum".to_owned(), ..Image::default() };
+            image.buffers = buffers(&self.needs(g), at);
+            rows.bind(&mut image);
+            let send = Instr::Vec(rows.send(len, mem(DType::F32, at[self.parts.buffer()], len)));
+            image.tasks = vec![main_task(vec![rows.start(), send])];
+            place(&mut program, g, image, &columns, rows.rows);
+        }
+        program
+    }
+
+    fn feed(&self, _g: &Geometry, _stream: &str, _port: u32, _host: &dyn HostSource) -> Vec<u32> {
+        vec![0; chain_wavelets(u64::from(self.parts.len())) as usize]
+    }
+
+    fn collect(
+        &self,
+        g: &Geometry,
+        _stream: &str,
+        port: u32,
+        words: &[u32],
+        _host: &dyn HostSource,
+        sink: &mut dyn HostSink,
+    ) {
+        let (results, column) = (chain_results(words), port % g.lane_columns());
+        match &self.parts {
+            Parts::Loss => {
+                let [sums, targets] = [results[0], results[1]];
+                let sums = if column == 0 { sums } else { 0.0 };
+                sink.add("loss", &[], sums - targets);
+            }
+            Parts::Affine { tensor, x } => {
+                let parts = results.chunks(Parts::padded(x) as usize);
+                for (part, name) in parts.zip(["weight", "bias"]) {
+                    for (slot, &value) in (0..x.slots).zip(part) {
+                        if let Some(i) = g.feature(x.features, column, x.first_slot + slot) {
+                            sink.add(&format!("{tensor}.{name}"), &[i], value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let leave = chain_wavelets(u64::from(self.parts.len())) * u64::from(interval(arch, g.used_columns()));
+        u64::from(arch.edge_latency.value + 7 * g.used_rows()) + leave
+    }
+}
