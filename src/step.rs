@@ -1,5 +1,5 @@
-//! Executes a compiled training step: every launch's program is verified, equal programs are
-//! executed once, and what they cost is added up.
+//! Executes a compiled training step: every launch's program is verified, programs of equal timing
+//! are executed once, and what they cost is added up.
 //!
 //! **Invariant.** Nothing here depends on the number of threads: programs are independent, results
 //! are gathered in the order of the launches, and all sums are of integers.
@@ -9,14 +9,15 @@ use crate::fail::{Failure, Kind};
 use crate::heat::Heat;
 use compiler::step::Compiled;
 use fabric::RunOptions;
+use fabric::fold::timing_key;
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::codec::content_hash;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
 use sim_core::program::{Program, verify};
-use sim_core::report::{Outcome, PeCycles};
-use std::collections::BTreeMap;
+use sim_core::report::{FoldNote, Outcome, PeCycles};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 /// A program that is executed at least once.
@@ -24,10 +25,10 @@ use std::sync::{Mutex, PoisonError};
 pub struct Distinct {
     /// Name of the first kernel that has it.
     pub kernel: String,
-    /// The program.
+    /// The program of that kernel.
     pub program: Program,
-    /// Hash of its meaning.
-    pub hash: [u8; 32],
+    /// Launches whose programs have equal timing: they differ in names and addresses only.
+    pub launches: u64,
 }
 
 /// What a step executes: its launches, by index into its distinct programs.
@@ -39,6 +40,8 @@ pub struct Plan {
     pub weights: Vec<u64>,
     /// Program of every launch.
     pub launches: Vec<usize>,
+    /// Hash of the programs of all launches in order, with their counts.
+    pub hash: String,
 }
 
 /// A step that was executed.
@@ -92,25 +95,33 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
 /// If the verifier refuses one: then the compiler is wrong.
 pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
     let mut known = BTreeMap::new();
+    let mut verified = BTreeSet::new();
     let mut plan = Plan::default();
     let mut faults = Vec::new();
+    let mut hash = blake3::Hasher::new();
     for launch in &compiled.launches {
         let program = compiled.program(launch, arch);
-        let hash = content_hash(&program);
-        let next = plan.programs.len();
-        let index = *known.entry(hash).or_insert(next);
-        if index == next {
-            let kernel = launch.kernel.name();
+        let kernel = launch.kernel.name();
+        let content = content_hash(&program);
+        let count = launch.count * compiled.micro_batches;
+        hash.update(&content).update(&count.to_le_bytes());
+        if verified.insert(content) {
             for mut fault in verify(&program, arch) {
                 fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
                 faults.push(fault);
             }
-            plan.programs.push(Distinct { kernel, program, hash });
+        }
+        let next = plan.programs.len();
+        let index = *known.entry(timing_key(&program)).or_insert(next);
+        if index == next {
+            plan.programs.push(Distinct { kernel, program, launches: 0 });
             plan.weights.push(0);
         }
-        plan.weights[index] += launch.count * compiled.micro_batches;
+        plan.programs[index].launches += launch.count;
+        plan.weights[index] += count;
         plan.launches.push(index);
     }
+    plan.hash = hash.finalize().to_hex().to_string();
     if faults.is_empty() { Ok(plan) } else { Err(Failure::many(Kind::Internal, faults)) }
 }
 
@@ -125,7 +136,6 @@ pub fn execute(
     options: &RunOptions,
     done: &(dyn Fn() + Sync),
 ) -> Result<Executed, Failure> {
-    let hash = step_hash(&plan);
     let mesh = Grid { width: arch.width.value, height: arch.height.value };
     let heat = options.per_pe.then(|| Mutex::new(Heat::new(mesh)));
     let run = |(distinct, weight): (&Distinct, &u64)| -> Result<Outcome, Failure> {
@@ -144,22 +154,20 @@ pub fn execute(
         if let (Some(pes), Some(heat)) = (outcome.per_pe.take(), &heat) {
             heat.lock().unwrap_or_else(PoisonError::into_inner).add(grid, &pes, *weight);
         }
+        if distinct.launches > 1 {
+            let text = format!(
+                "executed once for {} launches, whose programs differ only in names and in addresses that decide no bank conflict",
+                distinct.launches
+            );
+            outcome.folds.push(FoldNote { kind: "kernels".to_owned(), text });
+        }
         done();
         Ok(outcome)
     };
     let results: Vec<_> = plan.programs.par_iter().zip(&plan.weights).with_max_len(1).map(run).collect();
     let outcomes = results.into_iter().collect::<Result<Vec<Outcome>, Failure>>()?;
     let heat = heat.map(|heat| heat.into_inner().unwrap_or_else(PoisonError::into_inner));
-    Ok(Executed { launches: plan.launches, outcomes, hash, heat })
-}
-
-/// Hash of the programs in order, with how often each is executed.
-fn step_hash(plan: &Plan) -> String {
-    let mut hash = blake3::Hasher::new();
-    for (distinct, weight) in plan.programs.iter().zip(&plan.weights) {
-        hash.update(&distinct.hash).update(&weight.to_le_bytes());
-    }
-    hash.finalize().to_hex().to_string()
+    Ok(Executed { launches: plan.launches, outcomes, hash: plan.hash, heat })
 }
 
 /// Adds the launches up by name, phase and layer, in the order of first use.

@@ -63,6 +63,11 @@ pub struct LayerNormGrad {
     pub add: bool,
 }
 
+/// The name of a norm within its layer.
+pub(super) fn local(tensor: &str) -> &str {
+    tensor.rsplit('.').next().unwrap_or(tensor)
+}
+
 /// Words per slot, rounded up so that what follows has the same phase.
 fn padded(slots: u32) -> u32 {
     slots.next_multiple_of(2)
@@ -213,7 +218,7 @@ impl LayerNorm {
 
 impl Kernel for LayerNorm {
     fn name(&self) -> String {
-        format!("norm {}", self.tensor)
+        format!("norm {}", local(&self.tensor))
     }
 
     fn needs(&self, _g: &Geometry) -> Vec<Need> {
@@ -347,7 +352,7 @@ impl LayerNormGrad {
 
 impl Kernel for LayerNormGrad {
     fn name(&self) -> String {
-        format!("norm grad {}", self.tensor)
+        format!("norm grad {}", local(&self.tensor))
     }
 
     fn needs(&self, _g: &Geometry) -> Vec<Need> {

@@ -5,6 +5,7 @@
 //! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
 
 use super::lanes::{buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
+use super::norm::local;
 use crate::code::mem;
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
@@ -74,7 +75,7 @@ impl Kernel for RowSum {
     fn name(&self) -> String {
         match &self.parts {
             Parts::Loss => "loss sum".to_owned(),
-            Parts::Affine { tensor, .. } => format!("norm gradient sum {tensor}"),
+            Parts::Affine { tensor, .. } => format!("norm grad sum {}", local(tensor)),
         }
     }
 

@@ -89,7 +89,7 @@ fn key(program: &Program) -> Vec<u8> {
 /// The program without what timing cannot depend on: start values of registers that decide no
 /// bank conflict, names, initial memory. None if a register that can decide one starts with
 /// values that differ modulo 8 between PEs.
-fn timing_only(program: &Program) -> Option<Program> {
+pub(super) fn timing_only(program: &Program) -> Option<Program> {
     let mut p = program.clone();
     p.name.clear();
     for e in &mut p.edges {
@@ -111,7 +111,7 @@ fn timing_only(program: &Program) -> Option<Program> {
 
 /// Registers that a memory operand of an instruction with several memory vectors uses, and all
 /// that they are computed from.
-fn conflict_regs(image: &Image) -> u16 {
+pub(super) fn conflict_regs(image: &Image) -> u16 {
     let mut regs = 0;
     let mut copies = Vec::new();
     for task in &image.tasks {

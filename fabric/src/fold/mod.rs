@@ -5,11 +5,13 @@
 //! **Not here.** Time folding (`fast::snapshot`).
 
 mod blocks;
+mod key;
 mod rows;
 
 use crate::fast::{self, snapshot};
 use crate::{Fold, RunOptions};
 use blocks::{Block, Strip};
+pub use key::timing_key;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
