@@ -50,7 +50,7 @@ fn gemm() -> Program {
         add: false,
     };
     let mut at = Addresses::new();
-    let mut next = 4096;
+    let mut next = 4096_u32;
     for need in kernel.needs(&g) {
         assert!(need.access != Access::Update, "a product that replaces reads or writes");
         next = next.next_multiple_of(8) + need.phase;

@@ -143,7 +143,7 @@ fn memory(plan: &MemoryPlan, pes: u64) -> Memory {
         name: b.name.clone(),
         bytes_per_pe: b.bytes,
         live: [b.first, b.last],
-        at_peak: plan.at_peak.contains(&b.name),
+        at_peak: plan.at_peak(b),
     };
     Memory {
         pe_peak_bytes: plan.peak_bytes,

@@ -33,3 +33,20 @@ fn gemv() {
     let text = example("gemv");
     assert!(text.ends_with("largest error against ndarray: 0e0\n"), "{text}");
 }
+
+#[test]
+fn gpt_block() {
+    let want = "kernel           cycles  wavelet-hops    MACs
+norm ln_1           493           544     512
+gemm qkv           1068         10752   12288
+attention          1279          5120    4864
+gemm proj           405          3616    4096
+add                  13             0       0
+norm ln_2           493           544     512
+gemm ffn_up        1399         14320   16384
+gelu               1363             0    5120
+gemm ffn_down      1161          4840   16384
+add                  13             0       0
+";
+    assert_eq!(example("gpt_block"), want);
+}

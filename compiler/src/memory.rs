@@ -42,8 +42,16 @@ pub struct MemoryPlan {
     pub capacity: u64,
     /// All buffers, in order of their first use.
     pub buffers: Vec<PlannedBuffer>,
-    /// Names of the buffers that live at the high-water mark.
-    pub at_peak: Vec<String>,
+    /// The launch in which a buffer reaches the high-water mark.
+    pub peak_launch: usize,
+}
+
+impl MemoryPlan {
+    /// Whether a buffer lives at the high-water mark.
+    #[must_use]
+    pub fn at_peak(&self, buffer: &PlannedBuffer) -> bool {
+        (buffer.first..=buffer.last).contains(&self.peak_launch)
+    }
 }
 
 /// Bytes that a buffer takes, with room to bring it to its phase.
@@ -86,10 +94,9 @@ pub fn plan(
         );
         return Err(Box::new(Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")));
     }
-    let at_peak = peak.iter().map(|b| b.name.clone()).collect();
     let addresses = addresses(g, kernels, &lives);
     let buffers = lives.into_iter().map(|l| l.buffer).collect();
-    Ok((MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, at_peak }, addresses))
+    Ok((MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at }, addresses))
 }
 
 fn lives(g: &Geometry, kernels: &[&dyn Kernel]) -> Vec<Life> {

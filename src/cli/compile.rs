@@ -122,7 +122,7 @@ fn planned(step: &CompiledStep, output: &Output) -> Result<Vec<u8>, Failure> {
             bytes: b.bytes,
             first: b.first,
             last: b.last,
-            at_peak: plan.at_peak.contains(&b.name),
+            at_peak: plan.at_peak(b),
         })
         .collect();
     let mut table = Table::new(&["buffer", "addr", "bytes", "first", "last", "at peak"]);

@@ -187,13 +187,13 @@ impl Tables {
                 }
                 let pe = self.grid.index(at).0;
                 let mut into = NONE;
-                if e.flow == Flow::In {
-                    if let Some(i) = self.find(routed, pe, e.color.index() as u8).filter(|&i| routed[i].1 == e.side) {
-                        into = entry[i];
-                        let agent = 2 * self.grid.pes() as u32 + self.ports.len() as u32;
-                        if let Some(f) = self.fifos.all.get_mut(into as usize) {
-                            f.producer = agent;
-                        }
+                if e.flow == Flow::In
+                    && let Some(i) = self.find(routed, pe, e.color.index() as u8).filter(|&i| routed[i].1 == e.side)
+                {
+                    into = entry[i];
+                    let agent = 2 * self.grid.pes() as u32 + self.ports.len() as u32;
+                    if let Some(f) = self.fifos.all.get_mut(into as usize) {
+                        f.producer = agent;
                     }
                 }
                 self.ports.push(Port {

@@ -259,17 +259,15 @@ impl Step<'_> {
         if run.from > self.now || self.hold(&run, plan).is_some() {
             return false;
         }
-        if plan.memory_only() {
-            if self.memory.is_none() {
-                self.ce.bulk = Some(self.now);
-                if run.done == 0 {
-                    self.count(plan, plan.op.len);
-                }
-                self.ce.main = Main::Vec(Run { done: plan.op.len, ..run });
-                self.out.wakes.push(self.now + run.slots_left());
-                self.out.acted = true;
-                return true;
+        if plan.memory_only() && self.memory.is_none() {
+            self.ce.bulk = Some(self.now);
+            if run.done == 0 {
+                self.count(plan, plan.op.len);
             }
+            self.ce.main = Main::Vec(Run { done: plan.op.len, ..run });
+            self.out.wakes.push(self.now + run.slots_left());
+            self.out.acted = true;
+            return true;
         }
         let run = self.beat(run, plan, MAIN);
         self.ce.main = Main::Vec(run);
@@ -290,13 +288,13 @@ impl Step<'_> {
         }
         let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
         if let Some(port) = plan.output {
-            let completes = (run.done + n) % port.per == 0 || run.done + n == plan.op.len;
+            let completes = (run.done + n).is_multiple_of(port.per) || run.done + n == plan.op.len;
             let room = self.output(port.queue).is_some_and(|f| self.fifos.room(f));
             if completes && !room {
                 return Some(Hold::Room);
             }
         }
-        let lacks = plan.inputs.iter().any(|p| run.done % p.per == 0 && !self.queue_ready(p.queue));
+        let lacks = plan.inputs.iter().any(|p| run.done.is_multiple_of(p.per) && !self.queue_ready(p.queue));
         lacks.then_some(Hold::Input)
     }
 
@@ -318,11 +316,11 @@ impl Step<'_> {
                 self.out.pops.push(self.queues[usize::from(port.queue)]);
             }
         }
-        if let Some(port) = plan.output {
-            if (run.done + n).is_multiple_of(port.per) || ends {
-                let fifo = self.output(port.queue).expect("a beat needs its queue");
-                self.out.pushes.push((fifo, self.now + self.costs.out_latency, word));
-            }
+        if let Some(port) = plan.output
+            && ((run.done + n).is_multiple_of(port.per) || ends)
+        {
+            let fifo = self.output(port.queue).expect("a beat needs its queue");
+            self.out.pushes.push((fifo, self.now + self.costs.out_latency, word));
         }
         self.count(plan, n);
         run.done += n;

@@ -286,10 +286,10 @@ fn timing_regs(p: &Prepared) -> u16 {
     loop {
         let before = regs;
         for code in &p.code {
-            if let Code::Addr(AddrOp::Copy(to, from) | AddrOp::AddReg(to, from)) = code {
-                if regs & (1 << to.0) != 0 {
-                    regs |= 1 << from.0;
-                }
+            if let Code::Addr(AddrOp::Copy(to, from) | AddrOp::AddReg(to, from)) = code
+                && regs & (1 << to.0) != 0
+            {
+                regs |= 1 << from.0;
             }
         }
         if regs == before {

@@ -138,10 +138,10 @@ impl Engine {
                 fold.seen.insert(key, (0, 0));
             }
             other => {
-                if other.is_none() {
-                    if let Some(s) = fold.seen.get_mut(&key) {
-                        s.1 += 1;
-                    }
+                if other.is_none()
+                    && let Some(s) = fold.seen.get_mut(&key)
+                {
+                    s.1 += 1;
                 }
                 if old.len() == KEPT && key != POLLED {
                     old.remove(0);
@@ -255,11 +255,11 @@ fn period(old: &Snapshot, new: &Snapshot, shift: u64) -> Option<(u64, Vec<u64>)>
     let mut deltas = Vec::with_capacity(new.counters.len());
     for (&(a, first), &(b, second)) in old.counters.iter().zip(&new.counters) {
         let d = a.checked_sub(b)?;
-        if d > 0 {
+        if let Some(periods) = b.saturating_sub(1).checked_div(d) {
             if first != second {
                 return None;
             }
-            times = times.min((b.saturating_sub(1) / d).saturating_sub(keep));
+            times = times.min(periods.saturating_sub(keep));
         }
         deltas.push(d);
     }

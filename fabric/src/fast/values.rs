@@ -114,10 +114,10 @@ impl Memory {
         head: &dyn Fn(Color) -> u32,
     ) -> Result<u32, i64> {
         for (k, operand) in op.src.iter().enumerate() {
-            if let Operand::Fab(color, dtype) = operand {
-                if elements.start.is_multiple_of(dtype.per_wavelet()) {
-                    self.held[thread].source[k] = head(*color);
-                }
+            if let Operand::Fab(color, dtype) = operand
+                && elements.start.is_multiple_of(dtype.per_wavelet())
+            {
+                self.held[thread].source[k] = head(*color);
             }
         }
         let mut word = 0;
