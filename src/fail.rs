@@ -32,6 +32,8 @@ pub const CODES: &[(&str, &str)] = &[
         "No kernel of the compiled step has a name with this text in it, or several programs have, and one file holds one program.",
     ),
     ("cli-code", "No diagnostic has this code."),
+    ("cli-json", "The result cannot be written as JSON. This is a fault of wafersim: please report it."),
+    ("cli-plot", "The picture cannot be drawn. This is a fault of wafersim: please report it."),
     ("cli-values", "Values cannot be kept for a run of this size: every PE needs its whole memory in the host's."),
     (
         "run-deadlock",

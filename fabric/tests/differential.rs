@@ -68,7 +68,7 @@ struct Pe {
 fn mem(rng: &mut Rng, dtype: DType, len: u32) -> Operand {
     let addr = 2048 + 8 * rng.below(500) + 4 * rng.below(2);
     let mut m = MemRef::vec(dtype, addr, len);
-    if len > 1 && len % 2 == 0 && rng.chance(25) {
+    if len > 1 && len.is_multiple_of(2) && rng.chance(25) {
         m.dims =
             vec![Dim { len: len / 2, stride: rng.below(3) as i32 }, Dim { len: 2, stride: rng.range(0, 9) as i32 }];
     }
@@ -105,6 +105,7 @@ fn memory_op(rng: &mut Rng) -> VecOp {
 }
 
 /// A line of PEs on which one color flows from its first to its others.
+#[allow(clippy::too_many_lines, reason = "one kind of traffic after the other")]
 fn flow(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
     let grid = p.grid();
     let dir = Dir::LINKS[rng.below(4) as usize];

@@ -70,7 +70,7 @@ pub(super) struct Plan {
 
 /// A fault of the program, as the engine sees it.
 pub(super) fn fault(at: &str, message: String) -> Diagnostic {
-    Diagnostic::new("X001", at, message).help("check the program with `wafersim program check`")
+    Diagnostic::new("X001", at, message).help("check the program with `wafersim verify`")
 }
 
 impl Code {
