@@ -31,7 +31,7 @@ pub(crate) struct Tables {
 }
 
 fn invalid(at: impl std::fmt::Display, text: &str) -> RunError {
-    RunError::Invalid(vec![Diagnostic::new("R000", at, text)])
+    RunError::Invalid(vec![Diagnostic::new("X003", at, text)])
 }
 
 /// Rough bytes of host memory for a mesh.
