@@ -1,6 +1,6 @@
 //! Executes a [`Program`] on the modelled machine.
 //!
-//! Two engines implement `docs/MODEL.md`: the [`reference`] engine, plain and slow, which is the
+//! Two engines implement `docs/MODEL.md`: the [`mod@reference`] engine, plain and slow, which is the
 //! meaning of that page, and the [`fast`] engine with exact [`fold`]ing. They share types and no
 //! rules.
 //!

@@ -2,7 +2,7 @@
 //! `docs/MODEL.md`, and is meant to be read beside it; rule numbers in comments are that page's.
 //!
 //! A cycle has two phases (M1): routers, compute elements and edges decide from the state at the
-//! start of the cycle ([`router::decide`], [`ce::decide`], [`edge::decide`]), then all decisions
+//! start of the cycle (`router::decide`, `ce::decide`, `edge::decide`), then all decisions
 //! are committed. The order within a phase does not matter.
 //!
 //! **Invariant.** Shares types with the fast engine, and no rules.

@@ -34,73 +34,73 @@ pub struct Widths {
 pub struct ArchSpec {
     /// Its name.
     pub name: String,
-    /// Fabric clock in hertz [`wafer.clock`].
+    /// Fabric clock in hertz (`wafer.clock`).
     pub clock_hz: Sourced<u64>,
-    /// Columns of the application rectangle [`wafer.width`].
+    /// Columns of the application rectangle (`wafer.width`).
     pub width: Sourced<u32>,
-    /// Rows of the application rectangle [`wafer.height`].
+    /// Rows of the application rectangle (`wafer.height`).
     pub height: Sourced<u32>,
-    /// External bandwidth in bits per second, each way [`wafer.io`].
+    /// External bandwidth in bits per second, each way (`wafer.io`).
     pub io_bits_per_second: Sourced<u64>,
-    /// Systems that work data-parallel [`cluster.systems`].
+    /// Systems that work data-parallel (`cluster.systems`).
     pub systems: Sourced<u32>,
 
-    /// Memory of a PE in bytes [`pe.sram`].
+    /// Memory of a PE in bytes (`pe.sram`).
     pub sram: Sourced<u32>,
-    /// Bytes kept for the stack [`pe.stack`].
+    /// Bytes kept for the stack (`pe.stack`).
     pub stack: Sourced<u32>,
-    /// Code bytes of a vector instruction, descriptors included [`pe.vector_code`].
+    /// Code bytes of a vector instruction, descriptors included (`pe.vector_code`).
     pub vector_code: Sourced<u32>,
-    /// Code bytes of any other instruction [`pe.scalar_code`].
+    /// Code bytes of any other instruction (`pe.scalar_code`).
     pub scalar_code: Sourced<u32>,
-    /// Microthreads [`pe.microthreads`].
+    /// Microthreads (`pe.microthreads`).
     pub microthreads: Sourced<u32>,
-    /// Depths of the input queues in wavelets [`pe.input_queues`].
+    /// Depths of the input queues in wavelets (`pe.input_queues`).
     pub input_queues: Sourced<Vec<u32>>,
-    /// Depths of the output queues in wavelets [`pe.output_queues`].
+    /// Depths of the output queues in wavelets (`pe.output_queues`).
     pub output_queues: Sourced<Vec<u32>>,
-    /// Cycles before the first beat of a vector instruction [`pe.vector_setup`].
+    /// Cycles before the first beat of a vector instruction (`pe.vector_setup`).
     pub vector_setup: Sourced<u32>,
-    /// Cycles at the end of a loop's body, per repetition [`pe.loop_back`].
+    /// Cycles at the end of a loop's body, per repetition (`pe.loop_back`).
     pub loop_back: Sourced<u32>,
-    /// Cycles from a task's selection to its first instruction [`pe.task_dispatch`].
+    /// Cycles from a task's selection to its first instruction (`pe.task_dispatch`).
     pub task_dispatch: Sourced<u32>,
-    /// Cycles from a beat to its wavelet in the output queue [`pe.ce_latency`].
+    /// Cycles from a beat to its wavelet in the output queue (`pe.ce_latency`).
     pub ce_latency: Sourced<u32>,
-    /// Elements per cycle of `mov` without conversion [`pe.width_mov`].
+    /// Elements per cycle of `mov` without conversion (`pe.width_mov`).
     pub width_mov: Sourced<Widths>,
-    /// Elements per cycle of `add` and `sub` [`pe.width_add`].
+    /// Elements per cycle of `add` and `sub` (`pe.width_add`).
     pub width_add: Sourced<Widths>,
-    /// Elements per cycle of `mul` [`pe.width_mul`].
+    /// Elements per cycle of `mul` (`pe.width_mul`).
     pub width_mul: Sourced<Widths>,
-    /// Elements per cycle of `max` [`pe.width_max`].
+    /// Elements per cycle of `max` (`pe.width_max`).
     pub width_max: Sourced<Widths>,
-    /// Elements per cycle of `fmac` [`pe.width_fmac`].
+    /// Elements per cycle of `fmac` (`pe.width_fmac`).
     pub width_fmac: Sourced<Widths>,
-    /// Elements per cycle of `scale` [`pe.width_scale`].
+    /// Elements per cycle of `scale` (`pe.width_scale`).
     pub width_scale: Sourced<Widths>,
-    /// Elements per cycle of `bitsub` [`pe.width_bitsub`].
+    /// Elements per cycle of `bitsub` (`pe.width_bitsub`).
     pub width_bitsub: Sourced<Widths>,
-    /// Most elements per cycle into a data register [`pe.width_register`].
+    /// Most elements per cycle into a data register (`pe.width_register`).
     pub width_register: Sourced<u32>,
     /// Cycles per element when the destination is one repeated word in memory
-    /// [`pe.reduce_cycles`].
+    /// (`pe.reduce_cycles`).
     pub reduce_cycles: Sourced<u32>,
     /// Factor on the beats of an instruction whose two memory vectors start in one bank group
-    /// [`pe.bank_conflict`].
+    /// (`pe.bank_conflict`).
     pub bank_conflict: Sourced<u32>,
 
-    /// Colors [`router.colors`].
+    /// Colors (`router.colors`).
     pub colors: Sourced<u32>,
-    /// Buffer per color and router, in wavelets [`router.buffer`].
+    /// Buffer per color and router, in wavelets (`router.buffer`).
     pub router_buffer: Sourced<u32>,
-    /// Cycles per hop [`router.hop`].
+    /// Cycles per hop (`router.hop`).
     pub hop: Sourced<u32>,
-    /// Cycles from the router to the input queue [`router.ramp_down`].
+    /// Cycles from the router to the input queue (`router.ramp_down`).
     pub ramp_down: Sourced<u32>,
-    /// Cycles from the output queue to the router [`router.ramp_up`].
+    /// Cycles from the output queue to the router (`router.ramp_up`).
     pub ramp_up: Sourced<u32>,
-    /// First cycle in which a stream onto the wafer delivers a wavelet [`router.edge_latency`].
+    /// First cycle in which a stream onto the wafer delivers a wavelet (`router.edge_latency`).
     pub edge_latency: Sourced<u32>,
 }
 

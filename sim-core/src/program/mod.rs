@@ -9,7 +9,7 @@
 //! screen. Where a region of one rule overlaps a region of another rule of the same kind (two
 //! images on a PE, two routes of a color in a router), the program is malformed and the verifier
 //! says so; the order of rules never matters.
-//! **Not here.** The checks ([`verify`]), what it costs to execute (`fabric`).
+//! **Not here.** The checks ([`verify()`]), what it costs to execute (`fabric`).
 
 pub mod op;
 pub mod parse;
