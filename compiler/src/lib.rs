@@ -6,6 +6,7 @@
 //! **Not here.** How a router arbitrates or what an instruction costs (`fabric`); files.
 
 pub mod code;
+pub mod collective;
 pub mod geometry;
 pub mod kernel;
 pub mod kernels;

@@ -147,6 +147,6 @@ pub(super) fn buffers(needs: &[Need], at: &Addresses) -> Vec<Buffer> {
 }
 
 /// A task that is active from the start.
-pub(super) fn main_task(body: Vec<Instr>) -> Task {
+pub(crate) fn main_task(body: Vec<Instr>) -> Task {
     Task { name: "main".to_owned(), trigger: Trigger::Local, active: true, blocked: false, body }
 }

@@ -11,3 +11,5 @@ pub mod norm;
 pub mod outer;
 pub mod row_sum;
 mod window;
+
+pub(crate) use lanes::main_task;
