@@ -31,6 +31,10 @@ pub const CODES: &[(&str, &str)] = &[
         "cli-kernel",
         "No kernel of the compiled step has a name with this text in it, or several programs have, and one file holds one program.",
     ),
+    (
+        "cli-collective",
+        "A collective works along one row or one column of PEs that the machine has, by an algorithm that it knows.",
+    ),
     ("cli-code", "No diagnostic has this code."),
     ("cli-json", "The result cannot be written as JSON. This is a fault of wafersim: please report it."),
     ("cli-plot", "The picture cannot be drawn. This is a fault of wafersim: please report it."),

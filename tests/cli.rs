@@ -242,3 +242,22 @@ fn every_code_can_be_explained() {
         assert!(run(&["completions", shell], 0).0.contains("wafersim"));
     }
 }
+
+#[test]
+fn collectives_are_generated_and_timed() {
+    let line = ["--pes", "64x1", "--wavelets", "100", "--format", "json"];
+    let cycles = |words: &[&str]| {
+        let (out, _) = run(&[&["collective"], words, &line].concat(), 0);
+        let report = json(&out);
+        assert_eq!(report["schema"], "wafersim.simulate/1");
+        report["cycles"].as_u64().unwrap()
+    };
+    assert_eq!(cycles(&["broadcast"]), 100 + 64 + 13);
+    assert_eq!(cycles(&["reduce", "--algorithm", "chain"]), 9 + 100 + 6 * 63);
+    assert!(cycles(&["reduce", "--algorithm", "two-phase", "--group", "8"]) < 9 + 100 + 6 * 63);
+    let (_, err) = run(&["collective", "reduce", "--pes", "9x9", "--wavelets", "1", "--group", "3"], 3);
+    assert!(err.contains("9x9") && err.contains("--group"), "{err}");
+    let (_, err) = run(&["collective", "reduce", "--pes", "8x1", "--wavelets", "100000"], 4);
+    assert!(err.contains("R02"), "{err}");
+    run(&["collective", "reduce", "--pes", "8x", "--wavelets", "1"], 2);
+}

@@ -5,6 +5,7 @@
 //! **Not here.** What the commands do (one module each).
 
 mod arch;
+mod collective;
 mod compile;
 mod explain;
 mod models;
@@ -49,6 +50,7 @@ enum Command {
     Simulate(simulate::Arguments),
     Verify(program::Arguments),
     Compile(compile::Arguments),
+    Collective(collective::Arguments),
     /// Models known by name
     #[command(subcommand)]
     Models(models::Command),
@@ -103,6 +105,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, output),
         Command::Compile(arguments) => compile::run(&arguments, output),
+        Command::Collective(arguments) => collective::run(&arguments, output),
         Command::Simulate(arguments) => simulate::run(&arguments, output),
         Command::Verify(arguments) => program::verify(&arguments, output),
         Command::Models(command) => models::run(&command, output),

@@ -44,11 +44,33 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = program::read(&arguments.program)?;
     check(&program, &arch, output)?;
-    let report = execute(arguments, &program, &arch)?;
-    match output.format {
-        Format::Json => json(&report),
-        Format::Csv => Ok(csv(&report).into_bytes()),
-        Format::Text => Ok(text(&report).into_bytes()),
+    let at = arguments.program.display().to_string();
+    let Arguments { machine, limits, finish, values, .. } = arguments;
+    let wanted = [(finish, " --finish"), (values, " --values")];
+    let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
+    let command = format!("wafersim simulate {}{}{}{flags}", quoted(&at), machine.command(), limits.command());
+    let report = execute(&Job { at, command, limits, finish: *finish, values: *values }, &program, &arch)?;
+    rendered(&report, output.format)
+}
+
+/// How a program is executed, and what is reported of it.
+pub(super) struct Job<'a> {
+    /// Where the program comes from, for messages.
+    pub(super) at: String,
+    /// The command line.
+    pub(super) command: String,
+    pub(super) limits: &'a RunLimits,
+    /// Whether the PEs' last cycles are listed.
+    pub(super) finish: bool,
+    /// Whether real numbers are carried.
+    pub(super) values: bool,
+}
+
+pub(super) fn rendered(report: &SimulateReport, format: Format) -> Result<Vec<u8>, Failure> {
+    match format {
+        Format::Json => json(report),
+        Format::Csv => Ok(csv(report).into_bytes()),
+        Format::Text => Ok(text(report).into_bytes()),
     }
 }
 
@@ -66,34 +88,31 @@ fn check(program: &Program, arch: &ArchSpec, output: &Output) -> Result<(), Fail
 }
 
 #[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
-fn execute(arguments: &Arguments, program: &Program, arch: &ArchSpec) -> Result<SimulateReport, Failure> {
-    let limits = &arguments.limits;
-    let options = limits.options(arguments.finish);
-    let at = arguments.program.display().to_string();
+pub(super) fn execute(job: &Job<'_>, program: &Program, arch: &ArchSpec) -> Result<SimulateReport, Failure> {
+    let (limits, at) = (job.limits, &job.at);
+    let options = limits.options(job.finish);
     let start = std::time::Instant::now();
     let pool = crate::step::pool(limits.threads())?;
     let (outcome, values) = pool.install(|| -> Result<(Outcome, Option<ValuesReport>), Failure> {
-        if !arguments.values {
-            let outcome = fabric::run(program, arch, &options, None).map_err(|e| Failure::of_run(&e, &at))?;
+        if !job.values {
+            let outcome = fabric::run(program, arch, &options, None).map_err(|e| Failure::of_run(&e, at))?;
             return Ok((outcome, None));
         }
         let mut memory = memory(program, arch, limits.memory_limit)?;
         let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
         let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
-        let outcome = fabric::run(program, arch, &options, Some(&mut values)).map_err(|e| Failure::of_run(&e, &at))?;
+        let outcome = fabric::run(program, arch, &options, Some(&mut values)).map_err(|e| Failure::of_run(&e, at))?;
         Ok((outcome, Some(read_back(program, &memory, &outputs))))
     })?;
-    let finish = outcome.per_pe.as_ref().filter(|_| arguments.finish).map(|pes| {
+    let finish = outcome.per_pe.as_ref().filter(|_| job.finish).map(|pes| {
         let width = program.grid().width as usize;
         let row = |(i, c): (usize, &PeCounters)| ((i % width) as u32, (i / width) as u32, c.finish);
         pes.iter().enumerate().filter(|(_, c)| c.finish > 0).map(row).collect()
     });
-    let wanted = [(arguments.finish, " --finish"), (arguments.values, " --values")];
-    let flags: String = wanted.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag).collect();
     Ok(SimulateReport {
         schema: SIMULATE_SCHEMA,
         wafersim_version: env!("CARGO_PKG_VERSION"),
-        command: format!("wafersim simulate {}{}{}{flags}", quoted(&at), arguments.machine.command(), limits.command()),
+        command: job.command.clone(),
         arch_hash: arch.hash(),
         program_hash: content_hash_hex(program),
         program: program.name.clone(),
@@ -106,7 +125,7 @@ fn execute(arguments: &Arguments, program: &Program, arch: &ArchSpec) -> Result<
         values,
         simulation: Simulation {
             engine: limits.engine_name().to_owned(),
-            fold: if arguments.values { "none" } else { limits.fold_name() }.to_owned(),
+            fold: if job.values { "none" } else { limits.fold_name() }.to_owned(),
             threads: limits.threads(),
             wall_seconds: start.elapsed().as_secs_f64(),
             stepped_cycles: outcome.stepped_cycles,

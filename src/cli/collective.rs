@@ -1,0 +1,154 @@
+//! `wafersim collective KIND`.
+
+use super::Output;
+use super::options::{MachineOptions, RunLimits};
+use super::simulate::{self, Job};
+use crate::fail::{Failure, Kind};
+use crate::machine;
+use clap::{Args, ValueEnum};
+use compiler::collective::{self, Collective};
+use sim_core::coord::Grid;
+use sim_core::diag::Diagnostic;
+use sim_core::program::{DType, verify};
+
+/// Generates one collective, executes it and times it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wafersim collective reduce --algorithm chain --pes 512x1 --wavelets 4096
+  wafersim collective reduce --algorithm two-phase --group 8 --pes 512x1 --wavelets 4096
+  wafersim collective broadcast --pes 1x994 --wavelets 100 --dtype f16 --format json")]
+pub(super) struct Arguments {
+    /// What it does
+    #[arg(value_enum)]
+    kind: Collecting,
+    /// How; broadcast: multicast, reduce: chain (the default) or two-phase
+    #[arg(long, value_enum)]
+    algorithm: Option<Algorithm>,
+    /// A row (Wx1) or a column (1xH) of PEs; the first one is the root
+    #[arg(long, value_name = "WxH", value_parser = pes)]
+    pes: Grid,
+    /// Wavelets of the vector that every PE has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    wavelets: u32,
+    /// Type of its elements; two of 16 bits share a wavelet
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Element,
+    /// PEs of a group, for two-phase; the default is about the square root of the PEs
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    group: Option<u32>,
+    #[command(flatten)]
+    machine: MachineOptions,
+    #[command(flatten)]
+    limits: RunLimits,
+    /// Lists when each PE finished
+    #[arg(long)]
+    finish: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Collecting {
+    /// The root's vector to all PEs.
+    Broadcast,
+    /// The sum of all vectors to the root.
+    Reduce,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Algorithm {
+    /// By the routers, to all PEs at once.
+    Multicast,
+    /// From neighbour to neighbour.
+    Chain,
+    /// In groups, then over the groups.
+    TwoPhase,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Element {
+    F16,
+    F32,
+}
+
+fn pes(text: &str) -> Result<Grid, String> {
+    let wrong = || "two numbers, such as 512x1".to_owned();
+    let (width, height) = text.split_once('x').ok_or_else(wrong)?;
+    let number = |word: &str| word.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(wrong);
+    Ok(Grid { width: number(width)?, height: number(height)? })
+}
+
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+    let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
+    let collective = arguments.collective(Grid { width: arch.width.value, height: arch.height.value })?;
+    let program = collective.program();
+    let faults = verify(&program, &arch);
+    if !faults.is_empty() {
+        return Err(Failure::many(Kind::Infeasible, faults));
+    }
+    let job = Job {
+        at: program.name.clone(),
+        command: arguments.command(&collective),
+        limits: &arguments.limits,
+        finish: arguments.finish,
+        values: false,
+    };
+    simulate::rendered(&simulate::execute(&job, &program, &arch)?, output.format)
+}
+
+impl Arguments {
+    fn collective(&self, mesh: Grid) -> Result<Collective, Failure> {
+        let mut faults = Vec::new();
+        let mut fault = |at: &str, message: String, help: &str| {
+            faults.push(Diagnostic::new("cli-collective", at, message).help(help));
+        };
+        let Grid { width, height } = self.pes;
+        if width.min(height) != 1 || width.max(height) < 2 {
+            fault("--pes", format!("{width}x{height} is not a line of at least two PEs"), "such as 512x1 or 1x512");
+        } else if width > mesh.width || height > mesh.height {
+            let message = format!("{width}x{height} PEs; the machine has {}x{}", mesh.width, mesh.height);
+            fault("--pes", message, "fewer PEs, or a larger machine by --set wafer.width=N");
+        }
+        let kind = match (self.kind, self.algorithm) {
+            (Collecting::Broadcast, None | Some(Algorithm::Multicast)) => collective::Kind::Broadcast,
+            (Collecting::Reduce, None | Some(Algorithm::Chain)) => collective::Kind::Chain,
+            (Collecting::Reduce, Some(Algorithm::TwoPhase)) => {
+                collective::Kind::TwoPhase(self.group.unwrap_or(width.max(height).isqrt()))
+            }
+            (kind, Some(_)) => {
+                let help = "broadcast: multicast; reduce: chain or two-phase";
+                fault("--algorithm", "is not one of this collective".to_owned(), help);
+                // Never used: there is a fault.
+                if kind == Collecting::Reduce { collective::Kind::Chain } else { collective::Kind::Broadcast }
+            }
+        };
+        if self.group.is_some() && self.algorithm != Some(Algorithm::TwoPhase) {
+            fault("--group", "only two-phase has groups".to_owned(), "--algorithm two-phase");
+        }
+        if !faults.is_empty() {
+            return Err(Failure::many(Kind::InvalidInput, faults));
+        }
+        let dtype = match self.dtype {
+            Element::F16 => DType::F16,
+            Element::F32 => DType::F32,
+        };
+        Ok(Collective { kind, pes: self.pes, wavelets: self.wavelets, dtype })
+    }
+
+    /// The options with everything resolved, as on a command line.
+    fn command(&self, collective: &Collective) -> String {
+        let what = match collective.kind {
+            collective::Kind::Broadcast => "broadcast --algorithm multicast".to_owned(),
+            collective::Kind::Chain => "reduce --algorithm chain".to_owned(),
+            collective::Kind::TwoPhase(group) => format!("reduce --algorithm two-phase --group {group}"),
+        };
+        format!(
+            "wafersim collective {what} --pes {}x{} --wavelets {} --dtype {}{}{}{}",
+            self.pes.width,
+            self.pes.height,
+            self.wavelets,
+            collective.dtype.name(),
+            self.machine.command(),
+            self.limits.command(),
+            if self.finish { " --finish" } else { "" }
+        )
+    }
+}
