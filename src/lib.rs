@@ -29,4 +29,5 @@ pub mod render;
 pub mod report;
 pub mod step;
 pub mod summary;
+pub mod validate;
 pub mod workload;

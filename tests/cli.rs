@@ -261,3 +261,14 @@ fn collectives_are_generated_and_timed() {
     assert!(err.contains("R02"), "{err}");
     run(&["collective", "reduce", "--pes", "8x", "--wavelets", "1"], 2);
 }
+
+#[test]
+fn the_page_of_validation_is_what_the_program_says() {
+    let (page, _) = run(&["validate", "--page"], 0);
+    let known = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/VALIDATION.md")).unwrap();
+    assert_eq!(page, known, "docs/VALIDATION.md is stale: wafersim validate --page -o docs/VALIDATION.md");
+    let (out, _) = run(&["validate", "--format", "json"], 0);
+    for case in json(&out).as_array().unwrap() {
+        assert!(case["error"].as_f64().unwrap().abs() < 0.01, "{case}");
+    }
+}

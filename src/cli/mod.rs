@@ -15,6 +15,7 @@ mod program;
 mod run;
 mod simulate;
 mod step;
+mod validate;
 
 pub use options::{EngineChoice, FoldChoice, Format, Global, MachineOptions, RunLimits};
 pub use output::Output;
@@ -51,6 +52,7 @@ enum Command {
     Verify(program::Arguments),
     Compile(compile::Arguments),
     Collective(collective::Arguments),
+    Validate(validate::Arguments),
     /// Models known by name
     #[command(subcommand)]
     Models(models::Command),
@@ -106,6 +108,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
         Command::Run(arguments) => run::run(&arguments, output),
         Command::Compile(arguments) => compile::run(&arguments, output),
         Command::Collective(arguments) => collective::run(&arguments, output),
+        Command::Validate(arguments) => validate::run(&arguments, output),
         Command::Simulate(arguments) => simulate::run(&arguments, output),
         Command::Verify(arguments) => program::verify(&arguments, output),
         Command::Models(command) => models::run(&command, output),

@@ -5,3 +5,4 @@
 pub mod heatmap;
 pub mod run;
 pub mod table;
+pub mod validate;

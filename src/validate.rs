@@ -1,0 +1,101 @@
+//! Published cases, executed: ours beside theirs, with the error and the source.
+//!
+//! **Invariant.** Every number of ours is the length of an execution; nothing is fitted.
+//! **Not here.** How the table is printed (`render::validate`).
+
+use crate::fail::{Failure, Kind};
+use compiler::code::{mem, vec, word};
+use compiler::collective::{self, Collective};
+use fabric::RunOptions;
+use serde::Serialize;
+use sim_core::arch::ArchSpec;
+use sim_core::coord::{Grid, Region};
+use sim_core::program::{DType, Image, Instr, Op, Placement, Program, Task, Trigger, verify};
+
+/// Where the vector instructions were measured.
+const VECTORS: &str = "pr0f3ss/SpMM_Cerebras, src/fmacs_test/COO_benchmark.csv (commits 0af0ba0, 4604c74)";
+/// Where the reductions were measured.
+const REDUCTIONS: &str =
+    "pr0f3ss/SpMM_Cerebras, src/mpi_collectives/reduce_0_pe/reduce_2colors_2phase/results.txt (SDK 0.6, WSE-2)";
+
+/// A published case and what it takes here.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Case {
+    /// What is executed.
+    pub name: String,
+    /// How theirs was found.
+    pub kind: &'static str,
+    /// Cycles here.
+    pub ours: u64,
+    /// Cycles published.
+    pub theirs: u64,
+    /// `ours / theirs − 1`.
+    pub error: f64,
+    /// Where it was published.
+    pub source: &'static str,
+}
+
+impl Case {
+    fn new(name: String, ours: u64, theirs: u64, source: &'static str) -> Case {
+        Case { name, kind: "vendor's simulator", ours, theirs, error: ours as f64 / theirs as f64 - 1.0, source }
+    }
+}
+
+/// Executes all cases.
+///
+/// # Errors
+/// If the machine cannot execute one of them.
+pub fn cases(arch: &ArchSpec) -> Result<Vec<Case>, Failure> {
+    let mut cases = Vec::new();
+    for (elements, conflict, theirs) in
+        [(1028, false, 1034), (1028, true, 2062), (5124, false, 5130), (5124, true, 10254)]
+    {
+        let banks = if conflict { "sources in one bank group" } else { "sources in different bank groups" };
+        let name = format!("f32 multiply-accumulate of {elements} elements, {banks}");
+        cases.push(Case::new(name, instruction(elements, conflict, arch)?, theirs, VECTORS));
+    }
+    let reductions = [
+        (collective::Kind::Chain, "chain", 7218),
+        (collective::Kind::TwoPhase(8), "two-phase by groups of 8", 9117),
+        (collective::Kind::TwoPhase(64), "two-phase by groups of 64", 9061),
+    ];
+    for (kind, algorithm, theirs) in reductions {
+        let c = Collective { kind, pes: Grid { width: 512, height: 1 }, wavelets: 4096, dtype: DType::F32 };
+        let name = format!("reduce of 4096 f32 over 512 PEs, {algorithm}");
+        cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, REDUCTIONS));
+    }
+    Ok(cases)
+}
+
+/// Cycles that one instruction takes: what a program with two of them takes longer than one with
+/// one.
+fn instruction(elements: u32, conflict: bool, arch: &ArchSpec) -> Result<u64, Failure> {
+    // Bank groups are 8 bytes apart; the scalar does not take part.
+    let second = (elements * 4).next_multiple_of(8) + if conflict { 0 } else { 4 };
+    let scalar = second + elements * 4;
+    let [sum, x] = [0, second].map(|at| mem(DType::F32, at, elements));
+    let one = vec(Op::Fmac, elements, sum.clone(), &[sum, x, word(DType::F32, scalar)]);
+    let [once, twice] = [1, 2].map(|n| execute(&alone(vec![one.clone(); n]), arch));
+    Ok(twice? - once?)
+}
+
+/// A program of one PE.
+fn alone(body: Vec<Instr>) -> Program {
+    let task = Task { name: "main".to_owned(), trigger: Trigger::Local, active: true, blocked: false, body };
+    Program {
+        name: "vector".to_owned(),
+        grid: Some(Grid { width: 1, height: 1 }),
+        placements: vec![Placement { region: Region::rect(0, 0, 1, 1), image: 0, params: Vec::new() }],
+        images: vec![Image { name: "pe".to_owned(), tasks: vec![task], ..Image::default() }],
+        ..Program::default()
+    }
+}
+
+fn execute(program: &Program, arch: &ArchSpec) -> Result<u64, Failure> {
+    let faults = verify(program, arch);
+    if !faults.is_empty() {
+        return Err(Failure::many(Kind::Infeasible, faults));
+    }
+    let done = fabric::run(program, arch, &RunOptions::default(), None);
+    done.map(|outcome| outcome.cycles.0).map_err(|e| Failure::of_run(&e, &program.name))
+}
