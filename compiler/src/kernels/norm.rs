@@ -9,7 +9,7 @@
 
 use super::elementwise::{operands, phase, same_shape};
 use super::lanes::{buffers, main_task, place};
-use super::row_sum::Parts;
+use super::row_sum::{self, Parts};
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
 use crate::code::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
 use crate::geometry::Geometry;
@@ -25,8 +25,6 @@ use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
 const EPSILON: f32 = 1e-5;
 /// Stream of γ and β.
 const AFFINE: &str = "affine";
-/// Buffer of the gradients of γ and β.
-const PARTS: &str = "norm.parts";
 /// Microthread that receives γ and β.
 const LOADER: u8 = 0;
 /// Registers: bytes from the first slot of `x`, of the second and of the third window, and of
@@ -69,7 +67,7 @@ pub(super) fn local(tensor: &str) -> &str {
 }
 
 /// Words per slot, rounded up so that what follows has the same phase.
-fn padded(slots: u32) -> u32 {
+pub(super) fn padded(slots: u32) -> u32 {
     slots.next_multiple_of(2)
 }
 
@@ -295,7 +293,7 @@ impl LayerNormGrad {
     /// are different ones.
     fn reduce(f: &Frame<'_>, i: u32, chunk: Operand, n: u32) -> Instr {
         let tokens = f.tokens();
-        let addr = f.at[PARTS] + 4 * i * padded(f.x.act.slots);
+        let addr = f.at[row_sum::AFFINE] + 4 * i * padded(f.x.act.slots);
         let sum = moving(SLOT_REG, grid(DType::F32, addr, &[(tokens, 0), (n, 1)]));
         vec(Op::Add, n * tokens, sum.clone(), &[sum, chunk])
     }
@@ -333,8 +331,7 @@ impl LayerNormGrad {
         let (slots, per) = (self.x.slots, f.per);
         let dy = Moving { act: &self.dy, reg: REGS[1] };
         let dx = Moving { act: &self.dx, reg: REGS[2] };
-        let parts = self.parts();
-        let mut code = vec![f.load(1), f.zero(".stats", 4 * f.tokens()), f.zero(parts.buffer(), 2 * padded(slots))];
+        let mut code = vec![f.load(1), f.zero(".stats", 4 * f.tokens()), f.zero(row_sum::AFFINE, 2 * padded(slots))];
         code.push(Instr::Join(LOADER));
         code.extend(sweep((slots, per), &[f.x, dy], &[(SLOT_REG, 4)], |n| self.sums(f, dy, n)));
         row.all_reduce(class, Op::Add, 4 * f.tokens(), f.stat(0), &mut code);

@@ -5,7 +5,7 @@
 //! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
 
 use super::lanes::{buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
-use super::norm::local;
+use super::norm::{local, padded};
 use crate::code::mem;
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
@@ -13,6 +13,8 @@ use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Program};
 
+/// Buffer of the gradients of γ and β.
+pub(super) const AFFINE: &str = "norm.parts";
 /// Stream of the sums.
 const SUMS: &str = "sums";
 
@@ -41,15 +43,10 @@ pub enum Parts {
 }
 
 impl Parts {
-    /// Numbers of one kind, padded so that what follows has the same phase.
-    fn padded(x: &Act) -> u32 {
-        x.slots.next_multiple_of(2)
-    }
-
     fn len(&self) -> u32 {
         match self {
             Parts::Loss => 2,
-            Parts::Affine { x, .. } => 2 * Self::padded(x),
+            Parts::Affine { x, .. } => 2 * padded(x.slots),
         }
     }
 
@@ -57,7 +54,7 @@ impl Parts {
     pub(super) fn buffer(&self) -> &'static str {
         match self {
             Parts::Loss => "loss.parts",
-            Parts::Affine { .. } => "norm.parts",
+            Parts::Affine { .. } => AFFINE,
         }
     }
 
@@ -120,7 +117,7 @@ impl Kernel for RowSum {
                 sink.add("loss", &[], sums - targets);
             }
             Parts::Affine { tensor, x } => {
-                let parts = results.chunks(Parts::padded(x) as usize);
+                let parts = results.chunks(padded(x.slots) as usize);
                 for (part, name) in parts.zip(["weight", "bias"]) {
                     for (slot, &value) in (0..x.slots).zip(part) {
                         if let Some(i) = g.feature(x.features, column, x.first_slot + slot) {
