@@ -55,6 +55,12 @@ impl Need {
     }
 }
 
+/// The name of an operation or of a tensor within its layer: what follows the last dot.
+#[must_use]
+pub(crate) fn local(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
 /// Byte addresses by name.
 pub type Addresses = BTreeMap<String, u32>;
 

@@ -8,7 +8,7 @@
 //! **Not here.** Addresses (`memory`), the choice of the geometry (`mapping`).
 
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Act, Kernel, WeightRef};
+use crate::kernel::{Act, Kernel, WeightRef, local};
 use crate::kernels::attention::{AttentionBackward, AttentionForward};
 use crate::kernels::colsum::ColSum;
 use crate::kernels::elementwise::{Add, Copy, Gelu, GeluGrad};
@@ -332,11 +332,6 @@ fn residual(l: u32) -> String {
 /// Operations whose results the backward pass does not need.
 fn only_forward(op: &LayerOp) -> bool {
     op.kind == OpKind::FfnDown || (op.kind == OpKind::Residual && op.name.ends_with('2'))
-}
-
-/// Name of an operation within its layer.
-fn local(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
 }
 
 /// Name of an operation's parameters without what follows the last dot.

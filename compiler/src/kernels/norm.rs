@@ -13,7 +13,7 @@ use super::row_sum::{self, Parts};
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
 use crate::code::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need, local};
 use crate::math::{self, Scratch};
 use crate::row::{RowClass, RowReduce};
 use crate::streams::{broadcast_south, feed_north};
@@ -59,11 +59,6 @@ pub struct LayerNormGrad {
     pub tensor: String,
     /// Whether the gradient is added to `dx` instead of replacing it.
     pub add: bool,
-}
-
-/// The name of a norm within its layer.
-pub(super) fn local(tensor: &str) -> &str {
-    tensor.rsplit('.').next().unwrap_or(tensor)
 }
 
 /// Words per slot, rounded up so that what follows has the same phase.

@@ -5,10 +5,10 @@
 //! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
 
 use super::lanes::{buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
-use super::norm::{local, padded};
+use super::norm::padded;
 use crate::code::mem;
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, local};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Program};
