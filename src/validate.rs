@@ -5,7 +5,7 @@
 
 use crate::fail::{Failure, Kind};
 use compiler::code::{mem, vec, word};
-use compiler::collective::{self, Collective};
+use compiler::collective::{self, Algorithm, Collective};
 use fabric::RunOptions;
 use serde::Serialize;
 use sim_core::arch::ArchSpec;
@@ -17,6 +17,8 @@ const VECTORS: &str = "pr0f3ss/SpMM_Cerebras, src/fmacs_test/COO_benchmark.csv (
 /// Where the reductions were measured.
 const REDUCTIONS: &str =
     "pr0f3ss/SpMM_Cerebras, src/mpi_collectives/reduce_0_pe/reduce_2colors_2phase/results.txt (SDK 0.6, WSE-2)";
+/// Where the closed forms are from; T_R = 2.
+const FORMS: &str = "Luczynski et al., Near-Optimal Wafer-Scale Reduce, HPDC 2024 (arXiv 2404.15888)";
 
 /// A published case and what it takes here.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,7 +39,8 @@ pub struct Case {
 
 impl Case {
     fn new(name: String, ours: u64, theirs: u64, source: &'static str) -> Case {
-        Case { name, kind: "vendor's simulator", ours, theirs, error: ours as f64 / theirs as f64 - 1.0, source }
+        let kind = if source == FORMS { "closed form" } else { "vendor's simulator" };
+        Case { name, kind, ours, theirs, error: ours as f64 / theirs as f64 - 1.0, source }
     }
 }
 
@@ -55,16 +58,48 @@ pub fn cases(arch: &ArchSpec) -> Result<Vec<Case>, Failure> {
         cases.push(Case::new(name, instruction(elements, conflict, arch)?, theirs, VECTORS));
     }
     let reductions = [
-        (collective::Kind::Chain, "chain", 7218),
-        (collective::Kind::TwoPhase(8), "two-phase by groups of 8", 9117),
-        (collective::Kind::TwoPhase(64), "two-phase by groups of 64", 9061),
+        (Algorithm::Chain, "chain", 7218),
+        (Algorithm::TwoPhase(8), "two-phase by groups of 8", 9117),
+        (Algorithm::TwoPhase(64), "two-phase by groups of 64", 9061),
     ];
-    for (kind, algorithm, theirs) in reductions {
+    for (how, algorithm, theirs) in reductions {
+        let kind = collective::Kind::Reduce(how);
         let c = Collective { kind, pes: Grid { width: 512, height: 1 }, wavelets: 4096, dtype: DType::F32 };
         let name = format!("reduce of 4096 f32 over 512 PEs, {algorithm}");
         cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, REDUCTIONS));
     }
+    for (c, name, theirs) in closed_forms() {
+        cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, FORMS));
+    }
     Ok(cases)
+}
+
+/// Collectives with the cycles that the closed forms give them.
+fn closed_forms() -> Vec<(Collective, String, u64)> {
+    let mut cases = Vec::new();
+    let mut add = |kind, (width, height): (u32, u32), wavelets: u32, what: &str, theirs: u32| {
+        let c = Collective { kind, pes: Grid { width, height }, wavelets, dtype: DType::F32 };
+        let name = format!("{what} of {wavelets} f32 over {width}x{height} PEs");
+        cases.push((c, name, u64::from(theirs)));
+    };
+    let wavelets = [1, 64, 4096];
+    for p in [4u32, 32, 512] {
+        wavelets.iter().for_each(|&b| add(collective::Kind::Broadcast, (p, 1), b, "broadcast", b + p + 4));
+    }
+    for p in [4u32, 32, 512] {
+        let chain = collective::Kind::Reduce(Algorithm::Chain);
+        wavelets.iter().for_each(|&b| add(chain, (p, 1), b, "chain reduce", b + 6 * (p - 1)));
+    }
+    for p in [4u32, 32, 512] {
+        for b in wavelets.into_iter().filter(|b| b.is_multiple_of(p)) {
+            let theirs = 2 * (p - 1) * (b / p) + 4 * p - 6 + 10 * (p - 1);
+            add(collective::Kind::AllReduce(Algorithm::Ring), (p, 1), b, "ring all-reduce", theirs);
+        }
+    }
+    for n in [4u32, 32, 512] {
+        wavelets.iter().for_each(|&b| add(collective::Kind::Broadcast, (n, n), b, "broadcast", b + 2 * n - 2 + 5));
+    }
+    cases
 }
 
 /// Cycles that one instruction takes: what a program with two of them takes longer than one with

@@ -255,8 +255,14 @@ fn collectives_are_generated_and_timed() {
     assert_eq!(cycles(&["broadcast"]), 100 + 64 + 13);
     assert_eq!(cycles(&["reduce", "--algorithm", "chain"]), 9 + 100 + 6 * 63);
     assert!(cycles(&["reduce", "--algorithm", "two-phase", "--group", "8"]) < 9 + 100 + 6 * 63);
-    let (_, err) = run(&["collective", "reduce", "--pes", "9x9", "--wavelets", "1", "--group", "3"], 3);
-    assert!(err.contains("9x9") && err.contains("--group"), "{err}");
+    let (_, err) = run(&["collective", "reduce", "--pes", "1x1", "--wavelets", "1", "--group", "3"], 3);
+    assert!(err.contains("1x1") && err.contains("--group"), "{err}");
+    let ring = |pes, wavelets| {
+        run(&["collective", "all-reduce", "--algorithm", "ring", "--pes", pes, "--wavelets", wavelets], 3).1
+    };
+    assert!(ring("9x1", "9").contains("ring over 9 PEs") && ring("8x1", "9").contains("9 wavelets"));
+    let (_, err) = run(&["collective", "reduce", "--algorithm", "tree", "--pes", "512x1", "--wavelets", "1"], 4);
+    assert!(err.contains("input queue 8 does not exist"), "{err}");
     let (_, err) = run(&["collective", "reduce", "--pes", "8x1", "--wavelets", "100000"], 4);
     assert!(err.contains("R02"), "{err}");
     run(&["collective", "reduce", "--pes", "8x", "--wavelets", "1"], 2);
@@ -269,6 +275,13 @@ fn the_page_of_validation_is_what_the_program_says() {
     assert_eq!(page, known, "docs/VALIDATION.md is stale: wafersim validate --page -o docs/VALIDATION.md");
     let (out, _) = run(&["validate", "--format", "json"], 0);
     for case in json(&out).as_array().unwrap() {
-        assert!(case["error"].as_f64().unwrap().abs() < 0.01, "{case}");
+        let (ours, theirs) = (case["ours"].as_u64().unwrap(), case["theirs"].as_u64().unwrap());
+        match case["kind"].as_str().unwrap() {
+            "vendor's simulator" => assert!(case["error"].as_f64().unwrap().abs() < 0.01, "{case}"),
+            // Two issue slots for a wavelet that the closed form counts once.
+            _ if case["name"].as_str().unwrap().starts_with("ring") => assert!(ours < 5 * theirs / 2, "{case}"),
+            // Selecting the task and setting up its instruction, which the closed forms leave out.
+            _ => assert_eq!(ours, theirs + 9, "{case}"),
+        }
     }
 }

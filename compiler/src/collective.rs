@@ -1,39 +1,63 @@
-//! Collectives along a row or a column of PEs: broadcast and reduce.
+//! Collectives over a rectangle of PEs: broadcast, reduce, all-reduce.
 //!
-//! With `P` PEs, `B` wavelets per PE, `d` = dispatch + setup (9 on a CS-2) and `r` = 6 cycles from
-//! compute element to compute element of a neighbour, in cycles:
+//! With `P` PEs in a line, `B` wavelets per PE, `d` = dispatch + setup (9 on a CS-2) and `r` = 6
+//! cycles from compute element to compute element of a neighbour, in cycles:
 //!
-//! - broadcast: `B + P + 13`: the sender's first wavelet, one link per cycle, the ramps;
+//! - broadcast over `M × N` PEs: `B + M + N + 12`: the sender's first wavelet, one link per cycle,
+//!   the ramps;
 //! - chain reduce: `d + B + r (P − 1)`: every PE adds what comes by and passes it on;
+//! - tree reduce, `P = 2^L`: at most `d + L (B + 12) + P`: in step `l` every `2^(l+1)`-th PE adds the
+//!   sums of the PE `2^l` places behind it; streams that arrive early take links from each other;
 //! - two-phase reduce with groups of `S`: a chain in every group at the same time, then a chain over
 //!   the groups' first PEs, whose neighbours are `S` links apart:
-//!   about `2 (d + B) + r (S − 1) + (r + S − 1) (P/S − 1)`.
+//!   about `2 (d + B) + r (S − 1) + (r + S − 1) (P/S − 1)`;
+//! - ring all-reduce: `2 (P − 1)` steps in which every PE sends `B / P` wavelets and takes as many,
+//!   with one issue slot for each; the first
+//!   half of them add, the second half copy: at most `d + 2 (P − 1) (2 B / P + 20)`.
 //!
-//! **Invariant.** The first PE of the line is the root. A PE receives and sends on different colors.
+//! In two dimensions a reduction runs along all rows, then along the first column; a ring along
+//! all rows, then along all columns. An all-reduce that is no ring is a reduction and a broadcast.
+//!
+//! **Invariant.** The PE in the north-west corner is the root. A PE receives and sends on
+//! different colors, and every step of an algorithm has colors of its own.
 //! **Not here.** What executing takes: these formulas are tested against it, and report nothing.
 
-use crate::code::{color, fab, mem, vec};
+use crate::code::{at, color, fab, mem, repeat, spawn, vec};
 use crate::kernels::main_task;
+use crate::ring::{Axis, Ring};
 use sim_core::coord::{Color, Dir, DirSet, Grid, Region, Span};
-use sim_core::program::{Buffer, DType, Image, Instr, Op, Placement, Program, Route};
+use sim_core::program::{AddrOp, AddrReg, Buffer, DType, Image, Instr, Op, Operand, Param, Placement, Program, Route};
 
 /// What a collective does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The root's vector to all PEs, by multicast in the routers.
     Broadcast,
-    /// The sum of all vectors to the root, from neighbour to neighbour.
-    Chain,
-    /// The sum of all vectors to the root: in groups of so many PEs, then over the groups.
-    TwoPhase(u32),
+    /// The sum of all vectors to the root.
+    Reduce(Algorithm),
+    /// The sum of all vectors to all PEs.
+    AllReduce(Algorithm),
 }
 
-/// A collective along a line of PEs.
+/// How vectors are summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// From neighbour to neighbour.
+    Chain,
+    /// In pairs, pairs of pairs, and so on.
+    Tree,
+    /// Chains in groups of so many PEs, then a chain over the groups.
+    TwoPhase(u32),
+    /// Parts of the vector around a ring; all PEs have the sum afterwards, for a reduction too.
+    Ring,
+}
+
+/// A collective over a rectangle of PEs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Collective {
     /// What it does.
     pub kind: Kind,
-    /// The line: its width or its height is 1. The root is its first PE.
+    /// The PEs, at least two. The root is the one in the north-west corner.
     pub pes: Grid,
     /// Wavelets of every PE's vector.
     pub wavelets: u32,
@@ -45,153 +69,330 @@ pub struct Collective {
 const DATA: u32 = 0;
 
 impl Collective {
-    /// PEs of the line.
-    #[must_use]
-    pub fn length(&self) -> u32 {
-        self.pes.width.max(self.pes.height)
-    }
-
     /// Elements of a PE's vector.
     #[must_use]
     pub fn elements(&self) -> u32 {
         self.wavelets * (4 / self.dtype.bytes())
     }
 
+    /// Why a ring cannot be built over these PEs, if that is what is asked for.
+    #[must_use]
+    pub fn ring_fault(&self) -> Option<String> {
+        if !matches!(self.kind, Kind::Reduce(Algorithm::Ring) | Kind::AllReduce(Algorithm::Ring)) {
+            return None;
+        }
+        let sides = [self.pes.width, self.pes.height].into_iter().filter(|&n| n > 1);
+        sides.into_iter().find_map(|n| {
+            if n % 2 == 1 {
+                Some(format!("a ring over {n} PEs: only even numbers close with short hops"))
+            } else if !self.wavelets.is_multiple_of(n) {
+                Some(format!("{} wavelets do not divide into {n} parts of whole wavelets", self.wavelets))
+            } else {
+                None
+            }
+        })
+    }
+
     /// The program.
     ///
     /// # Panics
-    /// If the PEs are not a line of at least two.
+    /// If there are fewer than two PEs, or [`Self::ring_fault`] has something to say.
     #[must_use]
     pub fn program(&self) -> Program {
-        assert!(self.pes.width.min(self.pes.height) == 1 && self.length() > 1, "a line of at least two PEs");
+        assert!(self.pes.pes() > 1, "at least two PEs");
+        assert_eq!(self.ring_fault(), None);
         let name = match self.kind {
             Kind::Broadcast => "broadcast".to_owned(),
-            Kind::Chain => "chain reduce".to_owned(),
-            Kind::TwoPhase(group) => format!("two-phase reduce by {group}"),
+            Kind::Reduce(how) => format!("{} reduce", how.name()),
+            Kind::AllReduce(how) => format!("{} all-reduce", how.name()),
         };
-        let mut line = Line {
+        let mut mesh = Mesh {
             collective: *self,
             program: Program { name, grid: Some(self.pes), ..Program::default() },
-            code: vec![Pe::default(); self.length() as usize],
+            code: vec![Pe::default(); self.pes.pes() as usize],
+            colors: 0,
         };
         match self.kind {
-            Kind::Broadcast => line.broadcast(),
-            Kind::Chain => line.chain(1, self.length(), [color(0), color(1)]),
-            Kind::TwoPhase(group) => {
-                let group = group.clamp(1, self.length());
-                line.chain(1, group, [color(0), color(1)]);
-                line.chain(group, self.length(), [color(2), color(3)]);
+            Kind::Broadcast => mesh.broadcast(),
+            Kind::Reduce(Algorithm::Ring) | Kind::AllReduce(Algorithm::Ring) => mesh.rings(),
+            Kind::Reduce(how) => mesh.reduce(how),
+            Kind::AllReduce(how) => {
+                mesh.reduce(how);
+                mesh.broadcast();
             }
         }
-        line.finish()
+        mesh.finish()
     }
 }
 
-/// A PE of the line, as it is built.
+impl Algorithm {
+    fn name(self) -> String {
+        match self {
+            Algorithm::Chain => "chain".to_owned(),
+            Algorithm::Tree => "tree".to_owned(),
+            Algorithm::TwoPhase(group) => format!("two-phase by {group}"),
+            Algorithm::Ring => "ring".to_owned(),
+        }
+    }
+}
+
+/// A PE, as it is built.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Pe {
     inputs: Vec<Color>,
     outputs: Vec<Color>,
     code: Vec<Instr>,
+    params: Vec<Param>,
 }
 
-/// A program for a line, as it is built.
-struct Line {
+/// Parallel lines of PEs: all rows, or some columns.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    axis: Axis,
+    length: u32,
+    /// Which rows, or which columns.
+    across: Span,
+}
+
+impl Lines {
+    /// Directions to and away from the first PE of a line.
+    fn dirs(self) -> (Dir, Dir) {
+        match self.axis {
+            Axis::X => (Dir::West, Dir::East),
+            Axis::Y => (Dir::North, Dir::South),
+        }
+    }
+
+    fn region(self, from: u32, count: u32) -> Region {
+        match self.axis {
+            Axis::X => Region { x: Span::run(from, count), y: self.across },
+            Axis::Y => Region { x: self.across, y: Span::run(from, count) },
+        }
+    }
+}
+
+/// A program for a rectangle, as it is built.
+struct Mesh {
     collective: Collective,
     program: Program,
+    /// Row by row.
     code: Vec<Pe>,
+    /// Colors that are in use.
+    colors: u8,
 }
 
-impl Line {
-    /// Directions to and away from the root.
-    fn dirs(&self) -> (Dir, Dir) {
-        if self.collective.pes.height == 1 { (Dir::West, Dir::East) } else { (Dir::North, Dir::South) }
+impl Mesh {
+    fn fresh<const N: usize>(&mut self) -> [Color; N] {
+        std::array::from_fn(|_| {
+            self.colors += 1;
+            color(self.colors - 1)
+        })
     }
 
-    fn region(&self, from: u32, count: u32) -> Region {
-        let (along, across) = (Span::run(from, count), Span::one(0));
-        if self.collective.pes.height == 1 { Region { x: along, y: across } } else { Region { x: across, y: along } }
-    }
-
-    fn route(&mut self, color: Color, (from, count): (u32, u32), rx: Dir, tx: &[Dir]) {
-        if count > 0 {
-            let region = self.region(from, count);
+    fn route(&mut self, color: Color, region: Region, rx: Dir, tx: &[Dir]) {
+        if region.pes() > 0 {
             self.program.routes.push(Route { color, region, rx, tx: DirSet::of(tx) });
         }
     }
 
+    fn on(&mut self, region: Region, each: impl Fn(&mut Pe)) {
+        let grid = self.collective.pes;
+        region.iter().for_each(|pe| each(&mut self.code[grid.index(pe).0 as usize]));
+    }
+
     /// One instruction over the vector: `mine` is where the PE's own comes in or goes to.
-    fn step(&mut self, pe: u32, from: Option<Color>, to: Option<Color>) {
+    fn step(&mut self, region: Region, op: Op, from: Option<Color>, to: Option<Color>) {
         let (dtype, len) = (self.collective.dtype, self.collective.elements());
         let mine = mem(dtype, DATA, len);
         let dst = to.map_or(mine.clone(), |c| fab(c, dtype));
-        let instr = match (from, self.collective.kind) {
-            (None, _) => vec(Op::Mov, len, dst, &[mine]),
-            (Some(c), Kind::Broadcast) => vec(Op::Mov, len, dst, &[fab(c, dtype)]),
-            (Some(c), Kind::Chain | Kind::TwoPhase(_)) => vec(Op::Add, len, dst, &[fab(c, dtype), mine]),
+        let src = match (from, op) {
+            (None, _) => vec![mine],
+            (Some(c), Op::Add) => vec![fab(c, dtype), mine],
+            (Some(c), _) => vec![fab(c, dtype)],
         };
-        let pe = &mut self.code[pe as usize];
-        pe.inputs.extend(from);
-        pe.outputs.extend(to);
-        pe.code.push(instr);
+        let instr = vec(op, len, dst, &src);
+        self.on(region, |pe| {
+            pe.inputs.extend(from);
+            pe.outputs.extend(to);
+            pe.code.push(instr.clone());
+        });
     }
 
+    /// Along the first row, and down every column.
     fn broadcast(&mut self) {
-        let (length, all) = (self.collective.length(), color(0));
-        let (to, away) = self.dirs();
-        self.route(all, (0, 1), Dir::Ramp, &[away]);
-        self.route(all, (1, length - 2), to, &[away, Dir::Ramp]);
-        self.route(all, (length - 1, 1), to, &[Dir::Ramp]);
-        self.step(0, None, Some(all));
-        (1..length).for_each(|pe| self.step(pe, Some(all), None));
+        let [all] = self.fresh();
+        let Grid { width, height } = self.collective.pes;
+        let down: &[Dir] = if height > 1 { &[Dir::South] } else { &[] };
+        let tx = |first: &[Dir], then: &[Dir]| [first, then].concat();
+        let east: &[Dir] = if width > 1 { &[Dir::East] } else { &[] };
+        self.route(all, Region::rect(0, 0, 1, 1), Dir::Ramp, &tx(east, down));
+        if width > 1 {
+            let inner = tx(&[Dir::East, Dir::Ramp], down);
+            self.route(all, Region::rect(1, 0, width - 2, 1), Dir::West, &inner);
+            self.route(all, Region::rect(width - 1, 0, 1, 1), Dir::West, &tx(&[Dir::Ramp], down));
+        }
+        if height > 1 {
+            self.route(all, Region::rect(0, 1, width, height - 2), Dir::North, &[Dir::South, Dir::Ramp]);
+            self.route(all, Region::rect(0, height - 1, width, 1), Dir::North, &[Dir::Ramp]);
+        }
+        self.step(Region::rect(0, 0, 1, 1), Op::Mov, None, Some(all));
+        self.step(Region::rect(1, 0, width - 1, 1), Op::Mov, Some(all), None);
+        self.step(Region::rect(0, 1, width, height - 1), Op::Mov, Some(all), None);
+    }
+
+    /// Along all rows, then along the first column.
+    fn reduce(&mut self, how: Algorithm) {
+        let Grid { width, height } = self.collective.pes;
+        let rows = Lines { axis: Axis::X, length: width, across: Span::run(0, height) };
+        let column = Lines { axis: Axis::Y, length: height, across: Span::one(0) };
+        for lines in [rows, column].into_iter().filter(|l| l.length > 1) {
+            match how {
+                Algorithm::Tree => self.tree(lines),
+                Algorithm::TwoPhase(group) => {
+                    let group = group.clamp(1, lines.length);
+                    self.chain(lines, 1, group);
+                    self.chain(lines, group, lines.length);
+                }
+                Algorithm::Chain | Algorithm::Ring => self.chain(lines, 1, lines.length),
+            }
+        }
     }
 
     /// Chains over every `stride`-th PE, in groups of `group` PEs of the line, each to its first.
-    /// Members send on the colors in turn.
-    fn chain(&mut self, stride: u32, group: u32, colors: [Color; 2]) {
-        let length = self.collective.length();
-        let (to, away) = self.dirs();
-        for first in (0..length).step_by(group as usize) {
-            let members: Vec<u32> = (first..length.min(first + group)).step_by(stride as usize).collect();
+    /// Members send on two colors in turn.
+    fn chain(&mut self, lines: Lines, stride: u32, group: u32) {
+        let colors: [Color; 2] = self.fresh();
+        for first in (0..lines.length).step_by(group as usize) {
+            let members: Vec<u32> = (first..lines.length.min(first + group)).step_by(stride as usize).collect();
             for (i, &pe) in members.iter().enumerate() {
                 let sends = (i > 0).then_some(colors[i % 2]);
                 let receives = members.get(i + 1).map(|&next| (colors[(i + 1) % 2], next));
-                if let Some(color) = sends {
-                    self.route(color, (pe, 1), Dir::Ramp, &[to]);
-                }
                 if let Some((color, next)) = receives {
-                    self.route(color, (pe, 1), away, &[Dir::Ramp]);
-                    self.route(color, (pe + 1, next - pe - 1), away, &[to]);
+                    self.path(lines, color, next, pe);
                 }
                 if members.len() > 1 {
-                    self.step(pe, receives.map(|r| r.0), sends);
+                    let op = if receives.is_some() { Op::Add } else { Op::Mov };
+                    self.step(lines.region(pe, 1), op, receives.map(|r| r.0), sends);
                 }
             }
         }
     }
 
-    /// PEs with equal code share an image.
-    fn finish(mut self) -> Program {
-        let queues = |colors: &[Color], deep: [u8; 2]| deep.into_iter().zip(colors.iter().copied()).collect();
-        let (dtype, len) = (self.collective.dtype, self.collective.elements());
-        let mut kinds: Vec<Pe> = Vec::new();
-        for at in 0..self.code.len() {
-            let pe = std::mem::take(&mut self.code[at]);
-            let index = kinds.iter().position(|k| *k == pe).unwrap_or(kinds.len());
-            if index == kinds.len() {
-                let buffers = vec![Buffer { name: "data".to_owned(), addr: DATA, dtype, len, init: Vec::new() }];
-                self.program.images.push(Image {
-                    name: format!("pe{index}"),
-                    inputs: queues(&pe.inputs, [0, 1]),
-                    outputs: queues(&pe.outputs, [2, 3]),
-                    buffers,
-                    tasks: vec![main_task(pe.code.clone())],
-                });
-                kinds.push(pe);
+    /// In step `l`, the PE `2^l` places behind every `2^(l+1)`-th one sends to it.
+    fn tree(&mut self, lines: Lines) {
+        let levels = u32::BITS - (lines.length - 1).leading_zeros();
+        let colors: Vec<Color> = (0..levels).map(|_| self.fresh::<1>()[0]).collect();
+        for pe in 0..lines.length {
+            let sends = if pe == 0 { levels } else { pe.trailing_zeros() };
+            let mut receives: Vec<Color> = Vec::new();
+            for level in (0..sends).filter(|l| pe + (1 << l) < lines.length) {
+                self.path(lines, colors[level as usize], pe + (1 << level), pe);
+                receives.push(colors[level as usize]);
             }
-            let region = self.region(at as u32, 1);
-            self.program.placements.push(Placement { region, image: index as u32, params: Vec::new() });
+            let to = colors.get(sends as usize).copied();
+            let last = receives.pop();
+            for from in receives {
+                self.step(lines.region(pe, 1), Op::Add, Some(from), None);
+            }
+            let op = if last.is_some() { Op::Add } else { Op::Mov };
+            self.step(lines.region(pe, 1), op, last, to);
+        }
+    }
+
+    /// A route from position `from` back to position `to`.
+    fn path(&mut self, lines: Lines, color: Color, from: u32, to: u32) {
+        let (back, away) = lines.dirs();
+        self.route(color, lines.region(from, 1), Dir::Ramp, &[back]);
+        self.route(color, lines.region(to + 1, from - to - 1), away, &[back]);
+        self.route(color, lines.region(to, 1), away, &[Dir::Ramp]);
+    }
+
+    /// Along all rows, then along all columns.
+    fn rings(&mut self) {
+        let Grid { width, height } = self.collective.pes;
+        let rows = Lines { axis: Axis::X, length: width, across: Span::run(0, height) };
+        let columns = Lines { axis: Axis::Y, length: height, across: Span::run(0, width) };
+        for (turn, lines) in [rows, columns].into_iter().filter(|l| l.length > 1).enumerate() {
+            let ring = Ring { axis: lines.axis, len: lines.length, colors: self.fresh() };
+            self.program.routes.extend(ring.routes(0, lines.across));
+            for pos in 0..lines.length {
+                self.ring_code(lines, ring, pos, turn as u8);
+            }
+        }
+    }
+
+    /// The PE at place `k` of the ring sends part `k − i` in step `i` and receives the part before
+    /// it: so it has the sum of part `k + 1` after `P − 1` steps, which goes around likewise.
+    fn ring_code(&mut self, lines: Lines, ring: Ring, pos: u32, turn: u8) {
+        let (dtype, parts) = (self.collective.dtype, lines.length);
+        let len = self.collective.elements() / parts;
+        let bytes = len * dtype.bytes();
+        let (all, k) = (bytes * parts, ring.index(pos));
+        let [sent, got] = [AddrReg(2 * turn), AddrReg(2 * turn + 1)];
+        let part = |reg: AddrReg| at(reg, mem(dtype, DATA, len));
+        let (send, recv) = (ring.send(pos), ring.recv(pos));
+        let round = |op: Op, src: &[Operand]| {
+            repeat(
+                parts - 1,
+                vec![
+                    spawn(0, crate::code::op(Op::Mov, len, fab(send, dtype), &[part(sent)])),
+                    vec(op, len, part(got), src),
+                    Instr::Join(0),
+                    Instr::Addr(AddrOp::Copy(sent, got)),
+                    Instr::Addr(AddrOp::Add(got, (all - bytes) as i32)),
+                    Instr::Addr(AddrOp::Wrap { reg: got, end: all as i32, size: all as i32 }),
+                ],
+            )
+        };
+        let mut code = round(Op::Add, &[fab(recv, dtype), part(got)]);
+        code.extend(round(Op::Mov, &[fab(recv, dtype)]));
+        let starts = [(sent, k), (got, (k + parts - 1) % parts)];
+        let params = starts.map(|(reg, part)| Param::constant(reg, (part * bytes) as i32));
+        self.on(lines.region(pos, 1), |pe| {
+            pe.inputs.push(recv);
+            pe.outputs.push(send);
+            pe.code.extend(code.iter().cloned());
+            pe.params.extend(params);
+        });
+    }
+
+    /// PEs with equal code share an image; equal PEs of a column share a placement.
+    fn finish(mut self) -> Program {
+        let grid = self.collective.pes;
+        let mut kinds: Vec<Pe> = Vec::new();
+        for x in 0..grid.width {
+            let mut runs: Vec<Placement> = Vec::new();
+            for y in 0..grid.height {
+                let at = grid.index(sim_core::coord::PeCoord { x, y }).0 as usize;
+                let mut pe = std::mem::take(&mut self.code[at]);
+                let params = std::mem::take(&mut pe.params);
+                let image = kinds.iter().position(|k| *k == pe).unwrap_or(kinds.len()) as u32;
+                if image as usize == kinds.len() {
+                    let image = self.image(&pe, image);
+                    self.program.images.push(image);
+                    kinds.push(pe);
+                }
+                match runs.last_mut() {
+                    Some(run) if run.image == image && run.params == params => run.region.y.count += 1,
+                    _ => runs.push(Placement { region: Region::rect(x, y, 1, 1), image, params }),
+                }
+            }
+            self.program.placements.append(&mut runs);
         }
         self.program
+    }
+
+    fn image(&self, pe: &Pe, number: u32) -> Image {
+        let (dtype, len) = (self.collective.dtype, self.collective.elements());
+        let buffers = vec![Buffer { name: "data".to_owned(), addr: DATA, dtype, len, init: Vec::new() }];
+        // The deepest queues first; what the machine lacks, the verifier says.
+        let deep = [2, 3, 0, 1].into_iter().chain(4..);
+        Image {
+            name: format!("pe{number}"),
+            inputs: (0..).zip(pe.inputs.iter().copied()).collect(),
+            outputs: deep.zip(pe.outputs.iter().copied()).collect(),
+            buffers,
+            tasks: vec![main_task(pe.code.clone())],
+        }
     }
 }

@@ -16,15 +16,16 @@ use sim_core::program::{DType, verify};
 #[command(after_help = "Examples:
   wafersim collective reduce --algorithm chain --pes 512x1 --wavelets 4096
   wafersim collective reduce --algorithm two-phase --group 8 --pes 512x1 --wavelets 4096
-  wafersim collective broadcast --pes 1x994 --wavelets 100 --dtype f16 --format json")]
+  wafersim collective all-reduce --algorithm ring --pes 64x64 --wavelets 4096
+  wafersim collective broadcast --pes 750x994 --wavelets 100 --dtype f16 --format json")]
 pub(super) struct Arguments {
     /// What it does
     #[arg(value_enum)]
     kind: Collecting,
-    /// How; broadcast: multicast, reduce: chain (the default) or two-phase
+    /// How; broadcast: multicast, reductions: chain (the default), tree, two-phase or ring
     #[arg(long, value_enum)]
     algorithm: Option<Algorithm>,
-    /// A row (Wx1) or a column (1xH) of PEs; the first one is the root
+    /// A rectangle of PEs; the one in the north-west corner is the root
     #[arg(long, value_name = "WxH", value_parser = pes)]
     pes: Grid,
     /// Wavelets of the vector that every PE has
@@ -51,6 +52,8 @@ enum Collecting {
     Broadcast,
     /// The sum of all vectors to the root.
     Reduce,
+    /// The sum of all vectors to all PEs.
+    AllReduce,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,8 +62,12 @@ enum Algorithm {
     Multicast,
     /// From neighbour to neighbour.
     Chain,
+    /// In pairs, pairs of pairs, and so on.
+    Tree,
     /// In groups, then over the groups.
     TwoPhase,
+    /// Parts of the vector around a ring, twice: all PEs have the sum.
+    Ring,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -101,44 +108,59 @@ impl Arguments {
             faults.push(Diagnostic::new("cli-collective", at, message).help(help));
         };
         let Grid { width, height } = self.pes;
-        if width.min(height) != 1 || width.max(height) < 2 {
-            fault("--pes", format!("{width}x{height} is not a line of at least two PEs"), "such as 512x1 or 1x512");
+        if self.pes.pes() < 2 {
+            fault("--pes", format!("{width}x{height} is a single PE"), "at least two, such as 512x1 or 16x16");
         } else if width > mesh.width || height > mesh.height {
             let message = format!("{width}x{height} PEs; the machine has {}x{}", mesh.width, mesh.height);
             fault("--pes", message, "fewer PEs, or a larger machine by --set wafer.width=N");
         }
-        let kind = match (self.kind, self.algorithm) {
-            (Collecting::Broadcast, None | Some(Algorithm::Multicast)) => collective::Kind::Broadcast,
-            (Collecting::Reduce, None | Some(Algorithm::Chain)) => collective::Kind::Chain,
-            (Collecting::Reduce, Some(Algorithm::TwoPhase)) => {
-                collective::Kind::TwoPhase(self.group.unwrap_or(width.max(height).isqrt()))
+        let how = match self.algorithm {
+            None | Some(Algorithm::Multicast | Algorithm::Chain) => collective::Algorithm::Chain,
+            Some(Algorithm::Tree) => collective::Algorithm::Tree,
+            Some(Algorithm::TwoPhase) => {
+                collective::Algorithm::TwoPhase(self.group.unwrap_or(width.max(height).isqrt()))
             }
-            (kind, Some(_)) => {
-                let help = "broadcast: multicast; reduce: chain or two-phase";
-                fault("--algorithm", "is not one of this collective".to_owned(), help);
-                // Never used: there is a fault.
-                if kind == Collecting::Reduce { collective::Kind::Chain } else { collective::Kind::Broadcast }
-            }
+            Some(Algorithm::Ring) => collective::Algorithm::Ring,
         };
+        let kind = match self.kind {
+            Collecting::Broadcast => collective::Kind::Broadcast,
+            Collecting::Reduce => collective::Kind::Reduce(how),
+            Collecting::AllReduce => collective::Kind::AllReduce(how),
+        };
+        let multicast = self.algorithm == Some(Algorithm::Multicast);
+        if self.algorithm.is_some() && multicast != (self.kind == Collecting::Broadcast) {
+            let help = "broadcast: multicast; reduce and all-reduce: chain, tree, two-phase or ring";
+            fault("--algorithm", "is not one of this collective".to_owned(), help);
+        }
         if self.group.is_some() && self.algorithm != Some(Algorithm::TwoPhase) {
             fault("--group", "only two-phase has groups".to_owned(), "--algorithm two-phase");
-        }
-        if !faults.is_empty() {
-            return Err(Failure::many(Kind::InvalidInput, faults));
         }
         let dtype = match self.dtype {
             Element::F16 => DType::F16,
             Element::F32 => DType::F32,
         };
-        Ok(Collective { kind, pes: self.pes, wavelets: self.wavelets, dtype })
+        let collective = Collective { kind, pes: self.pes, wavelets: self.wavelets, dtype };
+        if let Some(message) = collective.ring_fault() {
+            fault("--algorithm ring", message, "other --pes or --wavelets, or another algorithm");
+        }
+        if !faults.is_empty() {
+            return Err(Failure::many(Kind::InvalidInput, faults));
+        }
+        Ok(collective)
     }
 
     /// The options with everything resolved, as on a command line.
     fn command(&self, collective: &Collective) -> String {
+        let how = |how: collective::Algorithm| match how {
+            collective::Algorithm::Chain => "chain".to_owned(),
+            collective::Algorithm::Tree => "tree".to_owned(),
+            collective::Algorithm::TwoPhase(group) => format!("two-phase --group {group}"),
+            collective::Algorithm::Ring => "ring".to_owned(),
+        };
         let what = match collective.kind {
             collective::Kind::Broadcast => "broadcast --algorithm multicast".to_owned(),
-            collective::Kind::Chain => "reduce --algorithm chain".to_owned(),
-            collective::Kind::TwoPhase(group) => format!("reduce --algorithm two-phase --group {group}"),
+            collective::Kind::Reduce(by) => format!("reduce --algorithm {}", how(by)),
+            collective::Kind::AllReduce(by) => format!("all-reduce --algorithm {}", how(by)),
         };
         format!(
             "wafersim collective {what} --pes {}x{} --wavelets {} --dtype {}{}{}{}",

@@ -2,7 +2,9 @@
 //!
 //! **Invariant.** An engine or a compiler pass takes a machine number from here and nowhere else.
 
+pub mod cs1;
 pub mod cs2;
+pub mod cs3;
 pub mod sourced;
 
 mod file;
@@ -105,13 +107,15 @@ pub struct ArchSpec {
 }
 
 /// Names of the presets.
-pub const PRESETS: [&str; 3] = ["cs2", "andromeda16", "teaching"];
+pub const PRESETS: [&str; 5] = ["cs2", "cs3", "cs1", "andromeda16", "teaching"];
 
 /// The preset with the given name.
 #[must_use]
 pub fn preset(name: &str) -> Option<ArchSpec> {
     match name {
         "cs2" => Some(cs2::cs2()),
+        "cs3" => Some(cs3::cs3()),
+        "cs1" => Some(cs1::cs1()),
         "andromeda16" => Some(cs2::andromeda16()),
         "teaching" => Some(cs2::teaching()),
         _ => None,

@@ -74,4 +74,4 @@ macro_rules! ladder {
     };
 }
 
-ladder!(vendor_simulator => VendorSimulator, documented => Documented, derived => Derived, assumed => Assumed);
+ladder!(measured => Measured, vendor_simulator => VendorSimulator, documented => Documented, derived => Derived, assumed => Assumed);

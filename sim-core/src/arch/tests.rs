@@ -1,6 +1,8 @@
 //! Presets, keys, files: every fault with its code and place.
 
+use super::cs1::cs1;
 use super::cs2::{andromeda16, cs2, teaching};
+use super::cs3::cs3;
 use super::*;
 use crate::diag::Diagnostic;
 use proptest::prelude::*;
@@ -16,13 +18,16 @@ fn presets_are_in_range_and_differ_where_they_say() {
         assert_eq!(arch.name, name);
         assert_eq!(arch.validate(), []);
     }
-    assert!(preset("cs3").is_none());
+    assert!(preset("cs9").is_none());
     let changed = |other: &ArchSpec| -> Vec<String> {
         let pairs = cs2().entries().into_iter().zip(other.entries());
         pairs.filter(|(a, b)| a.value != b.value).map(|(_, b)| format!("{}={}", b.key, b.value)).collect()
     };
     assert_eq!(changed(&andromeda16()), ["cluster.systems=16"]);
     assert_eq!(changed(&teaching()), ["wafer.width=8", "wafer.height=8"]);
+    assert_eq!(changed(&cs1()), ["wafer.width=602", "wafer.height=595"]);
+    let wse3 = changed(&cs3());
+    assert!(wse3.contains(&"router.hop=2".to_owned()) && wse3.contains(&"wafer.height=1170".to_owned()), "{wse3:?}");
 }
 
 #[test]
@@ -108,9 +113,9 @@ fn a_file_changes_a_preset() {
 
 #[test]
 fn a_file_shows_all_its_faults() {
-    let text = "extends = \"cs1\"\n[pe]\nsrm = \"64KiB\"\nstack = 1024\nwidth_add = { half = 4, single = 2 }\n[routr]\nhop = 1\n";
+    let text = "extends = \"cs9\"\n[pe]\nsrm = \"64KiB\"\nstack = 1024\nwidth_add = { half = 4, single = 2 }\n[routr]\nhop = 1\n";
     let want = [
-        "A005 m:1:11 there is no preset `cs1` | did you mean `cs2`?",
+        "A005 m:1:11 there is no preset `cs9` | did you mean `cs2`?",
         "A001 m:3:1 there is no key `pe.srm` | did you mean `pe.sram`?",
         "A002 m:4:9 pe.stack: `1024` cannot be read | write a size such as 48KiB or 1024B",
         "A002 m:5:13 pe.width_add: a value of this kind is not possible | ",
