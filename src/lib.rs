@@ -20,6 +20,7 @@
 //! **Invariant.** Only this package reads and writes files, and prints.
 //! **Not here.** Rules of the simulation (`fabric`), lowering (`compiler`), models (`models`).
 
+pub mod cache;
 pub mod cli;
 pub mod fail;
 pub mod files;

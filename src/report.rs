@@ -225,6 +225,8 @@ pub struct Simulation {
     pub stepped_pe_cycles: u64,
     /// PE-cycles that the report covers.
     pub covered_pe_cycles: u64,
+    /// Programs whose outcomes came out of the cache: what was stepped for them, was stepped then.
+    pub cached_programs: u64,
     /// Most memory that the process took.
     pub peak_rss_bytes: u64,
 }

@@ -1,10 +1,11 @@
 //! Executes a compiled training step: every launch's program is verified, programs of equal timing
-//! are executed once, and what they cost is added up.
+//! are executed once, or not at all if the cache knows them, and what they cost is added up.
 //!
 //! **Invariant.** Nothing here depends on the number of threads: programs are independent, results
 //! are gathered in the order of the launches, and all sums are of integers.
 //! **Not here.** Lowering (`compiler`), engines (`fabric`), rates (`summary`).
 
+use crate::cache::Cache;
 use crate::fail::{Failure, Kind};
 use crate::heat::Heat;
 use compiler::step::Compiled;
@@ -18,6 +19,7 @@ use sim_core::diag::Diagnostic;
 use sim_core::program::{Program, verify};
 use sim_core::report::{FoldNote, Outcome, PeCycles};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// A program that is executed at least once.
@@ -29,6 +31,8 @@ pub struct Distinct {
     pub program: Program,
     /// Launches whose programs have equal timing: they differ in names and addresses only.
     pub launches: u64,
+    /// Hash of all that its timing can depend on.
+    pub timing: [u8; 32],
 }
 
 /// What a step executes: its launches, by index into its distinct programs.
@@ -55,6 +59,8 @@ pub struct Executed {
     pub hash: String,
     /// Where the PEs spent the cycles of the step, if that was asked for.
     pub heat: Option<Heat>,
+    /// Programs whose outcomes came out of the cache.
+    pub cached: u64,
 }
 
 /// Kernels of one name, phase and layer.
@@ -112,9 +118,10 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
             }
         }
         let next = plan.programs.len();
-        let index = *known.entry(timing_key(&program)).or_insert(next);
+        let timing = timing_key(&program);
+        let index = *known.entry(timing).or_insert(next);
         if index == next {
-            plan.programs.push(Distinct { kernel, program, launches: 0 });
+            plan.programs.push(Distinct { kernel, program, launches: 0, timing });
             plan.weights.push(0);
         }
         plan.programs[index].launches += launch.count;
@@ -125,8 +132,9 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
     if faults.is_empty() { Ok(plan) } else { Err(Failure::many(Kind::Internal, faults)) }
 }
 
-/// Executes every program of the plan once, on the threads of the current pool. `done` is called
-/// after each. With `options.per_pe` the PEs' cycles are kept as [`Heat`].
+/// Executes every program of the plan once, on the threads of the current pool, or takes its
+/// outcome out of the cache. `done` is called after each. With `options.per_pe` the PEs' cycles
+/// are kept as [`Heat`], and all programs are executed.
 ///
 /// # Errors
 /// The first failure, in the order of the launches.
@@ -134,14 +142,31 @@ pub fn execute(
     plan: Plan,
     arch: &ArchSpec,
     options: &RunOptions,
+    cache: Option<&Cache>,
     done: &(dyn Fn() + Sync),
 ) -> Result<Executed, Failure> {
     let mesh = Grid { width: arch.width.value, height: arch.height.value };
     let heat = options.per_pe.then(|| Mutex::new(Heat::new(mesh)));
+    let cache = cache.filter(|_| !options.per_pe);
+    let cached = AtomicU64::new(0);
     let run = |(distinct, weight): (&Distinct, &u64)| -> Result<Outcome, Failure> {
         let at = || format!("kernel `{}`", distinct.kernel);
-        let mut outcome =
-            fabric::run(&distinct.program, arch, options, None).map_err(|e| Failure::of_run(&e, &at()))?;
+        let key = cache.map(|cache| (cache, cache.key(&distinct.timing, arch, options)));
+        let known = key.as_ref().and_then(|(cache, key)| cache.load(key));
+        let mut outcome = match known.filter(|known| known.cycles.0 <= options.cycle_limit) {
+            Some(known) => {
+                cached.fetch_add(1, Ordering::Relaxed);
+                known
+            }
+            None => {
+                let run = fabric::run(&distinct.program, arch, options, None);
+                let outcome = run.map_err(|e| Failure::of_run(&e, &at()))?;
+                if let Some((cache, key)) = &key {
+                    cache.store(key, &outcome);
+                }
+                outcome
+            }
+        };
         let grid = distinct.program.grid();
         assert_eq!(
             outcome.pe_cycles.total(),
@@ -167,7 +192,8 @@ pub fn execute(
     let results: Vec<_> = plan.programs.par_iter().zip(&plan.weights).with_max_len(1).map(run).collect();
     let outcomes = results.into_iter().collect::<Result<Vec<Outcome>, Failure>>()?;
     let heat = heat.map(|heat| heat.into_inner().unwrap_or_else(PoisonError::into_inner));
-    Ok(Executed { launches: plan.launches, outcomes, hash: plan.hash, heat })
+    let cached = cached.into_inner();
+    Ok(Executed { launches: plan.launches, outcomes, hash: plan.hash, heat, cached })
 }
 
 /// Adds the launches up by name, phase and layer, in the order of first use.

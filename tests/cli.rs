@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 fn wafersim() -> Command {
     let mut command = Command::cargo_bin("wafersim").unwrap();
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("NO_COLOR");
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("NO_COLOR").env("WAFERSIM_CACHE", "");
     command
 }
 
@@ -266,6 +266,62 @@ fn collectives_are_generated_and_timed() {
     let (_, err) = run(&["collective", "reduce", "--pes", "8x1", "--wavelets", "100000"], 4);
     assert!(err.contains("R02"), "{err}");
     run(&["collective", "reduce", "--pes", "8x", "--wavelets", "1"], 2);
+}
+
+/// A report without what may differ from run to run.
+fn result(mut report: Value) -> Value {
+    report["simulation"] = Value::Null;
+    report
+}
+
+#[test]
+fn outcomes_are_kept_and_a_damaged_one_is_found_again() {
+    let folder = TempDir::new().unwrap();
+    let model = file(&folder, "config.json", CONFIG);
+    let cache = folder.path().join("cache");
+    let small = ["--set", "wafer.width=16", "--set", "wafer.height=16", "--format", "json"];
+    let start = |more: &[&str]| {
+        let mut command = wafersim();
+        command.env("WAFERSIM_CACHE", &cache).args(["run", word(&model), "--batch", "2"]).args(small).args(more);
+        command
+    };
+    let done = |more: &[&str]| {
+        let output = start(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let report = json(&String::from_utf8(output.stdout).unwrap());
+        let cached = report["simulation"]["cached_programs"].as_u64().unwrap();
+        (result(report), cached)
+    };
+    let (first, cached) = done(&["--no-cache"]);
+    assert!(cached == 0 && !cache.exists(), "nothing is kept");
+    // Two processes at once.
+    let mut both = [start(&[]), start(&[])].map(|c| {
+        let mut plain = std::process::Command::new(c.get_program());
+        plain.args(c.get_args()).env("WAFERSIM_CACHE", &cache).stdout(std::process::Stdio::piped());
+        plain.spawn().unwrap()
+    });
+    for child in &mut both {
+        let mut text = String::new();
+        std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(result(json(&text)), first);
+    }
+    let (again, programs) = done(&[]);
+    assert!(again == first && programs > 10, "{programs}");
+    assert_eq!(done(&["--fold", "none"]).1, 0, "another way to execute");
+    for entry in std::fs::read_dir(&cache).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    let (repaired, cached) = done(&[]);
+    assert!(repaired == first && cached == 0, "{cached}");
+    assert_eq!(done(&[]).1, programs);
+    let about = |verb: &str| wafersim().env("WAFERSIM_CACHE", &cache).args(["cache", verb]).output().unwrap().stdout;
+    assert!(String::from_utf8(about("show")).unwrap().contains("outcomes"));
+    about("clear");
+    assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
+    run(&["cache", "show"], 3);
 }
 
 #[test]

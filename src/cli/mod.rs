@@ -5,6 +5,7 @@
 //! **Not here.** What the commands do (one module each).
 
 mod arch;
+mod cache;
 mod collective;
 mod compile;
 mod explain;
@@ -60,6 +61,9 @@ enum Command {
     #[command(subcommand)]
     Arch(arch::Command),
     Explain(explain::Arguments),
+    /// Outcomes of kernels, kept from run to run
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Shell completions, on stdout
     #[command(
         after_help = "Example:\n  wafersim completions bash > ~/.local/share/bash-completion/completions/wafersim"
@@ -114,6 +118,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
         Command::Models(command) => models::run(&command, output),
         Command::Arch(command) => arch::run(&command, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
+        Command::Cache(command) => cache::run(&command, output),
         Command::Completions { shell } => {
             let mut bytes = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wafersim", &mut bytes);

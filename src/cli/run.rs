@@ -3,6 +3,7 @@
 use super::options::{Format, RunLimits};
 use super::step::StepOptions;
 use super::{Output, json};
+use crate::cache::Cache;
 use crate::fail::Failure;
 use crate::report::{RunReport, Simulation, peak_rss_bytes};
 use crate::summary::{self, Run};
@@ -24,6 +25,9 @@ pub(super) struct Arguments {
     /// Draws where the PEs of the mesh spend their cycles
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Executes every program, and keeps no outcome (see `wafersim cache`)
+    #[arg(long)]
+    no_cache: bool,
 }
 
 #[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
@@ -38,8 +42,13 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let bar = output.progress(plan.programs.len() as u64, "kernels");
     let done = || bar.inc(1);
     let pool = step::pool(limits.threads())?;
-    let executed = pool.install(|| step::execute(plan, arch, &options, &done))?;
+    let cache = (!arguments.no_cache).then(Cache::open).flatten();
+    let executed = pool.install(|| step::execute(plan, arch, &options, cache.as_ref(), &done))?;
     bar.finish_and_clear();
+    if executed.cached > 0 {
+        output.verbose(&format!("{} outcomes came out of the cache", executed.cached));
+    }
+    cache.iter().for_each(Cache::trim);
     let report = summary::report(Run {
         workload: &compiled.workload,
         arch: &compiled.arch,
@@ -54,6 +63,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
             stepped_cycles: 0,
             stepped_pe_cycles: 0,
             covered_pe_cycles: 0,
+            cached_programs: executed.cached,
             peak_rss_bytes: peak_rss_bytes(),
         },
     });

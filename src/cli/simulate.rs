@@ -131,6 +131,7 @@ pub(super) fn execute(job: &Job<'_>, program: &Program, arch: &ArchSpec) -> Resu
             stepped_cycles: outcome.stepped_cycles,
             stepped_pe_cycles: outcome.stepped_pe_cycles,
             covered_pe_cycles: outcome.pe_cycles.total(),
+            cached_programs: 0,
             peak_rss_bytes: peak_rss_bytes(),
         },
         folds: outcome.folds,

@@ -207,8 +207,12 @@ fn assumed(r: &RunReport) -> String {
 
 fn simulation(r: &RunReport) -> String {
     let s = &r.simulation;
+    let cached = match s.cached_programs {
+        0 => String::new(),
+        n => format!("; {n} outcomes came out of the cache (`wafersim cache`)"),
+    };
     format!(
-        "\nSimulated in {:.1} s by the {} engine on {} threads with {}\n",
+        "\nSimulated in {:.1} s by the {} engine on {} threads with {}{cached}\n",
         s.wall_seconds,
         s.engine,
         s.threads,
