@@ -8,7 +8,7 @@
 use crate::cache::Cache;
 use crate::fail::{Failure, Kind};
 use crate::heat::Heat;
-use compiler::step::Compiled;
+use compiler::step::{Compiled, Launch};
 use fabric::RunOptions;
 use fabric::fold::timing_key;
 use rayon::prelude::*;
@@ -21,6 +21,9 @@ use sim_core::report::{FoldNote, Outcome, PeCycles};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+
+/// Launches whose programs are built at the same time.
+const TOGETHER: usize = 32;
 
 /// A program that is executed at least once.
 #[derive(Debug, Clone)]
@@ -95,7 +98,7 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
         .map_err(|e| Failure::one(Kind::Refused, Diagnostic::new("run-host", "--threads", e.to_string())))
 }
 
-/// Builds and verifies the programs of all launches.
+/// Builds and verifies the programs of all launches, on the threads of the current pool.
 ///
 /// # Errors
 /// If the verifier refuses one: then the compiler is wrong.
@@ -105,28 +108,38 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
     let mut plan = Plan::default();
     let mut faults = Vec::new();
     let mut hash = blake3::Hasher::new();
-    for launch in &compiled.launches {
-        let program = compiled.program(launch, arch);
-        let kernel = launch.kernel.name();
-        let content = content_hash(&program);
-        let count = launch.count * compiled.micro_batches;
-        hash.update(&content).update(&count.to_le_bytes());
-        if verified.insert(content) {
-            for mut fault in verify(&program, arch) {
+    // Some at a time: all programs of a step together would take much memory.
+    for launches in compiled.launches.chunks(TOGETHER) {
+        let build = |launch: &Launch| {
+            let program = compiled.program(launch, arch);
+            let hashes = (content_hash(&program), timing_key(&program));
+            (program, hashes)
+        };
+        let built: Vec<_> = launches.par_iter().map(build).collect();
+        let unseen: Vec<bool> = built.iter().map(|(_, (content, _))| verified.insert(*content)).collect();
+        let check = |((program, _), &unseen): (&(Program, _), &bool)| match unseen {
+            true => verify(program, arch),
+            false => Vec::new(),
+        };
+        let found: Vec<Vec<Diagnostic>> = built.par_iter().zip(&unseen).map(check).collect();
+        for ((launch, (program, (content, timing))), found) in launches.iter().zip(built).zip(found) {
+            let kernel = launch.kernel.name();
+            for mut fault in found {
                 fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
                 faults.push(fault);
             }
+            let count = launch.count * compiled.micro_batches;
+            hash.update(&content).update(&count.to_le_bytes());
+            let next = plan.programs.len();
+            let index = *known.entry(timing).or_insert(next);
+            if index == next {
+                plan.programs.push(Distinct { kernel, program, launches: 0, timing });
+                plan.weights.push(0);
+            }
+            plan.programs[index].launches += launch.count;
+            plan.weights[index] += count;
+            plan.launches.push(index);
         }
-        let next = plan.programs.len();
-        let timing = timing_key(&program);
-        let index = *known.entry(timing).or_insert(next);
-        if index == next {
-            plan.programs.push(Distinct { kernel, program, launches: 0, timing });
-            plan.weights.push(0);
-        }
-        plan.programs[index].launches += launch.count;
-        plan.weights[index] += count;
-        plan.launches.push(index);
     }
     plan.hash = hash.finalize().to_hex().to_string();
     if faults.is_empty() { Ok(plan) } else { Err(Failure::many(Kind::Internal, faults)) }

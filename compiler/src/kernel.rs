@@ -83,7 +83,7 @@ pub trait HostSink {
 }
 
 /// A kernel before it has addresses.
-pub trait Kernel: fmt::Debug {
+pub trait Kernel: fmt::Debug + Send + Sync {
     /// A short name that says what it computes, e.g. `gemm qkv`.
     fn name(&self) -> String;
 

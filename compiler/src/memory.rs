@@ -74,29 +74,52 @@ pub fn plan(
     kernels: &[&dyn Kernel],
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<Diagnostic>> {
     let mut lives = lives(g, kernels);
-    place(&mut lives);
     let capacity = u64::from(arch.sram.value);
     let stack_bytes = u64::from(arch.stack.value);
-    let code_bytes = largest_code(g, arch, kernels, capacity);
+    // Where this is too much, no places and no code make it less.
+    let (alive, at) = busiest(&lives, kernels.len());
+    if alive + stack_bytes > capacity {
+        return Err(Box::new(too_small(kernels, &lives, at, [alive, 0, stack_bytes, capacity])));
+    }
+    place(&mut lives);
     let top = lives.iter().map(|l| l.buffer.addr + l.buffer.bytes).max().unwrap_or(0);
+    let code_bytes = largest_code(g, arch, kernels);
     let peak_bytes = top + code_bytes + stack_bytes;
     let highest = lives.iter().find(|l| l.buffer.addr + l.buffer.bytes == top);
     let at = highest.map_or(0, |l| l.buffer.first);
-    let mut peak: Vec<&PlannedBuffer> =
-        lives.iter().map(|l| &l.buffer).filter(|b| b.first <= at && at <= b.last).collect();
-    peak.sort_by_key(|b| std::cmp::Reverse(b.bytes));
     if peak_bytes > capacity {
-        let largest: Vec<String> = peak.iter().take(4).map(|b| format!("{} {} B", b.name, b.bytes)).collect();
-        let message = format!(
-            "a PE needs {peak_bytes} B ({top} B of buffers, {code_bytes} B of code, {stack_bytes} B of stack) and has {capacity}; the largest buffers in `{}` are {}",
-            kernels.get(at).map_or(String::new(), |k| k.name()),
-            largest.join(", ")
-        );
-        return Err(Box::new(Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")));
+        return Err(Box::new(too_small(kernels, &lives, at, [top, code_bytes, stack_bytes, capacity])));
     }
     let addresses = addresses(g, kernels, &lives);
     let buffers = lives.into_iter().map(|l| l.buffer).collect();
     Ok((MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at }, addresses))
+}
+
+/// Most bytes of buffers that live in one launch, and the first such launch.
+fn busiest(lives: &[Life], launches: usize) -> (u64, usize) {
+    let mut alive = vec![0; launches];
+    for Life { buffer, .. } in lives {
+        alive[buffer.first..=buffer.last].iter_mut().for_each(|sum| *sum += buffer.bytes);
+    }
+    let most = alive.iter().copied().max().unwrap_or(0);
+    (most, alive.iter().position(|&sum| sum == most).unwrap_or(0))
+}
+
+/// `M001`: the launch `at` needs bytes of buffers, code (0: not counted) and stack beyond the
+/// capacity.
+fn too_small(kernels: &[&dyn Kernel], lives: &[Life], at: usize, [top, code, stack, capacity]: [u64; 4]) -> Diagnostic {
+    let alive = |b: &&PlannedBuffer| b.first <= at && at <= b.last;
+    let mut peak: Vec<&PlannedBuffer> = lives.iter().map(|l| &l.buffer).filter(alive).collect();
+    peak.sort_by_key(|b| std::cmp::Reverse(b.bytes));
+    let largest: Vec<String> = peak.iter().take(4).map(|b| format!("{} {} B", b.name, b.bytes)).collect();
+    let needs = top + code + stack;
+    let code = if code > 0 { format!("{code} B of code") } else { "code".to_owned() };
+    let message = format!(
+        "a PE needs at least {needs} B ({top} B of buffers, {code}, {stack} B of stack) and has {capacity}; the largest buffers in `{}` are {}",
+        kernels.get(at).map_or(String::new(), |k| k.name()),
+        largest.join(", ")
+    );
+    Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
 }
 
 fn lives(g: &Geometry, kernels: &[&dyn Kernel]) -> Vec<Life> {
@@ -173,12 +196,13 @@ fn addresses(g: &Geometry, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addre
         .collect()
 }
 
-/// Code of the largest kernel: emitted once for every name, with buffers one behind the other.
-fn largest_code(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], capacity: u64) -> u64 {
+/// Code of the largest kernel: emitted once for kernels that differ in their layer only, with
+/// buffers one behind the other.
+fn largest_code(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> u64 {
     let mut seen = BTreeSet::new();
     let mut most = 0;
     for k in kernels {
-        if !seen.insert(format!("{} {:?}", k.name(), k.needs(g).len())) {
+        if !seen.insert(without_layers(&format!("{k:?}"))) {
             continue;
         }
         let mut next = 0u32;
@@ -186,10 +210,33 @@ fn largest_code(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], capacity
         for need in k.needs(g) {
             let addr = next.next_multiple_of(8) + need.phase;
             at.insert(need.name.clone(), addr);
-            next = addr + (bytes(&need).min(capacity) as u32);
+            next = addr + bytes(&need) as u32;
         }
         let program = k.program(g, arch, &at);
         most = most.max(program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0));
     }
     most
+}
+
+/// A text without the numbers of layers in the names of tensors: `h.3.attn` becomes `h.attn`.
+fn without_layers(text: &str) -> String {
+    let mut parts = text.split("h.");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        out += if rest.len() < part.len() { "h" } else { "h." };
+        out += rest;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_layers_go_and_numbers_stay() {
+        assert_eq!(without_layers("Gemm { out: \"h.11.attn.q\", slots: 4 }"), "Gemm { out: \"h.attn.q\", slots: 4 }");
+        assert_eq!(without_layers("h.x 12 h.0.y"), "h.x 12 h.y");
+    }
 }

@@ -34,14 +34,14 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
     let start = std::time::Instant::now();
     let compiled = arguments.step.compile()?;
-    let plan = step::plan(&compiled.compiled, &compiled.arch)?;
-    output.verbose(&format!("{} launches of {} distinct programs", plan.launches.len(), plan.programs.len()));
     let limits = &arguments.limits;
+    let pool = step::pool(limits.threads())?;
+    let plan = pool.install(|| step::plan(&compiled.compiled, &compiled.arch))?;
+    output.verbose(&format!("{} launches of {} distinct programs", plan.launches.len(), plan.programs.len()));
     let options = limits.options(arguments.plot.is_some());
     let arch = &compiled.arch;
     let bar = output.progress(plan.programs.len() as u64, "kernels");
     let done = || bar.inc(1);
-    let pool = step::pool(limits.threads())?;
     let cache = (!arguments.no_cache).then(Cache::open).flatten();
     let executed = pool.install(|| step::execute(plan, arch, &options, cache.as_ref(), &done))?;
     bar.finish_and_clear();
