@@ -180,6 +180,12 @@ fn flow(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
         pe.inputs.push((q, color));
         if pe.data.is_none() && rng.chance(20) {
             pe.data = Some((color, wavelets));
+            // Sometimes an instruction takes some of the wavelets, whichever are left for it (C3, C9).
+            if wavelets > 2 && rng.chance(40) {
+                let len = rng.range(1, wavelets / 2);
+                let dst = mem(rng, DType::F32, len);
+                pe.ops.push(VecOp { op: Op::Mov, len, dst, src: vec![Operand::Fab(color, DType::F32)] });
+            }
             continue;
         }
         let u = dtype(rng);

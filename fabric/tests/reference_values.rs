@@ -314,18 +314,6 @@ fn words(values: &[f32]) -> HostStreams {
     inputs
 }
 
-/// Two sources of one color take one wavelet each, the first source the earlier one.
-#[test]
-fn two_sources_of_one_color() {
-    let mut b = Build::new(1, 1);
-    b.one(0, 0, &[0], &[], vec![start(&[vec(Op::Sub, 2, mem(F32, 0, 2), &[fab(0, F32), fab(0, F32)])])]);
-    b.route_at(0, 0, 0, WEST, &[RAMP]);
-    b.edge(0, Flow::In, WEST, 0, 4);
-    let (outcome, memory, _) = b.with_values(&words(&[1.0, 5.0, 70.0, 20.0]), |_| ());
-    // Dispatch, setup, two beats.
-    assert_eq!((outcome.unwrap().cycles.0, get(&memory, 0, F32, 0, 2)), (11, vec![-4.0, 50.0]));
-}
-
 /// C9 and C3 in one cycle: the data task takes the head, the beat of a microthread what follows.
 /// Wavelets are in the queue from 3, 4, … on. The microthread is issued in 3 and ready in 10; the
 /// data task (without instructions) is selected in 4, 7 and 10.

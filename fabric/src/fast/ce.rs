@@ -56,6 +56,8 @@ pub(crate) struct Step<'a> {
     pub(crate) memory: Option<&'a mut Memory>,
     pub(crate) costs: Costs,
     pub(crate) now: u64,
+    /// Input queue whose head the main thread takes in this cycle for a data task (rule C9).
+    pub(crate) claimed: Option<u8>,
     pub(crate) out: &'a mut Effects,
 }
 
@@ -133,6 +135,7 @@ impl Step<'_> {
                         memory.regs[usize::from(reg) % 16] = f32::from_bits(self.fifos.peek(fifo));
                     }
                     self.out.pops.push(fifo);
+                    self.claimed = Some(queue);
                 }
                 _ => continue,
             }
@@ -294,8 +297,16 @@ impl Step<'_> {
                 return Some(Hold::Room);
             }
         }
-        let lacks = plan.inputs.iter().any(|p| run.done.is_multiple_of(p.per) && !self.queue_ready(p.queue));
+        let lacks = plan.inputs.iter().any(|p| run.done.is_multiple_of(p.per) && !self.has_wavelet(p.queue));
         lacks.then_some(Hold::Input)
+    }
+
+    /// Whether a beat finds a wavelet in a queue (rule C3).
+    fn has_wavelet(&self, queue: u8) -> bool {
+        if self.claimed == Some(queue) {
+            return self.queues.get(usize::from(queue)).is_some_and(|&f| self.fifos.second_ready(f, self.now));
+        }
+        self.queue_ready(queue)
     }
 
     fn output(&self, local: u8) -> Option<u32> {
@@ -332,10 +343,13 @@ impl Step<'_> {
     /// Values of `n` elements; the wavelet that they complete.
     fn compute(&mut self, run: &Run, plan: &Plan, thread: usize, n: u32) -> u32 {
         let Some(memory) = &mut self.memory else { return 0 };
-        let (queues, fifos, inputs) = (self.queues, self.fifos, &self.image.inputs);
+        let (queues, fifos, inputs, claimed) = (self.queues, self.fifos, &self.image.inputs, self.claimed);
         let wavelet = |color| {
             let local = inputs.iter().position(|&(_, c)| c == color);
-            local.map_or(0, |l| fifos.peek(queues[l]))
+            local.map_or(0, |l| match claimed == Some(l as u8) {
+                true => fifos.peek_second(queues[l]),
+                false => fifos.peek(queues[l]),
+            })
         };
         match memory.beat(&plan.op, thread, &run.addr, run.done..run.done + n, &wavelet) {
             Ok(word) => word,

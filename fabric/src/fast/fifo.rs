@@ -59,6 +59,11 @@ impl Fifos {
         f.len > 0 && self.ready[(f.offset + u32::from(f.head)) as usize] <= now
     }
 
+    /// Whether the entry behind the head is there and usable in cycle `now`.
+    pub(crate) fn second_ready(&self, id: FifoId, now: u64) -> bool {
+        self.readies(id).nth(1).is_some_and(|ready| ready <= now)
+    }
+
     /// Whether there is room.
     #[inline]
     pub(crate) fn room(&self, id: FifoId) -> bool {
@@ -70,6 +75,13 @@ impl Fifos {
     pub(crate) fn peek(&self, id: FifoId) -> u32 {
         let f = &self.all[id as usize];
         self.data.get((f.offset + u32::from(f.head)) as usize).copied().unwrap_or(0)
+    }
+
+    /// Value of the entry behind the head.
+    pub(crate) fn peek_second(&self, id: FifoId) -> u32 {
+        let f = &self.all[id as usize];
+        let at = (u32::from(f.head) + 1) % u32::from(f.capacity);
+        self.data.get((f.offset + at) as usize).copied().unwrap_or(0)
     }
 
     /// Takes the head.

@@ -314,6 +314,7 @@ impl Engine {
             memory,
             costs: self.costs,
             now: self.now,
+            claimed: None,
             out: &mut self.effects,
         };
         step.run();

@@ -88,6 +88,13 @@ fn check_memory(image: &Image, arch: &ArchSpec, at: &str, faults: &mut Faults) {
     }
 }
 
+fn fabric_color(operand: &Operand) -> Option<Color> {
+    match operand {
+        Operand::Fab(color, _) => Some(*color),
+        Operand::Mem(_) | Operand::Reg(_) | Operand::Imm(_) => None,
+    }
+}
+
 fn check_input(image: &Image, color: Color, at: &str, faults: &mut Faults) {
     if !image.inputs.iter().any(|b| b.1 == color) {
         faults.push("R013", at, format!("no input queue is bound to {color}"), "add `in qN cN` to the image");
@@ -201,6 +208,10 @@ impl Body<'_> {
         }
         if matches!(op.dst, Operand::Imm(_)) {
             self.faults.push("R017", at, "the destination is a constant", "");
+        }
+        let colors: Vec<Color> = op.src.iter().filter_map(fabric_color).collect();
+        if (1..colors.len()).any(|i| colors[..i].contains(&colors[i])) {
+            self.faults.push("R017", at, "two sources are wavelets of one color", "one of them must be in memory");
         }
         if op.len == 0 {
             self.faults.push("R018", at, "a vector instruction over 0 elements", "");

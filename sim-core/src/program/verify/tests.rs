@@ -237,6 +237,22 @@ fn r017_operands_do_not_fit_the_operation() {
     vec("R017", VecOp { op: Op::Add, ..mov(4, mem(4), mem(4)) });
     vec("R017", VecOp { op: Op::Fmac, len: 4, dst: mem(4), src: vec![mem(4); 3] });
     vec("R017", mov(4, Operand::imm(1.0), mem(4)));
+    let fab = |n| Operand::Fab(Color::new(n).unwrap(), DType::F32);
+    let add = |a, b| VecOp { op: Op::Add, len: 4, dst: mem(4), src: vec![fab(a), fab(b)] };
+    let faults = |op| {
+        let task = Task {
+            name: "t".into(),
+            trigger: Trigger::Local,
+            active: true,
+            blocked: false,
+            body: vec![Instr::Vec(op)],
+        };
+        let inputs = (0..2).map(|n| (n, Color::new(n).unwrap())).collect();
+        let image = Image { name: "i".into(), inputs, tasks: vec![task], ..Image::default() };
+        let program = Program { images: vec![image], grid: Some(Grid { width: 1, height: 1 }), ..Program::default() };
+        verify(&program, &crate::arch::cs2::cs2()).iter().filter(|d| d.code == "R017").count()
+    };
+    assert_eq!((faults(add(1, 1)), faults(add(0, 1))), (1, 0), "one color twice, two colors");
 }
 
 #[test]
