@@ -19,7 +19,7 @@ pub fn word(dtype: DType, addr: u32) -> Operand {
 #[must_use]
 pub fn grid(dtype: DType, addr: u32, dims: &[(u32, i32)]) -> Operand {
     let dims = dims.iter().map(|&(len, stride)| Dim { len, stride }).collect();
-    Operand::Mem(MemRef { base: None, offset: addr as i32, dtype, dims })
+    Operand::Mem(MemRef { base: None, offset: addr as i32, dtype, dims, ring: None })
 }
 
 /// The operand, relative to an address register.

@@ -392,6 +392,7 @@ impl Mesh {
             inputs: (0..).zip(pe.inputs.iter().copied()).collect(),
             outputs: deep.zip(pe.outputs.iter().copied()).collect(),
             buffers,
+            fifos: Vec::new(),
             tasks: vec![main_task(pe.code.clone())],
         }
     }

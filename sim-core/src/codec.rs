@@ -218,11 +218,11 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_refused() {
-        // name, grid, one image: name, inputs, outputs, buffers, one task: name, trigger, flags.
+        // name, grid, one image: name, inputs, outputs, buffers, FIFOs, one task: name, trigger, flags.
         let mut payload = Vec::new();
         payload.extend([0u8; 9]);
         payload.extend(1u64.to_le_bytes());
-        payload.extend([0u8; 32]);
+        payload.extend([0u8; 40]);
         payload.extend(1u64.to_le_bytes());
         payload.extend([0u8; 14]);
         let levels = 100_000u64;

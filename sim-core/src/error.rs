@@ -21,6 +21,10 @@ pub enum WaitFor {
     Unread(Color),
     /// Wavelets of the color that an edge stream still has to deliver or to receive.
     Edge(Color),
+    /// Elements of the PE's FIFO in memory with this number.
+    Elements(u8),
+    /// Room in the PE's FIFO in memory with this number.
+    Space(u8),
 }
 
 /// A unit that could not go on when nothing moved any more.
@@ -52,6 +56,8 @@ impl fmt::Display for Blocked {
             WaitFor::Router(c) => write!(f, "wavelets of {c} are held in the router"),
             WaitFor::Unread(c) => write!(f, "wavelets of {c} lie unread in the input queue"),
             WaitFor::Edge(c) => write!(f, "the edge stream of {c} is not finished"),
+            WaitFor::Elements(q) => write!(f, "waits for elements in FIFO {q}"),
+            WaitFor::Space(q) => write!(f, "waits for room in FIFO {q}"),
         }
     }
 }

@@ -282,7 +282,7 @@ impl Code<'_> {
     fn factors(&self) -> Vec<Instr> {
         let (tokens, words) = (self.tokens(), self.at[".targets"]);
         let dims = vec![Dim { len: tokens, stride: 2 }];
-        let real = Operand::Mem(MemRef { base: None, offset: words as i32 + 2, dtype: DType::Bf16, dims });
+        let real = Operand::Mem(MemRef { base: None, offset: words as i32 + 2, dtype: DType::Bf16, dims, ring: None });
         let mut code = vec![self.small(Op::Mul, Stat::Weight, &[real, word(DType::F32, words + 4 * tokens)])];
         let [max, sum, target] = [Stat::Max, Stat::Sum, Stat::Target].map(|s| self.stat(s));
         let [weight, factor, product] = [Stat::Weight, Stat::Factor, Stat::Product].map(|s| self.stat(s));

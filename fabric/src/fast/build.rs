@@ -3,14 +3,43 @@
 //! **Not here.** Checks (`sim_core::program::verify`); a program that is not well formed gives an
 //! error or a run that deadlocks, never a panic.
 
+mod special;
+
 use super::code::Prepared;
 use super::fifo::{Fifos, NONE};
 use super::state::{Ce, Path, Port, Target};
+use super::switch::{Counter, Special};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Grid, PeCoord};
 use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
 use sim_core::program::{EdgeStream, Flow, Program};
+use std::collections::BTreeMap;
+
+/// The FIFO behind each port of entry.
+#[derive(Debug, Default)]
+struct Entries {
+    /// For each path, that of its route.
+    route: Vec<u32>,
+    /// Those of the other positions of switches, by path and port.
+    further: BTreeMap<(usize, u8), u32>,
+}
+
+impl Entries {
+    /// The FIFO of path `at` for port `rx`, if it ever takes from there.
+    fn of(&self, routed: &[(u8, Dir, u8)], at: usize, rx: Dir) -> Option<u32> {
+        if routed[at].1 == rx { Some(self.route[at]) } else { self.further.get(&(at, rx as u8)).copied() }
+    }
+}
+
+/// Where a path begins and by which ports it leaves.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    pe: u32,
+    color: u8,
+    from: u32,
+    ports: u8,
+}
 
 /// Constant and initial tables of a run. Agents are numbered: routers, compute elements, ports.
 #[derive(Debug)]
@@ -25,6 +54,8 @@ pub(crate) struct Tables {
     pub(crate) path_start: Vec<u32>,
     pub(crate) paths: Vec<Path>,
     pub(crate) targets: Vec<Target>,
+    /// Colors in routers that switches, control wavelets or filters act on.
+    pub(crate) specials: Vec<Special>,
     /// Service order: for each router its paths by number within the router.
     pub(crate) order: Vec<u8>,
     pub(crate) ports: Vec<Port>,
@@ -59,14 +90,22 @@ impl Tables {
             path_start: vec![0; n + 1],
             paths: Vec::new(),
             targets: Vec::new(),
+            specials: Vec::new(),
             order: Vec::new(),
             ports: Vec::new(),
         };
         t.place(program, arch)?;
         let routed = t.route(program)?;
-        let entry = t.buffers(&routed, arch);
+        let mut entry = Entries::default();
+        t.buffers(&routed, arch, &mut entry);
+        let special = special::find(program, grid, &routed, &t.path_start)?;
+        t.further_buffers(&special, &routed, arch, &mut entry);
         t.add_ports(program, arch, &entry, &routed);
         t.connect(&routed, &entry, arch);
+        t.add_specials(&special, &routed, &entry, arch);
+        if !t.specials.is_empty() {
+            t.fifos.carry_words();
+        }
         Ok(t)
     }
 
@@ -86,7 +125,8 @@ impl Tables {
                     let j = p.region.y.ordinal(at.y).expect("a PE of the region");
                     regs[usize::from(q.reg.0) % 16] = q.value(i, j);
                 }
-                self.ces[pe as usize] = Some(Box::new(Ce::new(p.image as u16, image.active, image.blocked, regs)));
+                self.ces[pe as usize] =
+                    Some(Box::new(Ce::new(p.image as u16, image.active, image.blocked, regs, image.stores.len())));
                 let mut queues = Vec::with_capacity(image.inputs.len() + image.outputs.len());
                 for &(q, _) in &image.inputs {
                     let capacity = depth(&arch.input_queues.value, q) + arch.ramp_down.value.max(1) - 1;
@@ -135,29 +175,33 @@ impl Tables {
     }
 
     /// The FIFO in which each path's wavelets wait.
-    fn buffers(&mut self, routed: &[(u8, Dir, u8)], arch: &ArchSpec) -> Vec<u32> {
-        let capacity = arch.router_buffer.value + arch.hop.value.max(1) - 1;
-        let mut entry = vec![NONE; routed.len()];
+    fn buffers(&mut self, routed: &[(u8, Dir, u8)], arch: &ArchSpec, entry: &mut Entries) {
+        entry.route = vec![NONE; routed.len()];
         for pe in 0..self.grid.pes() as u32 {
             for at in self.path_start[pe as usize]..self.path_start[pe as usize + 1] {
                 let (color, rx, _) = routed[at as usize];
-                entry[at as usize] = if rx == Dir::Ramp {
-                    self.output_queue(pe, color)
-                } else {
-                    let coord = self.grid.coord(sim_core::coord::PeIdx(pe));
-                    let from = self.grid.neighbour(coord, rx);
-                    let producer = from.map_or(NONE, |c| self.grid.index(c).0);
-                    let id = self.fifos.add(capacity, pe, producer);
-                    if let (Some(from), Dir::North | Dir::South) = (from, rx) {
-                        let f = &mut self.fifos.all[id as usize];
-                        f.boundary = coord.y.min(from.y);
-                        f.key = u64::from(coord.x) << 16 | u64::from(color) << 8 | rx as u64;
-                    }
-                    id
-                };
+                entry.route[at as usize] = self.buffer(pe, color, rx, arch);
             }
         }
-        entry
+    }
+
+    /// The FIFO of a color for one port of entry: the output queue for the ramp, a new buffer for a
+    /// link.
+    fn buffer(&mut self, pe: u32, color: u8, rx: Dir, arch: &ArchSpec) -> u32 {
+        if rx == Dir::Ramp {
+            return self.output_queue(pe, color);
+        }
+        let capacity = arch.router_buffer.value + arch.hop.value.max(1) - 1;
+        let coord = self.grid.coord(sim_core::coord::PeIdx(pe));
+        let from = self.grid.neighbour(coord, rx);
+        let producer = from.map_or(NONE, |c| self.grid.index(c).0);
+        let id = self.fifos.add(capacity, pe, producer);
+        if let (Some(from), Dir::North | Dir::South) = (from, rx) {
+            let f = &mut self.fifos.all[id as usize];
+            f.boundary = coord.y.min(from.y);
+            f.key = u64::from(coord.x) << 16 | u64::from(color) << 8 | rx as u64;
+        }
+        id
     }
 
     fn output_queue(&self, pe: u32, color: u8) -> u32 {
@@ -179,7 +223,7 @@ impl Tables {
         routed[from..to].iter().position(|r| r.0 == color).map(|i| from + i)
     }
 
-    fn add_ports(&mut self, program: &Program, arch: &ArchSpec, entry: &[u32], routed: &[(u8, Dir, u8)]) {
+    fn add_ports(&mut self, program: &Program, arch: &ArchSpec, entry: &Entries, routed: &[(u8, Dir, u8)]) {
         for (stream, e) in program.edges.iter().enumerate() {
             for (ordinal, at) in edge_pes(e, self.grid).enumerate() {
                 if !self.grid.contains(at) {
@@ -188,9 +232,10 @@ impl Tables {
                 let pe = self.grid.index(at).0;
                 let mut into = NONE;
                 if e.flow == Flow::In
-                    && let Some(i) = self.find(routed, pe, e.color.index() as u8).filter(|&i| routed[i].1 == e.side)
+                    && let Some(i) = self.find(routed, pe, e.color.index() as u8)
+                    && let Some(fifo) = entry.of(routed, i, e.side)
                 {
-                    into = entry[i];
+                    into = fifo;
                     let agent = 2 * self.grid.pes() as u32 + self.ports.len() as u32;
                     if let Some(f) = self.fifos.all.get_mut(into as usize) {
                         f.producer = agent;
@@ -214,41 +259,54 @@ impl Tables {
         }
     }
 
-    fn connect(&mut self, routed: &[(u8, Dir, u8)], entry: &[u32], arch: &ArchSpec) {
+    fn connect(&mut self, routed: &[(u8, Dir, u8)], entry: &Entries, arch: &ArchSpec) {
         let outs = self.out_ports();
         for pe in 0..self.grid.pes() as u32 {
-            let coord = self.grid.coord(sim_core::coord::PeIdx(pe));
             let (start, end) = (self.path_start[pe as usize], self.path_start[pe as usize + 1]);
             for at in start..end {
                 let (color, _, ports) = routed[at as usize];
-                let first = self.targets.len() as u32;
-                for dir in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0) {
-                    let target = match (dir, self.grid.neighbour(coord, dir)) {
-                        (Dir::Ramp, _) => {
-                            let latency = arch.ramp_down.value.max(1) as u8;
-                            Target { port: 4, to: self.input_queue(pe, color), edge: false, latency }
-                        }
-                        (_, Some(next)) => {
-                            let to = self
-                                .find(routed, self.grid.index(next).0, color)
-                                .filter(|&i| routed[i].1 == dir.opposite())
-                                .map_or(NONE, |i| entry[i]);
-                            Target { port: dir as u8, to, edge: false, latency: arch.hop.value.max(1) as u8 }
-                        }
-                        (_, None) => {
-                            let to = outs
-                                .binary_search_by_key(&(pe, dir as u8, color), |o| (o.0, o.1, o.2))
-                                .map_or(NONE, |i| outs[i].3);
-                            Target { port: dir as u8, to, edge: true, latency: 0 }
-                        }
-                    };
-                    self.targets.push(target);
-                }
-                let count = (self.targets.len() as u32 - first) as u8;
-                self.paths.push(Path { from: entry[at as usize], ports, first, count, color });
+                let from = entry.route[at as usize];
+                let path = self.path(Ends { pe, color, from, ports }, routed, entry, &outs, arch);
+                self.paths.push(path);
                 self.order.push((at - start) as u8);
             }
         }
+    }
+
+    /// A path with its targets.
+    fn path(
+        &mut self,
+        ends: Ends,
+        routed: &[(u8, Dir, u8)],
+        entry: &Entries,
+        outs: &[(u32, u8, u8, u32)],
+        arch: &ArchSpec,
+    ) -> Path {
+        let Ends { pe, color, from, ports } = ends;
+        let coord = self.grid.coord(sim_core::coord::PeIdx(pe));
+        let first = self.targets.len() as u32;
+        for dir in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0) {
+            let target = match (dir, self.grid.neighbour(coord, dir)) {
+                (Dir::Ramp, _) => {
+                    let latency = arch.ramp_down.value.max(1) as u8;
+                    Target { port: 4, to: self.input_queue(pe, color), edge: false, latency }
+                }
+                (_, Some(next)) => {
+                    let there = self.find(routed, self.grid.index(next).0, color);
+                    let to = there.and_then(|i| entry.of(routed, i, dir.opposite())).unwrap_or(NONE);
+                    Target { port: dir as u8, to, edge: false, latency: arch.hop.value.max(1) as u8 }
+                }
+                (_, None) => {
+                    let to = outs
+                        .binary_search_by_key(&(pe, dir as u8, color), |o| (o.0, o.1, o.2))
+                        .map_or(NONE, |i| outs[i].3);
+                    Target { port: dir as u8, to, edge: true, latency: 0 }
+                }
+            };
+            self.targets.push(target);
+        }
+        let count = (self.targets.len() as u32 - first) as u8;
+        Path { from, ports, first, count, color, special: NONE }
     }
 
     /// Outgoing ports: `(PE, side, color, port number)`, sorted.

@@ -3,12 +3,13 @@
 //! **Invariant.** Reads FIFOs as they are at the start of the cycle and changes only its own PE's
 //! registers and threads; takes from and puts into FIFOs are handed to the commit phase.
 
-use super::code::{Code, Plan, Prepared};
-use super::fifo::Fifos;
+use super::code::{Code, Plan, Prepared, Start};
+use super::fifo::{CONTROL, Fifos, Word};
 use super::state::{Ce, Class, Frame, LOOPS, Main, Run};
+use super::switch;
 use super::values::Memory;
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrOp, AddrReg, Op, Operand, Priority, Then};
+use sim_core::program::{AddrOp, DType, FifoId, Op, Operand, Priority, Then};
 
 /// What the commit phase and the schedule have to do for a compute element.
 #[derive(Debug, Default)]
@@ -16,7 +17,9 @@ pub(crate) struct Effects {
     /// FIFOs to take one entry from.
     pub(crate) pops: Vec<u32>,
     /// FIFOs to put a value into, with the ready cycle.
-    pub(crate) pushes: Vec<(u32, u64, u32)>,
+    pub(crate) pushes: Vec<(u32, u64, Word)>,
+    /// Colors to open in its router.
+    pub(crate) opens: Vec<u8>,
     /// Cycles in which to look at it again.
     pub(crate) wakes: Vec<u64>,
     /// It changed something in this cycle.
@@ -127,12 +130,17 @@ impl Step<'_> {
             if self.ce.blocked & (1 << id) != 0 {
                 continue;
             }
-            match task.data {
-                None if self.ce.active & (1 << id) != 0 => self.ce.active &= !(1 << id),
-                Some((queue, reg)) if self.queue_ready(queue) => {
+            match task.start {
+                Start::Active if self.ce.active & (1 << id) != 0 => self.ce.active &= !(1 << id),
+                Start::Control(number) => {
+                    let Some(queue) = self.control_queue(number) else { continue };
+                    self.out.pops.push(self.queues[usize::from(queue)]);
+                    self.claimed = Some(queue);
+                }
+                Start::Data(queue, reg) if self.has_data(queue, 0) => {
                     let fifo = self.queues[usize::from(queue)];
                     if let Some(memory) = &mut self.memory {
-                        memory.regs[usize::from(reg) % 16] = f32::from_bits(self.fifos.peek(fifo));
+                        memory.regs[usize::from(reg) % 16] = f32::from_bits(self.fifos.word(fifo, 0) as u32);
                     }
                     self.out.pops.push(fifo);
                     self.claimed = Some(queue);
@@ -150,8 +158,18 @@ impl Step<'_> {
         false
     }
 
-    fn queue_ready(&self, queue: u8) -> bool {
-        self.queues.get(usize::from(queue)).is_some_and(|&f| self.fifos.ready(f, self.now))
+    fn has_data(&self, queue: u8, ahead: u16) -> bool {
+        self.queues.get(usize::from(queue)).is_some_and(|&f| self.fifos.has_data(f, ahead, self.now))
+    }
+
+    /// Rule S6: the input queue of the smallest number with a control wavelet for a task.
+    fn control_queue(&self, number: u8) -> Option<u8> {
+        let inputs = self.image.inputs.iter().enumerate();
+        let found = inputs.filter(|&(local, _)| {
+            let fifo = self.queues[local];
+            self.fifos.ready(fifo, self.now) && switch::task(self.fifos.word(fifo, 0)) == Some(number)
+        });
+        found.min_by_key(|(_, (queue, _))| *queue).map(|(local, _)| local as u8)
     }
 
     fn advance(&mut self) {
@@ -179,13 +197,14 @@ impl Step<'_> {
         let mut addr = [0; 4];
         for (slot, operand) in addr.iter_mut().zip([&plan.op.dst].into_iter().chain(&plan.op.src)) {
             if let Operand::Mem(m) = operand {
-                *slot = self.address(m.base, m.offset);
+                let address = self.address(m.base, m.offset);
+                *slot = m.ring.map_or(address, |ring| ring.wrap(i64::from(address)) as i32);
             }
         }
         let conflict = plan.pairs.iter().any(|&(a, b)| {
             let (x, y) = (addr[usize::from(a) + 1], addr[usize::from(b) + 1]);
             let same = || match (&plan.op.src[usize::from(a)], &plan.op.src[usize::from(b)]) {
-                (Operand::Mem(p), Operand::Mem(q)) => p.dims == q.dims,
+                (Operand::Mem(p), Operand::Mem(q)) => p.dims == q.dims && p.ring.is_none() && q.ring.is_none(),
                 _ => false,
             };
             (x.div_euclid(2) - y.div_euclid(2)).rem_euclid(4) == 0 && !(x == y && same())
@@ -201,10 +220,6 @@ impl Step<'_> {
             addr,
             activation: self.ce.activations,
         }
-    }
-
-    fn address(&self, base: Option<AddrReg>, offset: i32) -> i32 {
-        offset.wrapping_add(base.map_or(0, |r| self.ce.regs[usize::from(r.0) % 16]))
     }
 
     /// Gives the issue slot to a thread (rule C1). True if one took it.
@@ -297,16 +312,17 @@ impl Step<'_> {
                 return Some(Hold::Room);
             }
         }
+        let stock = |id: u8| self.ce.stocks[usize::from(id)].len;
+        if plan.fills.is_some_and(|id| stock(id) + n > self.image.stores[usize::from(id)].1) {
+            return Some(Hold::Room);
+        }
         let lacks = plan.inputs.iter().any(|p| run.done.is_multiple_of(p.per) && !self.has_wavelet(p.queue));
-        lacks.then_some(Hold::Input)
+        (lacks || plan.drains.iter().any(|&id| stock(id) < n)).then_some(Hold::Input)
     }
 
     /// Whether a beat finds a wavelet in a queue (rule C3).
     fn has_wavelet(&self, queue: u8) -> bool {
-        if self.claimed == Some(queue) {
-            return self.queues.get(usize::from(queue)).is_some_and(|&f| self.fifos.second_ready(f, self.now));
-        }
-        self.queue_ready(queue)
+        self.has_data(queue, u16::from(self.claimed == Some(queue)))
     }
 
     fn output(&self, local: u8) -> Option<u32> {
@@ -331,7 +347,15 @@ impl Step<'_> {
             && ((run.done + n).is_multiple_of(port.per) || ends)
         {
             let fifo = self.output(port.queue).expect("a beat needs its queue");
-            self.out.pushes.push((fifo, self.now + self.costs.out_latency, word));
+            self.out.pushes.push((fifo, self.now + self.costs.out_latency, Word::from(word)));
+        }
+        for &id in &plan.drains {
+            let stock = &mut self.ce.stocks[usize::from(id)];
+            stock.head = (stock.head + n) % self.image.stores[usize::from(id)].1;
+            stock.len -= n;
+        }
+        if let Some(id) = plan.fills {
+            self.ce.stocks[usize::from(id)].len += n;
         }
         self.count(plan, n);
         run.done += n;
@@ -346,12 +370,16 @@ impl Step<'_> {
         let (queues, fifos, inputs, claimed) = (self.queues, self.fifos, &self.image.inputs, self.claimed);
         let wavelet = |color| {
             let local = inputs.iter().position(|&(_, c)| c == color);
-            local.map_or(0, |l| match claimed == Some(l as u8) {
-                true => fifos.peek_second(queues[l]),
-                false => fifos.peek(queues[l]),
-            })
+            local.map_or(0, |l| fifos.word(queues[l], u16::from(claimed == Some(l as u8))) as u32)
         };
-        match memory.beat(&plan.op, thread, &run.addr, run.done..run.done + n, &wavelet) {
+        let (stocks, stores) = (&self.ce.stocks, &self.image.stores);
+        let place = |id: FifoId, source: bool, index: u32, dtype: DType| {
+            let (stock, (addr, capacity)) = (stocks[usize::from(id.0)], stores[usize::from(id.0)]);
+            let ahead = if source { index } else { stock.len + index };
+            let at = (u64::from(stock.head) + u64::from(ahead)) % u64::from(capacity);
+            i64::from(addr) + at as i64 * i64::from(dtype.bytes())
+        };
+        match memory.beat(&plan.op, thread, &run.addr, run.done..run.done + n, &wavelet, &place) {
             Ok(word) => word,
             Err(address) => {
                 self.out.fault = Some(address);
@@ -365,6 +393,12 @@ impl Step<'_> {
         let slots = match &self.image.code[self.ce.pc as usize] {
             Code::Join(t) | Code::Async { thread: t, .. } => {
                 if self.ce.micro[usize::from(*t) % 8].is_some() {
+                    return false;
+                }
+                1
+            }
+            Code::Control { queue, .. } => {
+                if !self.output(*queue).is_some_and(|f| self.fifos.room(f)) {
                     return false;
                 }
                 1
@@ -393,37 +427,15 @@ impl Step<'_> {
             Code::Activate(t) => self.ce.active |= 1 << t,
             Code::Block(t) => self.ce.blocked |= 1 << t,
             Code::Unblock(t) => self.ce.blocked &= !(1 << t),
+            Code::Control { queue, word } => {
+                let fifo = self.output(*queue).expect("there was room in its queue");
+                self.out.pushes.push((fifo, self.now + self.costs.out_latency, CONTROL | Word::from(*word)));
+            }
+            Code::Open(color) => self.out.opens.push(*color),
             Code::Addr(op) => self.arithmetic(&op.clone()),
             _ => {}
         }
         self.advance();
-    }
-
-    fn arithmetic(&mut self, op: &AddrOp) {
-        let get = |ce: &Ce, r: AddrReg| ce.regs[usize::from(r.0) % 16];
-        let value = match *op {
-            AddrOp::Set(_, v) => v,
-            AddrOp::Add(r, v) => get(self.ce, r).wrapping_add(v),
-            AddrOp::Copy(_, from) => get(self.ce, from),
-            AddrOp::AddReg(r, from) => get(self.ce, r).wrapping_add(get(self.ce, from)),
-            AddrOp::Clamp(r, low, high) => get(self.ce, r).max(low).min(high),
-            AddrOp::Wrap { reg, end, size } => {
-                let v = get(self.ce, reg);
-                if v >= end { v.wrapping_sub(size) } else { v }
-            }
-            AddrOp::Load { base, offset, .. } => {
-                let address = self.address(base, offset);
-                match self.memory.as_deref().map(|m| m.half_word(address)) {
-                    None => 0,
-                    Some(Some(v)) => i32::from(v),
-                    Some(None) => {
-                        self.out.fault = Some(i64::from(address));
-                        0
-                    }
-                }
-            }
-        };
-        self.ce.regs[usize::from(op.target().0) % 16] = value;
     }
 
     /// Rule P1.
@@ -451,7 +463,10 @@ impl Step<'_> {
                     return Class::Compute;
                 }
             }
-            Main::At(_) => wait = true,
+            Main::At(_) => match self.image.code[self.ce.pc as usize] {
+                Code::Control { .. } => room = true,
+                _ => wait = true,
+            },
             Main::Idle | Main::Dispatch(_) => {}
         }
         match (room, wait) {

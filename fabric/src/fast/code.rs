@@ -32,6 +32,10 @@ pub(crate) enum Code {
     Block(u8),
     /// Task control.
     Unblock(u8),
+    /// A control wavelet into the output queue with this local number.
+    Control { queue: u8, word: u32 },
+    /// Open a color in the router.
+    Open(u8),
     /// End of the task.
     TaskEnd,
 }
@@ -63,12 +67,16 @@ pub(crate) struct Plan {
     pub(crate) inputs: Vec<FabPort>,
     /// Fabric destination.
     pub(crate) output: Option<FabPort>,
+    /// FIFOs in memory that are sources.
+    pub(crate) drains: Vec<u8>,
+    /// FIFO in memory that is the destination.
+    pub(crate) fills: Option<u8>,
 }
 
 impl Plan {
-    /// Whether no operand is on the fabric.
+    /// Whether no operand can make a beat wait.
     pub(crate) fn memory_only(&self) -> bool {
-        self.inputs.is_empty() && self.output.is_none()
+        self.inputs.is_empty() && self.output.is_none() && self.drains.is_empty() && self.fills.is_none()
     }
 }
 
@@ -76,8 +84,18 @@ impl Plan {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) pc: u32,
-    /// Data tasks: local input queue and register.
-    pub(crate) data: Option<(u8, u8)>,
+    pub(crate) start: Start,
+}
+
+/// What makes a task runnable.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Start {
+    /// Its bit among the active tasks.
+    Active,
+    /// Data at the head of a local input queue; the register that it goes to.
+    Data(u8, u8),
+    /// A control wavelet with this number.
+    Control(u8),
 }
 
 /// An image, prepared.
@@ -92,6 +110,10 @@ pub(crate) struct Prepared {
     pub(crate) inputs: Vec<(u8, Color)>,
     /// Colors of the output queues by local number, with the queue's number.
     pub(crate) outputs: Vec<(u8, Color)>,
+    /// Which task a closed color activates: `(color, task)`.
+    pub(crate) teardowns: Vec<(u8, u8)>,
+    /// FIFOs in memory: address and elements.
+    pub(crate) stores: Vec<(u32, u32)>,
     /// Address registers that a bank conflict can depend on.
     pub(crate) timing_regs: u16,
     /// Product of nested loop counts, at its largest: how promising the image is as a marker.
@@ -109,16 +131,23 @@ impl Prepared {
             blocked: 0,
             inputs: image.inputs.clone(),
             outputs: image.outputs.clone(),
+            teardowns: Vec::new(),
+            stores: image.fifos.iter().map(|q| (q.addr, q.len.max(1))).collect(),
             timing_regs: 0,
             trips: 0,
         };
         for (id, task) in image.tasks.iter().enumerate() {
             let pc = p.code.len() as u32;
-            let data = match task.trigger {
-                Trigger::Local => None,
-                Trigger::Data(color, reg) => Some((p.input(color), reg.0)),
+            let start = match task.trigger {
+                Trigger::Local => Start::Active,
+                Trigger::Data(color, reg) => Start::Data(p.input(color), reg.0),
+                Trigger::Control(number) => Start::Control(number),
+                Trigger::Teardown(color) => {
+                    p.teardowns.push((color.index() as u8, id as u8));
+                    Start::Active
+                }
             };
-            p.tasks.push(Entry { pc, data });
+            p.tasks.push(Entry { pc, start });
             p.active |= u64::from(task.active) << id;
             p.blocked |= u64::from(task.blocked) << id;
             p.emit(&task.body, arch, 1);
@@ -147,6 +176,8 @@ impl Prepared {
                 Instr::Activate(t) => Code::Activate(t.0),
                 Instr::Block(t) => Code::Block(t.0),
                 Instr::Unblock(t) => Code::Unblock(t.0),
+                Instr::Control(color, control) => Code::Control { queue: self.output(*color), word: control.word() },
+                Instr::Open(color) => Code::Open(color.index() as u8),
             };
             self.code.push(step);
         }
@@ -175,6 +206,8 @@ impl Prepared {
             Operand::Fab(color, dtype) => Some(FabPort { queue: self.output(*color), per: dtype.per_wavelet() }),
             _ => None,
         };
+        let drains = op.src.iter().filter_map(fifo).collect();
+        let fills = fifo(&op.dst);
         let width = width(op, arch);
         let into_word = matches!(&op.dst, Operand::Mem(m) if m.is_scalar());
         let slots = if into_word { arch.reduce_cycles.value.max(1) } else { 1 };
@@ -189,8 +222,17 @@ impl Prepared {
             pairs: pairs(op),
             inputs,
             output,
+            drains,
+            fills,
         });
         (self.plans.len() - 1) as u16
+    }
+}
+
+fn fifo(operand: &Operand) -> Option<u8> {
+    match operand {
+        Operand::Fifo(id, _) => Some(id.0),
+        _ => None,
     }
 }
 
@@ -243,7 +285,7 @@ fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
         match o {
             Operand::Fab(_, dtype) => w = w.min(dtype.per_wavelet()),
             Operand::Mem(m) => w = w.min(stride_limit(m)),
-            Operand::Reg(_) | Operand::Imm(_) => {}
+            Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => {}
         }
     }
     match &op.dst {

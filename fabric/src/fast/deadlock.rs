@@ -5,6 +5,7 @@ use super::code::Code;
 use super::state::{Main, Port, Run};
 use sim_core::coord::{Color, PeIdx};
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
+use sim_core::program::Operand;
 use sim_core::units::Cycle;
 
 /// How many blocked units are listed.
@@ -46,14 +47,27 @@ fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
         let full = |o: &super::code::FabPort| {
             queues.get(image.inputs.len() + local(o)).is_none_or(|&f| !engine.t.fifos.room(f))
         };
-        if let Some(out) = plan.output.filter(full) {
+        let stock = |id: u8| ce.stocks[usize::from(id)].len;
+        let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
+        let completes = |o: &super::code::FabPort| (run.done + n).is_multiple_of(o.per) || run.done + n == plan.op.len;
+        if let Some(out) = plan.output.filter(|o| completes(o) && full(o)) {
             let color = image.outputs.get(local(&out)).map(|q| q.1);
             return WaitFor::Output(color.unwrap_or(Color::new(0).expect("color 0 exists")));
         }
-        let empty =
-            |o: &&super::code::FabPort| queues.get(local(o)).is_none_or(|&f| !engine.t.fifos.ready(f, u64::MAX));
-        let color = plan.inputs.iter().find(empty).and_then(|o| image.inputs.get(local(o))).map(|q| q.1);
-        WaitFor::Input(color.unwrap_or(Color::new(0).expect("color 0 exists")))
+        if let Some(id) = plan.fills.filter(|&id| stock(id) + n > image.stores[usize::from(id)].1) {
+            return WaitFor::Space(id);
+        }
+        let lacks = |source: &Operand| match source {
+            Operand::Fifo(id, _) => (stock(id.0) < n).then_some(WaitFor::Elements(id.0)),
+            Operand::Fab(color, dtype) => {
+                let local = image.inputs.iter().position(|&(_, c)| c == *color);
+                let fifo = local.and_then(|l| queues.get(l));
+                let there = fifo.is_some_and(|&f| engine.t.fifos.has_data(f, 0, u64::MAX));
+                (run.done.is_multiple_of(dtype.per_wavelet()) && !there).then_some(WaitFor::Input(*color))
+            }
+            Operand::Mem(_) | Operand::Reg(_) | Operand::Imm(_) => None,
+        };
+        plan.op.src.iter().find_map(lacks).expect("a thread that nothing holds does not block")
     };
     for (t, run) in ce.micro.iter().enumerate() {
         if let Some(run) = run {
@@ -66,6 +80,11 @@ fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
             if let Code::Join(t) | Code::Async { thread: t, .. } = &image.code[ce.pc as usize] {
                 add(Blocked { pe: coord, thread: Some(MAIN_THREAD), wait: WaitFor::Microthread(*t) });
             }
+            if let Code::Control { queue, .. } = &image.code[ce.pc as usize] {
+                let color = image.outputs.get(usize::from(*queue)).map(|q| q.1);
+                let wait = WaitFor::Output(color.unwrap_or(Color::new(0).expect("color 0 exists")));
+                add(Blocked { pe: coord, thread: Some(MAIN_THREAD), wait });
+            }
         }
         Main::Idle | Main::Dispatch(_) => {}
     }
@@ -73,19 +92,34 @@ fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
 
 fn wavelets(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
     let coord = engine.t.grid.coord(PeIdx(pe));
+    let held = |fifo: &u32| engine.t.fifos.all.get(*fifo as usize).is_some_and(|f| f.len > 0);
+    let (inputs, outputs): (&[_], &[_]) = match &engine.t.ces[pe as usize] {
+        Some(ce) => {
+            let image = &engine.t.images[usize::from(ce.image)];
+            (&image.inputs, &image.outputs)
+        }
+        None => (&[], &[]),
+    };
+    let (read, sent) = engine.t.queues[pe as usize].split_at(inputs.len());
+    let mut colors: Vec<Color> = sent.iter().zip(outputs).filter(|(f, _)| held(f)).map(|(_, q)| q.1).collect();
     for at in engine.t.path_start[pe as usize]..engine.t.path_start[pe as usize + 1] {
         let path = &engine.t.paths[at as usize];
-        if engine.t.fifos.all.get(path.from as usize).is_some_and(|f| f.len > 0) {
-            let color = Color::new(path.color).expect("the path's color comes from a color");
-            add(Blocked { pe: coord, thread: None, wait: WaitFor::Router(color) });
-        }
+        let mut from: Vec<u32> = match engine.t.specials.get(path.special as usize) {
+            Some(special) => special.paths.iter().map(|p| p.from).collect(),
+            None => vec![path.from],
+        };
+        from.sort_unstable();
+        from.dedup();
+        let color = Color::new(path.color).expect("the path's color comes from a color");
+        colors.extend(from.iter().filter(|f| held(f) && !sent.contains(f)).map(|_| color));
     }
-    let Some(ce) = &engine.t.ces[pe as usize] else { return };
-    let image = &engine.t.images[usize::from(ce.image)];
-    for (i, &(_, color)) in image.inputs.iter().enumerate() {
-        let fifo = engine.t.queues[pe as usize][i];
-        if engine.t.fifos.all[fifo as usize].len > 0 {
-            add(Blocked { pe: coord, thread: None, wait: WaitFor::Unread(color) });
-        }
+    colors.sort_unstable();
+    for color in colors {
+        add(Blocked { pe: coord, thread: None, wait: WaitFor::Router(color) });
+    }
+    let mut unread: Vec<Color> = read.iter().zip(inputs).filter(|(f, _)| held(f)).map(|(_, q)| q.1).collect();
+    unread.sort_unstable();
+    for color in unread {
+        add(Blocked { pe: coord, thread: None, wait: WaitFor::Unread(color) });
     }
 }

@@ -6,6 +6,12 @@
 /// Index of a FIFO.
 pub(crate) type FifoId = u32;
 
+/// What an entry carries: 32 bits, and whether it is a control wavelet ([`CONTROL`]).
+pub(crate) type Word = u64;
+
+/// Set in the [`Word`] of a control wavelet.
+pub(crate) const CONTROL: Word = 1 << 32;
+
 /// Value of "no such thing" for FIFOs and agents.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -34,7 +40,8 @@ pub(crate) struct Fifos {
     /// One record per FIFO.
     pub(crate) all: Vec<Fifo>,
     ready: Vec<u64>,
-    data: Vec<u32>,
+    /// Empty where neither values nor control wavelets are carried.
+    data: Vec<Word>,
 }
 
 impl Fifos {
@@ -47,8 +54,8 @@ impl Fifos {
         (self.all.len() - 1) as u32
     }
 
-    /// Makes room for the values of wavelets.
-    pub(crate) fn carry_values(&mut self) {
+    /// Makes room for what wavelets carry.
+    pub(crate) fn carry_words(&mut self) {
         self.data = vec![0; self.ready.len()];
     }
 
@@ -59,9 +66,26 @@ impl Fifos {
         f.len > 0 && self.ready[(f.offset + u32::from(f.head)) as usize] <= now
     }
 
-    /// Whether the entry behind the head is there and usable in cycle `now`.
-    pub(crate) fn second_ready(&self, id: FifoId, now: u64) -> bool {
-        self.readies(id).nth(1).is_some_and(|ready| ready <= now)
+    /// Whether the entry behind `ahead` others is there, usable in cycle `now`, and data.
+    #[inline]
+    pub(crate) fn has_data(&self, id: FifoId, ahead: u16, now: u64) -> bool {
+        let f = &self.all[id as usize];
+        f.len > ahead && self.ready[self.at(f, ahead)] <= now && self.word(id, ahead) & CONTROL == 0
+    }
+
+    fn at(&self, f: &Fifo, ahead: u16) -> usize {
+        (f.offset + (u32::from(f.head) + u32::from(ahead)) % u32::from(f.capacity)) as usize
+    }
+
+    /// What the entry behind `ahead` others carries; 0 where nothing is carried.
+    #[inline]
+    pub(crate) fn word(&self, id: FifoId, ahead: u16) -> Word {
+        if self.data.is_empty() { 0 } else { self.data[self.at(&self.all[id as usize], ahead)] }
+    }
+
+    /// Whether each entry is a control wavelet, and which, head first.
+    pub(crate) fn controls(&self, id: FifoId) -> impl Iterator<Item = Word> + '_ {
+        (0..self.all[id as usize].len).map(move |i| self.word(id, i)).map(|w| if w & CONTROL == 0 { 0 } else { w })
     }
 
     /// Whether there is room.
@@ -71,22 +95,9 @@ impl Fifos {
         f.len < f.capacity
     }
 
-    /// Value of the head.
-    pub(crate) fn peek(&self, id: FifoId) -> u32 {
-        let f = &self.all[id as usize];
-        self.data.get((f.offset + u32::from(f.head)) as usize).copied().unwrap_or(0)
-    }
-
-    /// Value of the entry behind the head.
-    pub(crate) fn peek_second(&self, id: FifoId) -> u32 {
-        let f = &self.all[id as usize];
-        let at = (u32::from(f.head) + 1) % u32::from(f.capacity);
-        self.data.get((f.offset + at) as usize).copied().unwrap_or(0)
-    }
-
     /// Takes the head.
     #[inline]
-    pub(crate) fn pop(&mut self, id: FifoId) -> u32 {
+    pub(crate) fn pop(&mut self, id: FifoId) -> Word {
         let f = &mut self.all[id as usize];
         debug_assert!(f.len > 0, "pop from an empty FIFO");
         let at = (f.offset + u32::from(f.head)) as usize;
@@ -97,7 +108,7 @@ impl Fifos {
 
     /// Puts an entry in.
     #[inline]
-    pub(crate) fn push(&mut self, id: FifoId, ready: u64, value: u32) {
+    pub(crate) fn push(&mut self, id: FifoId, ready: u64, value: Word) {
         let f = &mut self.all[id as usize];
         debug_assert!(f.len < f.capacity, "push into a full FIFO");
         let mut at = f.head + f.len;

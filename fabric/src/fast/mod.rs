@@ -9,6 +9,7 @@
 //! order nor the number of looks.
 //! **Not here.** What may be left out (`fold`).
 
+mod addr;
 mod build;
 mod ce;
 mod code;
@@ -16,6 +17,7 @@ mod deadlock;
 mod fifo;
 pub(crate) mod snapshot;
 mod state;
+mod switch;
 mod values;
 mod watch;
 mod wheel;
@@ -23,7 +25,7 @@ mod wheel;
 use crate::{RunOptions, Values};
 use build::Tables;
 use ce::{Costs, Effects, Step};
-use fifo::NONE;
+use fifo::{NONE, Word};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::PeIdx;
 use sim_core::error::RunError;
@@ -48,6 +50,9 @@ pub(crate) struct Detail {
     /// Periods that were skipped: `(period, how often)`.
     pub(crate) skips: Vec<(u64, u64)>,
 }
+
+/// Ports of a color that is closed: none, and never free.
+const CLOSED: u8 = u8::MAX;
 
 /// What to do beside running.
 #[derive(Debug, Default)]
@@ -114,7 +119,9 @@ pub(crate) struct Engine {
     pub(crate) last_event: Vec<u64>,
     moves: Vec<u32>,
     effects: Effects,
-    pushes: Vec<(u32, u64, u32)>,
+    pushes: Vec<(u32, u64, Word)>,
+    /// Colors to open: `(PE, color)`.
+    opens: Vec<(u32, u8)>,
     pops: Vec<u32>,
     injects: Vec<u32>,
     watches: Vec<Watch>,
@@ -148,6 +155,7 @@ impl Engine {
             moves: Vec::new(),
             effects: Effects::default(),
             pushes: Vec::new(),
+            opens: Vec::new(),
             pops: Vec::new(),
             injects: Vec::new(),
             watches: plan.watches,
@@ -172,7 +180,7 @@ impl Engine {
     }
 
     fn load(&mut self, program: &Program, values: &mut Values<'_>) {
-        self.t.fifos.carry_values();
+        self.t.fifos.carry_words();
         let mut memories = vec![Memory::default(); self.t.grid.pes() as usize];
         for (pe, ce) in self.t.ces.iter().enumerate() {
             let Some(ce) = ce else { continue };
@@ -253,11 +261,12 @@ impl Engine {
         while i + moved < count {
             let local = self.t.order[start + i];
             let path = self.t.paths[start + usize::from(local)];
-            if path.ports & taken != 0 || !self.can_move(&path) {
+            let ports = if self.t.specials.is_empty() { path.ports } else { self.head_ports(&path).unwrap_or(CLOSED) };
+            if ports & taken != 0 || !self.can_move(&path, ports) {
                 i += 1;
                 continue;
             }
-            taken |= path.ports;
+            taken |= ports;
             self.moves.push((start + usize::from(local)) as u32);
             // To the end of the service order, behind those that moved before.
             self.t.order[start + i..end].rotate_left(1);
@@ -270,13 +279,16 @@ impl Engine {
         }
     }
 
-    fn can_move(&mut self, path: &state::Path) -> bool {
-        if path.from == NONE || !self.t.fifos.ready(path.from, self.now) {
+    fn can_move(&mut self, path: &state::Path, ports: u8) -> bool {
+        if path.from == NONE || ports == CLOSED || !self.t.fifos.ready(path.from, self.now) {
             return false;
         }
         let targets = path.first as usize..path.first as usize + usize::from(path.count);
         for i in targets {
             let target = self.t.targets[i];
+            if ports & 1 << target.port == 0 {
+                continue;
+            }
             if target.to == NONE {
                 return false;
             }
@@ -303,6 +315,7 @@ impl Engine {
         self.effects.pops.clear();
         self.effects.pushes.clear();
         self.effects.wakes.clear();
+        self.effects.opens.clear();
         self.effects.back_edge = None;
         let image = &self.t.images[usize::from(ce.image)];
         let memory = self.memories.as_mut().map(|m| &mut m[pe as usize]);
@@ -324,6 +337,7 @@ impl Engine {
         }
         self.pops.append(&mut self.effects.pops);
         self.pushes.append(&mut self.effects.pushes);
+        self.opens.extend(self.effects.opens.drain(..).map(|color| (pe, color)));
         if let Some(address) = self.effects.fault.take() {
             self.fault = Some((pe, address));
         }
@@ -353,6 +367,9 @@ impl Engine {
         }
         moves.clear();
         self.moves = moves;
+        for (pe, color) in std::mem::take(&mut self.opens) {
+            self.open(pe, color);
+        }
         let mut pops = std::mem::take(&mut self.pops);
         for &fifo in &pops {
             self.pop(fifo);
@@ -374,7 +391,7 @@ impl Engine {
             p.next = self.now + u64::from(p.interval);
             let (into, y) = (p.into, (p.pe / self.t.grid.width) as usize);
             self.last_event[y] = self.now + 1 + self.skipped;
-            self.push(into, self.now + self.hop, value);
+            self.push(into, self.now + self.hop, Word::from(value));
         }
         injects.clear();
         self.injects = injects;
@@ -382,26 +399,32 @@ impl Engine {
 
     fn commit_move(&mut self, at: u32) {
         let path = self.t.paths[at as usize];
-        let value = self.pop(path.from);
+        let plain = self.t.specials.is_empty();
+        let ports = if plain { path.ports } else { self.head_ports(&path).unwrap_or(path.ports) };
+        let word = self.pop(path.from);
         let pe = self.t.fifos.all[path.from as usize].consumer as usize;
+        let word = if plain { word } else { self.pass(at, pe, word) };
         for i in path.first as usize..path.first as usize + usize::from(path.count) {
             let target = self.t.targets[i];
+            if ports & 1 << target.port == 0 {
+                continue;
+            }
             self.sent[pe][usize::from(target.port)] += 1;
             if target.edge {
                 let p = &mut self.t.ports[target.to as usize];
                 p.next = self.now + u64::from(p.interval);
                 p.left -= 1;
                 if self.memories.is_some() {
-                    p.values.push(value);
+                    p.values.push(word as u32);
                 }
             } else {
-                self.push(target.to, self.now + u64::from(target.latency), value);
+                self.push(target.to, self.now + u64::from(target.latency), word);
             }
         }
     }
 
     #[inline]
-    fn pop(&mut self, fifo: u32) -> u32 {
+    fn pop(&mut self, fifo: u32) -> Word {
         let value = self.t.fifos.pop(fifo);
         let f = &self.t.fifos.all[fifo as usize];
         let (producer, boundary, key) = (f.producer, f.boundary, f.key);
@@ -419,7 +442,7 @@ impl Engine {
     }
 
     #[inline]
-    fn push(&mut self, fifo: u32, ready: u64, value: u32) {
+    fn push(&mut self, fifo: u32, ready: u64, value: Word) {
         self.t.fifos.push(fifo, ready, value);
         let f = &self.t.fifos.all[fifo as usize];
         let (consumer, boundary, key) = (f.consumer, f.boundary, f.key);

@@ -185,6 +185,15 @@ impl Engine {
             s.state.push(u64::from(self.t.fifos.all[id as usize].len));
             s.state.extend(self.t.fifos.readies(id).map(|r| r.saturating_sub(now)));
         }
+        if !self.t.specials.is_empty() {
+            for id in 0..self.t.fifos.all.len() as u32 {
+                s.state.extend(self.t.fifos.controls(id));
+            }
+            for x in &self.t.specials {
+                let counter = x.filter.map_or(0, |f| u64::from(f.at));
+                s.state.push(u64::from(x.position) | u64::from(x.closed) << 8 | counter << 16);
+            }
+        }
         s.state.extend(self.t.order.iter().map(|&o| u64::from(o)));
         for p in &self.t.ports {
             s.state.push(p.next.saturating_sub(now));
@@ -279,6 +288,7 @@ impl Snapshot {
         self.state
             .push(u64::from(ce.depth) | u64::from(ce.turn) << 8 | busy << 16 | u64::from(ce.bulk.is_some()) << 32);
         self.state.extend([ce.active, ce.blocked]);
+        self.state.extend(ce.stocks.iter().map(|s| u64::from(s.len)));
         for (r, v) in ce.regs.iter().enumerate() {
             if timing & (1 << r) != 0 {
                 self.state.push(v.rem_euclid(8) as u64);

@@ -83,11 +83,22 @@ pub(crate) struct Ce {
     pub(crate) macs: u64,
     pub(crate) cycles: PeCycles,
     pub(crate) finish: u64,
+    /// FIFOs in memory.
+    pub(crate) stocks: Vec<Stock>,
+}
+
+/// What a FIFO in memory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Stock {
+    /// Place of the first element.
+    pub(crate) head: u32,
+    /// Elements.
+    pub(crate) len: u32,
 }
 
 impl Ce {
     /// At the start of a run.
-    pub(crate) fn new(image: u16, active: u64, blocked: u64, regs: [i32; 16]) -> Ce {
+    pub(crate) fn new(image: u16, active: u64, blocked: u64, regs: [i32; 16], fifos: usize) -> Ce {
         Ce {
             image,
             class: Class::Idle,
@@ -106,6 +117,7 @@ impl Ce {
             macs: 0,
             cycles: PeCycles::default(),
             finish: 0,
+            stocks: vec![Stock::default(); fifos],
         }
     }
 
@@ -165,6 +177,8 @@ pub(crate) struct Path {
     pub(crate) count: u8,
     /// The color.
     pub(crate) color: u8,
+    /// Its switch or filter in the table of these, or [`NONE`](super::fifo::NONE).
+    pub(crate) special: u32,
 }
 
 /// Where a wavelet goes when it leaves a router by one port.

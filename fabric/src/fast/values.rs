@@ -1,7 +1,7 @@
 //! Values in the fast engine: a PE's memory and data registers, and arithmetic (rules V1 to V3).
 
 use sim_core::coord::Color;
-use sim_core::program::{DType, Op, Operand, VecOp};
+use sim_core::program::{DType, FifoId, MemRef, Op, Operand, VecOp};
 
 /// Memory and data registers of one PE.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +68,12 @@ fn scale(dtype: DType, a: f32, b: f32) -> u32 {
     }
 }
 
+/// Address of element `e` of a vector whose first one is at `first`.
+fn at(m: &MemRef, first: i32, e: u32) -> i64 {
+    let address = i64::from(first) + m.element_offset(e);
+    m.ring.map_or(address, |ring| ring.wrap(address))
+}
+
 impl Memory {
     fn load(&self, dtype: DType, address: i64) -> Result<u32, i64> {
         let size = i64::from(dtype.bytes());
@@ -101,7 +107,7 @@ impl Memory {
     }
 
     /// Computes elements `done..done + n` for a thread, with the wavelets at the heads of the input
-    /// queues. Gives the wavelet that they complete (or the half of it that is there so far).
+    /// queues and FIFOs in memory at `place`. Gives the wavelet that they complete (or the half of it that is there so far).
     ///
     /// # Errors
     /// The first byte of an access outside the memory.
@@ -112,6 +118,7 @@ impl Memory {
         addr: &[i32; 4],
         elements: std::ops::Range<u32>,
         head: &dyn Fn(Color) -> u32,
+        place: &dyn Fn(FifoId, bool, u32, DType) -> i64,
     ) -> Result<u32, i64> {
         for (k, operand) in op.src.iter().enumerate() {
             if let Operand::Fab(color, dtype) = operand
@@ -121,10 +128,12 @@ impl Memory {
             }
         }
         let mut word = 0;
+        let first = elements.start;
         for e in elements {
-            let bits = self.element(op, thread, addr, e)?;
+            let bits = self.element(op, thread, addr, e, &|id, dtype| place(id, true, e - first, dtype))?;
             match &op.dst {
-                Operand::Mem(m) => self.store(m.dtype, i64::from(addr[0]) + m.element_offset(e), bits)?,
+                Operand::Mem(m) => self.store(m.dtype, at(m, addr[0], e), bits)?,
+                Operand::Fifo(id, dtype) => self.store(*dtype, place(*id, false, e - first, *dtype), bits)?,
                 Operand::Reg(r) => self.regs[usize::from(r.0) % 16] = f32::from_bits(bits),
                 Operand::Fab(_, DType::F32) => word = bits,
                 Operand::Fab(..) if e % 2 == 0 => {
@@ -139,12 +148,20 @@ impl Memory {
     }
 
     /// Element `e`, as bits of the destination's type.
-    fn element(&self, op: &VecOp, thread: usize, addr: &[i32; 4], e: u32) -> Result<u32, i64> {
+    fn element(
+        &self,
+        op: &VecOp,
+        thread: usize,
+        addr: &[i32; 4],
+        e: u32,
+        place: &dyn Fn(FifoId, DType) -> i64,
+    ) -> Result<u32, i64> {
         let to = op.dst.dtype().unwrap_or(DType::F32);
         let mut s = [(0, DType::F32); 3];
         for (k, operand) in op.src.iter().enumerate() {
             s[k] = match operand {
-                Operand::Mem(m) => (self.load(m.dtype, i64::from(addr[k + 1]) + m.element_offset(e))?, m.dtype),
+                Operand::Mem(m) => (self.load(m.dtype, at(m, addr[k + 1], e))?, m.dtype),
+                Operand::Fifo(id, dtype) => (self.load(*dtype, place(*id, *dtype))?, *dtype),
                 Operand::Fab(_, dtype) => {
                     let word = self.held[thread].source[k] >> (16 * (e % dtype.per_wavelet()));
                     (if *dtype == DType::F32 { word } else { word & 0xffff }, *dtype)

@@ -39,6 +39,9 @@ struct Window {
 /// way that is not the same for equal blocks.
 pub(crate) fn strips(program: &Program, arch: &ArchSpec) -> Option<Vec<Strip>> {
     let _ = arch;
+    if has_switches(program) {
+        return None;
+    }
     let program = timing_only(program)?;
     let grid = program.grid();
     let cuts = cuts(&program.routes, Axis::X, grid.width);
@@ -56,6 +59,19 @@ pub(crate) fn strips(program: &Program, arch: &ArchSpec) -> Option<Vec<Strip>> {
         }
     }
     Some(strips.into_iter().map(|(at, part)| Strip { at, blocks: blocks(&part) }).collect())
+}
+
+/// Whether routes may change while the program runs: rules F3 and F4 read them as they are.
+fn has_switches(program: &Program) -> bool {
+    fn sends(body: &[Instr]) -> bool {
+        body.iter().any(|instr| match instr {
+            Instr::Control(..) => true,
+            Instr::Loop { body, .. } => sends(body),
+            _ => false,
+        })
+    }
+    let sends = || program.images.iter().flat_map(|i| &i.tasks).any(|t| sends(&t.body));
+    !program.switches.is_empty() || !program.filters.is_empty() || sends()
 }
 
 fn blocks(strip: &Program) -> Vec<Block> {
@@ -209,6 +225,8 @@ fn clip(p: &Program, w: Window) -> Program {
         grid: Some(Grid { width: w.width, height: w.height }),
         placements: placements.collect(),
         routes: routes.collect(),
+        switches: Vec::new(),
+        filters: Vec::new(),
         edges: edges.collect(),
         images: p.images.clone(),
     }

@@ -6,13 +6,14 @@
 //! takes) is built, and ends in a deadlock.
 
 use super::code::{Code, fault};
-use super::state::{Channel, Element, Feed, Fifo, Machine, Main, Numbers, Output, Pe, Port, Router, To};
+use super::state::{Channel, Counter, Element, Fifo, Machine, Main, Numbers, Output, Pe, Port, Position, Router};
+use super::state::{Stock, To};
 use crate::values::Values;
 use sim_core::arch::ArchSpec;
-use sim_core::coord::{Color, Dir, Grid, PeCoord, Region, Span};
+use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region, Span};
 use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
-use sim_core::program::{EdgeStream, Flow, Placement, Program};
+use sim_core::program::{EdgeStream, Flow, Placement, Pop, Program};
 
 /// The machine at the start of cycle 0 (M3).
 pub(super) fn build(
@@ -35,7 +36,10 @@ pub(super) fn build(
     let pes = (0..count).map(|_| Pe::default()).collect();
     let mut machine = Machine { grid, numbers: numbers(arch), codes, pes, ports: Vec::new(), now: 0 };
     let built = place(&mut machine, program, arch)
-        .and_then(|()| add_routes(&mut machine, program, arch))
+        .and_then(|()| add_routes(&mut machine, program))
+        .and_then(|()| add_switches(&mut machine, program))
+        .and_then(|()| add_filters(&mut machine, program))
+        .map(|()| add_buffers(&mut machine, arch))
         .and_then(|()| add_ports(&mut machine, program, values));
     built.map_err(|d| RunError::Invalid(vec![d]))?;
     connect(&mut machine, program);
@@ -76,6 +80,17 @@ fn check(program: &Program) -> Result<(), Diagnostic> {
     for route in &program.routes {
         if !inside(route.region) || route.tx.is_empty() {
             return Err(fault("route", format!("of {}: no such PEs, or it leads nowhere", route.color)));
+        }
+    }
+    let switches =
+        program.switches.iter().map(|s| (s.region, s.positions.iter().any(|p| p.tx.is_some_and(DirSet::is_empty))));
+    let filters = program.filters.iter().map(|x| (x.region, x.period == 0));
+    if switches.chain(filters).any(|(region, broken)| broken || !inside(region)) {
+        return Err(fault("switch or filter", "no such PEs, or it leads nowhere".to_owned()));
+    }
+    for image in &program.images {
+        if image.fifos.iter().any(|q| q.len == 0) {
+            return Err(fault(&format!("image {}", image.name), "a FIFO without elements".to_owned()));
         }
     }
     for edge in &program.edges {
@@ -151,6 +166,7 @@ fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoor
         data: [0; 16],
         inputs: queues(&arch.input_queues.value, &image.inputs, input)?,
         outputs: queues(&arch.output_queues.value, &image.outputs, output)?,
+        stocks: vec![Stock::default(); image.fifos.len()],
     })
 }
 
@@ -172,22 +188,22 @@ fn queues(depths: &[u32], bindings: &[(u8, Color)], latency: u64) -> Result<Vec<
 }
 
 /// R1: one channel per route and router, by color; outputs are connected later.
-fn add_routes(machine: &mut Machine, program: &Program, arch: &ArchSpec) -> Result<(), Diagnostic> {
-    let capacity = (u64::from(arch.router_buffer.value) + machine.numbers.hop).saturating_sub(1);
+fn add_routes(machine: &mut Machine, program: &Program) -> Result<(), Diagnostic> {
     for route in &program.routes {
         for at in route.region.iter() {
             let pe = &mut machine.pes[machine.grid.index(at).0 as usize];
-            let feed = match (route.rx, &pe.element) {
-                (Dir::Ramp, Some(element)) => {
-                    let queue = element.outputs.iter().position(|(c, _)| *c == Some(route.color));
-                    queue.map_or(Feed::Nothing, Feed::Queue)
-                }
-                (Dir::Ramp, None) => Feed::Nothing,
-                _ => Feed::Buffer,
+            let queues = pe.element.as_ref().map(|e| e.outputs.as_slice()).unwrap_or_default();
+            let channel = Channel {
+                color: route.color,
+                positions: vec![position(route.rx, route.tx)],
+                position: 0,
+                ring: false,
+                pop: Pop::Never,
+                closed: false,
+                filter: None,
+                buffers: Vec::new(),
+                queue: queues.iter().position(|(c, _)| *c == Some(route.color)),
             };
-            let outputs = route.tx.iter().map(|dir| Output { dir, to: To::Nowhere }).collect();
-            let buffer = Fifo::new(capacity);
-            let channel = Channel { color: route.color, rx: route.rx, feed, buffer, outputs };
             let Router { channels, order } = &mut pe.router;
             match channels.binary_search_by_key(&route.color, |c| c.color) {
                 Ok(_) => return Err(fault(&format!("PE {at}"), format!("two routes of {}", route.color))),
@@ -199,6 +215,62 @@ fn add_routes(machine: &mut Machine, program: &Program, arch: &ArchSpec) -> Resu
     Ok(())
 }
 
+fn position(rx: Dir, tx: DirSet) -> Position {
+    Position { rx, outputs: tx.iter().map(|dir| Output { dir, to: To::Nowhere }).collect() }
+}
+
+/// The channel of `color` in the router at `at`.
+fn channel_at(machine: &mut Machine, at: PeCoord, color: Color) -> Result<&mut Channel, Diagnostic> {
+    let pe = &mut machine.pes[machine.grid.index(at).0 as usize];
+    let channel = pe.router.channels.iter_mut().find(|c| c.color == color);
+    channel.ok_or_else(|| fault(&format!("PE {at}"), format!("a switch or filter of {color}, which has no route")))
+}
+
+/// S1: further positions, each the route with what it changes.
+fn add_switches(machine: &mut Machine, program: &Program) -> Result<(), Diagnostic> {
+    for switch in &program.switches {
+        for at in switch.region.iter() {
+            let channel = channel_at(machine, at, switch.color)?;
+            if channel.positions.len() > 1 {
+                return Err(fault(&format!("PE {at}"), format!("two switches of {}", switch.color)));
+            }
+            (channel.ring, channel.pop) = (switch.ring, switch.pop);
+            let rx = channel.positions[0].rx;
+            let tx = channel.positions[0].outputs.iter().fold(DirSet::EMPTY, |set, o| set.with(o.dir));
+            for p in &switch.positions {
+                channel.positions.push(position(p.rx.unwrap_or(rx), p.tx.unwrap_or(tx)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// S5: counters at their starts.
+fn add_filters(machine: &mut Machine, program: &Program) -> Result<(), Diagnostic> {
+    for filter in &program.filters {
+        for at in filter.region.iter() {
+            let channel = channel_at(machine, at, filter.color)?;
+            let (column, row) = (filter.region.x.ordinal(at.x), filter.region.y.ordinal(at.y));
+            let (Some(i), Some(j)) = (column, row) else { unreachable!("a region's own PE is in it") };
+            let counter = Counter { at: filter.start_at(i, j), period: filter.period, pass: filter.pass };
+            if channel.filter.replace(counter).is_some() {
+                return Err(fault(&format!("PE {at}"), format!("two filters of {}", filter.color)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// R2: a buffer for every link that a position takes from.
+fn add_buffers(machine: &mut Machine, arch: &ArchSpec) {
+    let capacity = (u64::from(arch.router_buffer.value) + machine.numbers.hop).saturating_sub(1);
+    for channel in machine.pes.iter_mut().flat_map(|pe| &mut pe.router.channels) {
+        let links = channel.positions.iter().fold(DirSet::EMPTY, |set, p| set.with(p.rx));
+        let links = links.iter().filter(|&dir| dir != Dir::Ramp);
+        channel.buffers = links.map(|dir| (dir, Fifo::new(capacity))).collect();
+    }
+}
+
 fn add_ports(machine: &mut Machine, program: &Program, values: Option<&Values<'_>>) -> Result<(), Diagnostic> {
     for (stream, edge) in program.edges.iter().enumerate() {
         for (ordinal, position) in (0u32..).zip(edge.ports.iter()) {
@@ -207,7 +279,7 @@ fn add_ports(machine: &mut Machine, program: &Program, values: Option<&Values<'_
             if port_at(machine, program, pe, edge).is_some() {
                 return Err(fault(&format!("edge {}", edge.name), format!("another stream of {} at {at}", edge.color)));
             }
-            let channel = channel_from(machine, pe, edge.color, edge.side).filter(|_| edge.flow == Flow::In);
+            let into = buffer_from(machine, pe, edge.color, edge.side).filter(|_| edge.flow == Flow::In);
             let data = match values {
                 Some(v) if edge.flow == Flow::In => v.inputs.ports.get(&(edge.name.clone(), ordinal)),
                 _ => None,
@@ -218,7 +290,7 @@ fn add_ports(machine: &mut Machine, program: &Program, values: Option<&Values<'_
                 flow: edge.flow,
                 color: edge.color,
                 pe,
-                channel,
+                into,
                 interval: edge.interval.max(1).into(),
                 left: edge.wavelets,
                 // E1: the first one enters at `edge_latency`.
@@ -247,37 +319,45 @@ fn port_at(machine: &Machine, program: &Program, pe: usize, edge: &EdgeStream) -
     })
 }
 
-/// The channel of `color` in the router of `pe`, if it comes from port `rx`.
-fn channel_from(machine: &Machine, pe: usize, color: Color, rx: Dir) -> Option<usize> {
-    machine.pes[pe].router.channels.iter().position(|c| c.color == color && c.rx == rx)
+/// The channel of `color` in the router of `pe` with its buffer for port `rx`, if it ever takes
+/// from there.
+fn buffer_from(machine: &Machine, pe: usize, color: Color, rx: Dir) -> Option<(usize, usize)> {
+    let channel = machine.pes[pe].router.channels.iter().position(|c| c.color == color)?;
+    let buffers = &machine.pes[pe].router.channels[channel].buffers;
+    buffers.iter().position(|(dir, _)| *dir == rx).map(|buffer| (channel, buffer))
 }
 
 /// Finds the other end of every output.
 fn connect(machine: &mut Machine, program: &Program) {
     for pe in 0..machine.pes.len() {
-        let at = machine.coord(pe);
         for channel in 0..machine.pes[pe].router.channels.len() {
-            let color = machine.pes[pe].router.channels[channel].color;
-            for k in 0..machine.pes[pe].router.channels[channel].outputs.len() {
-                let dir = machine.pes[pe].router.channels[channel].outputs[k].dir;
-                let to = match (dir, machine.grid.neighbour(at, dir)) {
-                    (Dir::Ramp, _) => {
-                        let inputs = machine.pes[pe].element.as_ref().map(|e| e.inputs.as_slice()).unwrap_or_default();
-                        inputs.iter().position(|(c, _)| *c == Some(color)).map(To::Input)
-                    }
-                    (_, Some(next)) => {
-                        let next = machine.grid.index(next).0 as usize;
-                        channel_from(machine, next, color, dir.opposite())
-                            .map(|channel| To::Channel { pe: next, channel })
-                    }
-                    (_, None) => {
-                        let out = |p: &Port| p.flow == Flow::Out && program.edges[p.stream].side == dir;
-                        let port = machine.ports.iter().position(|p| p.pe == pe && p.color == color && out(p));
-                        port.map(To::Port)
-                    }
-                };
-                machine.pes[pe].router.channels[channel].outputs[k].to = to.unwrap_or(To::Nowhere);
+            for position in 0..machine.pes[pe].router.channels[channel].positions.len() {
+                let Channel { color, positions, .. } = &machine.pes[pe].router.channels[channel];
+                let dirs: Vec<Dir> = positions[position].outputs.iter().map(|o| o.dir).collect();
+                let color = *color;
+                for (k, dir) in dirs.into_iter().enumerate() {
+                    let to = other_end(machine, program, pe, color, dir).unwrap_or(To::Nowhere);
+                    machine.pes[pe].router.channels[channel].positions[position].outputs[k].to = to;
+                }
             }
+        }
+    }
+}
+
+/// What takes the wavelets of `color` that leave the router of `pe` by `dir`.
+fn other_end(machine: &Machine, program: &Program, pe: usize, color: Color, dir: Dir) -> Option<To> {
+    match (dir, machine.grid.neighbour(machine.coord(pe), dir)) {
+        (Dir::Ramp, _) => {
+            let inputs = machine.pes[pe].element.as_ref().map(|e| e.inputs.as_slice()).unwrap_or_default();
+            inputs.iter().position(|(c, _)| *c == Some(color)).map(To::Input)
+        }
+        (_, Some(next)) => {
+            let pe = machine.grid.index(next).0 as usize;
+            buffer_from(machine, pe, color, dir.opposite()).map(|(channel, buffer)| To::Channel { pe, channel, buffer })
+        }
+        (_, None) => {
+            let out = |p: &Port| p.flow == Flow::Out && program.edges[p.stream].side == dir;
+            machine.ports.iter().position(|p| p.pe == pe && p.color == color && out(p)).map(To::Port)
         }
     }
 }

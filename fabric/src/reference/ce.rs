@@ -6,7 +6,7 @@
 //! **Not here.** Beats (`vector`).
 
 use super::code::{Code, Step};
-use super::state::{Element, Machine, Main, Numbers, Position, Running, Work};
+use super::state::{At, Element, Machine, Main, Numbers, Router, Running, Wavelet, Work};
 use super::values::{self, Fault};
 use super::vector::{self, Status};
 use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Op, Priority, Then, Trigger};
@@ -52,7 +52,7 @@ pub(super) fn decide(machine: &Machine, choices: &mut Vec<Choice>) {
 
 fn choose(pe: usize, element: &Element, code: &Code, now: u64) -> Choice {
     let select = select(element, code, now);
-    let claimed = select.and_then(|task| code.tasks[task].queue);
+    let claimed = select.and_then(|task| triggering(element, code, task, now));
     let status = |thread| status(element, code, thread, now, claimed);
     let issue = issue(element, status);
     let activity = if select.is_some() || issue.is_some() || matches!(element.main, Main::Dispatch { .. }) {
@@ -74,10 +74,21 @@ fn select(element: &Element, code: &Code, now: u64) -> Option<usize> {
 /// C9: whether a task can be selected.
 pub(super) fn runnable(element: &Element, code: &Code, task: usize, now: u64) -> bool {
     let triggered = match code.tasks[task].trigger {
-        Trigger::Local => element.active[task],
-        Trigger::Data(..) => code.tasks[task].queue.is_some_and(|q| element.inputs[q].1.ready(0, now)),
+        Trigger::Local | Trigger::Teardown(_) => element.active[task],
+        Trigger::Data(..) | Trigger::Control(_) => triggering(element, code, task, now).is_some(),
     };
     triggered && !element.blocked[task]
+}
+
+/// C9, S6: the input queue whose head makes a task runnable.
+fn triggering(element: &Element, code: &Code, task: usize, now: u64) -> Option<usize> {
+    match code.tasks[task].trigger {
+        Trigger::Local | Trigger::Teardown(_) => None,
+        Trigger::Data(..) => code.tasks[task].queue.filter(|&q| element.inputs[q].1.has_data(0, now)),
+        Trigger::Control(id) => element.inputs.iter().position(|(_, fifo)| {
+            fifo.ready(0, now).is_some_and(|w| w.control && super::router::task(w.data) == Some(id))
+        }),
+    }
 }
 
 /// What a thread can do in cycle `now`.
@@ -99,6 +110,10 @@ pub(super) fn status(element: &Element, code: &Code, thread: Thread, now: u64, c
             if element.micro[usize::from(*t)].is_some() =>
         {
             Status::Busy(*t)
+        }
+        // S2: as a beat with a fabric destination.
+        (_, Step::Control { color, queue, .. }) if !queue.is_some_and(|q| element.outputs[q].1.has_room()) => {
+            Status::NoRoom(*color)
         }
         _ => Status::Ready,
     }
@@ -125,8 +140,10 @@ fn activity(element: &Element, status: impl Fn(Thread) -> Status) -> Activity {
     for thread in threads {
         match status(thread) {
             Status::Setup => return Activity::Compute,
-            Status::NoRoom(_) => activity = Activity::BackPressure,
-            Status::NoInput(_) | Status::Busy(_) if activity == Activity::Idle => activity = Activity::Wait,
+            Status::NoRoom(_) | Status::Full(_) => activity = Activity::BackPressure,
+            Status::NoInput(_) | Status::Empty(_) | Status::Busy(_) if activity == Activity::Idle => {
+                activity = Activity::Wait
+            }
             _ => {}
         }
     }
@@ -147,6 +164,7 @@ impl Commit<'_> {
     pub(super) fn choice(
         &mut self,
         element: &mut Element,
+        router: &mut Router,
         counters: &mut PeCounters,
         choice: Choice,
     ) -> Result<(), Fault> {
@@ -157,7 +175,7 @@ impl Commit<'_> {
                 let run = element.micro[t].take().expect("only a thread with an instruction issues");
                 element.micro[t] = self.slot(element, counters, run)?;
             }
-            Some(Thread::Main) => self.main(element, counters)?,
+            Some(Thread::Main) => self.main(element, router, counters)?,
             None => {}
         }
         if let Some((reg, data)) = wavelet {
@@ -176,14 +194,19 @@ impl Commit<'_> {
     fn selected(&self, element: &mut Element, task: usize) -> Option<(DataReg, u32)> {
         let reach = self.now + self.numbers.task_dispatch.max(1);
         element.main = Main::Dispatch { task, reach };
+        let queue = triggering(element, self.code, task, self.now);
         match self.code.tasks[task].trigger {
-            Trigger::Local => {
+            Trigger::Local | Trigger::Teardown(_) => {
                 element.active[task] = false;
                 None
             }
+            Trigger::Control(_) => {
+                element.inputs[queue.expect("a runnable control task has a queue")].1.pop();
+                None
+            }
             Trigger::Data(_, reg) => {
-                let queue = self.code.tasks[task].queue.expect("a runnable data task has a queue");
-                Some((reg, element.inputs[queue].1.pop()))
+                let queue = queue.expect("a runnable data task has a queue");
+                Some((reg, element.inputs[queue].1.pop().data))
             }
         }
     }
@@ -212,7 +235,7 @@ impl Commit<'_> {
     }
 
     /// The main thread uses the issue slot.
-    fn main(&mut self, element: &mut Element, counters: &mut PeCounters) -> Result<(), Fault> {
+    fn main(&mut self, element: &mut Element, router: &mut Router, counters: &mut PeCounters) -> Result<(), Fault> {
         let Main::At(mut at) = std::mem::replace(&mut element.main, Main::Free) else {
             unreachable!("only a main thread with an instruction issues")
         };
@@ -238,6 +261,17 @@ impl Commit<'_> {
             Step::Activate(task) => element.active[*task] = true,
             Step::Block(task) => element.blocked[*task] = true,
             Step::Unblock(task) => element.blocked[*task] = false,
+            Step::Control { queue, word, .. } => {
+                let queue = queue.expect("there was room in its queue");
+                let ready = self.now + self.numbers.ce_latency + self.numbers.ramp_up;
+                element.outputs[queue].1.push(Wavelet { ready, data: *word, control: true });
+            }
+            Step::Open(color) => {
+                // S4
+                for channel in router.channels.iter_mut().filter(|c| c.color == *color) {
+                    (channel.closed, channel.position) = (false, 0);
+                }
+            }
             Step::Back { to } => next = back(&mut at.loops, *to, next),
             Step::Enter { .. } => unreachable!("a loop is entered when it is reached"),
         }
@@ -269,7 +303,7 @@ impl Commit<'_> {
                 Some(_) => break Work::Slots(1),
             }
         };
-        element.main = Main::At(Position { task, step, loops, work });
+        element.main = Main::At(At { task, step, loops, work });
     }
 
     fn addr(&self, element: &mut Element, op: &AddrOp) -> Result<(), Fault> {

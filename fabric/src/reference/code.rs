@@ -18,6 +18,7 @@ const NESTING: usize = 64;
 pub(super) struct Code {
     pub(super) tasks: Vec<TaskCode>,
     pub(super) plans: Vec<Plan>,
+    pub(super) stores: Vec<Store>,
 }
 
 /// The code of one task.
@@ -54,6 +55,13 @@ pub(super) enum Step {
     Activate(usize),
     Block(usize),
     Unblock(usize),
+    /// A control wavelet for the color, with its output queue, if the color is bound to one.
+    Control {
+        color: Color,
+        queue: Option<usize>,
+        word: u32,
+    },
+    Open(Color),
 }
 
 /// A vector instruction.
@@ -66,6 +74,13 @@ pub(super) struct Plan {
     pub(super) output: Option<usize>,
     /// Input queues of fabric sources, if their colors are bound to one.
     pub(super) inputs: [Option<usize>; 3],
+}
+
+/// A FIFO in memory (C10).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Store {
+    pub(super) addr: i64,
+    pub(super) capacity: u32,
 }
 
 /// A fault of the program, as the engine sees it.
@@ -81,7 +96,8 @@ impl Code {
         for task in &image.tasks {
             tasks.push(lower.task(task)?);
         }
-        Ok(Code { tasks, plans: lower.plans })
+        let stores = image.fifos.iter().map(|q| Store { addr: q.addr.into(), capacity: q.len }).collect();
+        Ok(Code { tasks, plans: lower.plans, stores })
     }
 }
 
@@ -101,7 +117,7 @@ impl Lower<'_> {
         let mut steps = Vec::new();
         self.body(&task.body, &mut steps, 0)?;
         let queue = match task.trigger {
-            Trigger::Local => None,
+            Trigger::Local | Trigger::Control(_) | Trigger::Teardown(_) => None,
             Trigger::Data(color, reg) => {
                 self.data_reg(reg)?;
                 queue(&self.image.inputs, color)
@@ -141,6 +157,10 @@ impl Lower<'_> {
                 Instr::Activate(task) => Step::Activate(self.task_index(*task)?),
                 Instr::Block(task) => Step::Block(self.task_index(*task)?),
                 Instr::Unblock(task) => Step::Unblock(self.task_index(*task)?),
+                Instr::Control(color, control) => {
+                    Step::Control { color: *color, queue: queue(&self.image.outputs, *color), word: control.word() }
+                }
+                Instr::Open(color) => Step::Open(*color),
             };
             steps.push(step);
         }
@@ -172,6 +192,10 @@ impl Lower<'_> {
             Operand::Mem(m) if m.dims.iter().any(|d| d.len == 0) => Err(self.fault("a dimension without elements")),
             Operand::Mem(m) => m.base.map_or(Ok(()), |r| self.addr_reg(r)),
             Operand::Reg(r) => self.data_reg(*r),
+            Operand::Fifo(id, _) if usize::from(id.0) >= self.image.fifos.len() => {
+                Err(self.fault("a FIFO that does not exist"))
+            }
+            Operand::Fifo(..) => Ok(()),
             Operand::Fab(..) | Operand::Imm(_) => Ok(()),
         }
     }
@@ -216,7 +240,7 @@ fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
             Operand::Fab(_, DType::F32) => width = width.min(1),
             Operand::Fab(..) => width = width.min(2),
             Operand::Mem(m) => width = width.min(stride_limit(m)),
-            Operand::Reg(_) | Operand::Imm(_) => {}
+            Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => {}
         }
     }
     match &op.dst {

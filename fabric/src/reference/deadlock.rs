@@ -19,7 +19,7 @@ pub(super) fn ended(machine: &Machine) -> bool {
 }
 
 fn at_rest(machine: &Machine, pe: &Pe) -> bool {
-    if pe.router.channels.iter().any(|c| !c.buffer.wavelets.is_empty()) {
+    if pe.router.channels.iter().flat_map(|c| &c.buffers).any(|(_, buffer)| !buffer.wavelets.is_empty()) {
         return false;
     }
     let Some(element) = &pe.element else { return true };
@@ -36,7 +36,7 @@ pub(super) fn time_helps(machine: &Machine) -> bool {
     machine.ports.iter().any(|p| p.left > 0 && p.next > machine.now)
         || machine.pes.iter().any(|pe| {
             let queues = pe.element.iter().flat_map(|e| e.inputs.iter().chain(&e.outputs));
-            let buffers = pe.router.channels.iter().map(|c| &c.buffer);
+            let buffers = pe.router.channels.iter().flat_map(|c| &c.buffers).map(|(_, buffer)| buffer);
             queues.map(|(_, fifo)| fifo).chain(buffers).any(|fifo| fifo.is_waiting(machine.now))
         })
 }
@@ -65,7 +65,9 @@ fn blocked_in(machine: &Machine, index: usize, blocked: &mut Vec<Blocked>) {
         }
     };
     for channel in &pe.router.channels {
-        held(channel.color, WaitFor::Router, &channel.buffer);
+        for (_, buffer) in &channel.buffers {
+            held(channel.color, WaitFor::Router, buffer);
+        }
     }
     let Some(element) = &pe.element else { return };
     for (color, fifo) in element.outputs.iter().filter_map(|(c, fifo)| Some(((*c)?, fifo))) {
@@ -79,6 +81,8 @@ fn blocked_in(machine: &Machine, index: usize, blocked: &mut Vec<Blocked>) {
         let wait = match status(element, &machine.codes[element.code], thread, machine.now, None) {
             Status::NoRoom(color) => WaitFor::Output(color),
             Status::NoInput(color) => WaitFor::Input(color),
+            Status::Full(id) => WaitFor::Space(id),
+            Status::Empty(id) => WaitFor::Elements(id),
             Status::Busy(t) => WaitFor::Microthread(t),
             Status::Absent | Status::Setup | Status::Ready => continue,
         };

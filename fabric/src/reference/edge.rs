@@ -3,7 +3,7 @@
 //! **Invariant.** A port moves at most one wavelet per cycle.
 //! **Not here.** E3, which the verifier checks.
 
-use super::state::{Machine, Port};
+use super::state::{Machine, Port, Wavelet};
 use sim_core::program::Flow;
 
 impl Port {
@@ -28,8 +28,8 @@ impl Port {
 pub(super) fn decide(machine: &Machine, entries: &mut Vec<usize>) {
     entries.clear();
     for (index, port) in machine.ports.iter().enumerate() {
-        let Some(channel) = port.channel else { continue };
-        let room = machine.pes[port.pe].router.channels[channel].buffer.has_room();
+        let Some((channel, buffer)) = port.into else { continue };
+        let room = machine.pes[port.pe].router.channels[channel].buffers[buffer].1.has_room();
         if port.flow == Flow::In && port.left > 0 && machine.now >= port.next && room {
             entries.push(index);
         }
@@ -44,7 +44,8 @@ pub(super) fn commit(machine: &mut Machine, entries: &[usize]) {
         let data = port.data.get(port.entered).copied().unwrap_or(0);
         port.entered += 1;
         port.moved(machine.now);
-        let channel = port.channel.expect("the decision found a channel");
-        machine.pes[port.pe].router.channels[channel].buffer.push(ready, data);
+        let (channel, buffer) = port.into.expect("the decision found a channel");
+        let wavelet = Wavelet { ready, data, control: false };
+        machine.pes[port.pe].router.channels[channel].buffers[buffer].1.push(wavelet);
     }
 }

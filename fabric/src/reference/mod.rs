@@ -23,7 +23,7 @@ use ce::{Activity, Choice, Commit};
 use router::Move;
 use sim_core::coord::{Color, PeCoord};
 use sim_core::diag::Diagnostic;
-use sim_core::program::{DType, Flow};
+use sim_core::program::{DType, Flow, Trigger};
 use sim_core::report::{PeCounters, PeCycles};
 use sim_core::units::{Cycle, Cycles};
 use sim_core::{arch::ArchSpec, error::RunError, program::Program, report::Outcome};
@@ -89,15 +89,27 @@ fn step_to_end(
         for Move { pe, channel } in &moves {
             watch(machine.now, machine.coord(*pe), machine.pes[*pe].router.channels[*channel].color);
         }
-        router::commit(machine, &moves);
+        let closed = router::commit(machine, &moves);
         edge::commit(machine, &entries);
         commit_elements(machine, &choices, values.as_deref_mut())?;
+        activate_teardowns(machine, &closed);
         machine.now += 1;
         if active {
             quiet_since = machine.now;
         }
     }
     Ok(())
+}
+
+/// S4: closing a color activates the tasks of the PE that wait for it.
+fn activate_teardowns(machine: &mut Machine, closed: &[router::Closed]) {
+    for c in closed {
+        let Some(element) = &mut machine.pes[c.pe].element else { continue };
+        let tasks = machine.codes[element.code].tasks.iter().zip(&mut element.active);
+        for (_, active) in tasks.filter(|(task, _)| task.trigger == Trigger::Teardown(c.color)) {
+            *active = true;
+        }
+    }
 }
 
 /// Carries out what the compute elements decided, and counts their cycles (P1, P3).
@@ -113,7 +125,7 @@ fn commit_elements(
         let memory = values.as_deref_mut().map(|v| v.memory.pes[choice.pe].as_mut_slice());
         let sram = memory.as_ref().map_or(0, |m| m.len() as u64);
         let mut commit = Commit { code: &machine.codes[element.code], numbers: &machine.numbers, now, memory };
-        if let Err(values::Fault(address)) = commit.choice(element, &mut state.counters, *choice) {
+        if let Err(values::Fault(address)) = commit.choice(element, &mut state.router, &mut state.counters, *choice) {
             return Err(RunError::MemoryFault { at: Cycle(now), pe: machine.coord(choice.pe), address, sram });
         }
         let cycles = &mut state.counters.cycles;

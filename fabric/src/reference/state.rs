@@ -6,7 +6,7 @@
 
 use super::code::Code;
 use sim_core::coord::{Color, Dir, Grid, PeCoord, PeIdx};
-use sim_core::program::{AddrReg, DataReg, Flow, Priority, Then};
+use sim_core::program::{AddrReg, DataReg, Flow, Pop, Priority, Then};
 use sim_core::report::PeCounters;
 use std::collections::VecDeque;
 
@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 pub(super) struct Wavelet {
     pub(super) ready: u64,
     pub(super) data: u32,
+    /// Whether it is a control wavelet (S2); its commands and task are in `data`.
+    pub(super) control: bool,
 }
 
 /// A FIFO of wavelets (M2). All questions are about the start of the cycle.
@@ -34,17 +36,22 @@ impl Fifo {
         self.wavelets.len() < self.capacity
     }
 
-    /// Whether the wavelet behind `ahead` others may be used in cycle `now`.
-    pub(super) fn ready(&self, ahead: usize, now: u64) -> bool {
-        self.wavelets.get(ahead).is_some_and(|w| w.ready <= now)
+    /// The wavelet behind `ahead` others, if it may be used in cycle `now`.
+    pub(super) fn ready(&self, ahead: usize, now: u64) -> Option<Wavelet> {
+        self.wavelets.get(ahead).copied().filter(|w| w.ready <= now)
     }
 
-    pub(super) fn push(&mut self, ready: u64, data: u32) {
-        self.wavelets.push_back(Wavelet { ready, data });
+    /// The same for a wavelet that carries data.
+    pub(super) fn has_data(&self, ahead: usize, now: u64) -> bool {
+        self.ready(ahead, now).is_some_and(|w| !w.control)
     }
 
-    pub(super) fn pop(&mut self) -> u32 {
-        self.wavelets.pop_front().expect("the decision found a ready wavelet here").data
+    pub(super) fn push(&mut self, wavelet: Wavelet) {
+        self.wavelets.push_back(wavelet);
+    }
+
+    pub(super) fn pop(&mut self) -> Wavelet {
+        self.wavelets.pop_front().expect("the decision found a ready wavelet here")
     }
 
     /// Whether a wavelet in it becomes usable only later.
@@ -109,22 +116,37 @@ pub(super) struct Router {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) color: Color,
+    /// Positions of its switch, the route's own one first (S1).
+    pub(super) positions: Vec<Position>,
+    /// The position that it is in.
+    pub(super) position: usize,
+    /// S1: whether position 0 follows the last one.
+    pub(super) ring: bool,
+    /// S3.
+    pub(super) pop: Pop,
+    /// S4: closed by a control wavelet.
+    pub(super) closed: bool,
+    /// S5.
+    pub(super) filter: Option<Counter>,
+    /// What came over the links that its positions take from.
+    pub(super) buffers: Vec<(Dir, Fifo)>,
+    /// The output queue of the compute element that sends the color, if there is one.
+    pub(super) queue: Option<usize>,
+}
+
+/// A position of a switch: port of entry and outputs.
+#[derive(Debug)]
+pub(super) struct Position {
     pub(super) rx: Dir,
-    pub(super) feed: Feed,
-    /// What came over the link `rx`; unused if the color comes from the ramp.
-    pub(super) buffer: Fifo,
     pub(super) outputs: Vec<Output>,
 }
 
-/// Which FIFO a color's wavelets wait in (R2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Feed {
-    /// The channel's own buffer.
-    Buffer,
-    /// The output queue of the compute element with this index.
-    Queue(usize),
-    /// The ramp, but no output queue sends the color.
-    Nothing,
+/// The counter of a filter (S5).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counter {
+    pub(super) at: u32,
+    pub(super) period: u32,
+    pub(super) pass: u32,
 }
 
 /// One port that a color leaves by.
@@ -137,8 +159,8 @@ pub(super) struct Output {
 /// What is at the other end of an output.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum To {
-    /// The buffer of a channel of a neighbour.
-    Channel { pe: usize, channel: usize },
+    /// A buffer of a channel of a neighbour.
+    Channel { pe: usize, channel: usize, buffer: usize },
     /// The input queue with this index of the same PE.
     Input(usize),
     /// The edge port with this index.
@@ -158,9 +180,9 @@ pub(super) struct Port {
     pub(super) color: Color,
     /// The PE at the port.
     pub(super) pe: usize,
-    /// The channel that wavelets are put into; None for streams off the wafer and where the
-    /// router does not take the color from this side.
-    pub(super) channel: Option<usize>,
+    /// The channel, and the buffer of it, that wavelets are put into; None for streams off the wafer
+    /// and where the router does not take the color from this side.
+    pub(super) into: Option<(usize, usize)>,
     pub(super) interval: u64,
     /// Wavelets that it has still to move.
     pub(super) left: u64,
@@ -193,6 +215,17 @@ pub(super) struct Element {
     pub(super) inputs: Vec<(Option<Color>, Fifo)>,
     /// Output queues with their colors.
     pub(super) outputs: Vec<(Option<Color>, Fifo)>,
+    /// FIFOs in memory.
+    pub(super) stocks: Vec<Stock>,
+}
+
+/// What a FIFO in memory holds (C10).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stock {
+    /// Place of the first element, counted in elements.
+    pub(super) head: u32,
+    /// Elements in it.
+    pub(super) len: u32,
 }
 
 /// The main thread (C9).
@@ -203,12 +236,12 @@ pub(super) enum Main {
     /// A task was selected; its first instruction is reached in cycle `reach`.
     Dispatch { task: usize, reach: u64 },
     /// It is at a step of a task.
-    At(Position),
+    At(At),
 }
 
 /// Where the main thread is.
 #[derive(Debug, Clone)]
-pub(super) struct Position {
+pub(super) struct At {
     pub(super) task: usize,
     pub(super) step: usize,
     /// Repetitions left, this one included, of the loops around, outermost first.

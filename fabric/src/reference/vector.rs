@@ -5,10 +5,10 @@
 //! **Not here.** Elements per beat (`code`), who gets the issue slot (`ce`).
 
 use super::code::{Code, Plan};
-use super::state::{Element, Numbers, Running};
+use super::state::{Element, Numbers, Running, Wavelet};
 use super::values::{self, Fault, Value};
 use sim_core::coord::Color;
-use sim_core::program::{DType, MemRef, Operand, Priority, Then};
+use sim_core::program::{DType, FifoId, MemRef, Operand, Priority, Then};
 
 /// What a thread can do in a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub(super) enum Status {
     NoRoom(Color),
     /// Its beat cannot start: no wavelet of the color is ready.
     NoInput(Color),
+    /// Its beat cannot start: the FIFO in memory has no room for its elements.
+    Full(u8),
+    /// Its beat cannot start: the FIFO in memory does not hold its elements.
+    Empty(u8),
     /// The main thread waits for the microthread.
     Busy(u8),
 }
@@ -59,7 +63,8 @@ pub(super) fn begin(element: &Element, code: &Code, plan: usize, start: u64, num
 
 fn first_address(element: &Element, m: &MemRef) -> i64 {
     let base = m.base.map_or(0, |r| element.addr[usize::from(r.0)]);
-    i64::from(base) + i64::from(m.offset)
+    let address = i64::from(base) + i64::from(m.offset);
+    m.ring.map_or(address, |ring| ring.wrap(address))
 }
 
 /// C5: whether two vector sources in memory start in one bank group.
@@ -69,7 +74,8 @@ fn conflict(plan: &Plan, first: &[i64; 4]) -> bool {
         for (j, b) in plan.op.src.iter().enumerate().skip(i + 1) {
             let (Operand::Mem(a), Operand::Mem(b)) = (a, b) else { continue };
             let (at, bt) = (first[i + 1], first[j + 1]);
-            let same = at == bt && a.dims == b.dims;
+            let plain = a.ring.is_none() && b.ring.is_none();
+            let same = if plain { at == bt && a.dims == b.dims } else { a == b };
             if !a.is_scalar() && !b.is_scalar() && !same && bank(at) == bank(bt) {
                 return true;
             }
@@ -112,7 +118,18 @@ pub(super) fn status(element: &Element, code: &Code, run: &Running, now: u64, cl
             return Status::NoRoom(color);
         }
     }
+    if let Operand::Fifo(id, _) = plan.op.dst {
+        let stock = element.stocks[usize::from(id.0)].len;
+        if stock + run.beat_len(plan) > code.stores[usize::from(id.0)].capacity {
+            return Status::Full(id.0);
+        }
+    }
     for (i, source) in plan.op.src.iter().enumerate() {
+        if let Operand::Fifo(id, _) = source
+            && element.stocks[usize::from(id.0)].len < run.beat_len(plan)
+        {
+            return Status::Empty(id.0);
+        }
         let Operand::Fab(color, dtype) = *source else { continue };
         if !run.takes(dtype) {
             continue;
@@ -121,7 +138,7 @@ pub(super) fn status(element: &Element, code: &Code, run: &Running, now: u64, cl
         let earlier = plan.op.src[..i].iter().zip(&plan.inputs);
         let ahead = earlier.filter(|(s, q)| **q == Some(queue) && s.dtype().is_some_and(|d| run.takes(d))).count();
         let ahead = ahead + usize::from(claimed == Some(queue));
-        if !element.inputs[queue].1.ready(ahead, now) {
+        if !element.inputs[queue].1.has_data(ahead, now) {
             return Status::NoInput(color);
         }
     }
@@ -142,7 +159,7 @@ pub(super) fn slot(
     let mut computed = 0;
     if run.slots_left == 0 {
         computed = run.beat_len(plan);
-        beat(element, plan, run, now, numbers, memory)?;
+        beat(element, code, run, now, numbers, memory)?;
         run.slots_left = run.slots;
     }
     run.slots_left -= 1;
@@ -153,47 +170,75 @@ pub(super) fn slot(
 /// wavelet.
 fn beat(
     element: &mut Element,
-    plan: &Plan,
+    code: &Code,
     run: &mut Running,
     now: u64,
     numbers: &Numbers,
     memory: Option<&mut [u8]>,
 ) -> Result<(), Fault> {
+    let plan = &code.plans[run.plan];
     for (i, source) in plan.op.src.iter().enumerate() {
         if let Operand::Fab(_, dtype) = source
             && run.takes(*dtype)
         {
             let queue = plan.inputs[i].expect("a beat that starts has its queues");
-            run.held[i + 1] = element.inputs[queue].1.pop();
+            run.held[i + 1] = element.inputs[queue].1.pop().data;
         }
     }
     let count = run.beat_len(plan);
     if let Some(memory) = memory {
         for index in run.done..run.done + count {
-            one(element, plan, run, index, memory)?;
+            one(element, code, run, index, memory)?;
         }
     }
+    move_stocks(element, code, plan, count);
     if let Operand::Fab(_, dtype) = plan.op.dst
         && run.gives(plan, dtype)
     {
         // C6
         let queue = plan.output.expect("a beat that starts has its queues");
         let ready = now + numbers.ce_latency + numbers.ramp_up;
-        element.outputs[queue].1.push(ready, run.held[0]);
+        element.outputs[queue].1.push(Wavelet { ready, data: run.held[0], control: false });
         run.held[0] = 0;
     }
     run.done += count;
     Ok(())
 }
 
+/// C10: `count` elements leave the FIFOs of the sources and enter that of the destination.
+fn move_stocks(element: &mut Element, code: &Code, plan: &Plan, count: u32) {
+    for source in &plan.op.src {
+        if let Operand::Fifo(id, _) = source {
+            let stock = &mut element.stocks[usize::from(id.0)];
+            stock.head = (stock.head + count) % code.stores[usize::from(id.0)].capacity;
+            stock.len -= count;
+        }
+    }
+    if let Operand::Fifo(id, _) = plan.op.dst {
+        element.stocks[usize::from(id.0)].len += count;
+    }
+}
+
+/// C10: where the element behind `ahead` others of a FIFO lies.
+fn place(element: &Element, code: &Code, id: FifoId, ahead: u32, dtype: DType) -> i64 {
+    let store = code.stores[usize::from(id.0)];
+    let at = (u64::from(element.stocks[usize::from(id.0)].head) + u64::from(ahead)) % u64::from(store.capacity);
+    store.addr + at as i64 * i64::from(dtype.bytes())
+}
+
 /// Element `index` of a vector instruction.
-fn one(element: &mut Element, plan: &Plan, run: &mut Running, index: u32, memory: &mut [u8]) -> Result<(), Fault> {
+fn one(element: &mut Element, code: &Code, run: &mut Running, index: u32, memory: &mut [u8]) -> Result<(), Fault> {
+    let plan = &code.plans[run.plan];
     let mut sources = [Value::single(0); 3];
     for (i, source) in plan.op.src.iter().enumerate() {
         sources[i] = match source {
             Operand::Mem(m) => {
-                let bits = values::load(memory, run.first[i + 1].wrapping_add(offset(m, index)), m.dtype)?;
+                let bits = values::load(memory, address(m, run.first[i + 1], index), m.dtype)?;
                 Value { bits, dtype: m.dtype }
+            }
+            Operand::Fifo(id, dtype) => {
+                let at = place(element, code, *id, index - run.done, *dtype);
+                Value { bits: values::load(memory, at, *dtype)?, dtype: *dtype }
             }
             Operand::Fab(_, dtype) => Value { bits: part(run.held[i + 1], *dtype, index), dtype: *dtype },
             Operand::Reg(r) => Value::single(element.data[usize::from(r.0)]),
@@ -203,8 +248,12 @@ fn one(element: &mut Element, plan: &Plan, run: &mut Running, index: u32, memory
     let op = plan.op.op;
     match &plan.op.dst {
         Operand::Mem(m) => {
-            let address = run.first[0].wrapping_add(offset(m, index));
-            values::store(memory, address, m.dtype, values::compute(op, &sources, m.dtype))?;
+            values::store(memory, address(m, run.first[0], index), m.dtype, values::compute(op, &sources, m.dtype))?;
+        }
+        Operand::Fifo(id, dtype) => {
+            let stock = element.stocks[usize::from(id.0)].len;
+            let at = place(element, code, *id, stock + (index - run.done), *dtype);
+            values::store(memory, at, *dtype, values::compute(op, &sources, *dtype))?;
         }
         Operand::Fab(_, DType::F32) => run.held[0] = values::compute(op, &sources, DType::F32),
         Operand::Fab(_, dtype) => run.held[0] |= values::compute(op, &sources, *dtype) << (16 * (index % 2)),
@@ -220,6 +269,12 @@ fn part(wavelet: u32, dtype: DType, index: u32) -> u32 {
         DType::F32 => wavelet,
         DType::F16 | DType::Bf16 => wavelet >> (16 * (index % 2)) & 0xffff,
     }
+}
+
+/// Address of element `index` of a vector whose first one is at `first`.
+fn address(m: &MemRef, first: i64, index: u32) -> i64 {
+    let address = first.wrapping_add(offset(m, index));
+    m.ring.map_or(address, |ring| ring.wrap(address))
 }
 
 /// Distance in bytes of element `index` from the first one: the last dimension runs fastest.

@@ -53,9 +53,11 @@ fn dim() -> impl Strategy<Value = Dim> {
 }
 
 fn operand() -> impl Strategy<Value = Operand> {
-    let mem = (prop::option::of(reg()), small_or_any(), dtype(), vec(dim(), 0..4));
+    let ring = prop::option::weighted(0.2, (count(), count()).prop_map(|(start, bytes)| Ring { start, bytes }));
+    let mem = (prop::option::of(reg()), small_or_any(), dtype(), vec(dim(), 0..4), ring);
     prop_oneof![
-        mem.prop_map(|(base, offset, dtype, dims)| Operand::Mem(MemRef { base, offset, dtype, dims })),
+        mem.prop_map(|(base, offset, dtype, dims, ring)| Operand::Mem(MemRef { base, offset, dtype, dims, ring })),
+        (any::<u8>(), dtype()).prop_map(|(n, d)| Operand::Fifo(FifoId(n), d)),
         (color(), dtype()).prop_map(|(c, d)| Operand::Fab(c, d)),
         any::<u8>().prop_map(|n| Operand::Reg(DataReg(n))),
         bits().prop_map(Operand::Imm),
@@ -93,6 +95,11 @@ fn addr_op() -> impl Strategy<Value = AddrOp> {
     ]
 }
 
+fn control() -> impl Strategy<Value = Control> {
+    (vec(prop::sample::select(Command::ALL.to_vec()), 0..5), prop::option::of(any::<u8>()))
+        .prop_map(|(commands, task)| Control { commands, task })
+}
+
 fn instr() -> impl Strategy<Value = Instr> {
     let then = prop::option::of(prop_oneof![task_id().prop_map(Then::Activate), task_id().prop_map(Then::Unblock)]);
     let a = (any::<u8>(), prop::sample::select(Priority::ALL.to_vec()), vec_op(), then);
@@ -104,6 +111,8 @@ fn instr() -> impl Strategy<Value = Instr> {
         task_id().prop_map(Instr::Activate),
         task_id().prop_map(Instr::Block),
         task_id().prop_map(Instr::Unblock),
+        (color(), control()).prop_map(|(color, c)| Instr::Control(color, c)),
+        color().prop_map(Instr::Open),
     ];
     leaf.prop_recursive(5, 12, 3, |inner| {
         (count(), vec(inner, 0..3)).prop_map(|(count, body)| Instr::Loop { count, body })
@@ -111,8 +120,12 @@ fn instr() -> impl Strategy<Value = Instr> {
 }
 
 fn task() -> impl Strategy<Value = Task> {
-    let trigger =
-        prop_oneof![Just(Trigger::Local), (color(), any::<u8>()).prop_map(|(c, r)| Trigger::Data(c, DataReg(r)))];
+    let trigger = prop_oneof![
+        Just(Trigger::Local),
+        (color(), any::<u8>()).prop_map(|(c, r)| Trigger::Data(c, DataReg(r))),
+        any::<u8>().prop_map(Trigger::Control),
+        color().prop_map(Trigger::Teardown),
+    ];
     (name(), trigger, any::<bool>(), any::<bool>(), vec(instr(), 0..4))
         .prop_map(|(name, trigger, active, blocked, body)| Task { name, trigger, active, blocked, body })
 }
@@ -121,8 +134,10 @@ fn image() -> impl Strategy<Value = Image> {
     let buffer = (name(), count(), dtype(), count(), vec(bits(), 0..4))
         .prop_map(|(name, addr, dtype, len, init)| Buffer { name, addr, dtype, len, init });
     let bound = || vec((any::<u8>(), color()), 0..3);
-    (name(), bound(), bound(), vec(buffer, 0..3), vec(task(), 0..3))
-        .prop_map(|(name, inputs, outputs, buffers, tasks)| Image { name, inputs, outputs, buffers, tasks })
+    let fifo = (name(), count(), dtype(), count()).prop_map(|(name, addr, dtype, len)| Fifo { name, addr, dtype, len });
+    (name(), bound(), bound(), vec(buffer, 0..3), vec(fifo, 0..2), vec(task(), 0..3)).prop_map(
+        |(name, inputs, outputs, buffers, fifos, tasks)| Image { name, inputs, outputs, buffers, fifos, tasks },
+    )
 }
 
 fn placement() -> impl Strategy<Value = Placement> {
@@ -153,12 +168,34 @@ fn edge() -> impl Strategy<Value = EdgeStream> {
     )
 }
 
+fn switch() -> impl Strategy<Value = Switch> {
+    let position = (prop::option::of(prop::sample::select(Dir::ALL.to_vec())), prop::option::of(dirs()));
+    let positions = vec(position.prop_map(|(rx, tx)| Position { rx, tx }), 0..4);
+    (color(), region(), positions, any::<bool>(), prop::sample::select(Pop::ALL.to_vec()))
+        .prop_map(|(color, region, positions, ring, pop)| Switch { color, region, positions, ring, pop })
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    (color(), region(), count(), small_or_any(), small_or_any(), count(), count())
+        .prop_map(|(color, region, start, dx, dy, period, pass)| Filter { color, region, start, dx, dy, period, pass })
+}
+
 /// Any program that has a text form.
 pub(crate) fn program() -> impl Strategy<Value = Program> {
     let grid = prop::option::of((count(), count()).prop_map(|(width, height)| Grid { width, height }));
     let route = (color(), region(), prop::sample::select(Dir::ALL.to_vec()), dirs())
         .prop_map(|(color, region, rx, tx)| Route { color, region, rx, tx });
-    (name(), grid, vec(image(), 0..3), vec(placement(), 0..3), vec(route, 0..4), vec(edge(), 0..3)).prop_map(
-        |(name, grid, images, placements, routes, edges)| Program { name, grid, images, placements, routes, edges },
+    let special = (vec(switch(), 0..2), vec(filter(), 0..2));
+    (name(), grid, vec(image(), 0..3), vec(placement(), 0..3), vec(route, 0..4), special, vec(edge(), 0..3)).prop_map(
+        |(name, grid, images, placements, routes, (switches, filters), edges)| Program {
+            name,
+            grid,
+            images,
+            placements,
+            routes,
+            switches,
+            filters,
+            edges,
+        },
     )
 }

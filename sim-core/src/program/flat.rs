@@ -4,7 +4,8 @@
 //! host's stack; loops deeper than [`super::parse::MAX_DEPTH`] are refused.
 
 use super::parse::MAX_DEPTH;
-use super::{AddrOp, Async, Instr, TaskId, VecOp};
+use super::{AddrOp, Async, Control, Instr, TaskId, VecOp};
+use crate::coord::Color;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// An element of the list.
@@ -19,6 +20,8 @@ enum Flat {
     Activate(TaskId),
     Block(TaskId),
     Unblock(TaskId),
+    Control(Color, Control),
+    Open(Color),
 }
 
 /// Stores a body.
@@ -42,6 +45,8 @@ pub(super) fn serialize<S: Serializer>(body: &[Instr], to: S) -> Result<S::Ok, S
             Instr::Activate(task) => Flat::Activate(*task),
             Instr::Block(task) => Flat::Block(*task),
             Instr::Unblock(task) => Flat::Unblock(*task),
+            Instr::Control(color, control) => Flat::Control(*color, control.clone()),
+            Instr::Open(color) => Flat::Open(*color),
         });
         if let Instr::Loop { body, .. } = instr {
             open.push(body.iter());
@@ -75,6 +80,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Inst
             Flat::Activate(task) => Instr::Activate(task),
             Flat::Block(task) => Instr::Block(task),
             Flat::Unblock(task) => Instr::Unblock(task),
+            Flat::Control(color, control) => Instr::Control(color, control),
+            Flat::Open(color) => Instr::Open(color),
         };
         body.push(instr);
     }

@@ -13,6 +13,7 @@
 
 pub mod op;
 pub mod parse;
+pub mod switch;
 pub mod verify;
 
 #[cfg(test)]
@@ -22,8 +23,11 @@ mod flat;
 mod text;
 
 pub use code::code_bytes;
-pub use op::{AddrOp, AddrReg, Async, DType, DataReg, Dim, Instr, MemRef, Op, Operand, Priority, Then, VecOp};
+pub use op::{
+    AddrOp, AddrReg, Async, DType, DataReg, Dim, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Then, VecOp,
+};
 pub use parse::parse;
+pub use switch::{Command, Control, Filter, Pop, Position, Switch};
 pub use verify::verify;
 
 use crate::coord::{Color, Dir, DirSet, Grid, Region, Span};
@@ -42,6 +46,10 @@ pub struct Program {
     pub placements: Vec<Placement>,
     /// Routes.
     pub routes: Vec<Route>,
+    /// Further positions of routes.
+    pub switches: Vec<Switch>,
+    /// What goes down ramps only in part.
+    pub filters: Vec<Filter>,
     /// What enters and leaves at the wafer's edges.
     pub edges: Vec<EdgeStream>,
 }
@@ -65,6 +73,8 @@ pub struct Image {
     pub outputs: Vec<(u8, Color)>,
     /// Named pieces of the PE's memory; instructions use addresses, people use these.
     pub buffers: Vec<Buffer>,
+    /// FIFOs in the PE's memory; a [`FifoId`] is an index into this list.
+    pub fifos: Vec<Fifo>,
     /// Its tasks; a [`TaskId`] is an index into this list.
     pub tasks: Vec<Task>,
 }
@@ -87,6 +97,28 @@ pub struct Buffer {
 
 impl Buffer {
     /// First byte behind the buffer (64-bit: a hostile one may leave the 32-bit range).
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        u64::from(self.addr) + u64::from(self.len) * u64::from(self.dtype.bytes())
+    }
+}
+
+/// A FIFO in a PE's memory: one thread puts elements in, another one takes them out. It starts
+/// empty (rules C3 and C10).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fifo {
+    /// A name for people.
+    pub name: String,
+    /// Byte address of its first element.
+    pub addr: u32,
+    /// Element type.
+    pub dtype: DType,
+    /// Elements that it can hold.
+    pub len: u32,
+}
+
+impl Fifo {
+    /// First byte behind it.
     #[must_use]
     pub fn end(&self) -> u64 {
         u64::from(self.addr) + u64::from(self.len) * u64::from(self.dtype.bytes())
@@ -121,6 +153,10 @@ pub enum Trigger {
     /// A wavelet at the head of the input queue of this color; it is taken and its 32 bits are
     /// put into the register.
     Data(Color, DataReg),
+    /// A control wavelet with this number at the head of an input queue; it is taken.
+    Control(u8),
+    /// The color was closed in the PE's router by a control wavelet.
+    Teardown(Color),
 }
 
 /// Which PEs run an image, and the numbers in which they differ.

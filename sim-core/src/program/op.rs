@@ -5,7 +5,7 @@
 //!
 //! **Not here.** What an instruction costs (`ArchSpec`, rules C1 to C9 of `docs/MODEL.md`).
 
-use super::TaskId;
+use super::{Control, TaskId};
 use crate::coord::Color;
 use serde::{Deserialize, Serialize};
 
@@ -93,19 +93,39 @@ pub struct MemRef {
     pub dtype: DType,
     /// At most four, outermost first.
     pub dims: Vec<Dim>,
+    /// The circular buffer that all its addresses are wrapped into.
+    pub ring: Option<Ring>,
+}
+
+/// A circular buffer: address `a` means `start + (a - start) mod bytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ring {
+    /// First byte; a multiple of 8.
+    pub start: u32,
+    /// Size; a multiple of 8, at least 8.
+    pub bytes: u32,
+}
+
+impl Ring {
+    /// Where an address lies in the buffer.
+    #[must_use]
+    pub fn wrap(self, address: i64) -> i64 {
+        let start = i64::from(self.start);
+        start + address.wrapping_sub(start).rem_euclid(i64::from(self.bytes.max(1)))
+    }
 }
 
 impl MemRef {
     /// `len` adjacent elements at byte address `offset`.
     #[must_use]
     pub fn vec(dtype: DType, offset: u32, len: u32) -> MemRef {
-        MemRef { base: None, offset: offset as i32, dtype, dims: vec![Dim { len, stride: 1 }] }
+        MemRef { base: None, offset: offset as i32, dtype, dims: vec![Dim { len, stride: 1 }], ring: None }
     }
 
     /// One word at byte address `offset`, repeated.
     #[must_use]
     pub fn scalar(dtype: DType, offset: u32) -> MemRef {
-        MemRef { base: None, offset: offset as i32, dtype, dims: Vec::new() }
+        MemRef { base: None, offset: offset as i32, dtype, dims: Vec::new(), ring: None }
     }
 
     /// The same, relative to a register.
@@ -140,6 +160,10 @@ impl MemRef {
     }
 }
 
+/// Index of a FIFO in its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FifoId(pub u8);
+
 /// Source or destination of a vector instruction.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operand {
@@ -148,6 +172,8 @@ pub enum Operand {
     /// Wavelets of a color: from its input queue as a source, to its output queue as a
     /// destination.
     Fab(Color, DType),
+    /// Elements of a FIFO in memory: taken out as a source, put in as a destination.
+    Fifo(FifoId, DType),
     /// A data register: a repeated value as a source, an accumulator as a destination.
     Reg(DataReg),
     /// The bits of a binary32 constant, repeated.
@@ -166,17 +192,17 @@ impl Operand {
     pub fn is_scalar(&self) -> bool {
         match self {
             Operand::Mem(m) => m.is_scalar(),
-            Operand::Fab(..) => false,
+            Operand::Fab(..) | Operand::Fifo(..) => false,
             Operand::Reg(_) | Operand::Imm(_) => true,
         }
     }
 
-    /// Element type of a vector in memory or on the fabric; None for registers and constants.
+    /// Element type of a vector in memory, in a FIFO or on the fabric; None for registers and constants.
     #[must_use]
     pub fn dtype(&self) -> Option<DType> {
         match self {
             Operand::Mem(m) => Some(m.dtype),
-            Operand::Fab(_, dtype) => Some(*dtype),
+            Operand::Fab(_, dtype) | Operand::Fifo(_, dtype) => Some(*dtype),
             Operand::Reg(_) | Operand::Imm(_) => None,
         }
     }
@@ -352,4 +378,8 @@ pub enum Instr {
     Block(TaskId),
     /// Release a task.
     Unblock(TaskId),
+    /// Send a control wavelet.
+    Control(Color, Control),
+    /// Open a color in this PE's router that was closed, with its switch at position 0.
+    Open(Color),
 }

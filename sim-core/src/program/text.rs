@@ -25,13 +25,17 @@
 //! place row x=0..4 y=0 a0=5+2*x%4+3*y%2
 //!
 //! route c0 x=0..3 y=0..2 west -> east ramp
+//! switch c0 x=1..3 y=0 pop advance ring | ramp -> east | -> north
+//! filter c0 x=0..3 y=0 start 3-1*x pass 1 of 4
 //!
 //! edge in w north x=0..10/2 c3 wavelets 10 every 1 fanout 1
 //! ```
 //!
 //! One statement per line; `//` starts a comment. Positions are `3`, `0..4` (without the 4), or
 //! `0..10/2` (every second one). A memory operand is `type@register+bytes[dimensions]`, a
-//! dimension `length` or `length:stride`; without dimensions it is one repeated word. `2*x%4` is
+//! dimension `length` or `length:stride`; without dimensions it is one repeated word; `%512+64`
+//! behind it wraps its addresses into the 64 bytes from 512 on. `fifo 0 f16` is a FIFO by number;
+//! `control c0 adv nop -> 3` sends a control wavelet for control task 3, `open c0` opens a color. `2*x%4` is
 //! a change of 2 per column with a period of 4; without `%` there is no period. Numbers are
 //! decimal, or the bits of a binary32 in hexadecimal. A name that is not a word is quoted; an
 //! image without a name of its own is placed by number: `place #0`. Tasks are named by number.
@@ -40,8 +44,8 @@
 //! position, and `print(parse(t))` does not change when it is parsed and printed again.
 
 use super::{
-    AddrOp, AddrReg, Async, Buffer, EdgeStream, Flow, Image, Instr, MemRef, Operand, Placement, Priority, Program,
-    Route, Task, Then, Trigger, VecOp,
+    AddrOp, AddrReg, Async, Buffer, EdgeStream, Filter, Flow, Image, Instr, MemRef, Operand, Placement, Priority,
+    Program, Route, Switch, Task, Then, Trigger, VecOp,
 };
 use crate::coord::{Dir, DirSet};
 use std::fmt::{self, Display, Formatter};
@@ -62,9 +66,15 @@ impl Display for Program {
         for p in &self.placements {
             write_placement(f, p, &self.images)?;
         }
-        blank(f, self.routes.is_empty())?;
+        blank(f, self.routes.is_empty() && self.switches.is_empty() && self.filters.is_empty())?;
         for r in &self.routes {
             write_route(f, r)?;
+        }
+        for s in &self.switches {
+            write_switch(f, s)?;
+        }
+        for x in &self.filters {
+            write_filter(f, x)?;
         }
         blank(f, self.edges.is_empty())?;
         for e in &self.edges {
@@ -135,6 +145,9 @@ fn write_image(f: &mut Formatter<'_>, image: &Image) -> fmt::Result {
     for b in &image.buffers {
         write_buffer(f, b)?;
     }
+    for q in &image.fifos {
+        writeln!(f, "  fifo {} {}[{}] @{}", Name(&q.name), q.dtype.name(), q.len, q.addr)?;
+    }
     for t in &image.tasks {
         write_task(f, t)?;
     }
@@ -154,6 +167,8 @@ fn write_task(f: &mut Formatter<'_>, t: &Task) -> fmt::Result {
     match t.trigger {
         Trigger::Local => write!(f, "local")?,
         Trigger::Data(color, reg) => write!(f, "data {color} r{}", reg.0)?,
+        Trigger::Control(id) => write!(f, "control {id}")?,
+        Trigger::Teardown(color) => write!(f, "teardown {color}")?,
     }
     for (flag, word) in [(t.active, " active"), (t.blocked, " blocked")] {
         f.write_str(if flag { word } else { "" })?;
@@ -203,6 +218,12 @@ impl Display for Instr {
             Instr::Activate(task) => write!(f, "activate {}", task.0),
             Instr::Block(task) => write!(f, "block {}", task.0),
             Instr::Unblock(task) => write!(f, "unblock {}", task.0),
+            Instr::Control(color, control) => {
+                write!(f, "control {color}")?;
+                control.commands.iter().try_for_each(|c| write!(f, " {}", c.name()))?;
+                control.task.map_or(Ok(()), |id| write!(f, " -> {id}"))
+            }
+            Instr::Open(color) => write!(f, "open {color}"),
         }
     }
 }
@@ -239,13 +260,14 @@ impl Display for Operand {
         match self {
             Operand::Mem(m) => write!(f, "{m}"),
             Operand::Fab(color, dtype) => write!(f, "fab {color} {}", dtype.name()),
+            Operand::Fifo(id, dtype) => write!(f, "fifo {} {}", id.0, dtype.name()),
             Operand::Reg(reg) => write!(f, "r{}", reg.0),
             Operand::Imm(bits) => write!(f, "#{}", Float(*bits)),
         }
     }
 }
 
-/// As in the text form: `f16@a1+64[4:8,8]`.
+/// As in the text form: `f16@a1+64[4:8,8]%1024+512`.
 impl Display for MemRef {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.dtype.name(), Address(self.base, self.offset))?;
@@ -255,7 +277,11 @@ impl Display for MemRef {
                 write!(f, ":{}", d.stride)?;
             }
         }
-        f.write_str(if self.dims.is_empty() { "" } else { "]" })
+        f.write_str(if self.dims.is_empty() { "" } else { "]" })?;
+        match self.ring {
+            Some(ring) => write!(f, "%{}+{}", ring.start, ring.bytes),
+            None => Ok(()),
+        }
     }
 }
 
@@ -311,6 +337,30 @@ fn write_placement(f: &mut Formatter<'_>, p: &Placement, images: &[Image]) -> fm
 
 fn write_route(f: &mut Formatter<'_>, r: &Route) -> fmt::Result {
     writeln!(f, "route {} {} {} ->{}", r.color, r.region, r.rx.name(), Ports(r.tx))
+}
+
+fn write_switch(f: &mut Formatter<'_>, s: &Switch) -> fmt::Result {
+    write!(f, "switch {} {} pop {}{}", s.color, s.region, s.pop.name(), if s.ring { " ring" } else { "" })?;
+    for p in &s.positions {
+        write!(f, " |")?;
+        if let Some(rx) = p.rx {
+            write!(f, " {}", rx.name())?;
+        }
+        if let Some(tx) = p.tx {
+            write!(f, " ->{}", Ports(tx))?;
+        }
+    }
+    writeln!(f)
+}
+
+fn write_filter(f: &mut Formatter<'_>, x: &Filter) -> fmt::Result {
+    write!(f, "filter {} {} start {}", x.color, x.region, x.start)?;
+    for (change, axis) in [(x.dx, 'x'), (x.dy, 'y')] {
+        if change != 0 {
+            write!(f, "{change:+}*{axis}")?;
+        }
+    }
+    writeln!(f, " pass {} of {}", x.pass, x.period)
 }
 
 struct Ports(DirSet);

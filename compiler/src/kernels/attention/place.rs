@@ -146,6 +146,7 @@ fn image(name: &str, rings: &Rings, buffers: &[Buffer], body: Vec<Instr>) -> Ima
         inputs: bound().map(|(l, input, _)| (input, l.recv)).collect(),
         outputs: bound().map(|(l, _, output)| (output, l.send)).collect(),
         buffers: buffers.to_vec(),
+        fifos: Vec::new(),
         tasks: vec![main],
     }
 }

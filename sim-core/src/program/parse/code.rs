@@ -3,7 +3,8 @@
 use super::lex::Tok;
 use super::{Parsed, Parser};
 use crate::program::{
-    AddrOp, AddrReg, Async, DType, DataReg, Dim, Instr, MemRef, Op, Operand, Priority, TaskId, Then, VecOp,
+    AddrOp, AddrReg, Async, Command, Control, DType, DataReg, Dim, FifoId, Instr, MemRef, Op, Operand, Priority, Ring,
+    TaskId, Then, VecOp,
 };
 
 impl Parser<'_> {
@@ -40,8 +41,12 @@ impl Parser<'_> {
         }
         match word {
             "vec" => return self.vec_op().map(Instr::Vec),
-            "async" | "join" | "loop" | "activate" | "block" | "unblock" => self.next += 1,
-            _ => return self.expected("vec, async, join, loop, activate, block, unblock, an address register or `}`"),
+            "async" | "join" | "loop" | "activate" | "block" | "unblock" | "control" | "open" => self.next += 1,
+            _ => {
+                let known =
+                    "vec, async, join, loop, activate, block, unblock, control, open, an address register or `}`";
+                return self.expected(known);
+            }
         }
         Ok(match word {
             "async" => Instr::Async(self.async_op()?),
@@ -49,8 +54,19 @@ impl Parser<'_> {
             "loop" => Instr::Loop { count: self.int()?, body: self.body(depth)? },
             "activate" => Instr::Activate(self.task_id()?),
             "block" => Instr::Block(self.task_id()?),
+            "control" => Instr::Control(self.color()?, self.control()?),
+            "open" => Instr::Open(self.color()?),
             _ => Instr::Unblock(self.task_id()?),
         })
+    }
+
+    fn control(&mut self) -> Parsed<Control> {
+        let mut commands = Vec::new();
+        while matches!(self.peek(), Tok::Word(_)) {
+            commands.push(self.one_of(&Command::ALL, Command::name)?);
+        }
+        let task = if self.take(Tok::Punct("->")) { Some(self.int()?) } else { None };
+        Ok(Control { commands, task })
     }
 
     fn async_op(&mut self) -> Parsed<Async> {
@@ -92,13 +108,17 @@ impl Parser<'_> {
                 self.next += 1;
                 Ok(Operand::Fab(self.color()?, self.dtype()?))
             }
+            Tok::Word("fifo") => {
+                self.next += 1;
+                Ok(Operand::Fifo(FifoId(self.int()?), self.dtype()?))
+            }
             Tok::Word(word) if word.starts_with('r') => self.data_reg().map(Operand::Reg),
             Tok::Punct("#") => {
                 self.next += 1;
                 self.float().map(Operand::Imm)
             }
             Tok::Word("f16" | "bf16" | "f32") => self.mem_ref().map(Operand::Mem),
-            _ => self.expected("an operand: type@address, fab, a data register, or a constant with #"),
+            _ => self.expected("an operand: type@address, fab, fifo, a data register, or a constant with #"),
         }
     }
 
@@ -118,7 +138,13 @@ impl Parser<'_> {
             }
             self.punct("]")?;
         }
-        Ok(MemRef { base, offset, dtype, dims })
+        let mut ring = None;
+        if self.take(Tok::Punct("%")) {
+            let start = self.int()?;
+            self.punct("+")?;
+            ring = Some(Ring { start, bytes: self.int()? });
+        }
+        Ok(MemRef { base, offset, dtype, dims, ring })
     }
 
     fn address(&mut self) -> Parsed<(Option<AddrReg>, i32)> {

@@ -57,7 +57,9 @@ pub(super) fn lex(text: &str) -> Vec<Token<'_>> {
             '0'..='9' => Tok::Number(piece),
             '"' if len > 1 && piece.ends_with('"') => Tok::Quoted(&piece[1..len - 1]),
             c if is_word_char(c) && c != '.' => Tok::Word(piece),
-            '{' | '}' | '[' | ']' | ':' | ',' | '@' | '+' | '-' | '=' | '/' | '#' | '%' | '*' => Tok::Punct(piece),
+            '{' | '}' | '[' | ']' | ':' | ',' | '@' | '+' | '-' | '=' | '/' | '#' | '%' | '*' | '|' => {
+                Tok::Punct(piece)
+            }
             '<' | '.' if len == 2 => Tok::Punct(piece),
             _ => Tok::Bad(piece),
         };

@@ -13,11 +13,12 @@
 
 mod code;
 mod lex;
+mod route;
 #[cfg(test)]
 mod tests;
 
-use super::{Buffer, EdgeStream, Flow, Image, Param, Placement, Program, Route, Task, Trigger};
-use crate::coord::{Color, Dir, DirSet, Grid, Region, Span};
+use super::{Buffer, Fifo, Image, Param, Placement, Program, Task, Trigger};
+use crate::coord::{Color, Grid, Region, Span};
 use crate::diag::Diagnostic;
 use lex::{Tok, Token, lex, unescape};
 
@@ -272,12 +273,22 @@ impl<'a> Parser<'a> {
                 let route = self.route()?;
                 program.routes.push(route);
             }
+            Tok::Word("switch") => {
+                self.next += 1;
+                let switch = self.switch()?;
+                program.switches.push(switch);
+            }
+            Tok::Word("filter") => {
+                self.next += 1;
+                let filter = self.filter()?;
+                program.filters.push(filter);
+            }
             Tok::Word("edge") => {
                 self.next += 1;
                 let edge = self.edge()?;
                 program.edges.push(edge);
             }
-            _ => return self.expected("program, grid, image, place, route or edge"),
+            _ => return self.expected("program, grid, image, place, route, switch, filter or edge"),
         }
         self.line_end()
     }
@@ -324,12 +335,17 @@ impl<'a> Parser<'a> {
                     let buffer = p.buffer()?;
                     image.buffers.push(buffer);
                 }
+                Tok::Word("fifo") => {
+                    p.next += 1;
+                    let fifo = p.fifo()?;
+                    image.fifos.push(fifo);
+                }
                 Tok::Word("task") => {
                     p.next += 1;
                     let task = p.task(depth)?;
                     image.tasks.push(task);
                 }
-                _ => return p.expected("in, out, mem, task or `}`"),
+                _ => return p.expected("in, out, mem, fifo, task or `}`"),
             }
             Ok(())
         })?;
@@ -363,6 +379,16 @@ impl<'a> Parser<'a> {
         }
     }
 
+    fn fifo(&mut self) -> Parsed<Fifo> {
+        let name = self.name()?;
+        let dtype = self.dtype()?;
+        self.punct("[")?;
+        let len = self.int()?;
+        self.punct("]")?;
+        self.punct("@")?;
+        Ok(Fifo { name, addr: self.int()?, dtype, len })
+    }
+
     fn buffer(&mut self) -> Parsed<Buffer> {
         let name = self.name()?;
         let dtype = self.dtype()?;
@@ -387,8 +413,12 @@ impl<'a> Parser<'a> {
             Trigger::Local
         } else if self.take(Tok::Word("data")) {
             Trigger::Data(self.color()?, self.data_reg()?)
+        } else if self.take(Tok::Word("control")) {
+            Trigger::Control(self.int()?)
+        } else if self.take(Tok::Word("teardown")) {
+            Trigger::Teardown(self.color()?)
         } else {
-            return self.expected("local or data");
+            return self.expected("local, data, control or teardown");
         };
         let active = self.take(Tok::Word("active"));
         let blocked = self.take(Tok::Word("blocked"));
@@ -434,33 +464,6 @@ impl<'a> Parser<'a> {
             }
         }
         Ok(param)
-    }
-
-    fn route(&mut self) -> Parsed<Route> {
-        let color = self.color()?;
-        let region = self.region()?;
-        let rx = self.one_of(&Dir::ALL, Dir::name)?;
-        self.punct("->")?;
-        let mut tx = DirSet::EMPTY;
-        while self.peek() != Tok::Line {
-            tx = tx.with(self.one_of(&Dir::ALL, Dir::name)?);
-        }
-        Ok(Route { color, region, rx, tx })
-    }
-
-    fn edge(&mut self) -> Parsed<EdgeStream> {
-        let flow = self.one_of(&[Flow::In, Flow::Out], |f| if f == Flow::In { "in" } else { "out" })?;
-        let name = self.name()?;
-        let side = self.one_of(&Dir::ALL, Dir::name)?;
-        let ports = self.span(if matches!(side, Dir::North | Dir::South) { "x" } else { "y" })?;
-        let color = self.color()?;
-        self.keyword("wavelets")?;
-        let wavelets = self.int()?;
-        self.keyword("every")?;
-        let interval = self.int()?;
-        self.keyword("fanout")?;
-        let fanout = self.int()?;
-        Ok(EdgeStream { name, flow, side, ports, color, wavelets, interval, fanout })
     }
 
     /// Puts image numbers in place of names.

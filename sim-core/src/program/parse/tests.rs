@@ -13,9 +13,14 @@ image row {
   in q0 c1
   out q2 c0
   mem y f32[4] @1024 = 1, 2.5, -3, 0x7fc00000
+  fifo f f16[16] @2048
   task main local active {
     vec mov 4: fab c0 f32 <- f32@1024[4]
     async t0 low vec mov 8: f16@a1+64[8] <- fab c1 f16 then activate 1
+    vec mov 8: fifo 0 f16 <- f16@a1[8]%1024+64
+    control c0 adv nop teardown -> 3
+    control c0
+    open c0
     join t0
     loop 10 {
       vec fmac 32: f32@2048[32] <- f32@2048[32], f16@a0+128[4:8,8], #0.5
@@ -25,11 +30,17 @@ image row {
   }
   task recv data c1 r0 {
   }
+  task told control 3 blocked {
+  }
+  task closed teardown c0 {
+  }
 }
 
 place row x=0..4 y=0 a0=5+2*x%4+3*y%2 a1=0-2*y
 
 route c0 x=0..3 y=0..2 west -> east ramp
+switch c0 x=1..3 y=0 pop advance ring | ramp -> east | -> north ramp | south
+filter c0 x=0..3 y=0 start 3-1*x+2*y pass 1 of 4
 
 edge in w north x=0..9/2 c3 wavelets 10 every 1 fanout 1
 ";
@@ -66,8 +77,8 @@ fn p001_something_else_was_expected() {
         "P001 t:5:9 expected mov, add, sub, mul, max, fmac, scale, bitsub, found `mow`",
         "P001 t:6:10 expected a0, the register that is written, found `a1`",
         "P001 t:8:12 expected `t` with a number, found `5`",
-        "P001 t:12:1 expected program, grid, image, place, route or edge, found `rout`",
-        "P001 t:13:1 expected program, grid, image, place, route or edge, found a text without an end",
+        "P001 t:12:1 expected program, grid, image, place, route, switch, filter or edge, found `rout`",
+        "P001 t:13:1 expected program, grid, image, place, route, switch, filter or edge, found a text without an end",
     ];
     faults(text, &want);
     faults("image a {\n", &["P001 t:2:1 expected `}`, found the end of the line"]);

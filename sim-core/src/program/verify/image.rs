@@ -1,11 +1,12 @@
 //! Checks of one image: bindings, tasks, instructions, operands, memory.
 
-use super::{Faults, MAX_DIMS, MAX_NESTING, check_color};
+use super::switch::{check_control, check_entry};
+use super::{Faults, MAX_DIMS, MAX_NESTING, MAX_TASKS, check_color};
 use crate::arch::ArchSpec;
 use crate::coord::Color;
 use crate::program::{
-    AddrOp, AddrReg, Async, DataReg, Image, Instr, MemRef, Op, Operand, Placement, TaskId, Then, Trigger, VecOp,
-    code_bytes,
+    AddrOp, AddrReg, Async, DType, DataReg, FifoId, Image, Instr, MemRef, Op, Operand, Placement, TaskId, Then,
+    Trigger, VecOp, code_bytes,
 };
 
 /// Checks everything that an image says about itself.
@@ -19,15 +20,20 @@ pub(super) fn check(image: &Image, arch: &ArchSpec, faults: &mut Faults) {
         check_bindings(what, bound, count, arch, &at, faults);
     }
     check_memory(image, arch, &at, faults);
-    if image.tasks.len() > 256 {
-        faults.push("R015", &at, format!("{} tasks; at most 256 are possible", image.tasks.len()), "");
+    if image.tasks.len() > MAX_TASKS {
+        faults.push("R015", &at, format!("{} tasks; at most {MAX_TASKS} are possible", image.tasks.len()), "");
     }
     for task in &image.tasks {
         let at = format!("image `{}` task `{}`", image.name, task.name);
-        if let Trigger::Data(color, reg) = task.trigger {
-            check_color(color, arch, &at, faults);
-            check_input(image, color, &at, faults);
-            check_data(reg, &at, faults);
+        match task.trigger {
+            Trigger::Local => {}
+            Trigger::Data(color, reg) => {
+                check_color(color, arch, &at, faults);
+                check_input(image, color, &at, faults);
+                check_data(reg, &at, faults);
+            }
+            Trigger::Control(id) => check_entry(id, &at, faults),
+            Trigger::Teardown(color) => check_color(color, arch, &at, faults),
         }
         Body { image, arch, faults, at, path: Vec::new() }.check(&task.body);
     }
@@ -80,6 +86,13 @@ fn check_memory(image: &Image, arch: &ArchSpec, at: &str, faults: &mut Faults) {
             faults.push("R018", &at, message, "");
         }
     }
+    for q in &image.fifos {
+        top = top.max(q.end());
+        if q.end() > sram || q.len == 0 {
+            let message = format!("FIFO `{}`: {} elements, to byte {}; the PE has {sram} B", q.name, q.len, q.end());
+            faults.push("R030", at, message, "a FIFO has at least one element and lies in memory");
+        }
+    }
     let (code, stack) = (code_bytes(image, arch), u64::from(arch.stack.value));
     if top <= sram && top + code + stack > sram {
         let message =
@@ -91,7 +104,14 @@ fn check_memory(image: &Image, arch: &ArchSpec, at: &str, faults: &mut Faults) {
 fn fabric_color(operand: &Operand) -> Option<Color> {
     match operand {
         Operand::Fab(color, _) => Some(*color),
-        Operand::Mem(_) | Operand::Reg(_) | Operand::Imm(_) => None,
+        Operand::Mem(_) | Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => None,
+    }
+}
+
+fn fifo_id(operand: &Operand) -> Option<FifoId> {
+    match operand {
+        Operand::Fifo(id, _) => Some(*id),
+        _ => None,
     }
 }
 
@@ -161,6 +181,12 @@ impl Body<'_> {
             Instr::Addr(op) => self.check_addr_op(op, at),
             Instr::Activate(task) => self.check_task(*task, true, at),
             Instr::Block(task) | Instr::Unblock(task) => self.check_task(*task, false, at),
+            Instr::Control(color, control) => {
+                check_color(*color, self.arch, at, self.faults);
+                self.check_output(*color, at);
+                check_control(control, at, self.faults);
+            }
+            Instr::Open(color) => check_color(*color, self.arch, at, self.faults),
         }
     }
 
@@ -216,11 +242,12 @@ impl Body<'_> {
         if op.len == 0 {
             self.faults.push("R018", at, "a vector instruction over 0 elements", "");
         }
-        if let Operand::Fab(color, _) = op.dst
-            && !self.image.outputs.iter().any(|b| b.1 == color)
-        {
-            let message = format!("no output queue is bound to {color}");
-            self.faults.push("R013", at, message, "add `out qN cN` to the image");
+        if let Operand::Fab(color, _) = op.dst {
+            self.check_output(color, at);
+        }
+        let fifos: Vec<FifoId> = op.src.iter().filter_map(fifo_id).collect();
+        if (1..fifos.len()).any(|i| fifos[..i].contains(&fifos[i])) {
+            self.faults.push("R017", at, "two sources take from one FIFO", "one of them must be in memory");
         }
         self.check_operand(&op.dst, op.len, at);
         for src in op.src.iter().take(3) {
@@ -231,10 +258,27 @@ impl Body<'_> {
         }
     }
 
+    fn check_output(&mut self, color: Color, at: &str) {
+        if !self.image.outputs.iter().any(|b| b.1 == color) {
+            let message = format!("no output queue is bound to {color}");
+            self.faults.push("R013", at, message, "add `out qN cN` to the image");
+        }
+    }
+
+    fn check_fifo(&mut self, id: FifoId, dtype: DType, at: &str) {
+        let message = match self.image.fifos.get(usize::from(id.0)) {
+            None => format!("FIFO {} does not exist; there are {}", id.0, self.image.fifos.len()),
+            Some(q) if q.dtype != dtype => format!("FIFO `{}` holds {}, not {}", q.name, q.dtype.name(), dtype.name()),
+            Some(_) => return,
+        };
+        self.faults.push("R030", at, message, "");
+    }
+
     fn check_operand(&mut self, operand: &Operand, len: u32, at: &str) {
         match operand {
             Operand::Mem(m) => self.check_mem(m, len, at),
             Operand::Fab(color, _) => check_color(*color, self.arch, at, self.faults),
+            Operand::Fifo(id, dtype) => self.check_fifo(*id, *dtype, at),
             Operand::Reg(reg) => check_data(*reg, at, self.faults),
             Operand::Imm(_) => {}
         }
@@ -252,9 +296,17 @@ impl Body<'_> {
             self.faults.push("R018", at, message, "the product of the dimensions is the length");
             return;
         }
+        if let Some(ring) = m.ring {
+            let end = i128::from(ring.start) + i128::from(ring.bytes);
+            if ring.start % 8 != 0 || ring.bytes % 8 != 0 || ring.bytes == 0 {
+                let message = format!("a circular buffer of {} bytes from byte {}", ring.bytes, ring.start);
+                self.faults.push("R030", at, message, "start and size are multiples of 8");
+            }
+            self.check_range(i128::from(ring.start), end, at);
+        }
         match m.base {
             Some(base) => check_addr(base, at, self.faults),
-            None if elements == 0 => {}
+            None if elements == 0 || m.ring.is_some() => {}
             None => {
                 let (low, high) = m.extent();
                 let offset = i128::from(m.offset);

@@ -29,19 +29,25 @@
 //! | R025 | as many wavelets arrive as are waited for |
 //! | R026 | a route does not lead back to itself |
 //! | R027 | what is sent has a route, and what is waited for has one too |
+//! | R028 | a switch has 1 to 3 positions beside the route's, each of which leads somewhere |
+//! | R029 | a filter is on a route, and no more pass than come |
+//! | R030 | FIFOs that are named exist, and circular buffers and FIFOs lie in memory |
+//! | R031 | a control wavelet has at most 8 commands and a task below 64 |
 //!
 //! **Invariant.** A program without a fault can be executed without a panic. Faults are true:
 //! where something cannot be derived without running the program, nothing is reported. Hostile
 //! numbers neither overflow nor allocate; per code, a few faults are listed and the rest counted.
 //! **Not checked.** Addresses that depend on a register; the wavelet counts of tasks that
 //! wavelets trigger, that are blocked, or that may run more or less than once; counts where
-//! senders on one connected route differ; deadlock between colors or by the order of
+//! senders on one connected route differ; links, ramps and counts of colors with a switch, and
+//! counts of those with a filter or control wavelets; deadlock between colors or by the order of
 //! instructions. These show when the program runs.
 
 mod count;
 mod image;
 mod route;
 mod span;
+mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -59,11 +65,13 @@ pub const MAX_PES: u64 = 1 << 22;
 pub const MAX_NESTING: usize = 8;
 /// Most dimensions of a memory operand.
 pub const MAX_DIMS: usize = 4;
+/// Most tasks of an image.
+pub const MAX_TASKS: usize = 64;
 /// Faults of one code that are listed; the rest are counted.
 const LISTED: u64 = 20;
 
 /// Codes of this checker with their titles, as in `docs/diagnostics.md`.
-pub const RULES: [(&str, &str); 27] = [
+pub const RULES: [(&str, &str); 31] = [
     ("R001", "grid"),
     ("R002", "region off the grid"),
     ("R003", "two images on one PE"),
@@ -91,6 +99,10 @@ pub const RULES: [(&str, &str); 27] = [
     ("R025", "sent and received counts differ"),
     ("R026", "route that loops"),
     ("R027", "wavelets without a route"),
+    ("R028", "switch"),
+    ("R029", "filter"),
+    ("R030", "FIFO or circular buffer"),
+    ("R031", "control wavelet"),
 ];
 
 /// Checks a program against a machine. An empty list means that it is well formed.
@@ -106,6 +118,7 @@ pub fn verify(program: &Program, arch: &ArchSpec) -> Vec<Diagnostic> {
         return faults.finish();
     };
     let on_grid = Placed::check(program, grid, &mut faults);
+    switch::check(program, grid, arch, &mut faults);
     let nets = route::check(program, grid, arch, &on_grid, &mut faults);
     if sound && on_grid.disjoint {
         flows.extend(program.images.iter().map(count::Flows::of));

@@ -1,7 +1,7 @@
 //! Checks of routes and edge streams: every link has a sender and a receiver, every ramp a queue.
 
 use super::span::{Moved, border, hole_in_span, moved};
-use super::{Faults, Placed, at_route, check_color, check_disjoint, check_region, span::Cover, span_fault};
+use super::{Faults, Placed, at_route, check_color, check_disjoint, check_region, span::Cover, span_fault, switch};
 use crate::arch::ArchSpec;
 use crate::coord::{Color, Dir, Grid, PeCoord, Region, Span};
 use crate::program::{EdgeStream, Flow, Image, Program, Route};
@@ -41,16 +41,20 @@ pub(super) fn check<'a>(
     check_bandwidth(program, arch, faults);
     let colors = (0..Color::MAX).filter_map(Color::new);
     let mut nets: Vec<Net<'a>> = colors.zip(routes.into_iter().zip(edges)).map(|(c, (r, e))| net(c, r, e)).collect();
+    let uncounted = switch::uncounted(program);
     nets.retain_mut(|net| {
         let before = faults.seen.values().sum::<u64>();
         let disjoint = net.check_overlap(faults);
-        if disjoint {
+        if program.switches.iter().any(|s| s.color == net.color) {
+            net.check_ends(faults);
+        } else if disjoint {
+            net.check_ends(faults);
             net.check_links(grid, faults);
             net.check_ramps(&program.images, placed, faults);
             net.check_edges(grid, faults);
             net.check_loops(grid, faults);
         }
-        net.sound = before == faults.seen.values().sum::<u64>();
+        net.sound = before == faults.seen.values().sum::<u64>() && !uncounted.contains(&net.color);
         disjoint
     });
     nets
@@ -125,7 +129,7 @@ impl Net<'_> {
         self.edges.iter().filter(|e| e.flow == flow && e.side == side).map(|e| e.ports).collect()
     }
 
-    fn check_links(&self, grid: Grid, faults: &mut Faults) {
+    fn check_ends(&self, faults: &mut Faults) {
         for route in &self.routes {
             if route.tx.is_empty() {
                 faults.push("R006", at_route(route), "no port to leave by", "");
@@ -133,8 +137,12 @@ impl Net<'_> {
             if route.tx.contains(route.rx) {
                 let message = format!("leads back to {}, where it comes from", route.rx.name());
                 faults.push("R006", at_route(route), message, "");
-                continue;
             }
+        }
+    }
+
+    fn check_links(&self, grid: Grid, faults: &mut Faults) {
+        for route in self.routes.iter().filter(|r| !r.tx.contains(r.rx)) {
             for dir in Dir::LINKS {
                 let sends = route.tx.contains(dir);
                 if !sends && route.rx != dir {

@@ -29,7 +29,7 @@ fn image(name: &str, queue: (bool, u8), body: Vec<Instr>) -> Image {
     let (inputs, outputs) = if queue.0 { (bound, vec![]) } else { (vec![], bound) };
     let task = Task { name: "main".into(), trigger: Trigger::Local, active: true, blocked: false, body };
     let buffer = Buffer { name: "y".into(), addr: 1024, dtype: DType::F32, len: 4, init: vec![0; 4] };
-    Image { name: name.into(), inputs, outputs, buffers: vec![buffer], tasks: vec![task] }
+    Image { name: name.into(), inputs, outputs, buffers: vec![buffer], fifos: Vec::new(), tasks: vec![task] }
 }
 
 fn route(n: u8, region: Region, rx: Dir, tx: &[Dir]) -> Route {
@@ -68,6 +68,8 @@ fn good() -> Program {
             route(1, Region::rect(0, 0, 4, 1), Dir::West, &[Dir::East]),
         ],
         edges: vec![edge("a", Flow::In, Dir::West), edge("b", Flow::Out, Dir::East)],
+        switches: Vec::new(),
+        filters: Vec::new(),
     }
 }
 
@@ -260,9 +262,9 @@ fn r018_lengths_disagree() {
     vec("R018", mov(0, mem(0), Operand::imm(0.0)));
     vec("R018", mov(4, mem(3), Operand::imm(0.0)));
     let dims = vec![Dim { len: u32::MAX, stride: i32::MIN }; 4];
-    vec("R018", mov(4, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims }), mem(4)));
+    vec("R018", mov(4, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None }), mem(4)));
     let dims = vec![Dim { len: 1, stride: 1 }; 5];
-    vec("R018", mov(1, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims }), mem(1)));
+    vec("R018", mov(1, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None }), mem(1)));
     fault("R018", |p| p.images[0].buffers[0].init.push(0));
 }
 
@@ -295,7 +297,7 @@ fn r020_memory_of_a_pe_is_too_small() {
 fn r021_operand_outside_the_memory() {
     let at = |offset, stride| {
         let dims = vec![Dim { len: 4, stride }];
-        mov(4, Operand::Mem(MemRef { base: None, offset, dtype: DType::F32, dims }), Operand::imm(0.0))
+        mov(4, Operand::Mem(MemRef { base: None, offset, dtype: DType::F32, dims, ring: None }), Operand::imm(0.0))
     };
     vec("R021", at(49_140, 1));
     vec("R021", at(8, -1));

@@ -1,0 +1,40 @@
+//! Address registers: what they are added to and how they change (rule C8).
+//!
+//! **Not here.** When (`ce`).
+
+use super::ce::Step;
+use super::state::Ce;
+use sim_core::program::{AddrOp, AddrReg};
+
+impl Step<'_> {
+    pub(super) fn address(&self, base: Option<AddrReg>, offset: i32) -> i32 {
+        offset.wrapping_add(base.map_or(0, |r| self.ce.regs[usize::from(r.0) % 16]))
+    }
+
+    pub(super) fn arithmetic(&mut self, op: &AddrOp) {
+        let get = |ce: &Ce, r: AddrReg| ce.regs[usize::from(r.0) % 16];
+        let value = match *op {
+            AddrOp::Set(_, v) => v,
+            AddrOp::Add(r, v) => get(self.ce, r).wrapping_add(v),
+            AddrOp::Copy(_, from) => get(self.ce, from),
+            AddrOp::AddReg(r, from) => get(self.ce, r).wrapping_add(get(self.ce, from)),
+            AddrOp::Clamp(r, low, high) => get(self.ce, r).max(low).min(high),
+            AddrOp::Wrap { reg, end, size } => {
+                let v = get(self.ce, reg);
+                if v >= end { v.wrapping_sub(size) } else { v }
+            }
+            AddrOp::Load { base, offset, .. } => {
+                let address = self.address(base, offset);
+                match self.memory.as_deref().map(|m| m.half_word(address)) {
+                    None => 0,
+                    Some(Some(v)) => i32::from(v),
+                    Some(None) => {
+                        self.out.fault = Some(i64::from(address));
+                        0
+                    }
+                }
+            }
+        };
+        self.ce.regs[usize::from(op.target().0) % 16] = value;
+    }
+}

@@ -1,0 +1,139 @@
+//! Tables of switches, control wavelets and filters.
+
+use super::{Counter, Ends, Entries, Special, Tables, invalid};
+use crate::fast::fifo::NONE;
+use sim_core::arch::ArchSpec;
+use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region};
+use sim_core::error::RunError;
+use sim_core::program::{Instr, Pop, Program};
+use std::collections::BTreeMap;
+
+/// What is special about one path: its positions as `(rx, ports)`, the route's first.
+pub(super) struct Found {
+    pe: u32,
+    positions: Vec<(Dir, u8)>,
+    ring: bool,
+    pop: Pop,
+    filter: Option<Counter>,
+}
+
+/// All special paths, by their number.
+pub(super) fn find(
+    program: &Program,
+    grid: Grid,
+    routed: &[(u8, Dir, u8)],
+    path_start: &[u32],
+) -> Result<BTreeMap<usize, Found>, RunError> {
+    let mut found = BTreeMap::new();
+    let path = |at: PeCoord, color: Color| -> Option<(usize, u32)> {
+        let pe = grid.index(at).0;
+        let (from, to) = (path_start[pe as usize] as usize, path_start[pe as usize + 1] as usize);
+        let local = routed[from..to].iter().position(|r| usize::from(r.0) == color.index())?;
+        Some((from + local, pe))
+    };
+    let plain = |at: usize, pe: u32| {
+        let (_, rx, ports) = routed[at];
+        Found { pe, positions: vec![(rx, ports)], ring: false, pop: Pop::Never, filter: None }
+    };
+    for color in controlled(program) {
+        for route in program.routes.iter().filter(|r| r.color == color) {
+            for (at, pe) in route.region.iter().filter_map(|at| path(at, color)) {
+                found.entry(at).or_insert_with(|| plain(at, pe));
+            }
+        }
+    }
+    let inside = |r: Region| r.x.last() < u64::from(grid.width) && r.y.last() < u64::from(grid.height);
+    for s in &program.switches {
+        if !inside(s.region) {
+            return Err(invalid(s.color, "a switch leaves the grid"));
+        }
+        for coord in s.region.iter() {
+            let (at, pe) = path(coord, s.color).ok_or_else(|| invalid(coord, "a switch without a route"))?;
+            let f = found.entry(at).or_insert_with(|| plain(at, pe));
+            let (rx, ports) = f.positions[0];
+            let position = |p: &sim_core::program::Position| (p.rx.unwrap_or(rx), p.tx.map_or(ports, bits));
+            f.positions.truncate(1);
+            f.positions.extend(s.positions.iter().map(position));
+            (f.ring, f.pop) = (s.ring, s.pop);
+        }
+    }
+    for x in &program.filters {
+        if !inside(x.region) || x.period == 0 {
+            return Err(invalid(x.color, "a filter leaves the grid, or has no circle"));
+        }
+        for coord in x.region.iter() {
+            let (at, pe) = path(coord, x.color).ok_or_else(|| invalid(coord, "a filter without a route"))?;
+            let (i, j) = (x.region.x.ordinal(coord.x), x.region.y.ordinal(coord.y));
+            let start = x.start_at(i.unwrap_or(0), j.unwrap_or(0));
+            let counter = Counter { at: start, period: x.period, pass: x.pass };
+            found.entry(at).or_insert_with(|| plain(at, pe)).filter = Some(counter);
+        }
+    }
+    Ok(found)
+}
+
+fn bits(tx: DirSet) -> u8 {
+    tx.iter().fold(0, |bits, d| bits | 1 << d as u8)
+}
+
+/// Colors on which some PE may send control wavelets.
+fn controlled(program: &Program) -> Vec<Color> {
+    fn walk(body: &[Instr], colors: &mut Vec<Color>) {
+        for instr in body {
+            match instr {
+                Instr::Control(color, _) if !colors.contains(color) => colors.push(*color),
+                Instr::Loop { body, .. } => walk(body, colors),
+                _ => {}
+            }
+        }
+    }
+    let mut colors = Vec::new();
+    for task in program.images.iter().flat_map(|i| &i.tasks) {
+        walk(&task.body, &mut colors);
+    }
+    colors
+}
+
+impl Tables {
+    /// The FIFOs of positions that take from other ports than the route.
+    pub(super) fn further_buffers(
+        &mut self,
+        found: &BTreeMap<usize, Found>,
+        routed: &[(u8, Dir, u8)],
+        arch: &ArchSpec,
+        entry: &mut Entries,
+    ) {
+        for (&at, f) in found {
+            for &(rx, _) in &f.positions {
+                if entry.of(routed, at, rx).is_none() {
+                    let fifo = self.buffer(f.pe, routed[at].0, rx, arch);
+                    entry.further.insert((at, rx as u8), fifo);
+                }
+            }
+        }
+    }
+
+    /// The paths of all positions.
+    pub(super) fn add_specials(
+        &mut self,
+        found: &BTreeMap<usize, Found>,
+        routed: &[(u8, Dir, u8)],
+        entry: &Entries,
+        arch: &ArchSpec,
+    ) {
+        let outs = self.out_ports();
+        for (&at, f) in found {
+            let special = self.specials.len() as u32;
+            let (pe, color) = (f.pe, routed[at].0);
+            let mut paths = Vec::with_capacity(f.positions.len());
+            for &(rx, ports) in &f.positions {
+                let from = entry.of(routed, at, rx).unwrap_or(NONE);
+                let path = self.path(Ends { pe, color, from, ports }, routed, entry, &outs, arch);
+                paths.push(super::Path { special, ..path });
+            }
+            self.paths[at] = paths[0];
+            let (ring, pop, filter) = (f.ring, f.pop, f.filter);
+            self.specials.push(Special { paths, position: 0, closed: false, ring, pop, filter });
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Switches, control wavelets and filters in routers (rules S1 to S6).
+//!
+//! **Invariant.** The path of a color in a router is always that of its switch's present position.
+//! **Not here.** Control tasks and the instructions that send and open (`ce`).
+
+use super::Engine;
+use super::fifo::{CONTROL, NONE, Word};
+use super::state::Path;
+use sim_core::program::Pop;
+
+/// The ramp among a path's ports.
+const RAMP: u8 = 1 << 4;
+
+/// A color that control wavelets may travel on, or that has a filter, in one router.
+#[derive(Debug, Clone)]
+pub(crate) struct Special {
+    /// The path in each position.
+    pub(crate) paths: Vec<Path>,
+    pub(crate) position: u8,
+    pub(crate) closed: bool,
+    pub(crate) ring: bool,
+    pub(crate) pop: Pop,
+    pub(crate) filter: Option<Counter>,
+}
+
+/// The counter of a filter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counter {
+    pub(crate) at: u32,
+    pub(crate) period: u32,
+    pub(crate) pass: u32,
+}
+
+/// The task that a control wavelet names; None for others.
+pub(crate) fn task(word: Word) -> Option<u8> {
+    (word & CONTROL != 0 && word & 1 << 22 != 0).then_some((word >> 16 & 63) as u8)
+}
+
+impl Engine {
+    /// The ports that the head wavelet of a path leaves by; None if its color is closed.
+    pub(super) fn head_ports(&self, path: &Path) -> Option<u8> {
+        if path.from == NONE {
+            return None;
+        }
+        let special = self.t.specials.get(path.special as usize);
+        if special.is_some_and(|s| s.closed) {
+            return None;
+        }
+        let word = self.t.fifos.word(path.from, 0);
+        let down = match word & CONTROL {
+            0 => special.and_then(|s| s.filter).is_none_or(|f| f.at < f.pass),
+            _ => task(word).is_some(),
+        };
+        Some(if down { path.ports } else { path.ports & !RAMP })
+    }
+
+    /// What a wavelet that leaves by path `at` of the router of `pe` does there; gives the word
+    /// that goes on.
+    pub(super) fn pass(&mut self, at: u32, pe: usize, word: Word) -> Word {
+        let path = self.t.paths[at as usize];
+        if word & CONTROL != 0 {
+            return self.obey(at, pe, word);
+        }
+        if let Some(special) = self.t.specials.get_mut(path.special as usize)
+            && let Some(filter) = &mut special.filter
+            && path.ports & RAMP != 0
+        {
+            filter.at = (filter.at + 1) % filter.period;
+        }
+        word
+    }
+
+    /// The first command of a control wavelet.
+    fn obey(&mut self, at: u32, pe: usize, word: Word) -> Word {
+        let path = self.t.paths[at as usize];
+        let command = word & 3;
+        let Some(special) = self.t.specials.get_mut(path.special as usize) else { return word };
+        let last = special.paths.len() as u8 - 1;
+        special.position = match command {
+            1 if special.position < last => special.position + 1,
+            1 if special.ring => 0,
+            2 => 0,
+            _ => special.position,
+        };
+        special.closed |= command == 3;
+        let pops = match special.pop {
+            Pop::Never => false,
+            Pop::Always => true,
+            Pop::OnAdvance => command == 1,
+        };
+        self.t.paths[at as usize] = special.paths[usize::from(special.position)];
+        if command == 3 {
+            self.activate_teardown(pe, path.color);
+        }
+        if pops { word & !0xffff | (word & 0xffff) >> 2 } else { word }
+    }
+
+    fn activate_teardown(&mut self, pe: usize, color: u8) {
+        let Some(ce) = &mut self.t.ces[pe] else { return };
+        for &(of, task) in &self.t.images[usize::from(ce.image)].teardowns {
+            if of == color {
+                ce.active |= 1 << task;
+            }
+        }
+        self.wheel.wake(self.t.grid.pes() as u32 + pe as u32, self.now + 1);
+    }
+
+    /// Rule S4: the PE opens a color in its router.
+    pub(super) fn open(&mut self, pe: u32, color: u8) {
+        for at in self.t.path_start[pe as usize]..self.t.path_start[pe as usize + 1] {
+            let path = self.t.paths[at as usize];
+            if path.color == color && path.special != NONE {
+                let special = &mut self.t.specials[path.special as usize];
+                (special.closed, special.position) = (false, 0);
+                self.t.paths[at as usize] = special.paths[0];
+                self.wheel.wake(pe, self.now + 1);
+            }
+        }
+    }
+}
