@@ -2,10 +2,12 @@
 //! equal unfolded ones, on random programs.
 //!
 //! `WAFERSIM_CASES=10000 cargo test --release -p fabric --test differential` tries more seeds
-//! than CI does; a failing seed is in the message.
+//! than CI does. Where the engines differ, the program is made as small as possible and kept in
+//! `tests/regressions`, whose programs are tried in every run.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod random;
+mod shrink;
 
 use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
 use random::{Rng, arch, program};
@@ -87,6 +89,34 @@ fn mechanisms(p: &Program) -> [bool; MECHANISMS.len()] {
     ]
 }
 
+/// How the fast engine differs from the reference engine on a program: with values, without, and
+/// folded, in a pool of `threads` threads.
+fn difference(p: &Program, a: &ArchSpec, threads: usize) -> Option<String> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let slow = execute(p, a, EngineKind::Reference, true, Fold::NONE);
+    let want = essence(&slow.result);
+    for (how, with_values, fold) in
+        [("with values", true, Fold::NONE), ("without values", false, Fold::NONE), ("folded", false, Fold::ALL)]
+    {
+        let fast = pool.install(|| execute(p, a, EngineKind::Fast, with_values, fold));
+        let got = essence(&fast.result);
+        if got != want {
+            return Some(format!("{how}: {got:?} instead of {want:?}"));
+        }
+        if with_values && slow.result.is_ok() {
+            for (i, (f, s)) in fast.memory.pes.iter().zip(&slow.memory.pes).enumerate() {
+                if let Some(at) = f.iter().zip(s).position(|(a, b)| a != b) {
+                    return Some(format!("byte {at} of PE {i} is {} instead of {}", f[at], s[at]));
+                }
+            }
+            if fast.outputs != slow.outputs {
+                return Some("what left at the edges".to_owned());
+            }
+        }
+    }
+    None
+}
+
 #[test]
 fn the_fast_engine_equals_the_reference_engine() {
     let (mut ended, mut stuck) = (0, 0);
@@ -95,34 +125,53 @@ fn the_fast_engine_equals_the_reference_engine() {
         let mut rng = Rng(seed);
         let a = arch(&mut rng);
         let p = program(&mut rng);
-        let slow = execute(&p, &a, EngineKind::Reference, true, Fold::NONE);
-        let fast = execute(&p, &a, EngineKind::Fast, true, Fold::NONE);
-        assert_eq!(essence(&fast.result), essence(&slow.result), "seed {seed}");
-        if slow.result.is_ok() {
-            for (i, (f, s)) in fast.memory.pes.iter().zip(&slow.memory.pes).enumerate() {
-                let at = f.iter().zip(s).position(|(a, b)| a != b);
-                assert_eq!(
-                    at,
-                    None,
-                    "seed {seed}: PE {i}: {:?} {:?}",
-                    at.map(|a| &f[a / 4 * 4..][..4]),
-                    at.map(|a| &s[a / 4 * 4..][..4])
-                );
-            }
-            assert!(fast.outputs == slow.outputs, "seed {seed}: edge streams differ");
+        let threads = [1, 2, 3, 8][(seed % 4) as usize];
+        if let Some(what) = difference(&p, &a, threads) {
+            let small = shrink::shrink(p, &|q| difference(q, &a, threads).is_some());
+            let path = shrink::keep(&small, seed);
+            panic!("seed {seed}, {threads} threads: {what}\nkept as {}:\n{small}", path.display());
+        }
+        if execute(&p, &a, EngineKind::Fast, false, Fold::NONE).result.is_ok() {
             ended += 1;
             met.iter_mut().zip(mechanisms(&p)).for_each(|(n, is)| *n += u32::from(is));
         } else {
             stuck += 1;
         }
-        let plain = execute(&p, &a, EngineKind::Fast, false, Fold::NONE);
-        assert_eq!(essence(&plain.result), essence(&slow.result), "seed {seed}: without values");
-        let folded = execute(&p, &a, EngineKind::Fast, false, Fold::ALL);
-        assert_eq!(essence(&folded.result), essence(&slow.result), "seed {seed}: folded");
     }
     assert!(ended > stuck, "most programs should end: {ended} did, {stuck} did not");
     for (what, n) in MECHANISMS.iter().zip(met) {
-        println!("{what}: {n}");
         assert!(n > 0, "no program with {what} ended");
     }
+}
+
+/// Programs on which the engines once differed.
+#[test]
+fn kept_programs_do_not_differ_again() {
+    let kept = shrink::kept();
+    assert!(!kept.is_empty());
+    for (name, seed, p) in kept {
+        let a = arch(&mut Rng(seed));
+        for threads in [1, 2, 3, 8] {
+            assert_eq!(difference(&p, &a, threads), None, "{name}, {threads} threads");
+        }
+    }
+}
+
+/// A program on which two machines differ becomes a small one on which they still differ, and its
+/// text gives the same program.
+#[test]
+fn a_difference_is_shrunk() {
+    let p = (0..).map(|seed| program(&mut Rng(seed))).find(|p| p.edges.len() > 1 && p.images.len() > 6).unwrap();
+    let a = arch(&mut Rng(0));
+    let mut slow = a.clone();
+    slow.vector_setup.value += 1;
+    let length =
+        |p: &Program, a: &ArchSpec| execute(p, a, EngineKind::Fast, false, Fold::NONE).result.map(|o| o.cycles);
+    let differs = |p: &Program| matches!((length(p, &a), length(p, &slow)), (Ok(x), Ok(y)) if x != y);
+    assert!(differs(&p));
+    let small = shrink::shrink(p, &differs);
+    assert!(differs(&small));
+    let instructions: usize = small.images.iter().flat_map(|i| &i.tasks).map(|t| t.body.len()).sum();
+    assert_eq!((instructions, small.placements.len()), (1, 1), "one vector instruction is enough:\n{small}");
+    assert_eq!(parse(&small.to_string(), "small").unwrap(), small);
 }
