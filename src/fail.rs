@@ -6,7 +6,7 @@
 use models::ModelFault;
 use serde::Serialize;
 use sim_core::diag::Diagnostic;
-use sim_core::error::RunError;
+use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
 use std::fmt::Write as _;
 
 /// Codes of this package, with their meaning.
@@ -46,6 +46,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("run-limit", "The run reached the number of cycles at which it was to be stopped (`--cycle-limit`)."),
     ("run-memory", "An instruction of the simulated program addressed memory that the PE does not have."),
+    (
+        "run-broken",
+        "A law that every run obeys was broken: wavelets were lost or came from nowhere, a queue held more than it can, or a PE's cycles do not add up. This is a fault of wafersim: please report it with the program.",
+    ),
     ("run-host", "The run would take more memory of this computer than it may (`--memory-limit`)."),
 ];
 
@@ -86,6 +90,55 @@ pub struct Failure {
     pub kind: Kind,
     /// All faults; at least one.
     pub faults: Vec<Diagnostic>,
+    /// What a deadlock looks like, for scripts.
+    pub deadlock: Option<Deadlock>,
+}
+
+/// A deadlock of the simulated program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deadlock {
+    /// Cycle from which on nothing moved.
+    pub at: u64,
+    /// Blocked units in all.
+    pub total: u64,
+    /// The first of them.
+    pub blocked: Vec<Unit>,
+    /// Units each of which waits for the next one, and the last for the first.
+    pub cycle: Vec<Unit>,
+}
+
+/// A blocked unit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unit {
+    /// Column of the PE.
+    pub x: u32,
+    /// Row of the PE.
+    pub y: u32,
+    /// `main`, `t0` to `t7`, or none for routers, queues and edge streams.
+    pub thread: Option<String>,
+    /// `wavelet`, `room`, `microthread`, `router`, `unread`, `edge`, `elements` or `space`.
+    pub waits_for: &'static str,
+    /// The color, such as `c3`.
+    pub color: Option<String>,
+    /// The input or output queue.
+    pub queue: Option<u8>,
+}
+
+impl From<&Blocked> for Unit {
+    fn from(b: &Blocked) -> Unit {
+        let thread = b.thread.map(|t| if t == MAIN_THREAD { "main".to_owned() } else { format!("t{t}") });
+        let (waits_for, color) = match b.wait {
+            WaitFor::Input(c) => ("wavelet", Some(c)),
+            WaitFor::Output(c) => ("room", Some(c)),
+            WaitFor::Microthread(_) => ("microthread", None),
+            WaitFor::Router(c) => ("router", Some(c)),
+            WaitFor::Unread(c) => ("unread", Some(c)),
+            WaitFor::Edge(c) => ("edge", Some(c)),
+            WaitFor::Elements(_) => ("elements", None),
+            WaitFor::Space(_) => ("space", None),
+        };
+        Unit { x: b.pe.x, y: b.pe.y, thread, waits_for, color: color.map(|c| c.to_string()), queue: b.queue }
+    }
 }
 
 #[derive(Serialize)]
@@ -98,19 +151,21 @@ struct ErrorBody<'a> {
     kind: Kind,
     status: u8,
     faults: &'a [Diagnostic],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadlock: Option<&'a Deadlock>,
 }
 
 impl Failure {
     /// A failure with one fault.
     #[must_use]
     pub fn one(kind: Kind, fault: Diagnostic) -> Failure {
-        Failure { kind, faults: vec![fault] }
+        Failure::many(kind, vec![fault])
     }
 
     /// A failure with several faults.
     #[must_use]
     pub fn many(kind: Kind, faults: Vec<Diagnostic>) -> Failure {
-        Failure { kind, faults }
+        Failure { kind, faults, deadlock: None }
     }
 
     /// Faults of a program: infeasible if all of them say that it does not fit or has no route,
@@ -119,7 +174,7 @@ impl Failure {
     pub fn of_program(faults: Vec<Diagnostic>) -> Failure {
         let unfit = |d: &Diagnostic| matches!(d.code.as_str(), "R020" | "R024" | "R027");
         let kind = if faults.iter().all(unfit) { Kind::Infeasible } else { Kind::InvalidInput };
-        Failure { kind, faults }
+        Failure::many(kind, faults)
     }
 
     /// Faults of a model; `at` names the file or option for the fault of each key.
@@ -128,7 +183,7 @@ impl Failure {
         let refused = !faults.is_empty() && faults.iter().all(ModelFault::is_limit);
         let kind = if refused { Kind::Refused } else { Kind::InvalidInput };
         let faults = faults.iter().map(|f| Diagnostic::new(f.code, at(f), &*f.message).help(&*f.help)).collect();
-        Failure { kind, faults }
+        Failure::many(kind, faults)
     }
 
     /// A run that failed; `at` names the program.
@@ -137,9 +192,15 @@ impl Failure {
         let text = error.to_string();
         let fault = |code, kind, help: &str| Failure::one(kind, Diagnostic::new(code, at, text.as_str()).help(help));
         match error {
-            RunError::Deadlock { .. } => fault("run-deadlock", Kind::Infeasible, ""),
+            RunError::Deadlock { at, blocked, total, cycle } => {
+                let units = |list: &[Blocked]| list.iter().map(Unit::from).collect();
+                let (blocked, cycle) = (units(blocked), units(cycle));
+                let deadlock = Some(Deadlock { at: at.0, total: *total, blocked, cycle });
+                Failure { deadlock, ..fault("run-deadlock", Kind::Infeasible, "") }
+            }
             RunError::CycleLimit { .. } => fault("run-limit", Kind::Refused, "a higher --cycle-limit lets it go on"),
             RunError::MemoryFault { .. } => fault("run-memory", Kind::Infeasible, ""),
+            RunError::Broken(_) => fault("run-broken", Kind::Internal, ""),
             RunError::Invalid(faults) => Failure::many(Kind::InvalidInput, faults.clone()),
             RunError::TooLarge { .. } => {
                 fault("run-host", Kind::Refused, "a higher --memory-limit, a smaller mesh, or --fold time,space")
@@ -164,7 +225,12 @@ impl Failure {
     /// The faults as one JSON document.
     #[must_use]
     pub fn json(&self) -> String {
-        let error = ErrorBody { kind: self.kind, status: self.kind.status(), faults: &self.faults };
+        let error = ErrorBody {
+            kind: self.kind,
+            status: self.kind.status(),
+            faults: &self.faults,
+            deadlock: self.deadlock.as_ref(),
+        };
         let text = serde_json::to_string_pretty(&ErrorDocument { error }).unwrap_or_else(|e| e.to_string());
         text + "\n"
     }

@@ -11,6 +11,7 @@ pub mod fast;
 pub mod fold;
 pub mod reference;
 pub mod values;
+mod waits;
 
 pub use values::{HostStreams, Values, WaferMemory};
 
@@ -83,9 +84,10 @@ pub fn run(
     options: &RunOptions,
     values: Option<&mut Values<'_>>,
 ) -> Result<Outcome, RunError> {
-    match options.engine {
+    let outcome = match options.engine {
         EngineKind::Reference => reference::run(program, arch, options, values),
         EngineKind::Fast if values.is_some() => fast::run(program, arch, options, values),
         EngineKind::Fast => fold::run(program, arch, options),
-    }
+    };
+    outcome.map_err(|error| waits::explain(error, program))
 }

@@ -15,8 +15,9 @@ type Unit = (u32, u32, Option<u8>, WaitFor);
 
 /// The deadlock of a program: cycle, blocked units, total.
 fn deadlock(b: &Build) -> (u64, Vec<Unit>, u64) {
-    match b.run_unchecked() {
-        Err(RunError::Deadlock { at, blocked, total }) => {
+    let options = RunOptions { engine: fabric::EngineKind::Reference, ..RunOptions::default() };
+    match fabric::run(&b.program, &b.arch, &options, None) {
+        Err(RunError::Deadlock { at, blocked, total, .. }) => {
             let list = blocked.iter().map(|b: &Blocked| (b.pe.x, b.pe.y, b.thread, b.wait)).collect();
             (at.0, list, total)
         }
@@ -30,6 +31,58 @@ fn receive(n: u8, len: u32) -> Instr {
 
 fn send(n: u8, len: u32) -> Instr {
     vec(Op::Mov, len, fab(n, F32), &[mem(F32, 0, len)])
+}
+
+/// The circle of a deadlock, as both engines tell it.
+fn circle(b: &Build) -> Vec<String> {
+    let of = |engine| {
+        let options = RunOptions { engine, ..RunOptions::default() };
+        match fabric::run(&b.program, &b.arch, &options, None) {
+            Err(RunError::Deadlock { cycle, .. }) => cycle.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let circle = of(fabric::EngineKind::Reference);
+    assert_eq!(circle, of(fabric::EngineKind::Fast));
+    circle
+}
+
+/// Two PEs each wait for the other's wavelet before they send their own.
+#[test]
+fn a_circle_of_receivers() {
+    let mut b = Build::new(2, 1);
+    b.one(0, 0, &[1], &[0], vec![start(&[receive(1, 2), send(0, 2)])]);
+    b.one(1, 0, &[0], &[1], vec![start(&[receive(0, 2), send(1, 2)])]);
+    b.route_at(0, 0, 0, RAMP, &[EAST]).route_at(0, 1, 0, WEST, &[RAMP]);
+    b.route_at(1, 1, 0, RAMP, &[WEST]).route_at(1, 0, 0, EAST, &[RAMP]);
+    let want = [
+        "PE (0,0): main thread waits for a wavelet of c1 (input queue 0)",
+        "PE (1,0): main thread waits for a wavelet of c0 (input queue 0)",
+    ];
+    assert_eq!(circle(&b), want);
+}
+
+/// Two PEs each send more than queues and links hold before they take what the other sends.
+#[test]
+fn a_circle_of_senders() {
+    let mut b = Build::new(2, 1);
+    b.one(0, 0, &[1], &[0], vec![start(&[send(0, 40), receive(1, 40)])]);
+    b.one(1, 0, &[0], &[1], vec![start(&[send(1, 40), receive(0, 40)])]);
+    b.route_at(0, 0, 0, RAMP, &[EAST]).route_at(0, 1, 0, WEST, &[RAMP]);
+    b.route_at(1, 1, 0, RAMP, &[WEST]).route_at(1, 0, 0, EAST, &[RAMP]);
+    let want = [
+        "PE (0,0): main thread waits for room to send on c0 (output queue 0)",
+        "PE (1,0): main thread waits for room to send on c1 (output queue 0)",
+    ];
+    assert_eq!(circle(&b), want);
+}
+
+/// A receiver of what nobody sends is in no circle.
+#[test]
+fn no_circle() {
+    let mut b = Build::new(3, 2);
+    b.one(2, 1, &[4], &[], vec![start(&[receive(4, 1)])]);
+    assert!(circle(&b).is_empty());
 }
 
 const MAIN: Option<u8> = Some(MAIN_THREAD);
@@ -145,7 +198,8 @@ fn many_units_are_counted() {
     let places: Vec<_> = blocked.iter().map(|b| (b.0, b.1)).collect();
     let expected: Vec<_> = (0..16).map(|k| (k / 2 % 5, k / 10)).collect();
     assert_eq!(places, expected);
-    let text = b.run_unchecked().unwrap_err().to_string();
+    let options = RunOptions { engine: fabric::EngineKind::Reference, ..RunOptions::default() };
+    let text = fabric::run(&b.program, &b.arch, &options, None).unwrap_err().to_string();
     assert!(text.starts_with("deadlock at cycle 16: nothing moves, 40 units are blocked"), "{text}");
     assert!(text.ends_with("… and 24 more"), "{text}");
 }

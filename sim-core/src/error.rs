@@ -36,6 +36,16 @@ pub struct Blocked {
     pub thread: Option<u8>,
     /// What it waits for.
     pub wait: WaitFor,
+    /// The input or output queue of the PE that this is about, where it is known.
+    pub queue: Option<u8>,
+}
+
+impl Blocked {
+    /// A unit whose queue is not known.
+    #[must_use]
+    pub fn new(pe: PeCoord, thread: Option<u8>, wait: WaitFor) -> Blocked {
+        Blocked { pe, thread, wait, queue: None }
+    }
 }
 
 /// The thread number under which [`Blocked`] lists the main thread.
@@ -58,6 +68,11 @@ impl fmt::Display for Blocked {
             WaitFor::Edge(c) => write!(f, "the edge stream of {c} is not finished"),
             WaitFor::Elements(q) => write!(f, "waits for elements in FIFO {q}"),
             WaitFor::Space(q) => write!(f, "waits for room in FIFO {q}"),
+        }?;
+        match (self.queue, self.wait) {
+            (Some(q), WaitFor::Output(_)) => write!(f, " (output queue {q})"),
+            (Some(q), _) => write!(f, " (input queue {q})"),
+            (None, _) => Ok(()),
         }
     }
 }
@@ -73,6 +88,9 @@ pub enum RunError {
         blocked: Vec<Blocked>,
         /// How many there are in all.
         total: u64,
+        /// Units each of which waits for the next one, and the last for the first; empty if what is
+        /// waited for never comes.
+        cycle: Vec<Blocked>,
     },
     /// The run was longer than its limit.
     CycleLimit {
@@ -90,6 +108,8 @@ pub enum RunError {
         /// Bytes that the PE has.
         sram: u64,
     },
+    /// A law that every run obeys was broken: a fault of the simulator, and no result.
+    Broken(String),
     /// The program is not well formed.
     Invalid(Vec<Diagnostic>),
     /// The run would need more memory of the host than it may take.
@@ -104,7 +124,7 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::Deadlock { at, blocked, total } => {
+            RunError::Deadlock { at, blocked, total, cycle } => {
                 write!(f, "deadlock at {at}: nothing moves, {total} units are blocked")?;
                 for b in blocked {
                     write!(f, "\n  {b}")?;
@@ -112,11 +132,21 @@ impl fmt::Display for RunError {
                 if *total > blocked.len() as u64 {
                     write!(f, "\n  … and {} more", total - blocked.len() as u64)?;
                 }
+                if let [one] = &cycle[..] {
+                    write!(f, "\nit waits for itself: {one}")?;
+                } else if !cycle.is_empty() {
+                    write!(f, "\nthey wait for each other in a circle:")?;
+                    cycle.iter().try_for_each(|b| write!(f, "\n  {b}, from"))?;
+                    write!(f, " the first")?;
+                }
                 Ok(())
             }
             RunError::CycleLimit { limit } => write!(f, "the run was stopped at its limit of {limit} cycles"),
             RunError::MemoryFault { at, pe, address, sram } => {
                 write!(f, "{at}: PE {pe} addressed byte {address}; it has {sram}")
+            }
+            RunError::Broken(law) => {
+                write!(f, "the simulator contradicts itself: {law}. This is a fault of wafersim: please report it")
             }
             RunError::Invalid(faults) => {
                 for (i, d) in faults.iter().enumerate() {

@@ -249,6 +249,7 @@ impl Tables {
                     color: e.color.index() as u8,
                     inward: e.flow == Flow::In,
                     into,
+                    total: e.wavelets,
                     left: e.wavelets,
                     next: if e.flow == Flow::In { u64::from(arch.edge_latency.value) } else { 0 },
                     interval: e.interval.max(1),

@@ -8,8 +8,8 @@ use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
 use sim_core::program::Operand;
 use sim_core::units::Cycle;
 
-/// How many blocked units are listed.
-const LISTED: usize = 16;
+/// How many blocked units are looked at.
+const LISTED: usize = crate::waits::LOOKED_AT;
 
 /// A deadlock, unless the run is over.
 pub(super) fn find(engine: &Engine, now: u64) -> Option<RunError> {
@@ -30,10 +30,10 @@ pub(super) fn find(engine: &Engine, now: u64) -> Option<RunError> {
         while let Some(p) = ports.next_if(|p| p.pe == pe) {
             let pe = engine.t.grid.coord(PeIdx(pe));
             let color = Color::new(p.color).expect("the port's color comes from a color");
-            add(Blocked { pe, thread: None, wait: WaitFor::Edge(color) });
+            add(Blocked::new(pe, None, WaitFor::Edge(color)));
         }
     }
-    (total > 0).then(|| RunError::Deadlock { at: Cycle(now + engine.skipped), blocked, total })
+    (total > 0).then(|| RunError::Deadlock { at: Cycle(now + engine.skipped), blocked, total, cycle: Vec::new() })
 }
 
 fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
@@ -71,19 +71,19 @@ fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
     };
     for (t, run) in ce.micro.iter().enumerate() {
         if let Some(run) = run {
-            add(Blocked { pe: coord, thread: Some(t as u8), wait: waits(run) });
+            add(Blocked::new(coord, Some(t as u8), waits(run)));
         }
     }
     match &ce.main {
-        Main::Vec(run) => add(Blocked { pe: coord, thread: Some(MAIN_THREAD), wait: waits(run) }),
+        Main::Vec(run) => add(Blocked::new(coord, Some(MAIN_THREAD), waits(run))),
         Main::At(_) => {
             if let Code::Join(t) | Code::Async { thread: t, .. } = &image.code[ce.pc as usize] {
-                add(Blocked { pe: coord, thread: Some(MAIN_THREAD), wait: WaitFor::Microthread(*t) });
+                add(Blocked::new(coord, Some(MAIN_THREAD), WaitFor::Microthread(*t)));
             }
             if let Code::Control { queue, .. } = &image.code[ce.pc as usize] {
                 let color = image.outputs.get(usize::from(*queue)).map(|q| q.1);
                 let wait = WaitFor::Output(color.unwrap_or(Color::new(0).expect("color 0 exists")));
-                add(Blocked { pe: coord, thread: Some(MAIN_THREAD), wait });
+                add(Blocked::new(coord, Some(MAIN_THREAD), wait));
             }
         }
         Main::Idle | Main::Dispatch(_) => {}
@@ -115,11 +115,11 @@ fn wavelets(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
     }
     colors.sort_unstable();
     for color in colors {
-        add(Blocked { pe: coord, thread: None, wait: WaitFor::Router(color) });
+        add(Blocked::new(coord, None, WaitFor::Router(color)));
     }
     let mut unread: Vec<Color> = read.iter().zip(inputs).filter(|(f, _)| held(f)).map(|(_, q)| q.1).collect();
     unread.sort_unstable();
     for color in unread {
-        add(Blocked { pe: coord, thread: None, wait: WaitFor::Unread(color) });
+        add(Blocked::new(coord, None, WaitFor::Unread(color)));
     }
 }

@@ -42,6 +42,11 @@ pub(crate) struct Fifos {
     ready: Vec<u64>,
     /// Empty where neither values nor control wavelets are carried.
     data: Vec<Word>,
+    /// Entries put in and taken out so far.
+    pub(crate) pushed: u64,
+    pub(crate) popped: u64,
+    /// Something was taken from an empty FIFO or put into a full one.
+    pub(crate) broken: bool,
 }
 
 impl Fifos {
@@ -99,7 +104,11 @@ impl Fifos {
     #[inline]
     pub(crate) fn pop(&mut self, id: FifoId) -> Word {
         let f = &mut self.all[id as usize];
-        debug_assert!(f.len > 0, "pop from an empty FIFO");
+        if f.len == 0 {
+            self.broken = true;
+            return 0;
+        }
+        self.popped += 1;
         let at = (f.offset + u32::from(f.head)) as usize;
         f.head = if f.head + 1 == f.capacity { 0 } else { f.head + 1 };
         f.len -= 1;
@@ -110,7 +119,11 @@ impl Fifos {
     #[inline]
     pub(crate) fn push(&mut self, id: FifoId, ready: u64, value: Word) {
         let f = &mut self.all[id as usize];
-        debug_assert!(f.len < f.capacity, "push into a full FIFO");
+        if f.len >= f.capacity {
+            self.broken = true;
+            return;
+        }
+        self.pushed += 1;
         let mut at = f.head + f.len;
         if at >= f.capacity {
             at -= f.capacity;

@@ -15,6 +15,7 @@ mod ce;
 mod code;
 mod deadlock;
 mod fifo;
+mod laws;
 pub(crate) mod snapshot;
 mod state;
 mod switch;
@@ -113,6 +114,8 @@ pub(crate) struct Engine {
     /// How often an agent was looked at.
     pub(crate) looks: u64,
     pub(crate) sent: Vec<[u64; 5]>,
+    /// Wavelets that compute elements gave.
+    given: u64,
     memories: Option<Vec<Memory>>,
     /// Cycle in which an agent was last looked at, plus one.
     looked: Vec<u64>,
@@ -149,6 +152,7 @@ impl Engine {
             skipped: 0,
             looks: 0,
             sent: vec![[0; 5]; n],
+            given: 0,
             memories: None,
             looked: vec![0; agents],
             last_event: vec![0; t.grid.height as usize],
@@ -377,6 +381,7 @@ impl Engine {
         pops.clear();
         self.pops = pops;
         let mut pushes = std::mem::take(&mut self.pushes);
+        self.given += pushes.len() as u64;
         for &(fifo, ready, value) in &pushes {
             self.push(fifo, ready, value);
         }
@@ -463,6 +468,7 @@ impl Engine {
             ce.flush(now, self.skipped);
             end = end.max(ce.finish);
         }
+        self.check_laws(end)?;
         Ok(end)
     }
 

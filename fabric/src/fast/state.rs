@@ -209,6 +209,8 @@ pub(crate) struct Port {
     pub(crate) inward: bool,
     /// Into which FIFO it puts, for streams onto the wafer.
     pub(crate) into: u32,
+    /// Wavelets in all.
+    pub(crate) total: u64,
     /// Wavelets to go.
     pub(crate) left: u64,
     /// First cycle of the next one.

@@ -292,6 +292,7 @@ fn add_ports(machine: &mut Machine, program: &Program, values: Option<&Values<'_
                 pe,
                 into,
                 interval: edge.interval.max(1).into(),
+                total: edge.wavelets,
                 left: edge.wavelets,
                 // E1: the first one enters at `edge_latency`.
                 next: if edge.flow == Flow::In { machine.numbers.edge_latency } else { 0 },

@@ -10,8 +10,8 @@ use sim_core::coord::Color;
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
 use sim_core::units::Cycle;
 
-/// How many blocked units are listed.
-const LISTED: usize = 16;
+/// How many blocked units are looked at.
+const LISTED: usize = crate::waits::LOOKED_AT;
 
 /// M3: whether the run is at its end.
 pub(super) fn ended(machine: &Machine) -> bool {
@@ -48,20 +48,20 @@ pub(super) fn deadlock(machine: &Machine, at: u64) -> RunError {
         blocked_in(machine, pe, &mut blocked);
     }
     for port in machine.ports.iter().filter(|p| p.left > 0) {
-        blocked.push(Blocked { pe: machine.coord(port.pe), thread: None, wait: WaitFor::Edge(port.color) });
+        blocked.push(Blocked::new(machine.coord(port.pe), None, WaitFor::Edge(port.color)));
     }
     let total = blocked.len() as u64;
     // By PE, its threads first.
     blocked.sort_by_key(|b| (machine.grid.index(b.pe), b.thread.is_none(), *b));
     blocked.truncate(LISTED);
-    RunError::Deadlock { at: Cycle(at), blocked, total }
+    RunError::Deadlock { at: Cycle(at), blocked, total, cycle: Vec::new() }
 }
 
 fn blocked_in(machine: &Machine, index: usize, blocked: &mut Vec<Blocked>) {
     let (pe, at) = (&machine.pes[index], machine.coord(index));
     let mut held = |color, wait: fn(Color) -> WaitFor, fifo: &Fifo| {
         if !fifo.wavelets.is_empty() {
-            blocked.push(Blocked { pe: at, thread: None, wait: wait(color) });
+            blocked.push(Blocked::new(at, None, wait(color)));
         }
     };
     for channel in &pe.router.channels {
@@ -86,6 +86,6 @@ fn blocked_in(machine: &Machine, index: usize, blocked: &mut Vec<Blocked>) {
             Status::Busy(t) => WaitFor::Microthread(t),
             Status::Absent | Status::Setup | Status::Ready => continue,
         };
-        blocked.push(Blocked { pe: at, thread: Some(number), wait });
+        blocked.push(Blocked::new(at, Some(number), wait));
     }
 }

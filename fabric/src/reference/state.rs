@@ -24,11 +24,15 @@ pub(super) struct Wavelet {
 pub(super) struct Fifo {
     pub(super) wavelets: VecDeque<Wavelet>,
     pub(super) capacity: usize,
+    /// Wavelets that have entered and left it so far.
+    pub(super) pushed: u64,
+    pub(super) popped: u64,
 }
 
 impl Fifo {
     pub(super) fn new(capacity: u64) -> Fifo {
-        Fifo { wavelets: VecDeque::new(), capacity: usize::try_from(capacity).unwrap_or(usize::MAX) }
+        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
+        Fifo { capacity, ..Fifo::default() }
     }
 
     /// M2: room is judged by the occupancy at the start of the cycle.
@@ -47,10 +51,12 @@ impl Fifo {
     }
 
     pub(super) fn push(&mut self, wavelet: Wavelet) {
+        self.pushed += 1;
         self.wavelets.push_back(wavelet);
     }
 
     pub(super) fn pop(&mut self) -> Wavelet {
+        self.popped += 1;
         self.wavelets.pop_front().expect("the decision found a ready wavelet here")
     }
 
@@ -184,6 +190,8 @@ pub(super) struct Port {
     /// and where the router does not take the color from this side.
     pub(super) into: Option<(usize, usize)>,
     pub(super) interval: u64,
+    /// Wavelets that it has to move in all.
+    pub(super) total: u64,
     /// Wavelets that it has still to move.
     pub(super) left: u64,
     /// The first cycle in which it may move one.

@@ -53,7 +53,7 @@ fn execute(p: &Program, a: &ArchSpec, engine: EngineKind, with_values: bool, fol
 fn essence(r: &Result<Outcome, RunError>) -> Result<Outcome, String> {
     match r {
         Ok(o) => Ok(Outcome { folds: Vec::new(), stepped_cycles: 0, stepped_pe_cycles: 0, ..o.clone() }),
-        Err(RunError::Deadlock { blocked, total, .. }) => Err(format!("deadlock {total} {blocked:?}")),
+        Err(RunError::Deadlock { blocked, total, cycle, .. }) => Err(format!("deadlock {total} {blocked:?} {cycle:?}")),
         Err(e) => Err(format!("{e}")),
     }
 }

@@ -37,7 +37,9 @@ fn candidates(p: &Program) -> Vec<Program> {
     without(p.placements.len(), &|q, i| drop(q.placements.remove(i)));
     without(p.edges.len(), &|q, i| drop(q.edges.remove(i)));
     without(p.switches.len(), &|q, i| drop(q.switches.remove(i)));
-    without(p.filters.len(), &|q, i| drop(q.filters.remove(i)));
+    without(p.filters.len(), &|q, i| {
+        q.filters.remove(i);
+    });
     without(p.routes.len(), &|q, i| {
         let gone = q.routes.remove(i);
         q.switches.retain(|s| s.color != gone.color || s.region != gone.region);
