@@ -33,14 +33,19 @@ pub struct Case {
     pub theirs: u64,
     /// `ours / theirs − 1`.
     pub error: f64,
+    /// Of `ours`, the cycles before the first beat, where `theirs` does not count them.
+    pub startup: u64,
+    /// The error without them.
+    pub error_running: f64,
     /// Where it was published.
     pub source: &'static str,
 }
 
 impl Case {
-    fn new(name: String, ours: u64, theirs: u64, source: &'static str) -> Case {
+    fn new(name: String, ours: u64, theirs: u64, startup: u64, source: &'static str) -> Case {
         let kind = if source == FORMS { "closed form" } else { "vendor's simulator" };
-        Case { name, kind, ours, theirs, error: ours as f64 / theirs as f64 - 1.0, source }
+        let error = |ours: u64| ours as f64 / theirs as f64 - 1.0;
+        Case { name, kind, ours, theirs, error: error(ours), startup, error_running: error(ours - startup), source }
     }
 }
 
@@ -55,7 +60,7 @@ pub fn cases(arch: &ArchSpec) -> Result<Vec<Case>, Failure> {
     {
         let banks = if conflict { "sources in one bank group" } else { "sources in different bank groups" };
         let name = format!("f32 multiply-accumulate of {elements} elements, {banks}");
-        cases.push(Case::new(name, instruction(elements, conflict, arch)?, theirs, VECTORS));
+        cases.push(Case::new(name, instruction(elements, conflict, arch)?, theirs, 0, VECTORS));
     }
     let reductions = [
         (Algorithm::Chain, "chain", 7218),
@@ -66,10 +71,11 @@ pub fn cases(arch: &ArchSpec) -> Result<Vec<Case>, Failure> {
         let kind = collective::Kind::Reduce(how);
         let c = Collective { kind, pes: Grid { width: 512, height: 1 }, wavelets: 4096, dtype: DType::F32 };
         let name = format!("reduce of 4096 f32 over 512 PEs, {algorithm}");
-        cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, REDUCTIONS));
+        cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, 0, REDUCTIONS));
     }
+    let startup = startup(arch)?;
     for (c, name, theirs) in closed_forms() {
-        cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, FORMS));
+        cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, startup, FORMS));
     }
     Ok(cases)
 }
@@ -90,6 +96,10 @@ fn closed_forms() -> Vec<(Collective, String, u64)> {
         let chain = collective::Kind::Reduce(Algorithm::Chain);
         wavelets.iter().for_each(|&b| add(chain, (p, 1), b, "chain reduce", b + 6 * (p - 1)));
     }
+    for p in [4u32, 32] {
+        let star = collective::Kind::Reduce(Algorithm::Star);
+        wavelets.iter().for_each(|&b| add(star, (p, 1), b, "star reduce", b * (p - 1) + 5));
+    }
     for p in [4u32, 32, 512] {
         for b in wavelets.into_iter().filter(|b| b.is_multiple_of(p)) {
             let theirs = 2 * (p - 1) * (b / p) + 4 * p - 6 + 10 * (p - 1);
@@ -97,9 +107,16 @@ fn closed_forms() -> Vec<(Collective, String, u64)> {
         }
     }
     for n in [4u32, 32, 512] {
-        wavelets.iter().for_each(|&b| add(collective::Kind::Broadcast, (n, n), b, "broadcast", b + 2 * n - 2 + 5));
+        let what = "two-dimensional broadcast";
+        wavelets.iter().for_each(|&b| add(collective::Kind::Broadcast, (n, n), b, what, b + 2 * n - 2 + 5));
     }
     cases
+}
+
+/// Cycles before the first beat of a program: those of one with a single beat, without it.
+fn startup(arch: &ArchSpec) -> Result<u64, Failure> {
+    let beat = vec(Op::Mov, 1, mem(DType::F32, 0, 1), &[mem(DType::F32, 4, 1)]);
+    Ok(execute(&alone(vec![beat]), arch)? - 1)
 }
 
 /// Cycles that one instruction takes: what a program with two of them takes longer than one with

@@ -57,7 +57,8 @@ fn chains_on_a_cs3_take_a_cycle_more_per_pe() {
 
 #[test]
 fn columns_take_as_long_as_rows() {
-    let reduce = [CHAIN, Algorithm::Tree, Algorithm::TwoPhase(4), Algorithm::Ring].map(Kind::AllReduce);
+    let reduce =
+        [CHAIN, Algorithm::Tree, Algorithm::TwoPhase(4), Algorithm::Star, Algorithm::Ring].map(Kind::AllReduce);
     for kind in reduce.into_iter().chain([Kind::Broadcast]) {
         let row = line(kind, 18, 36);
         let column = Collective { pes: Grid { width: 1, height: 18 }, ..row };
@@ -95,6 +96,16 @@ fn trees_take_as_many_vectors_as_levels() {
     }
 }
 
+/// The root takes one vector after the other, and its router one control wavelet between two.
+#[test]
+fn stars_send_one_after_the_other() {
+    for (pes, wavelets) in [(2u32, 1u32), (3, 20), (8, 64), (32, 100)] {
+        let (p, b) = (u64::from(pes), u64::from(wavelets));
+        let ours = cycles(&line(Kind::Reduce(Algorithm::Star), pes, wavelets));
+        assert_eq!(ours, 9 + 5 + b * (p - 1) + (p - 2) + 1, "{pes} {wavelets}");
+    }
+}
+
 /// In every step of a ring a PE sends a part and takes one: two issue slots per wavelet.
 #[test]
 fn rings_pass_every_part_twice() {
@@ -111,7 +122,14 @@ fn rings_pass_every_part_twice() {
 /// Elements are small whole numbers: their sums are exact in every type and order.
 #[test]
 fn values_are_right() {
-    let algorithms = [CHAIN, Algorithm::Tree, Algorithm::TwoPhase(3), Algorithm::TwoPhase(1), Algorithm::TwoPhase(99)];
+    let algorithms = [
+        CHAIN,
+        Algorithm::Tree,
+        Algorithm::TwoPhase(3),
+        Algorithm::TwoPhase(1),
+        Algorithm::TwoPhase(99),
+        Algorithm::Star,
+    ];
     let grids = [(2u32, 1u32), (5, 1), (1, 12), (4, 3), (3, 6)];
     for (width, height) in grids {
         let pes = Grid { width, height };

@@ -144,3 +144,25 @@ fn codes_are_explained_once() {
         }
     }
 }
+
+/// Every rule of the machine model says where it comes from and names tests that exist.
+#[test]
+fn every_rule_of_the_model_has_a_source_and_a_test() {
+    let model = std::fs::read_to_string(root().join("docs/MODEL.md")).unwrap();
+    let mut code = String::new();
+    for (_, text) in sources() {
+        code += &text;
+    }
+    let rules: Vec<&str> = model.split("\n**").skip(1).map(|r| r.split("\n## ").next().unwrap()).collect();
+    assert!(rules.len() > 30, "{} rules", rules.len());
+    for rule in rules {
+        let name = rule.split(['.', '*']).next().unwrap();
+        let (statement, tests) = rule.split_once("*Test: ").unwrap_or_else(|| panic!("{name} has no test"));
+        let kinds = ["ocument", "ssumed", "erived", "vendor simulator", "Definition", "esign choice", "Source:"];
+        let source = statement.trim_end().rsplit_once(" *").map_or("", |s| s.1);
+        assert!(kinds.iter().any(|k| source.contains(k)), "{name} has no source: {source:?}");
+        for test in tests.split('`').skip(1).step_by(2) {
+            assert!(code.contains(&format!("fn {test}(")), "{name}: there is no test {test}");
+        }
+    }
+}

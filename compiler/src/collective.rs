@@ -11,6 +11,9 @@
 //! - two-phase reduce with groups of `S`: a chain in every group at the same time, then a chain over
 //!   the groups' first PEs, whose neighbours are `S` links apart:
 //!   about `2 (d + B) + r (S − 1) + (r + S − 1) (P/S − 1)`;
+//! - star reduce: `d + (B + 1) (P − 1) + 5`: one PE after the other sends straight to the root, the
+//!   nearest first; behind its vector each sends a control wavelet that turns its router's switch
+//!   from its ramp to the PEs behind it;
 //! - ring all-reduce: `2 (P − 1)` steps in which every PE sends `B / P` wavelets and takes as many,
 //!   with one issue slot for each; the first
 //!   half of them add, the second half copy: at most `d + 2 (P − 1) (2 B / P + 20)`.
@@ -26,7 +29,10 @@ use crate::code::{at, color, fab, mem, repeat, spawn, vec};
 use crate::kernels::main_task;
 use crate::ring::{Axis, Ring};
 use sim_core::coord::{Color, Dir, DirSet, Grid, Region, Span};
-use sim_core::program::{AddrOp, AddrReg, Buffer, DType, Image, Instr, Op, Operand, Param, Placement, Program, Route};
+use sim_core::program::{
+    AddrOp, AddrReg, Buffer, Command, Control, DType, Dim, Image, Instr, MemRef, Op, Operand, Param, Placement, Pop,
+    Position, Program, Route, Switch,
+};
 
 /// What a collective does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +54,8 @@ pub enum Algorithm {
     Tree,
     /// Chains in groups of so many PEs, then a chain over the groups.
     TwoPhase(u32),
+    /// Straight to the root, one PE after the other.
+    Star,
     /// Parts of the vector around a ring; all PEs have the sum afterwards, for a reduction too.
     Ring,
 }
@@ -131,6 +139,7 @@ impl Algorithm {
             Algorithm::Chain => "chain".to_owned(),
             Algorithm::Tree => "tree".to_owned(),
             Algorithm::TwoPhase(group) => format!("two-phase by {group}"),
+            Algorithm::Star => "star".to_owned(),
             Algorithm::Ring => "ring".to_owned(),
         }
     }
@@ -248,6 +257,7 @@ impl Mesh {
         for lines in [rows, column].into_iter().filter(|l| l.length > 1) {
             match how {
                 Algorithm::Tree => self.tree(lines),
+                Algorithm::Star => self.star(lines),
                 Algorithm::TwoPhase(group) => {
                     let group = group.clamp(1, lines.length);
                     self.chain(lines, 1, group);
@@ -297,6 +307,34 @@ impl Mesh {
             let op = if last.is_some() { Op::Add } else { Op::Mov };
             self.step(lines.region(pe, 1), op, last, to);
         }
+    }
+
+    /// All on one color. The root adds what comes to the one vector, again and again.
+    fn star(&mut self, lines: Lines) {
+        let [all] = self.fresh();
+        let (back, away) = lines.dirs();
+        let others = lines.length - 1;
+        self.route(all, lines.region(1, others), Dir::Ramp, &[back]);
+        self.route(all, lines.region(0, 1), away, &[Dir::Ramp]);
+        if others > 1 {
+            let positions = vec![Position { rx: Some(away), tx: None }];
+            let region = lines.region(1, others - 1);
+            self.program.switches.push(Switch { color: all, region, positions, ring: false, pop: Pop::Never });
+        }
+        self.step(lines.region(1, others), Op::Mov, None, Some(all));
+        if others > 1 {
+            let turn = Instr::Control(all, Control { commands: vec![Command::Advance], task: None });
+            self.on(lines.region(1, others - 1), |pe| pe.code.push(turn.clone()));
+        }
+        let (dtype, len) = (self.collective.dtype, self.collective.elements());
+        let mut vector = MemRef::vec(dtype, DATA, len);
+        vector.dims.insert(0, Dim { len: others, stride: 0 });
+        let mine = Operand::Mem(vector);
+        let add = vec(Op::Add, others * len, mine.clone(), &[fab(all, dtype), mine]);
+        self.on(lines.region(0, 1), |pe| {
+            pe.inputs.push(all);
+            pe.code.push(add.clone());
+        });
     }
 
     /// A route from position `from` back to position `to`.

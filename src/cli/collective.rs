@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// What it does
     #[arg(value_enum)]
     kind: Collecting,
-    /// How; broadcast: multicast, reductions: chain (the default), tree, two-phase or ring
+    /// How; broadcast: multicast, reductions: chain (the default), tree, two-phase, star or ring
     #[arg(long, value_enum)]
     algorithm: Option<Algorithm>,
     /// A rectangle of PEs; the one in the north-west corner is the root
@@ -66,6 +66,8 @@ enum Algorithm {
     Tree,
     /// In groups, then over the groups.
     TwoPhase,
+    /// Straight to the root, one PE after the other, by switches in the routers.
+    Star,
     /// Parts of the vector around a ring, twice: all PEs have the sum.
     Ring,
 }
@@ -117,6 +119,7 @@ impl Arguments {
         let how = match self.algorithm {
             None | Some(Algorithm::Multicast | Algorithm::Chain) => collective::Algorithm::Chain,
             Some(Algorithm::Tree) => collective::Algorithm::Tree,
+            Some(Algorithm::Star) => collective::Algorithm::Star,
             Some(Algorithm::TwoPhase) => {
                 collective::Algorithm::TwoPhase(self.group.unwrap_or(width.max(height).isqrt()))
             }
@@ -155,6 +158,7 @@ impl Arguments {
             collective::Algorithm::Chain => "chain".to_owned(),
             collective::Algorithm::Tree => "tree".to_owned(),
             collective::Algorithm::TwoPhase(group) => format!("two-phase --group {group}"),
+            collective::Algorithm::Star => "star".to_owned(),
             collective::Algorithm::Ring => "ring".to_owned(),
         };
         let what = match collective.kind {

@@ -106,7 +106,7 @@ fn remove(body: &mut Vec<Instr>, n: &mut usize) {
 
 /// Writes a small program for the machine of `seed`; gives its path.
 pub(crate) fn keep(program: &Program, seed: u64) -> PathBuf {
-    let path = folder().join(format!("seed-{seed}.wsp"));
+    let path = folder().join(format!("seed-{seed}.wafer"));
     std::fs::create_dir_all(folder()).unwrap();
     std::fs::write(&path, format!("// seed {seed}\n{program}")).unwrap();
     path
@@ -115,7 +115,7 @@ pub(crate) fn keep(program: &Program, seed: u64) -> PathBuf {
 /// All programs that were kept, with the seeds of their machines, by name.
 pub(crate) fn kept() -> Vec<(String, u64, Program)> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|f| f.unwrap().path()).collect();
-    paths.retain(|p| p.extension().is_some_and(|e| e == "wsp"));
+    paths.retain(|p| p.extension().is_some_and(|e| e == "wafer"));
     paths.sort();
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
