@@ -38,3 +38,25 @@ fn the_readme_shows_the_first_program() {
         |name: &str| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     assert!(read("README.md").contains(read("examples/hello.wafer").trim_end()));
 }
+
+/// Three vectors (1, 2) arrive one after the other: the first beat of the root is in 15, the last of
+/// six wavelets with two control wavelets between them in 22.
+#[test]
+fn the_star_adds_three_vectors() {
+    use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
+    use sim_core::{arch::cs2::cs2, program};
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/star.wafer")).unwrap();
+    let star = program::parse(&text, "star.wafer").unwrap();
+    let arch = cs2();
+    assert!(program::verify(&star, &arch).is_empty());
+    for engine in [EngineKind::Reference, EngineKind::Fast] {
+        let mut memory = WaferMemory::new(star.grid(), arch.sram.value);
+        let mut outputs = HostStreams::default();
+        let mut values = Values { memory: &mut memory, inputs: &HostStreams::default(), outputs: &mut outputs };
+        let options = RunOptions { engine, ..RunOptions::default() };
+        let outcome = fabric::run(&star, &arch, &options, Some(&mut values)).unwrap();
+        assert_eq!(outcome.cycles.0, 23);
+        let sum = |at: usize| f32::from_le_bytes(memory.pes[3][at..at + 4].try_into().unwrap());
+        assert_eq!((sum(0), sum(4)), (3.0, 6.0));
+    }
+}
