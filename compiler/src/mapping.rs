@@ -3,7 +3,7 @@
 //! Candidates are ranked by the kernels' estimates and taken in that order until one fits the
 //! PE's memory. **Invariant.** An estimate only chooses; no report contains one.
 
-use crate::geometry::Geometry;
+use crate::geometry::{Features, Geometry};
 use crate::schedule::Tiled;
 use models::{GptShape, LayerGraph};
 use sim_core::arch::ArchSpec;
@@ -78,15 +78,24 @@ pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> O
     })
 }
 
-/// All geometries for a micro-batch, the best estimate first.
+/// What there is to choose from.
+#[derive(Debug, Clone, Default)]
+pub struct Candidates {
+    /// Geometries whose largest kernel fits, the best estimate first.
+    pub fitting: Vec<Candidate>,
+    /// Of those in which it does not, the least bytes that a PE needs.
+    pub tightest: Option<u64>,
+}
+
+/// All geometries for a micro-batch.
 #[must_use]
-pub fn candidates(task: &Task<'_>, arch: &ArchSpec) -> Vec<Candidate> {
+pub fn candidates(task: &Task<'_>, arch: &ArchSpec) -> Candidates {
     let grid = Grid { width: arch.width.value, height: arch.height.value };
     let one_layer = GptShape { layers: 1, ..task.shape.clone() };
     let two_layers = GptShape { layers: 2, ..task.shape.clone() };
     let graph = |shape: &GptShape| LayerGraph::training_step(shape, u64::from(task.sequences), task.seq_len).ok();
-    let (Some(one), Some(two)) = (graph(&one_layer), graph(&two_layers)) else { return Vec::new() };
-    let mut out = Vec::new();
+    let (Some(one), Some(two)) = (graph(&one_layer), graph(&two_layers)) else { return Candidates::default() };
+    let (mut out, mut tightest) = (Vec::new(), None);
     let lanes = task.lanes.map_or(1..=LANES_MAX, |n| n..=n);
     for lanes in lanes {
         if lanes == 0 || lanes > task.sequences {
@@ -97,16 +106,31 @@ pub fn candidates(task: &Task<'_>, arch: &ArchSpec) -> Vec<Candidate> {
                 continue;
             }
             let Some(geometry) = geometry(task, grid, lanes, head_columns) else { continue };
-            let cycles = |graph| -> u64 {
-                let tiled = Tiled::new(graph, &geometry, 2);
-                tiled.tiles.iter().map(|t| t.kernel.estimate(&geometry, arch)).sum()
-            };
-            let (first, second) = (cycles(&one), cycles(&two));
+            let cycles =
+                |tiled: &Tiled| -> u64 { tiled.tiles.iter().map(|t| t.kernel.estimate(&geometry, arch)).sum() };
+            let least_bytes = least_bytes(task, &geometry, &one);
+            if least_bytes + u64::from(arch.stack.value) > u64::from(arch.sram.value) {
+                tightest = Some(tightest.map_or(least_bytes, |least: u64| least.min(least_bytes)));
+                continue;
+            }
+            let (first, second) = (cycles(&Tiled::new(&one, &geometry, 2)), cycles(&Tiled::new(&two, &geometry, 2)));
             let layer = second.saturating_sub(first);
             let estimate = first + layer * u64::from(task.shape.layers - 1);
             out.push(Candidate { geometry, estimate });
         }
     }
     out.sort_by_key(|c| (c.estimate, c.geometry.lanes, c.geometry.head_columns));
-    out
+    Candidates { fitting: out, tightest }
+}
+
+/// Bytes that a PE needs at the very least: what one kernel works on, with the LM head in the
+/// smallest parts, and the inputs of all layers.
+fn least_bytes(task: &Task<'_>, g: &Geometry, one_layer: &LayerGraph) -> u64 {
+    let tiled = Tiled::new(one_layer, g, (g.tokens / 4).max(1));
+    let needs = |t: &crate::schedule::Tile| -> u64 {
+        t.kernel.needs(g).iter().map(|n| u64::from(n.len) * u64::from(n.dtype.bytes())).sum()
+    };
+    let inputs = u64::from(g.len(Features::Hidden)) * u64::from(task.act.bytes());
+    // A kernel of a layer may work on that layer's input.
+    tiled.tiles.iter().map(needs).max().unwrap_or(0) + inputs * u64::from(task.shape.layers - 1)
 }

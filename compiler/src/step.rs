@@ -124,11 +124,12 @@ pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result
             lanes: options.lanes,
         };
         let candidates = mapping::candidates(&task, arch);
-        if candidates.is_empty() {
-            faults.push(no_room(&task, arch));
+        if candidates.fitting.is_empty() {
+            faults
+                .push(candidates.tightest.map_or_else(|| no_room(&task, arch), |least| no_memory(&task, arch, least)));
             continue;
         }
-        for c in candidates.iter().take(PLANS_MAX) {
+        for c in candidates.fitting.iter().take(PLANS_MAX) {
             let cost = c.estimate.saturating_mul(repeats);
             if best.as_ref().is_some_and(|b| b.0 <= cost) {
                 break;
@@ -145,9 +146,8 @@ pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result
     match best {
         Some((_, compiled)) => Ok(compiled),
         None => {
-            faults.dedup();
-            faults.truncate(1);
-            Err(faults)
+            // The smallest micro-batch comes last, and comes closest.
+            Err(faults.pop().into_iter().collect())
         }
     }
 }
@@ -167,7 +167,15 @@ fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
         return Err(vec![Diagnostic::new("M002", "batch", "a batch has at least one sequence")]);
     }
     let largest = batch.min(1 << 16);
-    Ok((1..=largest).rev().filter(|&m| batch.is_multiple_of(m)).map(|m| m as u32).take(8).collect())
+    Ok((1..=largest).rev().filter(|&m| batch.is_multiple_of(m)).map(|m| m as u32).collect())
+}
+
+fn no_memory(task: &Task<'_>, arch: &ArchSpec, least: u64) -> Diagnostic {
+    let message = format!(
+        "with {} sequences at a time a PE needs at least {least} B for one kernel and the inputs of {} layers, and has {} B with {} B of stack",
+        task.sequences, task.shape.layers, arch.sram.value, arch.stack.value
+    );
+    Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
 }
 
 fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {
