@@ -146,7 +146,7 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
 }
 
 /// Executes every program of the plan once, on the threads of the current pool, or takes its
-/// outcome out of the cache. `done` is called after each. With `options.per_pe` the PEs' cycles
+/// outcome out of the cache. `done` is called after each, with its kernel and its cycles stepped. With `options.per_pe` the PEs' cycles
 /// are kept as [`Heat`], and all programs are executed.
 ///
 /// # Errors
@@ -156,7 +156,7 @@ pub fn execute(
     arch: &ArchSpec,
     options: &RunOptions,
     cache: Option<&Cache>,
-    done: &(dyn Fn() + Sync),
+    done: &(dyn Fn(&str, &Outcome) + Sync),
 ) -> Result<Executed, Failure> {
     let mesh = Grid { width: arch.width.value, height: arch.height.value };
     let heat = options.per_pe.then(|| Mutex::new(Heat::new(mesh)));
@@ -199,7 +199,7 @@ pub fn execute(
             );
             outcome.folds.push(FoldNote { kind: "kernels".to_owned(), text });
         }
-        done();
+        done(&distinct.kernel, &outcome);
         Ok(outcome)
     };
     let results: Vec<_> = plan.programs.par_iter().zip(&plan.weights).with_max_len(1).map(run).collect();

@@ -41,7 +41,16 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let options = limits.options(arguments.plot.is_some());
     let arch = &compiled.arch;
     let bar = output.progress(plan.programs.len() as u64, "kernels");
-    let done = || bar.inc(1);
+    let done = |kernel: &str, outcome: &sim_core::report::Outcome| {
+        bar.inc(1);
+        output.verbose(&format!(
+            "{:8.1} s  {kernel}: {} cycles, {} stepped, {} PE-cycles stepped",
+            start.elapsed().as_secs_f64(),
+            outcome.cycles.0,
+            outcome.stepped_cycles,
+            outcome.stepped_pe_cycles
+        ));
+    };
     let cache = (!arguments.no_cache).then(Cache::open).flatten();
     let executed = pool.install(|| step::execute(plan, arch, &options, cache.as_ref(), &done))?;
     bar.finish_and_clear();
