@@ -85,7 +85,7 @@ impl Cache {
             EngineKind::Fast => 1,
         };
         let mut hash = blake3::Hasher::new();
-        hash.update(&self.engine).update(timing).update(arch.hash().as_bytes());
+        hash.update(&self.engine).update(timing).update(arch.wafer_hash().as_bytes());
         hash.update(&[engine, u8::from(options.fold.time), u8::from(options.fold.space)]);
         Key(*hash.finalize().as_bytes())
     }

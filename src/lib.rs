@@ -30,5 +30,6 @@ pub mod render;
 pub mod report;
 pub mod step;
 pub mod summary;
+pub mod systems;
 pub mod validate;
 pub mod workload;

@@ -36,6 +36,9 @@ pub struct RunReport {
     pub layout: Layout,
     /// The training step.
     pub step: StepInfo,
+    /// What many systems make of it; only where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterReport>,
     /// What it achieves.
     pub throughput: Throughput,
     /// What it needs.
@@ -118,6 +121,40 @@ pub struct StepInfo {
     pub micro_batch: u32,
     /// Micro-batches, one after the other.
     pub micro_batches: u64,
+}
+
+/// The step on all systems of a cluster (`docs/CLUSTER.md`).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClusterReport {
+    /// Systems.
+    pub systems: u32,
+    /// From the start of a step to the start of the next.
+    pub step_seconds: f64,
+    /// Of it, the kernels of the slowest system.
+    pub compute_seconds: f64,
+    /// A step of one system with its share of the batch, over this one.
+    pub scaling_efficiency: f64,
+    /// What a system stands still for, in seconds.
+    pub exposed: Exposed,
+    /// `compute`, or what a system stands still for longest, if that is a hundredth of the step.
+    pub bottleneck: cluster::Cause,
+    /// Bytes onto each wafer.
+    pub weights_bytes: u64,
+    /// Bytes off each wafer.
+    pub gradients_bytes: u64,
+    /// Systems that were executed; the others do the same at the same time.
+    pub executed_systems: u32,
+}
+
+/// Seconds that a system stands still in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Exposed {
+    /// For weights.
+    pub weights: f64,
+    /// For gradients to leave.
+    pub gradients: f64,
+    /// For parameters to be updated.
+    pub optimizer: f64,
 }
 
 /// A number by counting convention.

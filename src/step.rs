@@ -56,6 +56,8 @@ pub struct Plan {
 pub struct Executed {
     /// Program of every launch.
     pub launches: Vec<usize>,
+    /// Bytes onto and off the wafer, of every program.
+    pub traffic: Vec<(u64, u64)>,
     /// Outcome of every program, without its PEs.
     pub outcomes: Vec<Outcome>,
     /// Hash of all programs in order, with their counts.
@@ -206,7 +208,8 @@ pub fn execute(
     let outcomes = results.into_iter().collect::<Result<Vec<Outcome>, Failure>>()?;
     let heat = heat.map(|heat| heat.into_inner().unwrap_or_else(PoisonError::into_inner));
     let cached = cached.into_inner();
-    Ok(Executed { launches: plan.launches, outcomes, hash: plan.hash, heat, cached })
+    let traffic = plan.programs.iter().map(|p| crate::systems::traffic(&p.program)).collect();
+    Ok(Executed { launches: plan.launches, traffic, outcomes, hash: plan.hash, heat, cached })
 }
 
 /// Adds the launches up by name, phase and layer, in the order of first use.

@@ -60,6 +60,8 @@ pub fn report(run: Run<'_>) -> RunReport {
     }
     let cycles: u64 = groups.iter().map(|g| g.cycles).sum();
     let seconds = cycles as f64 / arch.clock_hz.value as f64;
+    let cluster = crate::systems::report(workload, arch, compiled, executed);
+    let step_seconds = cluster.as_ref().map_or(seconds, |c| c.step_seconds);
     RunReport {
         schema: RUN_SCHEMA,
         wafersim_version: env!("CARGO_PKG_VERSION"),
@@ -77,7 +79,8 @@ pub fn report(run: Run<'_>) -> RunReport {
             micro_batch: compiled.micro_batch,
             micro_batches: compiled.micro_batches,
         },
-        throughput: throughput(workload, arch, seconds),
+        throughput: throughput(workload, arch, step_seconds),
+        cluster,
         memory: memory(&compiled.memory, compiled.geometry.used().pes()),
         assumed: assumed(arch),
         simulation: Simulation {
@@ -156,12 +159,15 @@ fn memory(plan: &MemoryPlan, pes: u64) -> Memory {
 }
 
 fn assumed(arch: &ArchSpec) -> Vec<Assumed> {
-    let machine = arch.assumed().into_iter().map(|(parameter, value, because)| Assumed { parameter, value, because });
-    let modelling = MODELLING.iter().map(|&(parameter, value, because)| Assumed {
-        parameter: parameter.to_owned(),
-        value: value.to_owned(),
-        because: because.to_owned(),
-    });
+    let many = arch.systems.value > 1;
+    let concerns = |key: &str| many || !key.starts_with("cluster.");
+    let machine = arch.assumed().into_iter().filter(|a| concerns(&a.0));
+    let machine = machine.map(|(parameter, value, because)| Assumed { parameter, value, because });
+    // A cluster has a host and an optimizer.
+    let modelling =
+        MODELLING.iter().filter(|m| !many || m.0 == "model.kernel_change").map(|&(parameter, value, because)| {
+            Assumed { parameter: parameter.to_owned(), value: value.to_owned(), because: because.to_owned() }
+        });
     machine.chain(modelling).collect()
 }
 

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each crate of the workspace may depend on, of the workspace.
-const ALLOWED: [(&str, &[&str]); 5] = [
+const ALLOWED: [(&str, &[&str]); 6] = [
     ("sim-core", &[]),
     ("models", &["sim-core"]),
     ("compiler", &["sim-core", "models"]),
     ("fabric", &["sim-core"]),
-    ("wafersim", &["sim-core", "models", "compiler", "fabric"]),
+    ("cluster", &["sim-core"]),
+    ("wafersim", &["sim-core", "models", "compiler", "fabric", "cluster"]),
 ];
 const LINES_MAX: usize = 500;
 

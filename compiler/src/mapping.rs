@@ -123,14 +123,14 @@ pub fn candidates(task: &Task<'_>, arch: &ArchSpec) -> Candidates {
     Candidates { fitting: out, tightest }
 }
 
-/// Bytes that a PE needs at the very least: what one kernel works on, with the LM head in the
-/// smallest parts, and the inputs of all layers.
+/// Bytes that a PE needs at the very least: what one kernel of the last layer works on, and the
+/// inputs of all layers before it.
 fn least_bytes(task: &Task<'_>, g: &Geometry, one_layer: &LayerGraph) -> u64 {
-    let tiled = Tiled::new(one_layer, g, (g.tokens / 4).max(1));
+    let tiled = Tiled::new(one_layer, g, 2);
+    let inputs = u64::from(g.len(Features::Hidden)) * u64::from(task.act.bytes());
     let needs = |t: &crate::schedule::Tile| -> u64 {
         t.kernel.needs(g).iter().map(|n| u64::from(n.len) * u64::from(n.dtype.bytes())).sum()
     };
-    let inputs = u64::from(g.len(Features::Hidden)) * u64::from(task.act.bytes());
-    // A kernel of a layer may work on that layer's input.
-    tiled.tiles.iter().map(needs).max().unwrap_or(0) + inputs * u64::from(task.shape.layers - 1)
+    let most = tiled.tiles.iter().filter(|t| t.layer.is_some()).map(needs).max();
+    most.unwrap_or(0) + inputs * u64::from(task.shape.layers - 1)
 }

@@ -21,6 +21,9 @@ pub(super) struct StepOptions {
     /// Sequences per step; a preset has its published batch
     #[arg(long, value_name = "N")]
     batch: Option<u64>,
+    /// Systems that share the batch; the default is the machine's number
+    #[arg(long, value_name = "N")]
+    systems: Option<u32>,
     /// Sequences on the wafer at a time; `auto`: what fits best
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = micro_batch)]
     micro_batch: MicroBatch,
@@ -74,7 +77,7 @@ impl StepOptions {
             Act::F32 => DType::F32,
         };
         let options = step::Options {
-            batch: workload.batch,
+            batch: share(&workload, &arch)?,
             micro_batch: self.micro_batch.0,
             seq_len: workload.seq_len,
             act,
@@ -87,7 +90,7 @@ impl StepOptions {
 
     /// Machine and model, or the faults of both.
     fn inputs(&self) -> Result<(ArchSpec, Workload, LayerGraph), Failure> {
-        let arch = machine::build(&self.machine.arch, &self.machine.sets).and_then(one_system);
+        let arch = machine::build(&self.machine.arch, &self.sets());
         let model = workload::find(&self.model, Wish { batch: self.batch, seq_len: self.seq_len })
             .and_then(|workload| Ok((workload.graph()?, workload)));
         let zero = self.zeros();
@@ -98,6 +101,12 @@ impl StepOptions {
             (Ok(arch), Ok((graph, workload)), None) => Ok((arch, workload, graph)),
             (_, _, kind) => Err(Failure::many(kind.unwrap_or(Kind::InvalidInput), faults)),
         }
+    }
+
+    /// Changes of the machine's numbers, `--systems` included.
+    fn sets(&self) -> Vec<String> {
+        let systems = self.systems.map(|n| format!("cluster.systems={n}"));
+        self.machine.sets.iter().cloned().chain(systems).collect()
     }
 
     fn zeros(&self) -> Result<(), Failure> {
@@ -112,9 +121,10 @@ impl StepOptions {
     pub(super) fn command(&self, step: &CompiledStep) -> String {
         let (workload, compiled) = (&step.workload, &step.compiled);
         format!(
-            "{}{} --batch {} --micro-batch {} --seq-len {} --lanes {} --act {}",
+            "{}{}{} --batch {} --micro-batch {} --seq-len {} --lanes {} --act {}",
             quoted(&self.model),
             self.machine.command(),
+            self.systems.map(|n| format!(" --systems {n}")).unwrap_or_default(),
             workload.batch,
             compiled.micro_batch,
             workload.seq_len,
@@ -124,12 +134,15 @@ impl StepOptions {
     }
 }
 
-fn one_system(arch: ArchSpec) -> Result<ArchSpec, Failure> {
-    if arch.systems.value == 1 {
-        return Ok(arch);
+/// Sequences of one system.
+fn share(workload: &Workload, arch: &ArchSpec) -> Result<u64, Failure> {
+    let systems = u64::from(arch.systems.value);
+    if workload.batch.is_multiple_of(systems) {
+        return Ok(workload.batch / systems);
     }
-    let message = format!("the machine has {} systems; one is simulated", arch.systems.value);
-    let help = "--set cluster.systems=1 runs the whole batch on one of them";
-    let fault = Diagnostic::new("cli-systems", "cluster.systems", message).help(help);
+    let even = workload.batch.div_ceil(systems) * systems;
+    let message = format!("{} sequences do not divide evenly over {systems} systems", workload.batch);
+    let help = format!("--batch {even}, or another number of --systems");
+    let fault = Diagnostic::new("cli-systems", "--batch", message).help(help);
     Err(Failure::one(Kind::InvalidInput, fault))
 }

@@ -23,6 +23,7 @@ pub fn csv(report: &RunReport) -> String {
 #[must_use]
 pub fn text(report: &RunReport) -> String {
     let mut out = head(report);
+    out += &cluster(report);
     out += &throughput(report);
     out += &memory(report);
     let _ = write!(out, "\nKernels, added up over layers (shares in % of PE-cycles)\n{}", kernels(report).text());
@@ -30,6 +31,28 @@ pub fn text(report: &RunReport) -> String {
     out += &assumed(report);
     out += &simulation(report);
     out
+}
+
+/// What many systems make of the step.
+fn cluster(r: &RunReport) -> String {
+    let Some(c) = &r.cluster else { return String::new() };
+    let share = |seconds: f64| format!("{:.1}", 100.0 * seconds / c.step_seconds);
+    let stand =
+        [("weights", c.exposed.weights), ("gradients", c.exposed.gradients), ("optimizer", c.exposed.optimizer)];
+    let stand: Vec<String> = stand.iter().map(|(what, s)| format!("{s:.4} s ({} %) for {what}", share(*s))).collect();
+    let bound = serde_json::to_value(c.bottleneck).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    format!(
+        "\nCluster of {} systems ({} executed)\n  step           {:.4} s, of which {:.4} s ({} %) kernels\n  stands still   {}\n  bound by       {bound}\n  efficiency     {:.2} % of one system with its share of the batch\n  per wafer      {} in, {} out\n",
+        c.systems,
+        c.executed_systems,
+        c.step_seconds,
+        c.compute_seconds,
+        share(c.compute_seconds),
+        stand.join(", "),
+        100.0 * c.scaling_efficiency,
+        bytes(c.weights_bytes),
+        bytes(c.gradients_bytes),
+    )
 }
 
 fn head(r: &RunReport) -> String {

@@ -5,10 +5,12 @@ use super::{ArchSpec, Widths};
 
 const SDK: &str = "Cerebras SDK 1.4 documentation, appendix";
 const SIMD: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table";
+const SWARMX: &str = "cerebras.net glossary, SwarmX: broadcast-reduce nodes of 1:4 or two of 1:2";
 const HPDC: &str = "Luczynski et al., Near-Optimal Wafer-Scale Reduce, HPDC 2024 (T_R = 2 each way)";
 
 /// A CS-2: 750 × 994 PEs of a WSE-2 at 850 MHz.
 #[must_use]
+#[allow(clippy::too_many_lines, reason = "a line for each number")]
 pub fn cs2() -> ArchSpec {
     ArchSpec {
         name: "cs2".to_owned(),
@@ -23,6 +25,25 @@ pub fn cs2() -> ArchSpec {
         ),
         io_bits_per_second: documented(1_200_000_000_000, "Cerebras SwarmX page: 12 x 100 GbE per CS-2"),
         systems: documented(1, "one system"),
+        fanout: documented(4, SWARMX),
+        node_latency: assumed(
+            1_000,
+            "latency of a SwarmX node in nanoseconds is not published; two passes of a network card",
+        ),
+        memory_read: documented(
+            1_200_000_000_000,
+            "MemoryX matches a system's I/O (cerebras.net glossary: MemoryX); SwarmX repeats",
+        ),
+        memory_write: documented(
+            1_200_000_000_000,
+            "MemoryX matches a system's I/O (cerebras.net glossary: MemoryX); SwarmX adds",
+        ),
+        optimizer: assumed(
+            170_000_000_000,
+            "not published; 24 weight servers of a job's cluster-details.json, each with 200 GB/s of memory and 28 B per parameter",
+        ),
+        prefetch: assumed(268_435_456, "buffers in front of a system are not published"),
+        skew: assumed(0, "all systems are equally fast"),
         sram: documented(49_152, "Cerebras SDK documentation: 48 KB per PE"),
         stack: assumed(1_024, "size of the stack of a kernel is not published"),
         vector_code: assumed(
@@ -83,6 +104,16 @@ pub fn andromeda16() -> ArchSpec {
     ArchSpec {
         name: "andromeda16".to_owned(),
         systems: documented(16, "Cerebras press release of 2022-11-14: Andromeda, 16 CS-2 systems"),
+        ..cs2()
+    }
+}
+
+/// Condor Galaxy 1: 64 CS-2 systems.
+#[must_use]
+pub fn condor_galaxy_1() -> ArchSpec {
+    ArchSpec {
+        name: "condor-galaxy-1".to_owned(),
+        systems: documented(64, "Cerebras and G42, July 2023: Condor Galaxy 1, 64 CS-2 systems"),
         ..cs2()
     }
 }

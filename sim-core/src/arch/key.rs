@@ -61,6 +61,13 @@ keys! {
     "wafer.height" height Count 1..=4_194_304;
     "wafer.io" io_bits_per_second BitsPerSecond 1..=1_000_000_000_000_000;
     "cluster.systems" systems Count 1..=65_536;
+    "cluster.fanout" fanout Count 2..=1_024;
+    "cluster.node_latency" node_latency Count 0..=1_000_000_000;
+    "cluster.memory_read" memory_read BitsPerSecond 1..=1_000_000_000_000_000;
+    "cluster.memory_write" memory_write BitsPerSecond 1..=1_000_000_000_000_000;
+    "cluster.optimizer" optimizer Count 1..=1_000_000_000_000_000;
+    "cluster.prefetch" prefetch Bytes 1..=1_000_000_000_000;
+    "cluster.skew" skew Count 0..=1_000_000;
     "pe.sram" sram Bytes 1_024..=16_777_216;
     "pe.stack" stack Bytes 0..=16_777_216;
     "pe.vector_code" vector_code Bytes 0..=1_024;
@@ -131,8 +138,18 @@ impl ArchSpec {
     /// BLAKE3 of all values in hexadecimal; the name and the sources do not count.
     #[must_use]
     pub fn hash(&self) -> String {
+        self.hash_of(|_| true)
+    }
+
+    /// The same of all that a single wafer's run can depend on: without the keys `cluster.*`.
+    #[must_use]
+    pub fn wafer_hash(&self) -> String {
+        self.hash_of(|key| !key.starts_with("cluster."))
+    }
+
+    fn hash_of(&self, counts: impl Fn(&str) -> bool) -> String {
         let mut hash = blake3::Hasher::new();
-        for e in self.entries() {
+        for e in self.entries().into_iter().filter(|e| counts(&e.key)) {
             hash.update(format!("{}={}\n", e.key, e.value).as_bytes());
         }
         hash.finalize().to_hex().to_string()

@@ -46,6 +46,20 @@ pub struct ArchSpec {
     pub io_bits_per_second: Sourced<u64>,
     /// Systems that work data-parallel (`cluster.systems`).
     pub systems: Sourced<u32>,
+    /// Children of a node of the tree between MemoryX and the systems (`cluster.fanout`).
+    pub fanout: Sourced<u32>,
+    /// What a node adds to the way of a chunk, in nanoseconds (`cluster.node_latency`).
+    pub node_latency: Sourced<u32>,
+    /// Bits per second that MemoryX reads (`cluster.memory_read`).
+    pub memory_read: Sourced<u64>,
+    /// Bits per second that MemoryX takes (`cluster.memory_write`).
+    pub memory_write: Sourced<u64>,
+    /// Parameters per second that the optimizer updates (`cluster.optimizer`).
+    pub optimizer: Sourced<u64>,
+    /// Bytes that are kept in front of a system, each way (`cluster.prefetch`).
+    pub prefetch: Sourced<u64>,
+    /// How much slower the last system is than the others, in thousandths (`cluster.skew`).
+    pub skew: Sourced<u32>,
 
     /// Memory of a PE in bytes (`pe.sram`).
     pub sram: Sourced<u32>,
@@ -107,7 +121,7 @@ pub struct ArchSpec {
 }
 
 /// Names of the presets.
-pub const PRESETS: [&str; 5] = ["cs2", "cs3", "cs1", "andromeda16", "teaching"];
+pub const PRESETS: [&str; 7] = ["cs2", "cs3", "cs1", "andromeda16", "andromeda", "condor-galaxy-1", "teaching"];
 
 /// The preset with the given name.
 #[must_use]
@@ -117,6 +131,8 @@ pub fn preset(name: &str) -> Option<ArchSpec> {
         "cs3" => Some(cs3::cs3()),
         "cs1" => Some(cs1::cs1()),
         "andromeda16" => Some(cs2::andromeda16()),
+        "andromeda" => Some(ArchSpec { name: name.to_owned(), ..cs2::andromeda16() }),
+        "condor-galaxy-1" => Some(cs2::condor_galaxy_1()),
         "teaching" => Some(cs2::teaching()),
         _ => None,
     }

@@ -1,0 +1,80 @@
+//! `wafersim run` on several systems: the cluster section, what bounds it, and what is refused.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const CONFIG: &str = r#"{"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16,
+ "vocab_size": 50, "n_inner": 64, "activation_function": "gelu"}"#;
+
+/// Exit status, stdout and stderr of a run of a tiny model on a mesh of 16 × 16 PEs.
+fn run(more: &[&str]) -> (i32, String, String) {
+    let folder = TempDir::new().unwrap();
+    let model = folder.path().join("config.json");
+    std::fs::write(&model, CONFIG).unwrap();
+    let mut command = Command::cargo_bin("wafersim").unwrap();
+    command.env("WAFERSIM_CACHE", "").arg("run").arg(&model).args(["--set", "wafer.width=16"]);
+    let output = command.args(["--set", "wafer.height=16", "--format", "json"]).args(more).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn report(more: &[&str]) -> Value {
+    let (status, out, err) = run(more);
+    assert_eq!(status, 0, "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Seconds of the cluster section: the step, and its parts.
+fn parts(cluster: &Value) -> (f64, f64) {
+    let exposed = &cluster["exposed"];
+    let of = |v: &Value| v.as_f64().unwrap();
+    let parts = [&cluster["compute_seconds"], &exposed["weights"], &exposed["gradients"], &exposed["optimizer"]];
+    (of(&cluster["step_seconds"]), parts.into_iter().map(of).sum())
+}
+
+#[test]
+fn equal_systems_share_the_batch() {
+    let one = report(&["--batch", "2"]);
+    assert!(one.get("cluster").is_none());
+    let four = report(&["--batch", "8", "--systems", "4"]);
+    assert_eq!(one["step"]["cycles"], four["step"]["cycles"], "every system does what one does with its share");
+    let c = &four["cluster"];
+    assert_eq!((c["systems"].as_u64(), c["executed_systems"].as_u64()), (Some(4), Some(1)));
+    let (step, sum) = parts(c);
+    assert!((step - sum).abs() < 1e-9 * step, "{c}");
+    assert!((c["compute_seconds"].as_f64().unwrap() / one["step"]["seconds"].as_f64().unwrap() - 1.0).abs() < 1e-6);
+    let samples = four["throughput"]["samples_per_second"].as_f64().unwrap();
+    assert!((samples * step - 8.0).abs() < 1e-6, "{samples}");
+    let assumed = |r: &Value, key: &str| r["assumed"].as_array().unwrap().iter().any(|a| a["parameter"] == key);
+    assert!(assumed(&four, "cluster.optimizer") && !assumed(&one, "cluster.optimizer"));
+    assert!(assumed(&one, "model.optimizer") && !assumed(&four, "model.optimizer"));
+}
+
+#[test]
+fn a_cut_bandwidth_is_named() {
+    let bound = |set: &str| {
+        let r = report(&["--batch", "8", "--systems", "4", "--set", set, "--set", "cluster.prefetch=1KiB"]);
+        r["cluster"]["bottleneck"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(bound("cluster.memory_read=1Mb/s"), "weights");
+    assert_eq!(bound("cluster.optimizer=1000"), "optimizer");
+}
+
+#[test]
+fn a_slow_system_holds_back_all() {
+    let even = report(&["--batch", "8", "--systems", "4"]);
+    let skewed = report(&["--batch", "8", "--systems", "4", "--set", "cluster.skew=500"]);
+    assert_eq!(skewed["cluster"]["executed_systems"].as_u64(), Some(4));
+    let compute = |r: &Value| r["cluster"]["compute_seconds"].as_f64().unwrap();
+    assert!((compute(&skewed) / compute(&even) - 1.5).abs() < 1e-6);
+}
+
+#[test]
+fn an_uneven_batch_is_refused() {
+    let (status, out, err) = run(&["--batch", "9", "--systems", "4"]);
+    assert_eq!((status, out.as_str()), (3, ""));
+    assert!(err.contains("cli-systems") && err.contains("--batch 12"), "{err}");
+    assert_eq!(run(&["--batch", "8", "--systems", "0"]).0, 3);
+}
