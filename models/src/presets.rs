@@ -104,6 +104,10 @@ const GPT2: &str = "sizes: huggingface.co/gpt2 config.json (124,439,808 paramete
     Cerebras/modelzoo Release_2.3.0 and the one measured on a CS-2 in \
     github.com/augustuszzq/Regular-DABench-LLM at 5f86bb6";
 
+const PLAIN: &str = "sizes: config.json of huggingface.co/openai-community (gpt2-medium, gpt2-large, gpt2-xl); \
+    Brown et al. 2020, table 2.1, with the heads of Cerebras/modelzoo (gpt3-*); batch: batch_size of the \
+    configurations in Cerebras/modelzoo R_1.7.1, Release_1.8.0 and Release_2.1.1 (gpt2-medium: that of gpt2-large)";
+
 /// Rows of the table below.
 struct Row {
     name: &'static str,
@@ -242,10 +246,32 @@ fn gpt2_small() -> Preset {
     }
 }
 
+/// Name; layers, width, heads; positions; sequences per step of the published configuration for one
+/// CS-2, at as many tokens as positions.
+type Plain = (&'static str, (u32, u32, u32), u32, u64);
+
+/// Further models of the same architecture.
+const PLAIN_ROWS: [Plain; 8] = [
+    ("gpt2-medium", (24, 1024, 16), 1024, 80),
+    ("gpt2-large", (36, 1280, 20), 1024, 80),
+    ("gpt2-xl", (48, 1600, 25), 1024, 95),
+    ("gpt3-xl", (24, 2048, 16), 2048, 121),
+    ("gpt3-2.7b", (32, 2560, 32), 2048, 99),
+    ("gpt3-6.7b", (32, 4096, 32), 2048, 85),
+    ("gpt3-13b", (40, 5120, 40), 2048, 60),
+    ("gpt3-20b", (44, 6144, 64), 2048, 77),
+];
+
+fn plain(&(name, sizes, positions, batch): &Plain) -> Preset {
+    let published = Published { batch, seq_len: positions, systems: 1, micro_batch_per_system: None, training: None };
+    Preset { shape: shape(name, sizes, positions), published: Some(published), source: PLAIN }
+}
+
 /// All presets, smaller Cerebras-GPT models first.
 #[must_use]
 pub fn list() -> Vec<Preset> {
-    CEREBRAS_GPT_ROWS.iter().map(cerebras_gpt).chain([gpt2_small()]).collect()
+    let plain = PLAIN_ROWS.iter().map(plain);
+    CEREBRAS_GPT_ROWS.iter().map(cerebras_gpt).chain([gpt2_small()]).chain(plain).collect()
 }
 
 /// The preset called `name`; letter case does not matter.
@@ -298,7 +324,7 @@ mod tests {
             assert_eq!(preset.shape.validate(), []);
             assert_eq!(find(&preset.shape.name.to_uppercase()).unwrap(), preset);
         }
-        assert_eq!(list().len(), 8);
+        assert_eq!(list().len(), 16);
     }
 
     #[test]
@@ -329,6 +355,21 @@ mod tests {
         assert_eq!(gpt2.shape_for(2048).max_positions, 2048);
         assert_eq!(gpt2.shape_for(512), gpt2.shape);
         assert_eq!(gpt2.shape_for(4096), gpt2.shape);
+    }
+
+    /// Parameters of the released checkpoints; the larger ones are named by theirs.
+    #[test]
+    fn sizes_give_the_published_parameters() {
+        let of = |name: &str| crate::count::parameters(&find(name).unwrap().shape);
+        assert_eq!(of("gpt2-medium"), 354_823_168);
+        assert_eq!(of("gpt2-large"), 774_030_080);
+        assert_eq!(of("gpt2-xl"), 1_557_611_200);
+        for (name, billions) in
+            [("gpt3-xl", 1.3), ("gpt3-2.7b", 2.7), ("gpt3-6.7b", 6.7), ("gpt3-13b", 13.0), ("gpt3-20b", 20.0)]
+        {
+            let error = of(name) as f64 / (billions * 1e9) - 1.0;
+            assert!(error.abs() < 0.03, "{name}: {error}");
+        }
     }
 
     #[test]
