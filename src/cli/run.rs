@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     /// Draws where the PEs of the mesh spend their cycles
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Writes the report as one page for a browser; with --plot, the picture is in it
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Executes every program, and keeps no outcome (see `wafersim cache`)
     #[arg(long)]
     no_cache: bool,
@@ -76,8 +79,12 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
             peak_rss_bytes: peak_rss_bytes(),
         },
     });
-    if let (Some(path), Some(heat)) = (&arguments.plot, &executed.heat) {
-        files::write(path, render::heatmap::svg(heat, &report)?.as_bytes())?;
+    let picture = executed.heat.as_ref().map(|heat| render::heatmap::svg(heat, &report)).transpose()?;
+    if let (Some(path), Some(picture)) = (&arguments.plot, &picture) {
+        files::write(path, picture.as_bytes())?;
+    }
+    if let Some(path) = &arguments.report {
+        files::write(path, render::html::page(&report, picture.as_deref().unwrap_or(""))?.as_bytes())?;
     }
     rendered(&report, output.format)
 }

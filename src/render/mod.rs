@@ -3,6 +3,7 @@
 //! **Invariant.** Numbers come from the report alone; nothing is computed here but shares and units.
 
 pub mod heatmap;
+pub mod html;
 pub mod run;
 pub mod table;
 pub mod validate;
