@@ -36,6 +36,7 @@ pub const CODES: &[(&str, &str)] = &[
         "A collective works over at least two PEs that the machine has, by an algorithm that it knows. A ring needs even numbers of PEs, and a vector that divides into as many parts of whole wavelets.",
     ),
     ("cli-cache", "There is no folder for the cache: none is set, and the system names none for the user."),
+    ("cli-report", "A file is not a report that `wafersim run --format json` of this version wrote."),
     ("cli-code", "No diagnostic has this code."),
     ("cli-json", "The result cannot be written as JSON. This is a fault of wafersim: please report it."),
     ("cli-plot", "The picture cannot be drawn. This is a fault of wafersim: please report it."),

@@ -78,3 +78,31 @@ fn an_uneven_batch_is_refused() {
     assert!(err.contains("cli-systems") && err.contains("--batch 12"), "{err}");
     assert_eq!(run(&["--batch", "8", "--systems", "0"]).0, 3);
 }
+
+/// Two reports: the machine differs in one key, and cycles follow.
+#[test]
+fn diff_names_what_changed() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (name, more) in [("a.json", &["--batch", "2"][..]), ("b.json", &["--batch", "2", "--set", "router.hop=2"])] {
+        std::fs::write(path(name), report(more).to_string()).unwrap();
+    }
+    let diff = |a: &str, b: &str, format: &str| {
+        let mut command = Command::cargo_bin("wafersim").unwrap();
+        let output = command.args(["diff", "--format", format]).arg(path(a)).arg(path(b)).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(diff("a.json", "a.json", "text"), (0, "no difference\n".to_owned()));
+    let (status, text) = diff("a.json", "b.json", "json");
+    assert_eq!(status, 0);
+    let found: Value = serde_json::from_str(&text).unwrap();
+    let keys: Vec<&str> = found["values"].as_array().unwrap().iter().map(|v| v["key"].as_str().unwrap()).collect();
+    assert!(
+        keys.contains(&"arch_hash") && keys.contains(&"step.cycles") && !keys.contains(&"model.layers"),
+        "{keys:?}"
+    );
+    let first = &found["kernels"][0];
+    assert!(first["b_cycles"].as_u64() > first["a_cycles"].as_u64(), "slower links: {first}");
+    std::fs::write(path("no.json"), "{}").unwrap();
+    assert_eq!(diff("a.json", "no.json", "text").0, 3);
+}

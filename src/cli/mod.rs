@@ -8,6 +8,7 @@ mod arch;
 mod cache;
 mod collective;
 mod compile;
+mod diff;
 mod explain;
 mod models;
 mod options;
@@ -60,6 +61,7 @@ enum Command {
     /// Machines, with the source of each number
     #[command(subcommand)]
     Arch(arch::Command),
+    Diff(diff::Arguments),
     Explain(explain::Arguments),
     /// Outcomes of kernels, kept from run to run
     #[command(subcommand)]
@@ -117,6 +119,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
         Command::Verify(arguments) => program::verify(&arguments, output),
         Command::Models(command) => models::run(&command, output),
         Command::Arch(command) => arch::run(&command, output),
+        Command::Diff(arguments) => diff::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
         Command::Cache(command) => cache::run(&command, output),
         Command::Completions { shell } => {

@@ -1,0 +1,168 @@
+//! `wafersim diff A.json B.json`: what changed between two reports of `wafersim run`.
+
+use super::options::Format;
+use super::{Output, json};
+use crate::fail::{Failure, Kind};
+use crate::files;
+use crate::render::table::{Table, grouped};
+use crate::report::RUN_SCHEMA;
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+use sim_core::diag::Diagnostic;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Largest report that is read, in bytes.
+const REPORT_MAX: u64 = 256 << 20;
+/// Sections of a report that are inputs, and results, number by number.
+const SECTIONS: [(&str, &str); 9] = [
+    ("input", "model"),
+    ("input", "arch"),
+    ("input", "arch_hash"),
+    ("input", "layout"),
+    ("input", "program_hash"),
+    ("result", "step"),
+    ("result", "cluster"),
+    ("result", "throughput"),
+    ("result", "memory"),
+];
+
+/// What changed between two reports of `wafersim run --format json`, in input and in result
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wafersim run cerebras-gpt-111m --format json -o a.json
+  wafersim run cerebras-gpt-111m --format json -o b.json --set router.hop=2
+  wafersim diff a.json b.json")]
+pub(super) struct Arguments {
+    /// The report to compare with
+    a: PathBuf,
+    /// The other one
+    b: PathBuf,
+}
+
+/// What differs.
+#[derive(Debug, PartialEq, Serialize)]
+struct Difference {
+    /// Numbers and words of the input and the result.
+    values: Vec<Changed>,
+    /// Kernels by name and phase: those of one report only have no cycles in the other.
+    kernels: Vec<Kernel>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Changed {
+    /// `input` or `result`.
+    part: &'static str,
+    key: String,
+    a: Value,
+    b: Value,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Kernel {
+    name: String,
+    phase: String,
+    a_cycles: Option<u64>,
+    b_cycles: Option<u64>,
+}
+
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+    let [a, b] = [read(&arguments.a), read(&arguments.b)];
+    let faults: Vec<Diagnostic> =
+        [&a, &b].iter().filter_map(|r| r.as_ref().err()).flat_map(|f| f.faults.clone()).collect();
+    let (Ok(a), Ok(b)) = (a, b) else { return Err(Failure::many(Kind::InvalidInput, faults)) };
+    let difference = Difference { values: values(&a, &b), kernels: kernels(&a, &b) };
+    match output.format {
+        Format::Json => json(&difference),
+        Format::Csv => Ok(table(&difference).csv().into_bytes()),
+        Format::Text if difference.values.is_empty() && difference.kernels.is_empty() => {
+            Ok(b"no difference\n".to_vec())
+        }
+        Format::Text => Ok(table(&difference).text().into_bytes()),
+    }
+}
+
+fn read(path: &Path) -> Result<Value, Failure> {
+    let at = path.display().to_string();
+    let wrong = |message: String| {
+        let fault = Diagnostic::new("cli-report", &at, message)
+            .help("write one with `wafersim run MODEL --format json -o FILE`");
+        Failure::one(Kind::InvalidInput, fault)
+    };
+    let text = files::read_text(path, REPORT_MAX)?;
+    let report: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("is not JSON: {e}")))?;
+    match report["schema"].as_str() {
+        Some(RUN_SCHEMA) => Ok(report),
+        other => Err(wrong(format!("is not a report of this version: its schema is {other:?}, not {RUN_SCHEMA:?}"))),
+    }
+}
+
+/// Numbers and words that differ, by key; lists are compared as a whole.
+fn values(a: &Value, b: &Value) -> Vec<Changed> {
+    let mut out = Vec::new();
+    for (part, section) in SECTIONS {
+        walk(part, section.to_owned(), &a[section], &b[section], &mut out);
+    }
+    out
+}
+
+fn walk(part: &'static str, key: String, a: &Value, b: &Value, out: &mut Vec<Changed>) {
+    if let (Value::Object(x), Value::Object(y)) = (a, b) {
+        let names: std::collections::BTreeSet<&String> = x.keys().chain(y.keys()).collect();
+        for name in names {
+            walk(part, format!("{key}.{name}"), &a[name], &b[name], out);
+        }
+    } else if a != b && !a.is_array() && !b.is_array() {
+        out.push(Changed { part, key, a: a.clone(), b: b.clone() });
+    }
+}
+
+/// Kernels whose cycles differ, those that changed most first.
+fn kernels(a: &Value, b: &Value) -> Vec<Kernel> {
+    let mut cycles: BTreeMap<(String, String), [Option<u64>; 2]> = BTreeMap::new();
+    for (i, report) in [a, b].into_iter().enumerate() {
+        for k in report["kernels"].as_array().into_iter().flatten() {
+            let word = |key: &str| k[key].as_str().unwrap_or("").to_owned();
+            let sum = &mut cycles.entry((word("name"), word("phase"))).or_default()[i];
+            *sum = Some(sum.unwrap_or(0) + k["cycles"].as_u64().unwrap_or(0));
+        }
+    }
+    let kernel = |((name, phase), [a_cycles, b_cycles]): ((String, String), [Option<u64>; 2])| Kernel {
+        name,
+        phase,
+        a_cycles,
+        b_cycles,
+    };
+    let mut out: Vec<Kernel> = cycles.into_iter().filter(|(_, [a, b])| a != b).map(kernel).collect();
+    let moved = |k: &Kernel| k.a_cycles.unwrap_or(0).abs_diff(k.b_cycles.unwrap_or(0));
+    out.sort_by(|x, y| moved(y).cmp(&moved(x)).then_with(|| (&x.name, &x.phase).cmp(&(&y.name, &y.phase))));
+    out
+}
+
+fn table(d: &Difference) -> Table {
+    let mut table = Table::new(&["what", "key", "a", "b", "change"]);
+    let plain = |v: &Value| match v {
+        Value::Null => "-".to_owned(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    };
+    for v in &d.values {
+        let change = change(v.a.as_f64(), v.b.as_f64());
+        table.row(vec![v.part.to_owned(), v.key.clone(), plain(&v.a), plain(&v.b), change]);
+    }
+    for k in &d.kernels {
+        let cycles = |n: Option<u64>| n.map_or("-".to_owned(), grouped);
+        let change = change(k.a_cycles.map(|n| n as f64), k.b_cycles.map(|n| n as f64));
+        let name = format!("{} ({})", k.name, k.phase);
+        table.row(vec!["cycles".to_owned(), name, cycles(k.a_cycles), cycles(k.b_cycles), change]);
+    }
+    table
+}
+
+/// In per cent, where both are numbers.
+fn change(a: Option<f64>, b: Option<f64>) -> String {
+    match (a, b) {
+        (Some(a), Some(b)) if a != 0.0 => format!("{:+.2} %", 100.0 * (b / a - 1.0)),
+        _ => String::new(),
+    }
+}
