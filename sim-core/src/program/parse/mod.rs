@@ -17,7 +17,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use super::{Buffer, Fifo, Image, Param, Placement, Program, Task, Trigger};
+use super::{Buffer, DType, Fifo, Image, Param, Placement, Program, Task, Trigger};
 use crate::coord::{Color, Grid, Region, Span};
 use crate::diag::Diagnostic;
 use lex::{Tok, Token, lex, unescape};
@@ -379,24 +379,24 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn fifo(&mut self) -> Parsed<Fifo> {
+    /// Name, type, elements and address of a piece of memory.
+    fn piece(&mut self) -> Parsed<(String, DType, u32, u32)> {
         let name = self.name()?;
         let dtype = self.dtype()?;
         self.punct("[")?;
         let len = self.int()?;
         self.punct("]")?;
         self.punct("@")?;
-        Ok(Fifo { name, addr: self.int()?, dtype, len })
+        Ok((name, dtype, len, self.int()?))
+    }
+
+    fn fifo(&mut self) -> Parsed<Fifo> {
+        let (name, dtype, len, addr) = self.piece()?;
+        Ok(Fifo { name, addr, dtype, len })
     }
 
     fn buffer(&mut self) -> Parsed<Buffer> {
-        let name = self.name()?;
-        let dtype = self.dtype()?;
-        self.punct("[")?;
-        let len = self.int()?;
-        self.punct("]")?;
-        self.punct("@")?;
-        let addr = self.int()?;
+        let (name, dtype, len, addr) = self.piece()?;
         let mut init = Vec::new();
         if self.take(Tok::Punct("=")) {
             init.push(self.float()?);
