@@ -25,17 +25,36 @@ pub fn traffic(program: &Program) -> (u64, u64) {
 /// The step on the machine's systems; None if there is only one.
 #[must_use]
 pub fn report(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Option<ClusterReport> {
-    if arch.systems.value == 1 {
-        return None;
-    }
+    (arch.systems.value > 1).then(|| on(&Cluster::of(arch), workload, arch, compiled, executed))
+}
+
+/// Weak scaling: the same share of the batch on each of so many systems.
+#[must_use]
+pub fn weak_scaling(
+    workload: &Workload,
+    arch: &ArchSpec,
+    compiled: &Compiled,
+    executed: &Executed,
+    systems: &[u32],
+) -> Vec<ClusterReport> {
+    let cluster = Cluster::of(arch);
+    systems.iter().map(|&systems| on(&Cluster { systems, ..cluster }, workload, arch, compiled, executed)).collect()
+}
+
+fn on(
+    cluster: &Cluster,
+    workload: &Workload,
+    arch: &ArchSpec,
+    compiled: &Compiled,
+    executed: &Executed,
+) -> ClusterReport {
     let stages = stages(workload, arch, compiled, executed);
     let parameters = layers(&workload.shape);
-    let cluster = Cluster::of(arch);
     let run = |cluster: &Cluster| cluster::run(cluster, &stages, compiled.micro_batches, &parameters);
-    let done = run(&cluster);
-    let alone = run(&Cluster { systems: 1, skew: 0, ..cluster });
-    Some(ClusterReport {
-        systems: arch.systems.value,
+    let done = run(cluster);
+    let alone = run(&Cluster { systems: 1, skew: 0, ..*cluster });
+    ClusterReport {
+        systems: cluster.systems,
         step_seconds: done.step.seconds(),
         compute_seconds: done.compute.seconds(),
         scaling_efficiency: alone.step.seconds() / done.step.seconds(),
@@ -48,7 +67,7 @@ pub fn report(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, execute
         weights_bytes: stages.iter().map(|s| s.weights).sum::<u64>() * compiled.micro_batches,
         gradients_bytes: stages.iter().map(|s| s.gradients).sum::<u64>() * compiled.micro_batches,
         executed_systems: done.executed,
-    })
+    }
 }
 
 /// The kernels of a micro-batch, in order.

@@ -14,6 +14,7 @@ mod models;
 mod options;
 mod output;
 mod program;
+mod reproduce;
 mod run;
 mod simulate;
 mod step;
@@ -62,6 +63,8 @@ enum Command {
     #[command(subcommand)]
     Arch(arch::Command),
     Diff(diff::Arguments),
+    #[command(subcommand)]
+    Reproduce(reproduce::Command),
     Explain(explain::Arguments),
     /// Outcomes of kernels, kept from run to run
     #[command(subcommand)]
@@ -119,6 +122,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
         Command::Verify(arguments) => program::verify(&arguments, output),
         Command::Models(command) => models::run(&command, output),
         Command::Arch(command) => arch::run(&command, output),
+        Command::Reproduce(command) => reproduce::run(&command, output),
         Command::Diff(arguments) => diff::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
         Command::Cache(command) => cache::run(&command, output),

@@ -1,11 +1,12 @@
 //! `wafersim run MODEL`.
 
 use super::options::{Format, RunLimits};
-use super::step::StepOptions;
+use super::step::{CompiledStep, StepOptions};
 use super::{Output, json};
 use crate::cache::Cache;
 use crate::fail::Failure;
 use crate::report::{RunReport, Simulation, peak_rss_bytes};
+use crate::step::Executed;
 use crate::summary::{self, Run};
 use crate::{files, render, step};
 use clap::Args;
@@ -36,31 +37,9 @@ pub(super) struct Arguments {
 #[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
     let start = std::time::Instant::now();
-    let compiled = arguments.step.compile()?;
     let limits = &arguments.limits;
-    let pool = step::pool(limits.threads())?;
-    let plan = pool.install(|| step::plan(&compiled.compiled, &compiled.arch))?;
-    output.verbose(&format!("{} launches of {} distinct programs", plan.launches.len(), plan.programs.len()));
-    let options = limits.options(arguments.plot.is_some());
-    let arch = &compiled.arch;
-    let bar = output.progress(plan.programs.len() as u64, "kernels");
-    let done = |kernel: &str, outcome: &sim_core::report::Outcome| {
-        bar.inc(1);
-        output.verbose(&format!(
-            "{:8.1} s  {kernel}: {} cycles, {} stepped, {} PE-cycles stepped",
-            start.elapsed().as_secs_f64(),
-            outcome.cycles.0,
-            outcome.stepped_cycles,
-            outcome.stepped_pe_cycles
-        ));
-    };
-    let cache = (!arguments.no_cache).then(Cache::open).flatten();
-    let executed = pool.install(|| step::execute(plan, arch, &options, cache.as_ref(), &done))?;
-    bar.finish_and_clear();
-    if executed.cached > 0 {
-        output.verbose(&format!("{} outcomes came out of the cache", executed.cached));
-    }
-    cache.iter().for_each(Cache::trim);
+    let work = Work { step: &arguments.step, limits, pes: arguments.plot.is_some(), cache: !arguments.no_cache };
+    let (compiled, executed) = execute(&work, output)?;
     let report = summary::report(Run {
         workload: &compiled.workload,
         arch: &compiled.arch,
@@ -87,6 +66,48 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
         files::write(path, render::html::page(&report, picture.as_deref().unwrap_or(""))?.as_bytes())?;
     }
     rendered(&report, output.format)
+}
+
+/// What is to be executed, and how.
+pub(super) struct Work<'a> {
+    pub(super) step: &'a StepOptions,
+    pub(super) limits: &'a RunLimits,
+    /// Whether to keep where the PEs spend their cycles.
+    pub(super) pes: bool,
+    /// Whether outcomes may come out of the cache.
+    pub(super) cache: bool,
+}
+
+/// Compiles and executes a step.
+#[allow(clippy::disallowed_methods, reason = "wall time of the host, for people who wait")]
+pub(super) fn execute(work: &Work<'_>, output: &Output) -> Result<(CompiledStep, Executed), Failure> {
+    let start = std::time::Instant::now();
+    let limits = work.limits;
+    let compiled = work.step.compile()?;
+    let pool = step::pool(limits.threads())?;
+    let plan = pool.install(|| step::plan(&compiled.compiled, &compiled.arch))?;
+    output.verbose(&format!("{} launches of {} distinct programs", plan.launches.len(), plan.programs.len()));
+    let options = limits.options(work.pes);
+    let arch = &compiled.arch;
+    let bar = output.progress(plan.programs.len() as u64, "kernels");
+    let done = |kernel: &str, outcome: &sim_core::report::Outcome| {
+        bar.inc(1);
+        output.verbose(&format!(
+            "{:8.1} s  {kernel}: {} cycles, {} stepped, {} PE-cycles stepped",
+            start.elapsed().as_secs_f64(),
+            outcome.cycles.0,
+            outcome.stepped_cycles,
+            outcome.stepped_pe_cycles
+        ));
+    };
+    let cache = work.cache.then(Cache::open).flatten();
+    let executed = pool.install(|| step::execute(plan, arch, &options, cache.as_ref(), &done))?;
+    bar.finish_and_clear();
+    if executed.cached > 0 {
+        output.verbose(&format!("{} outcomes came out of the cache", executed.cached));
+    }
+    cache.iter().for_each(Cache::trim);
+    Ok((compiled, executed))
 }
 
 fn rendered(report: &RunReport, format: Format) -> Result<Vec<u8>, Failure> {
