@@ -37,6 +37,11 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("cli-cache", "There is no folder for the cache: none is set, and the system names none for the user."),
     ("cli-report", "A file is not a report that `wafersim run --format json` of this version wrote."),
+    ("cli-manifest", "A file is not a manifest or a report of this version, or the command in it cannot be used."),
+    (
+        "cli-reproduce",
+        "A result could not be obtained again: one of its inputs has changed, or the executed result has another digest. Results of one version never differ; those of two versions may, and CHANGELOG.md says why.",
+    ),
     ("cli-code", "No diagnostic has this code."),
     ("cli-json", "The result cannot be written as JSON. This is a fault of wafersim: please report it."),
     ("cli-plot", "The picture cannot be drawn. This is a fault of wafersim: please report it."),

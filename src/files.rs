@@ -42,6 +42,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, Failure> {
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let written = || -> std::io::Result<()> {
+        let _writing = crate::interrupt::writing();
         let mut file = tempfile::Builder::new().prefix(".wafersim-").permissions(permissions()).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;

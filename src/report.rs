@@ -5,6 +5,7 @@
 //! `pe_cycles` add up to `cycles` × PEs.
 //! **Not here.** How the numbers come about (`step`), how they look (`render`).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sim_core::report::{FoldNote, PeCycles};
 
@@ -14,7 +15,7 @@ pub const RUN_SCHEMA: &str = "wafersim.run/1";
 pub const SIMULATE_SCHEMA: &str = "wafersim.simulate/1";
 
 /// Result of `wafersim run`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RunReport {
     /// [`RUN_SCHEMA`].
     pub schema: &'static str,
@@ -52,7 +53,7 @@ pub struct RunReport {
 }
 
 /// The model that ran.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ModelInfo {
     /// Its name.
     pub name: String,
@@ -73,7 +74,7 @@ pub struct ModelInfo {
 }
 
 /// The machine that ran it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ArchInfo {
     /// Its name.
     pub name: String,
@@ -88,7 +89,7 @@ pub struct ArchInfo {
 }
 
 /// How the micro-batch lies on the mesh.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Layout {
     /// Rectangles side by side that receive the same weights.
     pub lanes: u32,
@@ -109,7 +110,7 @@ pub struct Layout {
 }
 
 /// The training step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StepInfo {
     /// Cycles of all micro-batches.
     pub cycles: u64,
@@ -124,7 +125,7 @@ pub struct StepInfo {
 }
 
 /// The step on all systems of a cluster (`docs/CLUSTER.md`).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ClusterReport {
     /// Systems.
     pub systems: u32,
@@ -137,6 +138,7 @@ pub struct ClusterReport {
     /// What a system stands still for, in seconds.
     pub exposed: Exposed,
     /// `compute`, or what a system stands still for longest, if that is a hundredth of the step.
+    #[schemars(with = "String")]
     pub bottleneck: cluster::Cause,
     /// Bytes onto each wafer.
     pub weights_bytes: u64,
@@ -147,7 +149,7 @@ pub struct ClusterReport {
 }
 
 /// Seconds that a system stands still in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Exposed {
     /// For weights.
     pub weights: f64,
@@ -158,7 +160,7 @@ pub struct Exposed {
 }
 
 /// A number by counting convention.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct ByConvention {
     /// Cerebras-GPT, appendix F.
     pub cerebras: f64,
@@ -169,7 +171,7 @@ pub struct ByConvention {
 }
 
 /// What the step achieves.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Throughput {
     /// Sequences per second.
     pub samples_per_second: f64,
@@ -184,7 +186,7 @@ pub struct Throughput {
 }
 
 /// What the step needs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Memory {
     /// Most bytes that a PE holds at a time, code and stack included.
     pub pe_peak_bytes: u64,
@@ -201,7 +203,7 @@ pub struct Memory {
 }
 
 /// A buffer of every PE.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TensorReport {
     /// Its name.
     pub name: String,
@@ -214,7 +216,7 @@ pub struct TensorReport {
 }
 
 /// Kernels of one name, phase and layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct KernelReport {
     /// What it computes.
     pub name: String,
@@ -229,13 +231,14 @@ pub struct KernelReport {
     /// Multiply-accumulates of all executions and PEs.
     pub macs: u64,
     /// Where the PEs spent these cycles.
+    #[schemars(with = "form::PeCycles")]
     pub pe_cycles: PeCycles,
     /// What was not stepped cycle by cycle, and why that is exact.
     pub folded: Vec<String>,
 }
 
 /// A parameter without a public source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Assumed {
     /// Its key, or what is modelled.
     pub parameter: String,
@@ -246,7 +249,7 @@ pub struct Assumed {
 }
 
 /// How the result was obtained.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Simulation {
     /// `fast` or `reference`.
     pub engine: String,
@@ -269,7 +272,7 @@ pub struct Simulation {
 }
 
 /// Result of `wafersim simulate`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SimulateReport {
     /// [`SIMULATE_SCHEMA`].
     pub schema: &'static str,
@@ -288,12 +291,14 @@ pub struct SimulateReport {
     /// From the start to the last event.
     pub cycles: u64,
     /// Where all PEs spent them.
+    #[schemars(with = "form::PeCycles")]
     pub pe_cycles: PeCycles,
     /// Multiply-accumulates of all PEs.
     pub macs: u64,
     /// Link crossings of all wavelets.
     pub wavelet_hops: u64,
     /// What was not stepped cycle by cycle, and why that is exact.
+    #[schemars(with = "Vec<form::FoldNote>")]
     pub folds: Vec<FoldNote>,
     /// Column, row and finishing cycle of every PE that did anything (`--finish`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,7 +311,7 @@ pub struct SimulateReport {
 }
 
 /// Real numbers at the end of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ValuesReport {
     /// Named buffers, PE by PE.
     pub buffers: Vec<BufferValues>,
@@ -315,7 +320,7 @@ pub struct ValuesReport {
 }
 
 /// A named buffer of one PE. Numbers that JSON does not have are `null`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct BufferValues {
     /// Column of the PE.
     pub x: u32,
@@ -328,7 +333,7 @@ pub struct BufferValues {
 }
 
 /// What left by one port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EdgeValues {
     /// The stream.
     pub stream: String,
@@ -359,4 +364,32 @@ pub fn peak_rss_bytes() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// What types of other crates look like in JSON, for the schemas.
+#[allow(dead_code, reason = "only their schemas are used")]
+mod form {
+    use schemars::JsonSchema;
+
+    /// Where PE-cycles went; every cycle of every PE is in exactly one part.
+    #[derive(JsonSchema)]
+    pub(super) struct PeCycles {
+        /// An instruction was issued, or being set up or dispatched.
+        compute: u64,
+        /// Something waited for a wavelet or a microthread, and nothing for room.
+        wait: u64,
+        /// Something waited for room in an output queue.
+        back_pressure: u64,
+        /// There was nothing to do.
+        idle: u64,
+    }
+
+    /// Something that was not stepped cycle by cycle, and why that is exact.
+    #[derive(JsonSchema)]
+    pub(super) struct FoldNote {
+        /// `time`, `blocks`, `rows` or `kernels`.
+        kind: String,
+        /// What was folded, by how much, and on which check.
+        text: String,
+    }
 }

@@ -2,11 +2,14 @@
 
 use super::Output;
 use super::options::{MachineOptions, RunLimits};
+use super::provenance::{self, Made, Making, ManifestOptions};
 use super::simulate::{self, Job};
 use crate::fail::{Failure, Kind};
 use crate::machine;
+use crate::report::SimulateReport;
 use clap::{Args, ValueEnum};
 use compiler::collective::{self, Collective};
+use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
 use sim_core::program::{DType, verify};
@@ -44,6 +47,8 @@ pub(super) struct Arguments {
     /// Lists when each PE finished
     #[arg(long)]
     finish: bool,
+    #[command(flatten)]
+    manifest: ManifestOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,6 +91,16 @@ fn pes(text: &str) -> Result<Grid, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+    let making = Making::start();
+    let (report, arch) = report(arguments)?;
+    let inputs = vec![provenance::machine_file(&arguments.machine)];
+    let made = Made { inputs, ..simulate::made(&report, &arguments.limits, &arch)? };
+    making.attach(made, &arguments.manifest, output)?;
+    simulate::rendered(&report, output.format)
+}
+
+/// Executes the collective, and reports.
+pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, ArchSpec), Failure> {
     let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
     let collective = arguments.collective(Grid { width: arch.width.value, height: arch.height.value })?;
     let program = collective.program();
@@ -100,7 +115,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
         finish: arguments.finish,
         values: false,
     };
-    simulate::rendered(&simulate::execute(&job, &program, &arch)?, output.format)
+    Ok((simulate::execute(&job, &program, &arch)?, arch))
 }
 
 impl Arguments {

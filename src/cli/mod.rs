@@ -14,8 +14,10 @@ mod models;
 mod options;
 mod output;
 mod program;
+mod provenance;
 mod reproduce;
 mod run;
+mod schema;
 mod simulate;
 mod step;
 mod validate;
@@ -24,9 +26,11 @@ pub use options::{EngineChoice, FoldChoice, Format, Global, MachineOptions, RunL
 pub use output::Output;
 
 use crate::fail::{Failure, Kind};
+use crate::manifest;
 use clap::{CommandFactory, Parser, Subcommand};
 use sim_core::diag::Diagnostic;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
@@ -63,8 +67,8 @@ enum Command {
     #[command(subcommand)]
     Arch(arch::Command),
     Diff(diff::Arguments),
-    #[command(subcommand)]
-    Reproduce(reproduce::Command),
+    Reproduce(reproduce::Arguments),
+    Schema(schema::Arguments),
     Explain(explain::Arguments),
     /// Outcomes of kernels, kept from run to run
     #[command(subcommand)]
@@ -82,8 +86,7 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Nothing is half written when this comes: results are written in one piece at the end.
-    let _ = ctrlc::set_handler(|| std::process::exit(130));
+    crate::interrupt::install();
     let run = || ExitCode::from(run(std::env::args_os()));
     // A panic has printed its message to stderr by the time it is caught here.
     std::panic::catch_unwind(run).unwrap_or(ExitCode::from(Kind::Internal.status()))
@@ -101,7 +104,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let output = Output::new(&cli.global);
-    let done = dispatch(cli.command, &output).and_then(|result| output.result(&result));
+    let done = dispatch(cli.command, &output).and_then(|result| output.finish(&result));
     match done {
         Ok(()) => 0,
         Err(failure) => {
@@ -122,7 +125,8 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
         Command::Verify(arguments) => program::verify(&arguments, output),
         Command::Models(command) => models::run(&command, output),
         Command::Arch(command) => arch::run(&command, output),
-        Command::Reproduce(command) => reproduce::run(&command, output),
+        Command::Reproduce(arguments) => reproduce::run(&arguments, output),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
         Command::Cache(command) => cache::run(&command, output),
@@ -132,6 +136,29 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
             Ok(bytes)
         }
     }
+}
+
+/// Executes a command line that a report or a manifest has, without the cache, and gives the
+/// digest of the result; `at` names the file.
+fn again(command: &str, at: &Path, output: &Output) -> Result<String, Failure> {
+    match reread(command, at)? {
+        Command::Run(arguments) => run::again(&arguments, output),
+        Command::Simulate(arguments) => manifest::digest(&simulate::report(&arguments, output)?.0),
+        Command::Collective(arguments) => manifest::digest(&collective::report(&arguments)?.0),
+        _ => Err(unusable(command, at, "is none that executes a program")),
+    }
+}
+
+/// Reads a command line that a report or a manifest has.
+fn reread(command: &str, at: &Path) -> Result<Command, Failure> {
+    let words = manifest::words(command);
+    let cli = Cli::try_parse_from(words);
+    cli.map(|cli| cli.command).map_err(|e| unusable(command, at, e.to_string().lines().next().unwrap_or("")))
+}
+
+fn unusable(command: &str, at: &Path, why: &str) -> Failure {
+    let fault = Diagnostic::new("cli-manifest", at.display(), format!("its command `{command}` cannot be used: {why}"));
+    Failure::one(Kind::InvalidInput, fault)
 }
 
 /// A value as a JSON document.

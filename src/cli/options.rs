@@ -1,5 +1,6 @@
 //! Options that several commands share.
 
+use crate::manifest::quoted;
 use clap::{ArgAction, Args, ValueEnum};
 use fabric::{EngineKind, Fold, RunOptions};
 use std::path::PathBuf;
@@ -159,15 +160,5 @@ impl RunLimits {
     #[must_use]
     pub fn command(&self) -> String {
         format!(" --engine {} --fold {}", self.engine_name(), self.fold_name())
-    }
-}
-
-/// A word for a shell.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }

@@ -3,10 +3,12 @@
 use super::options::{Color, Format, Global};
 use crate::fail::{Failure, Kind};
 use crate::files;
+use crate::manifest::{FileHash, Manifest};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sim_core::diag::Diagnostic;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// The streams of this process, as the options want them.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Output {
     quiet: bool,
     verbose: bool,
     color: anstream::ColorChoice,
+    /// Written once the result is, and where.
+    manifest: Mutex<Option<(PathBuf, Manifest)>>,
 }
 
 impl Output {
@@ -35,7 +39,25 @@ impl Output {
             quiet: global.quiet,
             verbose: global.verbose > 0,
             color,
+            manifest: Mutex::default(),
         }
+    }
+
+    /// Keeps a manifest, which is written behind the result.
+    pub(super) fn attach(&self, path: PathBuf, manifest: Manifest) {
+        *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some((path, manifest));
+    }
+
+    /// Writes the result to its file, or to stdout, and then the manifest.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn finish(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.result(bytes)?;
+        let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((path, mut manifest)) = manifest else { return Ok(()) };
+        manifest.outputs.extend(self.file.as_ref().map(|file| FileHash::of_bytes(file, bytes)));
+        files::write(&path, &super::json(&manifest)?)
     }
 
     /// Writes the result to its file, or to stdout.
@@ -92,7 +114,8 @@ impl Output {
         if self.quiet || !std::io::stderr().is_terminal() {
             return ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
         }
-        let style = ProgressStyle::with_template("{msg:>12} [{bar:32}] {pos}/{len} {elapsed}");
+        let style =
+            ProgressStyle::with_template("{msg:>12} [{bar:32}] {pos}/{len}  {per_sec}, {elapsed} gone, {eta} left");
         let bar = ProgressBar::new(length).with_message(what.to_owned());
         match style {
             Ok(style) => bar.with_style(style.progress_chars("=> ")),

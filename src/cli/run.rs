@@ -1,14 +1,15 @@
 //! `wafersim run MODEL`.
 
 use super::options::{Format, RunLimits};
+use super::provenance::{self, Made, Making, ManifestOptions};
 use super::step::{CompiledStep, StepOptions};
 use super::{Output, json};
 use crate::cache::Cache;
 use crate::fail::Failure;
-use crate::report::{RunReport, Simulation, peak_rss_bytes};
+use crate::report::{RUN_SCHEMA, RunReport, Simulation, peak_rss_bytes};
 use crate::step::Executed;
 use crate::summary::{self, Run};
-use crate::{files, render, step};
+use crate::{interrupt, manifest, render, step};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -32,13 +33,58 @@ pub(super) struct Arguments {
     /// Executes every program, and keeps no outcome (see `wafersim cache`)
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    manifest: ManifestOptions,
 }
 
-#[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
+/// A step that was executed, and its report.
+pub(super) struct Finished {
+    pub(super) step: CompiledStep,
+    pub(super) executed: Executed,
+    pub(super) report: RunReport,
+}
+
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let start = std::time::Instant::now();
+    let mut making = Making::start();
+    let done = finished(arguments, !arguments.no_cache, &making, output)?;
+    let Finished { step, executed, report } = &done;
+    let picture = executed.heat.as_ref().map(|heat| render::heatmap::svg(heat, report)).transpose()?;
+    if let (Some(path), Some(picture)) = (&arguments.plot, &picture) {
+        making.write(path, picture.as_bytes())?;
+    }
+    if let Some(path) = &arguments.report {
+        making.write(path, render::html::page(report, picture.as_deref().unwrap_or(""))?.as_bytes())?;
+    }
+    let mut config = arguments.step.settings(step);
+    config.extend(provenance::settings(&arguments.limits, &step.arch));
+    let files = [&arguments.report, &arguments.plot];
+    let made = Made {
+        result_schema: RUN_SCHEMA,
+        command: &report.command,
+        config,
+        inputs: arguments.step.files(),
+        threads: arguments.limits.threads(),
+        digest: manifest::digest(report)?,
+        beside: files.into_iter().flatten().map(PathBuf::as_path).collect(),
+    };
+    making.attach(made, &arguments.manifest, output)?;
+    rendered(report, output.format)
+}
+
+/// The digest of the report when everything is executed again.
+pub(super) fn again(arguments: &Arguments, output: &Output) -> Result<String, Failure> {
+    manifest::digest(&finished(arguments, false, &Making::start(), output)?.report)
+}
+
+/// Compiles, executes, and sums up.
+pub(super) fn finished(
+    arguments: &Arguments,
+    cache: bool,
+    making: &Making,
+    output: &Output,
+) -> Result<Finished, Failure> {
     let limits = &arguments.limits;
-    let work = Work { step: &arguments.step, limits, pes: arguments.plot.is_some(), cache: !arguments.no_cache };
+    let work = Work { step: &arguments.step, limits, pes: arguments.plot.is_some(), cache };
     let (compiled, executed) = execute(&work, output)?;
     let report = summary::report(Run {
         workload: &compiled.workload,
@@ -50,7 +96,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
             engine: limits.engine_name().to_owned(),
             fold: limits.fold_name().to_owned(),
             threads: limits.threads(),
-            wall_seconds: start.elapsed().as_secs_f64(),
+            wall_seconds: making.seconds(),
             stepped_cycles: 0,
             stepped_pe_cycles: 0,
             covered_pe_cycles: 0,
@@ -58,14 +104,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
             peak_rss_bytes: peak_rss_bytes(),
         },
     });
-    let picture = executed.heat.as_ref().map(|heat| render::heatmap::svg(heat, &report)).transpose()?;
-    if let (Some(path), Some(picture)) = (&arguments.plot, &picture) {
-        files::write(path, picture.as_bytes())?;
-    }
-    if let Some(path) = &arguments.report {
-        files::write(path, render::html::page(&report, picture.as_deref().unwrap_or(""))?.as_bytes())?;
-    }
-    rendered(&report, output.format)
+    Ok(Finished { step: compiled, executed, report })
 }
 
 /// What is to be executed, and how.
@@ -101,6 +140,11 @@ pub(super) fn execute(work: &Work<'_>, output: &Output) -> Result<(CompiledStep,
         ));
     };
     let cache = work.cache.then(Cache::open).flatten();
+    if let Some(cache) = cache.as_ref().filter(|_| !work.pes) {
+        let folder = cache.contents().folder;
+        let go_on = "Outcomes of finished kernels are kept in";
+        interrupt::advise(&format!("{go_on} {}: the same command goes on from there.", folder.display()));
+    }
     let executed = pool.install(|| step::execute(plan, arch, &options, cache.as_ref(), &done))?;
     bar.finish_and_clear();
     if executed.cached > 0 {

@@ -1,9 +1,11 @@
 //! `wafersim simulate PROGRAM`.
 
-use super::options::{Format, MachineOptions, RunLimits, quoted};
+use super::options::{Format, MachineOptions, RunLimits};
+use super::provenance::{self, Made, Making, ManifestOptions};
 use super::{Output, json, program};
 use crate::fail::{Failure, Kind};
 use crate::machine;
+use crate::manifest::{self, quoted};
 use crate::render::table::{Table, grouped, percent};
 use crate::report::{
     ArchInfo, BufferValues, EdgeValues, SIMULATE_SCHEMA, SimulateReport, Simulation, ValuesReport, peak_rss_bytes,
@@ -38,9 +40,35 @@ pub(super) struct Arguments {
     /// zero
     #[arg(long)]
     values: bool,
+    #[command(flatten)]
+    manifest: ManifestOptions,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+    let making = Making::start();
+    let (report, arch) = report(arguments, output)?;
+    let Arguments { machine, limits, manifest, .. } = arguments;
+    let inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
+    let made = Made { inputs, ..made(&report, limits, &arch)? };
+    making.attach(made, manifest, output)?;
+    rendered(&report, output.format)
+}
+
+/// What a manifest says of a program that was executed.
+pub(super) fn made<'a>(report: &'a SimulateReport, limits: &RunLimits, arch: &ArchSpec) -> Result<Made<'a>, Failure> {
+    Ok(Made {
+        result_schema: SIMULATE_SCHEMA,
+        command: &report.command,
+        config: provenance::settings(limits, arch),
+        inputs: Vec::new(),
+        threads: limits.threads(),
+        digest: manifest::digest(report)?,
+        beside: Vec::new(),
+    })
+}
+
+/// Executes the program, and reports.
+pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(SimulateReport, ArchSpec), Failure> {
     let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = program::read(&arguments.program)?;
     check(&program, &arch, output)?;
@@ -50,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
     let command = format!("wafersim simulate {}{}{}{flags}", quoted(&at), machine.command(), limits.command());
     let report = execute(&Job { at, command, limits, finish: *finish, values: *values }, &program, &arch)?;
-    rendered(&report, output.format)
+    Ok((report, arch))
 }
 
 /// How a program is executed, and what is reported of it.

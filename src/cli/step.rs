@@ -1,8 +1,9 @@
 //! What `wafersim run` and `wafersim compile` share: a model, compiled for a machine.
 
-use super::options::{MachineOptions, quoted};
+use super::options::MachineOptions;
 use crate::fail::{Failure, Kind};
 use crate::machine;
+use crate::manifest::{Setting, quoted};
 use crate::workload::{self, Wish, Workload};
 use clap::{Args, ValueEnum};
 use compiler::step::{self, Compiled};
@@ -10,6 +11,7 @@ use models::LayerGraph;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::DType;
+use std::path::Path;
 
 /// The workload and how it is compiled.
 #[derive(Debug, Clone, Args)]
@@ -115,6 +117,27 @@ impl StepOptions {
         let faults: Vec<Diagnostic> =
             zero.map(|(at, _)| Diagnostic::new("cli-batch", at, "is 0; at least 1 is needed")).collect();
         if faults.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, faults)) }
+    }
+
+    /// Files that the step may have been read from.
+    pub(super) fn files(&self) -> Vec<&Path> {
+        vec![Path::new(&self.model), super::provenance::machine_file(&self.machine)]
+    }
+
+    /// Workload and mapping, each with its origin.
+    pub(super) fn settings(&self, step: &CompiledStep) -> Vec<Setting> {
+        let (workload, compiled) = (&step.workload, &step.compiled);
+        let origin = |given: bool, otherwise| if given { "command line" } else { otherwise };
+        let systems = step.arch.systems.value;
+        vec![
+            Setting::new("model", &self.model, "command line"),
+            Setting::new("--batch", workload.batch, origin(self.batch.is_some(), "model")),
+            Setting::new("--seq-len", workload.seq_len, origin(self.seq_len.is_some(), "model")),
+            Setting::new("--micro-batch", compiled.micro_batch, origin(self.micro_batch.0.is_some(), "compiler")),
+            Setting::new("--lanes", compiled.geometry.lanes, origin(self.lanes.is_some(), "compiler")),
+            Setting::new("--act", compiled.geometry.act.name(), super::provenance::given("--act")),
+            Setting::new("--systems", systems, origin(self.systems.is_some(), "machine")),
+        ]
     }
 
     /// The options with everything resolved, as on a command line.

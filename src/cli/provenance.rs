@@ -1,0 +1,109 @@
+//! What the commands that execute programs put into the manifest beside their results.
+//!
+//! **Not here.** The manifest itself (`manifest`).
+
+use super::Output;
+use super::options::MachineOptions;
+use crate::fail::Failure;
+use crate::files;
+use crate::manifest::{self, FileHash, Host, MANIFEST_SCHEMA, Manifest, Setting};
+use clap::Args;
+use sim_core::arch::ArchSpec;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+/// Where the manifest goes.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ManifestOptions {
+    /// Writes the manifest to FILE; it is written beside every result that goes to a file
+    #[arg(long, value_name = "FILE.json")]
+    pub(super) manifest: Option<PathBuf>,
+}
+
+/// A result that is being made.
+pub(super) struct Making {
+    start: Instant,
+    started: u64,
+    /// Files that were written.
+    pub(super) outputs: Vec<FileHash>,
+}
+
+/// What a manifest says of a result.
+pub(super) struct Made<'a> {
+    pub(super) result_schema: &'a str,
+    pub(super) command: &'a str,
+    pub(super) config: Vec<Setting>,
+    /// Files that may have been read; those that do not exist were not.
+    pub(super) inputs: Vec<&'a Path>,
+    pub(super) threads: usize,
+    pub(super) digest: String,
+    /// Files or folders that the user named for results, the most important one first.
+    pub(super) beside: Vec<&'a Path>,
+}
+
+impl Making {
+    #[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
+    pub(super) fn start() -> Making {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Making { start: Instant::now(), started: since.map_or(0, |d| d.as_secs()), outputs: Vec::new() }
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// Writes a file that belongs to the result.
+    pub(super) fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+        files::write(path, bytes)?;
+        self.outputs.push(FileHash::of_bytes(path, bytes));
+        Ok(())
+    }
+
+    /// Has the manifest written behind the result, if the result or anything else goes to a file.
+    pub(super) fn attach(self, made: Made<'_>, options: &ManifestOptions, output: &Output) -> Result<(), Failure> {
+        let first = || output.file.as_deref().into_iter().chain(made.beside.iter().copied()).next();
+        let Some(path) = options.manifest.clone().or_else(|| first().map(manifest::beside)) else { return Ok(()) };
+        let inputs = made.inputs.into_iter().filter(|path| path.is_file()).map(FileHash::of);
+        let manifest = Manifest {
+            schema: MANIFEST_SCHEMA.to_owned(),
+            wafersim_version: env!("CARGO_PKG_VERSION").to_owned(),
+            result_schema: made.result_schema.to_owned(),
+            executable_blake3: manifest::executable(),
+            argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            command: made.command.to_owned(),
+            config: made.config,
+            inputs: inputs.collect::<Result<_, _>>()?,
+            seed: 0,
+            threads: made.threads,
+            host: Host::this(),
+            started_unix_seconds: self.started,
+            wall_seconds: self.seconds(),
+            result_digest: made.digest,
+            outputs: self.outputs,
+        };
+        output.attach(path, manifest);
+        Ok(())
+    }
+}
+
+/// Engine, foldings and machine, each with its origin.
+pub(super) fn settings(limits: &super::RunLimits, arch: &ArchSpec) -> Vec<Setting> {
+    let how = [("--engine", limits.engine_name()), ("--fold", limits.fold_name())];
+    let how = how.map(|(option, value)| Setting::new(option, value, given(option)));
+    let seed = Setting::new("seed", 0, "default");
+    how.into_iter().chain([seed]).chain(Setting::of_machine(arch)).collect()
+}
+
+/// Origin of an option that has a default.
+pub(super) fn given(option: &str) -> &'static str {
+    let named = |word: std::ffi::OsString| {
+        let word = word.to_string_lossy();
+        word == option || word.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))
+    };
+    if std::env::args_os().any(named) { "command line" } else { "default" }
+}
+
+/// The machine's file, if it is one.
+pub(super) fn machine_file(machine: &MachineOptions) -> &Path {
+    Path::new(&machine.arch)
+}

@@ -1,0 +1,35 @@
+//! `wafersim schema NAME`: JSON Schemas of what other programs read.
+
+use super::json;
+use crate::fail::Failure;
+use crate::manifest::Manifest;
+use crate::report::{RunReport, SimulateReport};
+use clap::{Args, ValueEnum};
+use schemars::schema_for;
+
+/// The JSON Schema of a document that wafersim writes
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wafersim schema report > report.schema.json")]
+pub(super) struct Arguments {
+    /// The document
+    #[arg(value_enum)]
+    document: Document,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Document {
+    /// What `wafersim run --format json` writes.
+    Report,
+    /// What `wafersim simulate` and `collective` write.
+    Simulate,
+    /// What is written beside results.
+    Manifest,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
+    json(&match arguments.document {
+        Document::Report => schema_for!(RunReport),
+        Document::Simulate => schema_for!(SimulateReport),
+        Document::Manifest => schema_for!(Manifest),
+    })
+}
