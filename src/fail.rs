@@ -23,7 +23,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("cli-set", "`--set` takes KEY=VALUE, such as `--set pe.sram=64KiB`. `wafersim arch show` lists the keys."),
     (
         "cli-systems",
-        "A step's batch is divided evenly over the systems of a cluster: choose a batch that is a multiple of their number.",
+        "A step's batch is divided evenly over the systems of a cluster: choose a batch that is a multiple of their number, or `--split pad`.",
     ),
     ("cli-batch", "A batch, micro-batch, sequence length or number of lanes must be at least 1."),
     ("cli-stored", "The file is not a program that this version of wafersim stored."),

@@ -140,12 +140,35 @@ pub struct ClusterReport {
     /// `compute`, or what a system stands still for longest, if that is a hundredth of the step.
     #[schemars(with = "String")]
     pub bottleneck: cluster::Cause,
-    /// Bytes onto each wafer.
+    /// Bytes of weights onto each wafer.
     pub weights_bytes: u64,
-    /// Bytes off each wafer.
+    /// Bytes of gradients off each wafer.
     pub gradients_bytes: u64,
+    /// Bytes onto each wafer that it gets alone.
+    pub inputs_bytes: u64,
+    /// Bytes off each wafer that it gives alone.
+    pub outputs_bytes: u64,
+    /// Micro-batches of a system in a step; each takes the whole stream of weights.
+    pub micro_batches: u64,
+    /// Sequences of a step that only fill up the last micro-batches.
+    pub padding: u64,
     /// Systems that were executed; the others do the same at the same time.
     pub executed_systems: u32,
+    /// What the loss of systems costs; only with `cluster.lost`. All else is then about the systems
+    /// that are left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostReport>,
+}
+
+/// Systems that are lost within a step, whose share the others take over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct LostReport {
+    /// Systems that are lost.
+    pub systems: u32,
+    /// A step of all systems.
+    pub step_seconds_before: f64,
+    /// The step in which they are lost, at its end: it is done once more by those that are left.
+    pub redone_step_seconds: f64,
 }
 
 /// Seconds that a system stands still in a step.
@@ -157,6 +180,8 @@ pub struct Exposed {
     pub gradients: f64,
     /// For parameters to be updated.
     pub optimizer: f64,
+    /// For what it gets or gives alone.
+    pub activations: f64,
 }
 
 /// A number by counting convention.

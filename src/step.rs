@@ -8,6 +8,7 @@
 use crate::cache::Cache;
 use crate::fail::{Failure, Kind};
 use crate::heat::Heat;
+use crate::systems::Traffic;
 use compiler::step::{Compiled, Launch};
 use fabric::RunOptions;
 use fabric::fold::timing_key;
@@ -47,6 +48,8 @@ pub struct Plan {
     pub weights: Vec<u64>,
     /// Program of every launch.
     pub launches: Vec<usize>,
+    /// What crosses the wafer's edge in every launch.
+    pub traffic: Vec<Traffic>,
     /// Hash of the programs of all launches in order, with their counts.
     pub hash: String,
 }
@@ -56,8 +59,8 @@ pub struct Plan {
 pub struct Executed {
     /// Program of every launch.
     pub launches: Vec<usize>,
-    /// Bytes onto and off the wafer, of every program.
-    pub traffic: Vec<(u64, u64)>,
+    /// What crosses the wafer's edge in every launch.
+    pub traffic: Vec<Traffic>,
     /// Outcome of every program, without its PEs.
     pub outcomes: Vec<Outcome>,
     /// Hash of all programs in order, with their counts.
@@ -115,16 +118,17 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
         let build = |launch: &Launch| {
             let program = compiled.program(launch, arch);
             let hashes = (content_hash(&program), timing_key(&program));
-            (program, hashes)
+            let traffic = Traffic::of(&program, launch.kernel.own_streams());
+            (program, hashes, traffic)
         };
         let built: Vec<_> = launches.par_iter().map(build).collect();
-        let unseen: Vec<bool> = built.iter().map(|(_, (content, _))| verified.insert(*content)).collect();
-        let check = |((program, _), &unseen): (&(Program, _), &bool)| match unseen {
+        let unseen: Vec<bool> = built.iter().map(|(_, (content, _), _)| verified.insert(*content)).collect();
+        let check = |((program, ..), &unseen): (&(Program, _, _), &bool)| match unseen {
             true => verify(program, arch),
             false => Vec::new(),
         };
         let found: Vec<Vec<Diagnostic>> = built.par_iter().zip(&unseen).map(check).collect();
-        for ((launch, (program, (content, timing))), found) in launches.iter().zip(built).zip(found) {
+        for ((launch, (program, (content, timing), traffic)), found) in launches.iter().zip(built).zip(found) {
             let kernel = launch.kernel.name();
             for mut fault in found {
                 fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
@@ -141,6 +145,7 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
             plan.programs[index].launches += launch.count;
             plan.weights[index] += count;
             plan.launches.push(index);
+            plan.traffic.push(traffic);
         }
     }
     plan.hash = hash.finalize().to_hex().to_string();
@@ -208,8 +213,7 @@ pub fn execute(
     let outcomes = results.into_iter().collect::<Result<Vec<Outcome>, Failure>>()?;
     let heat = heat.map(|heat| heat.into_inner().unwrap_or_else(PoisonError::into_inner));
     let cached = cached.into_inner();
-    let traffic = plan.programs.iter().map(|p| crate::systems::traffic(&p.program)).collect();
-    Ok(Executed { launches: plan.launches, traffic, outcomes, hash: plan.hash, heat, cached })
+    Ok(Executed { launches: plan.launches, traffic: plan.traffic, outcomes, hash: plan.hash, heat, cached })
 }
 
 /// Adds the launches up by name, phase and layer, in the order of first use.

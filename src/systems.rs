@@ -3,81 +3,154 @@
 //! **Invariant.** Cycles and bytes are those of the executed programs; nothing is estimated.
 //! **Not here.** The rules of the cluster (crate `cluster`, `docs/CLUSTER.md`).
 
-use crate::report::{ClusterReport, Exposed};
+use crate::report::{ClusterReport, Exposed, LostReport};
 use crate::step::Executed;
 use crate::workload::Workload;
-use cluster::{Cluster, Picos, Stage};
+use cluster::{Cluster, Outcome, Picos, Stage, Table};
 use compiler::step::Compiled;
 use models::GptShape;
 use models::count::parameters;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{EdgeStream, Flow, Program};
 
-/// Bytes that cross a wafer's edge in one execution of a program: onto it, and off it. What is
-/// repeated to several ports counts once.
-#[must_use]
-pub fn traffic(program: &Program) -> (u64, u64) {
-    let bytes = |e: &EdgeStream| 4 * e.wavelets * u64::from(e.ports.count.div_ceil(e.fanout.max(1)));
-    let sum = |flow| program.edges.iter().filter(|e| e.flow == flow).map(bytes).sum();
-    (sum(Flow::In), sum(Flow::Out))
+/// Bytes of an element of a gradient, which is always 32-bit.
+const GRADIENT: u64 = 4;
+
+/// Bytes that cross a wafer's edge in a launch. What is repeated to several ports counts once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Onto the wafer.
+    pub on: u64,
+    /// Off the wafer.
+    pub off: u64,
+    /// Whether they are those of the wafer's own sequences (`Kernel::own_streams`).
+    pub own: bool,
+}
+
+impl Traffic {
+    /// Of a program.
+    #[must_use]
+    pub fn of(program: &Program, own: bool) -> Traffic {
+        let bytes = |e: &EdgeStream| 4 * e.wavelets * u64::from(e.ports.count.div_ceil(e.fanout.max(1)));
+        let sum = |flow| program.edges.iter().filter(|e| e.flow == flow).map(bytes).sum();
+        Traffic { on: sum(Flow::In), off: sum(Flow::Out), own }
+    }
+}
+
+/// A step that one wafer executed, as the work of a cluster.
+#[derive(Debug)]
+pub struct Job {
+    stages: Vec<Stage>,
+    /// Micro-batches of a wafer.
+    micro_batches: u64,
+    micro_batch: u64,
+    /// Sequences of a step.
+    batch: u64,
+    parameters: Vec<u64>,
+    table: Table,
+}
+
+impl Job {
+    /// Of a step and its execution.
+    #[must_use]
+    pub fn of(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Job {
+        let shape = &workload.shape;
+        let rows = u64::from(shape.vocab) + u64::from(shape.max_positions);
+        let embeddings = rows * u64::from(shape.d_model);
+        Job {
+            stages: stages(workload, arch, compiled, executed),
+            micro_batches: compiled.micro_batches,
+            micro_batch: u64::from(compiled.micro_batch),
+            batch: workload.batch,
+            parameters: layers(shape),
+            table: Table {
+                weights: embeddings * u64::from(compiled.geometry.act.bytes()),
+                gradients: embeddings * GRADIENT,
+            },
+        }
+    }
+
+    /// The step on a cluster whose systems each do what the wafer did (`cluster.lost` apart).
+    #[must_use]
+    pub fn on(&self, cluster: &Cluster) -> ClusterReport {
+        let whole = Cluster { lost: 0, ..*cluster };
+        let full = self.run(&whole, self.micro_batches);
+        if cluster.lost == 0 {
+            return self.report(cluster, &full, self.micro_batches);
+        }
+        // Rule K9: as many micro-batches more as it takes, of the same size.
+        let micro_batches = self.batch.div_ceil(self.micro_batch * u64::from(cluster.working()));
+        let left = self.run(cluster, micro_batches);
+        let lost = LostReport {
+            systems: cluster.lost,
+            step_seconds_before: full.step.seconds(),
+            redone_step_seconds: full.step.seconds() + left.step.seconds(),
+        };
+        ClusterReport { lost: Some(lost), ..self.report(cluster, &left, micro_batches) }
+    }
+
+    /// The same with so many systems, each with the same share: weak scaling.
+    #[must_use]
+    pub fn weak(&self, cluster: &Cluster, systems: u32) -> ClusterReport {
+        let share = self.micro_batch * self.micro_batches;
+        let job = Job {
+            batch: share * u64::from(systems),
+            stages: self.stages.clone(),
+            parameters: self.parameters.clone(),
+            ..*self
+        };
+        job.on(&Cluster { systems, lost: 0, ..*cluster })
+    }
+
+    fn run(&self, cluster: &Cluster, micro_batches: u64) -> Outcome {
+        let (stages, parameters) = (&self.stages, &self.parameters);
+        cluster::run(cluster, &cluster::Work { stages, micro_batches, parameters, table: self.table })
+    }
+
+    fn report(&self, cluster: &Cluster, done: &Outcome, micro_batches: u64) -> ClusterReport {
+        let alone = self.run(&Cluster { systems: 1, skew: 0, lost: 0, ..*cluster }, micro_batches);
+        let sum = |of: fn(&Stage) -> u64| self.stages.iter().map(of).sum::<u64>() * micro_batches;
+        ClusterReport {
+            systems: cluster.working(),
+            step_seconds: done.step.seconds(),
+            compute_seconds: done.compute.seconds(),
+            scaling_efficiency: alone.step.seconds() / done.step.seconds(),
+            exposed: Exposed {
+                weights: done.weights.seconds(),
+                gradients: done.gradients.seconds(),
+                optimizer: done.optimizer.seconds(),
+                activations: done.activations.seconds(),
+            },
+            bottleneck: done.bottleneck(),
+            weights_bytes: sum(|s| s.weights),
+            gradients_bytes: sum(|s| s.gradients),
+            inputs_bytes: sum(|s| s.inputs),
+            outputs_bytes: sum(|s| s.outputs),
+            micro_batches,
+            padding: micro_batches * self.micro_batch * u64::from(cluster.working()) - self.batch,
+            executed_systems: done.executed,
+            lost: None,
+        }
+    }
 }
 
 /// The step on the machine's systems; None if there is only one.
 #[must_use]
 pub fn report(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Option<ClusterReport> {
-    (arch.systems.value > 1).then(|| on(&Cluster::of(arch), workload, arch, compiled, executed))
-}
-
-/// Weak scaling: the same share of the batch on each of so many systems.
-#[must_use]
-pub fn weak_scaling(
-    workload: &Workload,
-    arch: &ArchSpec,
-    compiled: &Compiled,
-    executed: &Executed,
-    systems: &[u32],
-) -> Vec<ClusterReport> {
-    let cluster = Cluster::of(arch);
-    systems.iter().map(|&systems| on(&Cluster { systems, ..cluster }, workload, arch, compiled, executed)).collect()
-}
-
-fn on(
-    cluster: &Cluster,
-    workload: &Workload,
-    arch: &ArchSpec,
-    compiled: &Compiled,
-    executed: &Executed,
-) -> ClusterReport {
-    let stages = stages(workload, arch, compiled, executed);
-    let parameters = layers(&workload.shape);
-    let run = |cluster: &Cluster| cluster::run(cluster, &stages, compiled.micro_batches, &parameters);
-    let done = run(cluster);
-    let alone = run(&Cluster { systems: 1, skew: 0, ..*cluster });
-    ClusterReport {
-        systems: cluster.systems,
-        step_seconds: done.step.seconds(),
-        compute_seconds: done.compute.seconds(),
-        scaling_efficiency: alone.step.seconds() / done.step.seconds(),
-        exposed: Exposed {
-            weights: done.weights.seconds(),
-            gradients: done.gradients.seconds(),
-            optimizer: done.optimizer.seconds(),
-        },
-        bottleneck: done.bottleneck(),
-        weights_bytes: stages.iter().map(|s| s.weights).sum::<u64>() * compiled.micro_batches,
-        gradients_bytes: stages.iter().map(|s| s.gradients).sum::<u64>() * compiled.micro_batches,
-        executed_systems: done.executed,
-    }
+    (arch.systems.value > 1).then(|| Job::of(workload, arch, compiled, executed).on(&Cluster::of(arch)))
 }
 
 /// The kernels of a micro-batch, in order.
 fn stages(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Vec<Stage> {
     let mut stages = Vec::with_capacity(compiled.launches.len());
-    for (launch, &program) in compiled.launches.iter().zip(&executed.launches) {
-        let (weights, gradients) = executed.traffic[program];
+    let launches = compiled.launches.iter().zip(&executed.launches).zip(&executed.traffic);
+    for ((launch, &program), &Traffic { on, off, own }) in launches {
         let time = Picos::of(executed.outcomes[program].cycles.0, arch.clock_hz.value);
         let layer = launch.layer.unwrap_or(workload.shape.layers);
-        let stage = Stage { time, weights, gradients, layer };
+        let stage = match own {
+            true => Stage { time, inputs: on, outputs: off, layer, ..Stage::default() },
+            false => Stage { time, weights: on, gradients: off, layer, ..Stage::default() },
+        };
         stages.extend(std::iter::repeat_n(stage, launch.count as usize));
     }
     stages

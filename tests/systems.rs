@@ -30,7 +30,13 @@ fn report(more: &[&str]) -> Value {
 fn parts(cluster: &Value) -> (f64, f64) {
     let exposed = &cluster["exposed"];
     let of = |v: &Value| v.as_f64().unwrap();
-    let parts = [&cluster["compute_seconds"], &exposed["weights"], &exposed["gradients"], &exposed["optimizer"]];
+    let parts = [
+        &cluster["compute_seconds"],
+        &exposed["weights"],
+        &exposed["gradients"],
+        &exposed["optimizer"],
+        &exposed["activations"],
+    ];
     (of(&cluster["step_seconds"]), parts.into_iter().map(of).sum())
 }
 
@@ -59,7 +65,20 @@ fn a_cut_bandwidth_is_named() {
         r["cluster"]["bottleneck"].as_str().unwrap().to_owned()
     };
     assert_eq!(bound("cluster.memory_read=1Mb/s"), "weights");
+    assert_eq!(bound("cluster.memory_write=1Mb/s"), "gradients");
     assert_eq!(bound("cluster.optimizer=1000"), "optimizer");
+    assert_eq!(bound("cluster.activation=1Mb/s"), "activations");
+}
+
+/// Accumulation repeats the weights; what is a system's own is the same however it is cut.
+#[test]
+fn every_micro_batch_takes_the_weights_again() {
+    let of = |micro_batch: &str| report(&["--batch", "16", "--systems", "4", "--micro-batch", micro_batch]);
+    let (once, twice) = (of("4"), of("2"));
+    let bytes = |r: &Value, key: &str| r["cluster"][key].as_u64().unwrap();
+    assert_eq!((bytes(&once, "micro_batches"), bytes(&twice, "micro_batches")), (1, 2));
+    assert_eq!(2 * bytes(&once, "weights_bytes"), bytes(&twice, "weights_bytes"));
+    assert!(bytes(&once, "inputs_bytes") > 0 && bytes(&once, "outputs_bytes") > 0);
 }
 
 #[test]
@@ -76,7 +95,43 @@ fn an_uneven_batch_is_refused() {
     let (status, out, err) = run(&["--batch", "9", "--systems", "4"]);
     assert_eq!((status, out.as_str()), (3, ""));
     assert!(err.contains("cli-systems") && err.contains("--batch 12"), "{err}");
-    assert_eq!(run(&["--batch", "8", "--systems", "0"]).0, 3);
+    assert!(err.contains("--split pad, which fills 3 sequences up"), "{err}");
+    let padded = report(&["--batch", "9", "--systems", "4", "--split", "pad"]);
+    let even = report(&["--batch", "12", "--systems", "4"]);
+    assert_eq!((padded["cluster"]["padding"].as_u64(), even["cluster"]["padding"].as_u64()), (Some(3), Some(0)));
+    assert_eq!(padded["cluster"]["step_seconds"], even["cluster"]["step_seconds"]);
+    let samples = |r: &Value| r["throughput"]["samples_per_second"].as_f64().unwrap();
+    assert!((samples(&padded) / samples(&even) - 0.75).abs() < 1e-9, "padding counts for nothing");
+}
+
+#[test]
+fn a_number_of_systems_that_no_cluster_has_is_refused_in_one_message() {
+    for systems in ["0", "193", "4294967295"] {
+        let (status, out, err) = run(&["--batch", "8", "--systems", systems]);
+        assert_eq!((status, out.as_str()), (3, ""), "{systems}");
+        assert!(err.contains("1 to 192") && err.matches("\"code\"").count() == 1, "{err}");
+    }
+    assert_eq!(run(&["--batch", "8", "--systems=-1"]).0, 2);
+    assert_eq!(run(&["--batch", "8", "--systems", "99999999999"]).0, 2);
+}
+
+/// Four systems with two micro-batches each lose one: the other three need three each for the eight
+/// sequences, one of which is padding; the step in which it happened is done again.
+#[test]
+fn the_share_of_a_lost_system_is_taken_over() {
+    let run4 = |more: &[&str]| report(&[&["--batch", "8", "--systems", "4", "--micro-batch", "1"], more].concat());
+    let (whole, left) = (run4(&[]), run4(&["--set", "cluster.lost=1"]));
+    assert!(whole["cluster"].get("lost").is_none());
+    let (before, after) = (&whole["cluster"], &left["cluster"]);
+    assert_eq!((after["systems"].as_u64(), after["micro_batches"].as_u64()), (Some(3), Some(3)));
+    assert_eq!(after["padding"].as_u64(), Some(1));
+    let of = |v: &Value| v.as_f64().unwrap();
+    assert!((of(&after["compute_seconds"]) / of(&before["compute_seconds"]) - 1.5).abs() < 1e-6);
+    assert_eq!(after["lost"]["step_seconds_before"], before["step_seconds"]);
+    let both = of(&before["step_seconds"]) + of(&after["step_seconds"]);
+    assert!((of(&after["lost"]["redone_step_seconds"]) - both).abs() < 1e-12);
+    let (status, _, err) = run(&["--batch", "8", "--systems", "4", "--set", "cluster.lost=4"]);
+    assert!(status == 3 && err.contains("4 of 4 systems are lost"), "{err}");
 }
 
 /// Two reports: the machine differs in one key, and cycles follow.

@@ -1,6 +1,6 @@
 //! Many wafers, MemoryX and SwarmX: how long a training step takes on a cluster.
 //!
-//! The rules K1 to K7 in comments are those of `docs/CLUSTER.md`.
+//! The rules K1 to K9 in comments are those of `docs/CLUSTER.md`.
 //!
 //! **Invariant.** Integers only; the same work gives the same picoseconds.
 //! **Not here.** What the kernels of a wafer cost: that is executed by `fabric` and handed in as
@@ -11,7 +11,7 @@ mod tree;
 mod work;
 
 pub use run::{Cause, Outcome, run};
-pub use work::{Cluster, Stage};
+pub use work::{Cluster, Stage, Table, Work};
 
 /// A length of time in picoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize)]

@@ -1,6 +1,7 @@
 //! SwarmX: a tree of nodes with links, down for weights and up for gradients (rule K2).
 //!
-//! **Invariant.** A link moves one chunk at a time, in the order in which they come.
+//! **Invariant.** A link moves one chunk at a time, in the order in which they come. What a link
+//! into a node moves, every link out of it moves ([`Tree::check`]).
 
 use crate::Picos;
 use crate::work::Cluster;
@@ -14,8 +15,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Moves `bytes` that are there at `ready`; gives when the last of them is over, and when the
-    /// link was done with them.
+    /// When it is done with what it has.
+    pub(crate) fn free(&self) -> u64 {
+        self.free
+    }
+
+    /// Moves `bytes` that are there at `ready`, and gives when the last of them is over.
     pub(crate) fn pass(&mut self, ready: u64, bytes: u64, rate: u64) -> u64 {
         self.free = self.free.max(ready) + Picos::of(bytes * 8, rate).0;
         self.bytes += bytes;
@@ -23,12 +28,31 @@ impl Link {
     }
 }
 
-/// A tree over `leaves` wafers: links by level from the root, each with both ways.
+/// What hangs on the lowest nodes beside the wafers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    /// The wafers.
+    Wafers,
+    /// Their activation servers.
+    Servers,
+}
+
+/// Both ways of the links that lead to one kind of leaf.
+#[derive(Debug)]
+pub(crate) struct Leaves {
+    pub(crate) down: Vec<Link>,
+    pub(crate) up: Vec<Link>,
+    rate: u64,
+}
+
+/// A tree over some wafers: links between nodes by level from the root, and those to the leaves.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    /// Links of each level; the last level's lead to the wafers.
+    /// Links of each level of nodes but the root's.
     pub(crate) down: Vec<Vec<Link>>,
     pub(crate) up: Vec<Vec<Link>>,
+    pub(crate) wafers: Leaves,
+    pub(crate) servers: Leaves,
     fanout: usize,
     rate: u64,
     latency: u64,
@@ -38,38 +62,92 @@ impl Tree {
     /// The tree over `leaves` of the cluster's wafers; its depth is that of all of them (K7).
     pub(crate) fn new(c: &Cluster, leaves: usize) -> Tree {
         let fanout = c.fanout.max(2) as usize;
-        let mut depth = 1;
-        while fanout.pow(depth) < c.systems as usize {
-            depth += 1;
-        }
+        let depth = depth(c.systems, c.fanout);
         // Nodes of level `l` are the wafers in groups of `fanout ^ (depth - l)`.
         let levels: Vec<Vec<Link>> =
-            (1..=depth).map(|l| vec![Link::default(); leaves.div_ceil(fanout.pow(depth - l)).max(1)]).collect();
-        Tree { down: levels.clone(), up: levels, fanout, rate: c.link, latency: c.latency.0 }
+            (1..depth).map(|l| vec![Link::default(); leaves.div_ceil(fanout.pow(depth - l)).max(1)]).collect();
+        let links = vec![Link::default(); leaves];
+        let of = |rate| Leaves { down: links.clone(), up: links.clone(), rate };
+        let (wafers, servers) = (of(c.link), of(c.activation));
+        Tree { down: levels.clone(), up: levels, wafers, servers, fanout, rate: c.link, latency: c.latency.0 }
     }
 
-    /// A chunk that is at the root at `ready`: when it is at each wafer.
-    pub(crate) fn broadcast(&mut self, ready: u64, bytes: u64) -> Vec<u64> {
+    fn leaves(&mut self, leaf: Leaf) -> &mut Leaves {
+        match leaf {
+            Leaf::Wafers => &mut self.wafers,
+            Leaf::Servers => &mut self.servers,
+        }
+    }
+
+    /// A chunk that is at the root at `ready`: when it is at each leaf.
+    pub(crate) fn broadcast(&mut self, leaf: Leaf, ready: u64, bytes: u64) -> Vec<u64> {
+        let (fanout, latency, rate) = (self.fanout, self.latency, self.rate);
+        let down = |links: &mut [Link], from: &[u64], rate| -> Vec<u64> {
+            let at = |i: usize| from[(i / fanout).min(from.len() - 1)];
+            links.iter_mut().enumerate().map(|(i, l)| l.pass(at(i), bytes, rate) + latency).collect()
+        };
         let mut at = vec![ready];
         for links in &mut self.down {
-            let from = |i: usize| at[(i / self.fanout).min(at.len() - 1)];
-            at = links.iter_mut().enumerate().map(|(i, l)| l.pass(from(i), bytes, self.rate) + self.latency).collect();
+            at = down(links, &at, rate);
         }
-        at
+        let leaves = self.leaves(leaf);
+        down(&mut leaves.down, &at, leaves.rate)
     }
 
-    /// Chunks that the wafers give at `ready`: when their sum is at the root, and when each wafer's
-    /// link was done with its own.
-    pub(crate) fn reduce(&mut self, ready: &[u64], bytes: u64) -> (u64, Vec<u64>) {
-        let mut sent = Vec::new();
-        let mut at = ready.to_vec();
+    /// Chunks that the leaves give at `ready`: when their sum is at the root.
+    pub(crate) fn reduce(&mut self, leaf: Leaf, ready: &[u64], bytes: u64) -> u64 {
+        let (fanout, latency, rate) = (self.fanout, self.latency, self.rate);
+        let up = |links: &mut [Link], from: &[u64], rate| -> Vec<u64> {
+            let done: Vec<u64> = links.iter_mut().zip(from).map(|(l, &t)| l.pass(t, bytes, rate)).collect();
+            done.chunks(fanout).map(|c| c.iter().max().copied().unwrap_or(0) + latency).collect()
+        };
+        let leaves = self.leaves(leaf);
+        let mut at = up(&mut leaves.up, ready, leaves.rate);
         for links in self.up.iter_mut().rev() {
-            let done: Vec<u64> = links.iter_mut().zip(&at).map(|(l, &t)| l.pass(t, bytes, self.rate)).collect();
-            if sent.is_empty() {
-                sent.clone_from(&done);
-            }
-            at = done.chunks(self.fanout).map(|c| c.iter().max().copied().unwrap_or(0) + self.latency).collect();
+            at = up(links, &at, rate);
         }
-        (at.into_iter().max().unwrap_or(0), sent)
+        at.into_iter().max().unwrap_or(0)
+    }
+
+    /// What a wafer gets alone, from its servers at `ready`: when it is there (rule K8).
+    pub(crate) fn feed(&mut self, wafer: usize, ready: u64, bytes: u64) -> u64 {
+        self.wafers.down[wafer].pass(ready, bytes, self.wafers.rate) + self.latency
+    }
+
+    /// What a wafer gives alone at `ready`: when it is at its servers (rule K8).
+    pub(crate) fn drain(&mut self, wafer: usize, ready: u64, bytes: u64) -> u64 {
+        self.wafers.up[wafer].pass(ready, bytes, self.wafers.rate) + self.latency
+    }
+
+    /// Conservation: of `down` bytes that went in at the root, `own.0` of a wafer alone, `up` that
+    /// came out and `own.1` of a wafer alone, every link moved what it had to; `table` of both went
+    /// to and from the servers.
+    ///
+    /// # Panics
+    /// If one did not.
+    pub(crate) fn check(&self, (down, up): (u64, u64), own: (u64, u64), table: (u64, u64)) {
+        let all = |links: &[Link], bytes: u64, what: &str| {
+            assert!(links.iter().all(|l| l.bytes == bytes), "{what}: {bytes} bytes on every link, not {links:?}");
+        };
+        self.down.iter().for_each(|links| all(links, down, "down"));
+        self.up.iter().for_each(|links| all(links, up, "up"));
+        all(&self.wafers.down, down - table.0 + own.0, "onto the wafers");
+        all(&self.wafers.up, up - table.1 + own.1, "off the wafers");
+        all(&self.servers.down, table.0, "to the servers");
+        all(&self.servers.up, table.1, "from the servers");
     }
 }
+
+/// Levels of nodes over so many wafers.
+pub(crate) fn depth(systems: u32, fanout: u32) -> u32 {
+    let fanout = u64::from(fanout.max(2));
+    let (mut depth, mut reach) = (1, fanout);
+    while reach < u64::from(systems) {
+        depth += 1;
+        reach *= fanout;
+    }
+    depth
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,10 +23,16 @@ pub struct Cluster {
     pub write: u64,
     /// Parameters per second that the optimizer updates.
     pub optimizer: u64,
+    /// Bits per second of a wafer's activation servers, each way.
+    pub activation: u64,
+    /// Whether gradients are clipped by the norm of all of them.
+    pub clip: bool,
     /// Bytes in front of a wafer, each way.
     pub prefetch: u64,
     /// How much slower the last wafer is, in thousandths.
     pub skew: u32,
+    /// Wafers that are lost.
+    pub lost: u32,
 }
 
 impl Cluster {
@@ -41,46 +47,86 @@ impl Cluster {
             read: arch.memory_read.value,
             write: arch.memory_write.value,
             optimizer: arch.optimizer.value,
+            activation: arch.activation.value,
+            clip: arch.clip.value > 0,
             prefetch: arch.prefetch.value,
             skew: arch.skew.value,
+            lost: arch.lost.value,
         }
+    }
+
+    /// Wafers that work.
+    #[must_use]
+    pub fn working(&self) -> u32 {
+        self.systems.saturating_sub(self.lost).max(1)
     }
 }
 
-/// A kernel of a wafer, as it was executed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a wafer does in a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'a> {
+    /// The kernels of a micro-batch, in order.
+    pub stages: &'a [Stage],
+    /// Micro-batches of a step.
+    pub micro_batches: u64,
+    /// Parameters of each layer, and at the end those of no layer.
+    pub parameters: &'a [u64],
+    /// What the activation servers keep.
+    pub table: Table,
+}
+
+/// Embeddings, whose rows the activation servers look up (rule K8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Table {
+    /// Bytes that they get at the start of a step.
+    pub weights: u64,
+    /// Bytes of its gradients that they give at the end.
+    pub gradients: u64,
+}
+
+/// A kernel of a wafer, as it was executed, with the bytes that cross the wafer's edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stage {
     /// Its length.
     pub time: Picos,
-    /// Bytes of weights that it takes.
+    /// Bytes that all wafers get alike: weights.
     pub weights: u64,
-    /// Bytes of gradients that it gives.
+    /// Bytes of all wafers that are added: gradients.
     pub gradients: u64,
+    /// Bytes that the wafer gets alone: embeddings of its tokens, labels, checkpoints.
+    pub inputs: u64,
+    /// Bytes that it gives alone: gradients of these embeddings, checkpoints, losses.
+    pub outputs: u64,
     /// The layer that they belong to; the last number stands for all that belongs to no layer.
     pub layer: u32,
 }
 
-/// A chunk of a stage.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Chunk {
-    pub(crate) time: Picos,
-    pub(crate) weights: u64,
-    pub(crate) gradients: u64,
-    pub(crate) layer: u32,
-}
-
-/// Rule K1.
-pub(crate) fn chunks(stages: &[Stage]) -> Vec<Chunk> {
+/// Cuts stages into chunks (rule K1).
+pub(crate) fn chunks(stages: &[Stage]) -> Vec<Stage> {
     let mut out = Vec::new();
     for s in stages {
-        let n = s.weights.max(s.gradients).div_ceil(CHUNK).max(1);
-        let part = |whole: u64, i: u64| whole * (i + 1) / n - whole * i / n;
-        out.extend((0..n).map(|i| Chunk {
+        let n = s.weights.max(s.gradients).max(s.inputs).max(s.outputs).div_ceil(CHUNK).max(1);
+        let part = |whole: u64, i: u64| share(whole, i, n);
+        out.extend((0..n).map(|i| Stage {
             time: Picos(part(s.time.0, i)),
             weights: part(s.weights, i),
             gradients: part(s.gradients, i),
+            inputs: part(s.inputs, i),
+            outputs: part(s.outputs, i),
             layer: s.layer,
         }));
     }
     out
+}
+
+/// Bytes cut into chunks.
+pub(crate) fn pieces(bytes: u64) -> impl Iterator<Item = u64> {
+    let n = bytes.div_ceil(CHUNK);
+    (0..n).map(move |i| share(bytes, i, n))
+}
+
+/// Part `i` of `n` of a whole; the parts add up to it.
+fn share(whole: u64, i: u64, n: u64) -> u64 {
+    let up_to = |i: u64| (u128::from(whole) * u128::from(i) / u128::from(n)) as u64;
+    up_to(i + 1) - up_to(i)
 }

@@ -113,6 +113,13 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         let _ = (g, stream, port, words, host, sink);
     }
 
+    /// Whether its streams are those of its own sequences: tokens, labels, activations, losses. Other
+    /// streams are weights, which are the same for all systems that share a batch, and gradients of
+    /// weights, of which only the sum counts.
+    fn own_streams(&self) -> bool {
+        false
+    }
+
     /// Rough number of cycles, used only to choose between mappings and never reported.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64;
 }

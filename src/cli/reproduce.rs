@@ -129,7 +129,7 @@ fn scale(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failure> {
     let work = Work { step: &arguments.step, limits: &arguments.limits, pes: false, cache: true };
     let (step, executed) = execute(&work, output)?;
     let share = step.workload.batch / u64::from(step.arch.systems.value);
-    let reports = systems::weak_scaling(&step.workload, &step.arch, &step.compiled, &executed, &SYSTEMS);
+    let reports = scaled(&step, &executed);
     let alone = reports[0].step_seconds;
     let row = |r: &crate::report::ClusterReport| Row {
         systems: r.systems,
@@ -149,6 +149,11 @@ fn scale(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failure> {
             Ok(format!("{}, weak scaling\n{}published: {}\n", done.model, table(&done).text(), done.claim).into_bytes())
         }
     }
+}
+
+fn scaled(step: &super::step::CompiledStep, executed: &crate::step::Executed) -> Vec<crate::report::ClusterReport> {
+    let job = systems::Job::of(&step.workload, &step.arch, &step.compiled, executed);
+    SYSTEMS.iter().map(|&n| job.weak(&cluster::Cluster::of(&step.arch), n)).collect()
 }
 
 fn table(done: &Reproduction) -> Table {

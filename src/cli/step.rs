@@ -29,6 +29,10 @@ pub(super) struct StepOptions {
     /// Sequences on the wafer at a time; `auto`: what fits best
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = micro_batch)]
     micro_batch: MicroBatch,
+    /// A batch that does not divide evenly over the systems: refused, or filled up with sequences
+    /// that count for nothing
+    #[arg(long, value_enum, default_value = "even")]
+    pub(super) split: Split,
     /// Tokens per sequence; a preset has its published length
     #[arg(long, value_name = "N")]
     seq_len: Option<u32>,
@@ -39,6 +43,15 @@ pub(super) struct StepOptions {
     /// Type of activations and of streamed weights; sums are always 32-bit
     #[arg(long, value_enum, default_value = "f16")]
     act: Act,
+}
+
+/// What to do with a batch that does not divide evenly over the systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Split {
+    /// It is refused.
+    Even,
+    /// Every system gets as many sequences as the one with the most.
+    Pad,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +92,7 @@ impl StepOptions {
             Act::F32 => DType::F32,
         };
         let options = step::Options {
-            batch: share(&workload, &arch)?,
+            batch: self.share(&workload, &arch)?,
             micro_batch: self.micro_batch.0,
             seq_len: workload.seq_len,
             act,
@@ -137,6 +150,11 @@ impl StepOptions {
             Setting::new("--lanes", compiled.geometry.lanes, origin(self.lanes.is_some(), "compiler")),
             Setting::new("--act", compiled.geometry.act.name(), super::provenance::given("--act")),
             Setting::new("--systems", systems, origin(self.systems.is_some(), "machine")),
+            Setting::new(
+                "--split",
+                if self.split == Split::Pad { "pad" } else { "even" },
+                super::provenance::given("--split"),
+            ),
         ]
     }
 
@@ -144,10 +162,11 @@ impl StepOptions {
     pub(super) fn command(&self, step: &CompiledStep) -> String {
         let (workload, compiled) = (&step.workload, &step.compiled);
         format!(
-            "{}{}{} --batch {} --micro-batch {} --seq-len {} --lanes {} --act {}",
+            "{}{}{}{} --batch {} --micro-batch {} --seq-len {} --lanes {} --act {}",
             quoted(&self.model),
             self.machine.command(),
             self.systems.map(|n| format!(" --systems {n}")).unwrap_or_default(),
+            if self.split == Split::Pad { " --split pad" } else { "" },
             workload.batch,
             compiled.micro_batch,
             workload.seq_len,
@@ -155,17 +174,24 @@ impl StepOptions {
             compiled.geometry.act.name()
         )
     }
-}
 
-/// Sequences of one system.
-fn share(workload: &Workload, arch: &ArchSpec) -> Result<u64, Failure> {
-    let systems = u64::from(arch.systems.value);
-    if workload.batch.is_multiple_of(systems) {
-        return Ok(workload.batch / systems);
+    /// Sequences of one system: of the batch, evenly; or, padded, as many as the one with the most
+    /// has, in whole micro-batches.
+    fn share(&self, workload: &Workload, arch: &ArchSpec) -> Result<u64, Failure> {
+        let systems = u64::from(arch.systems.value);
+        let most = workload.batch.div_ceil(systems);
+        match self.split {
+            Split::Pad => Ok(most.next_multiple_of(u64::from(self.micro_batch.0.unwrap_or(1)))),
+            Split::Even if workload.batch.is_multiple_of(systems) => Ok(most),
+            Split::Even => {
+                let message = format!("{} sequences do not divide evenly over {systems} systems", workload.batch);
+                let even = most * systems;
+                let help = format!(
+                    "--batch {even}, another number of --systems, or --split pad, which fills {} sequences up",
+                    even - workload.batch
+                );
+                Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-systems", "--batch", message).help(help)))
+            }
+        }
     }
-    let even = workload.batch.div_ceil(systems) * systems;
-    let message = format!("{} sequences do not divide evenly over {systems} systems", workload.batch);
-    let help = format!("--batch {even}, or another number of --systems");
-    let fault = Diagnostic::new("cli-systems", "--batch", message).help(help);
-    Err(Failure::one(Kind::InvalidInput, fault))
 }

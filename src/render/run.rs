@@ -1,6 +1,6 @@
 //! A training step's report as text and as CSV.
 
-use super::table::{Table, bytes, grouped, percent, si};
+use super::table::{Table, bytes, grouped, percent, si, word};
 use crate::report::{ByConvention, KernelReport, RunReport};
 use sim_core::report::PeCycles;
 use std::fmt::Write as _;
@@ -37,22 +37,43 @@ pub fn text(report: &RunReport) -> String {
 fn cluster(r: &RunReport) -> String {
     let Some(c) = &r.cluster else { return String::new() };
     let share = |seconds: f64| format!("{:.1}", 100.0 * seconds / c.step_seconds);
-    let stand =
-        [("weights", c.exposed.weights), ("gradients", c.exposed.gradients), ("optimizer", c.exposed.optimizer)];
+    let e = &c.exposed;
+    let stand = [
+        ("weights", e.weights),
+        ("gradients", e.gradients),
+        ("optimizer", e.optimizer),
+        ("activations", e.activations),
+    ];
     let stand: Vec<String> = stand.iter().map(|(what, s)| format!("{s:.4} s ({} %) for {what}", share(*s))).collect();
-    let bound = serde_json::to_value(c.bottleneck).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    format!(
-        "\nCluster of {} systems ({} executed)\n  step           {:.4} s, of which {:.4} s ({} %) kernels\n  stands still   {}\n  bound by       {bound}\n  efficiency     {:.2} % of one system with its share of the batch\n  per wafer      {} in, {} out\n",
-        c.systems,
-        c.executed_systems,
+    let mut out = format!(
+        "\nCluster of {} systems ({} executed), {} micro-batches each",
+        c.systems, c.executed_systems, c.micro_batches
+    );
+    if c.padding > 0 {
+        let _ = write!(out, ", {} sequences of padding", c.padding);
+    }
+    let _ = write!(
+        out,
+        "\n  step           {:.4} s, of which {:.4} s ({} %) kernels\n  stands still   {}\n  bound by       {}\n  efficiency     {:.2} % of one system with its share of the batch\n  per wafer      {} of weights in, {} of gradients out; {} in, {} out of its own\n",
         c.step_seconds,
         c.compute_seconds,
         share(c.compute_seconds),
         stand.join(", "),
+        word(&c.bottleneck),
         100.0 * c.scaling_efficiency,
         bytes(c.weights_bytes),
         bytes(c.gradients_bytes),
-    )
+        bytes(c.inputs_bytes),
+        bytes(c.outputs_bytes),
+    );
+    if let Some(lost) = &c.lost {
+        let _ = writeln!(
+            out,
+            "  lost           {} systems: {:.4} s a step before; {:.4} s for the step in which they are lost, at its end",
+            lost.systems, lost.step_seconds_before, lost.redone_step_seconds
+        );
+    }
+    out
 }
 
 fn head(r: &RunReport) -> String {

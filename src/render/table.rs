@@ -71,6 +71,12 @@ fn harmless(cell: &str) -> String {
     if formula { format!("'{cell}") } else { cell.to_owned() }
 }
 
+/// The name of a value that is serialized as one word.
+#[must_use]
+pub fn word<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// A whole number with a space between groups of three digits.
 #[must_use]
 pub fn grouped(n: u64) -> String {

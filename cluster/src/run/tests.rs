@@ -1,35 +1,49 @@
-//! Closed forms, conservation, and equal wafers (rules K2 to K7).
+//! Closed forms, conservation, and equal wafers (rules K2 to K8).
 
 use super::*;
+use crate::work::Table;
 use proptest::prelude::*;
 
 /// A cluster in which everything but what a test changes is free.
 fn fast(systems: u32) -> Cluster {
+    let free = u64::MAX / 16;
     Cluster {
         systems,
         fanout: 4,
-        link: u64::MAX / 16,
+        link: free,
         latency: Picos(0),
-        read: u64::MAX / 16,
-        write: u64::MAX / 16,
-        optimizer: u64::MAX / 16,
-        prefetch: u64::MAX / 16,
+        read: free,
+        write: free,
+        optimizer: free,
+        activation: free,
+        clip: false,
+        prefetch: free,
         skew: 0,
+        lost: 0,
     }
 }
 
 const MB: u64 = 1_000_000;
 /// A microsecond.
 const US: u64 = 1_000_000;
+const NONE: Table = Table { weights: 0, gradients: 0 };
 
 fn stage(us: u64, weights: u64, gradients: u64, layer: u32) -> Stage {
-    Stage { time: Picos(us * US), weights, gradients, layer }
+    Stage { time: Picos(us * US), weights, gradients, layer, ..Stage::default() }
+}
+
+fn step(cluster: &Cluster, stages: &[Stage], micro_batches: u64, parameters: &[u64]) -> Outcome {
+    run(cluster, &Work { stages, micro_batches, parameters, table: NONE })
 }
 
 #[test]
 fn a_cluster_that_costs_nothing_takes_as_long_as_a_wafer() {
-    let stages = [stage(100, MB, 0, 0), stage(50, 0, MB, 0)];
-    let done = run(&fast(16), &stages, 3, &[1000, 0]);
+    let mut alone = stage(50, 0, MB, 0);
+    (alone.inputs, alone.outputs) = (MB, MB);
+    let stages = [stage(100, MB, 0, 0), alone];
+    let table = Table { weights: MB, gradients: MB };
+    let work = Work { stages: &stages, micro_batches: 3, parameters: &[1000, 0], table };
+    let done = run(&fast(16), &work);
     // Every transfer is rounded up to a picosecond.
     assert!(done.step.0 - 3 * 150 * US < 100, "{done:?}");
     assert_eq!(done.compute.0, 3 * 150 * US);
@@ -41,14 +55,16 @@ fn a_cluster_that_costs_nothing_takes_as_long_as_a_wafer() {
 #[test]
 fn a_broadcast_and_a_reduction_of_one_chunk_take_their_closed_form() {
     for (systems, depth) in [(1, 1), (2, 1), (4, 1), (5, 2), (16, 2), (64, 3), (65, 4)] {
-        let mut c = fast(systems);
-        (c.link, c.read, c.write, c.latency) = (1_000_000_000, 1_000_000_000, 1_000_000_000, Picos(3 * US));
-        c.optimizer = 1_000_000;
-        let done = run(&c, &[stage(10, MB, MB, 0)], 1, &[500, 0]);
-        let (chunk, latency, update) = (8000 * US, 3 * US, 500 * US);
-        let way = depth * (chunk + latency) + chunk;
-        assert_eq!(done.step.0, 10 * US + 2 * way + update, "{systems} systems");
-        assert_eq!(done.bottleneck(), Cause::Optimizer, "all of it lies behind the update");
+        for clip in [false, true] {
+            let mut c = Cluster { clip, ..fast(systems) };
+            (c.link, c.read, c.write, c.latency) = (1_000_000_000, 1_000_000_000, 1_000_000_000, Picos(3 * US));
+            c.optimizer = 1_000_000;
+            let done = step(&c, &[stage(10, MB, MB, 0)], 1, &[500, 0]);
+            let (chunk, latency, update) = (8000 * US, 3 * US, 500 * US);
+            let way = depth * (chunk + latency) + chunk;
+            assert_eq!(done.step.0, 10 * US + 2 * way + update, "{systems} systems");
+            assert_eq!([done.gradients.0, done.optimizer.0, done.weights.0], [way, update, way]);
+        }
     }
 }
 
@@ -58,29 +74,97 @@ fn a_slow_link_bounds_the_step_by_its_bandwidth() {
     for systems in [1, 16, 64] {
         let mut c = fast(systems);
         c.link = 8_000_000_000;
-        let done = run(&c, &[stage(1000, 100 * MB, 0, 0)], 4, &[0, 0]);
+        let done = step(&c, &[stage(1000, 100 * MB, 0, 0)], 4, &[0, 0]);
         let bytes = 400_000 * US;
         assert!(done.step.0 >= bytes && done.step.0 < bytes + bytes / 100, "{systems}: {done:?}");
         assert_eq!(done.bottleneck(), Cause::Weights);
     }
-    let mut c = fast(16);
-    c.write = 8_000_000_000;
-    c.prefetch = 8 * MB;
-    // What MemoryX takes slowly does not hold the wafer back before its own link is full.
-    c.link = 8_000_000_000;
-    let done = run(&c, &[stage(1000, 0, 100 * MB, 0)], 4, &[0, 0]);
-    assert_eq!(done.bottleneck(), Cause::Gradients, "{done:?}");
+}
+
+/// What MemoryX takes slowly holds the wafer back, through nodes with fast links (rule K4).
+#[test]
+fn a_slow_memory_bounds_the_step_by_its_bandwidth() {
+    for systems in [1, 16, 64] {
+        let c = Cluster { write: 8_000_000_000, prefetch: 16 * MB, ..fast(systems) };
+        let done = step(&c, &[stage(1000, 0, 100 * MB, 0)], 4, &[0, 0]);
+        let bytes = 400_000 * US;
+        assert!(done.step.0 >= bytes && done.step.0 < bytes + bytes / 100, "{systems}: {done:?}");
+        assert_eq!(done.bottleneck(), Cause::Gradients);
+    }
+}
+
+/// Slow activation servers hold the wafer back both ways (rule K8).
+#[test]
+fn slow_activation_servers_bound_the_step() {
+    let c = Cluster { activation: 8_000_000_000, prefetch: 16 * MB, ..fast(16) };
+    for (inputs, outputs) in [(100 * MB, 0), (0, 100 * MB)] {
+        let stage = Stage { time: Picos(1000 * US), inputs, outputs, ..Stage::default() };
+        let done = step(&c, &[stage], 4, &[0, 0]);
+        let bytes = 400_000 * US;
+        assert!(done.step.0 >= bytes && done.step.0 < bytes + bytes / 100, "{done:?}");
+        assert_eq!(done.bottleneck(), Cause::Activations);
+    }
+}
+
+/// The table's gradients go up after the last outputs, are applied, and the table comes down again
+/// before the first inputs: one chunk of 1 MB each at 1 Gb/s over two levels.
+#[test]
+fn the_next_step_waits_for_its_embeddings() {
+    for clip in [false, true] {
+        let mut c = Cluster { clip, ..fast(16) };
+        (c.link, c.read, c.write, c.activation) = (1_000_000_000, 1_000_000_000, 1_000_000_000, 1_000_000_000);
+        c.optimizer = 1_000_000;
+        let stages = [Stage { time: Picos(10 * US), inputs: 1000, outputs: 1000, layer: 1, ..Stage::default() }];
+        let table = Table { weights: MB, gradients: MB };
+        let done = run(&c, &Work { stages: &stages, micro_batches: 1, parameters: &[0, 500], table });
+        let (chunk, own, update) = (8000 * US, 8 * US, 500 * US);
+        assert_eq!(done.step.0, 10 * US + 2 * own + 3 * chunk + update + 3 * chunk + 2 * own, "{done:?}");
+        assert_eq!((done.optimizer.0, done.bottleneck()), (update, Cause::Activations));
+    }
+}
+
+/// Two layers of equal gradients, the second one's first: without clipping its update is over when
+/// the first one's gradients come; with clipping both come at the end, in the order of need.
+#[test]
+fn clipping_puts_all_updates_at_the_end_of_a_step() {
+    let stages = [stage(1000, 1, 0, 0), stage(1000, 1, MB, 1), stage(1000, 0, MB, 0)];
+    let of = |clip| {
+        let c = Cluster { clip, optimizer: 1_000_000, ..fast(4) };
+        step(&c, &stages, 1, &[500, 500, 0]).optimizer.0
+    };
+    let (without, with) = (of(false), of(true));
+    assert!(without.abs_diff(500 * US) < 100 && with.abs_diff(500 * US) < 100, "layer 0 is exposed: {without} {with}");
+    let slow = |clip| {
+        let c = Cluster { clip, optimizer: 250_000, ..fast(4) };
+        step(&c, &stages, 1, &[500, 500, 0]).optimizer.0
+    };
+    // 2 ms for each. Without: layer 1 from 2 ms to 4, layer 0 from 4 to 6, so 3 ms of a wait. With:
+    // layer 0 from 3 to 5, layer 1 to 7; the wafer waits 2 ms, works 1 ms, and waits 1 ms more.
+    assert!(slow(false).abs_diff(3000 * US) < 100 && slow(true).abs_diff(3000 * US) < 100);
+}
+
+/// Every micro-batch takes the whole stream of weights again.
+#[test]
+fn accumulation_repeats_the_weights() {
+    let stages = [stage(10, 7 * MB, 3 * MB, 0)];
+    for micro_batches in [1, 2, 5] {
+        let done = step(&fast(8), &stages, micro_batches, &[0, 0]);
+        // Two whole steps, and the first chunk of the third: half of 7 MB.
+        assert_eq!(done.read_bytes, 2 * micro_batches * 7 * MB + 7 * MB / 2);
+        assert_eq!(done.written_bytes, 2 * micro_batches * 3 * MB);
+    }
 }
 
 /// The wafer's time is its kernels' and what it stands still for, to the picosecond.
 fn adds_up(o: &Outcome) -> bool {
-    o.step.0 == o.compute.0 + o.weights.0 + o.gradients.0 + o.optimizer.0
+    o.step.0 == o.compute.0 + o.weights.0 + o.gradients.0 + o.optimizer.0 + o.activations.0
 }
 
 fn any_cluster() -> impl Strategy<Value = Cluster> {
     let rate = || 1_000_000_000u64..1_000_000_000_000;
-    (1u32..70, 2u32..6, rate(), 0u64..10_000_000, rate(), rate(), 1_000_000u64..1_000_000_000, 1u64..64_000_000)
-        .prop_map(|(systems, fanout, link, latency, read, write, optimizer, prefetch)| Cluster {
+    let sizes = (1u32..70, 2u32..6, 1u64..64_000_000, 0u64..10_000_000, any::<bool>());
+    (sizes, rate(), rate(), rate(), rate(), 1_000_000u64..1_000_000_000).prop_map(
+        |((systems, fanout, prefetch, latency, clip), link, read, write, activation, optimizer)| Cluster {
             systems,
             fanout,
             link,
@@ -88,30 +172,39 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             read,
             write,
             optimizer,
+            activation,
+            clip,
             prefetch,
-            skew: 0,
-        })
+            ..fast(systems)
+        },
+    )
 }
 
 fn any_stages() -> impl Strategy<Value = Vec<Stage>> {
     let bytes = || prop_oneof![Just(0u64), 1u64..20_000_000];
-    prop::collection::vec(
-        (0u64..5000, bytes(), bytes(), 0u32..3).prop_map(|(us, w, g, layer)| stage(us, w, g, layer)),
-        1..12,
-    )
+    let one = (0u64..5000, bytes(), bytes(), bytes(), bytes(), 0u32..3)
+        .prop_map(|(us, w, g, inputs, outputs, layer)| Stage { inputs, outputs, ..stage(us, w, g, layer) });
+    prop::collection::vec(one, 1..12)
+}
+
+fn any_table() -> impl Strategy<Value = Table> {
+    (0u64..20_000_000, 0u64..20_000_000).prop_map(|(weights, gradients)| Table { weights, gradients })
 }
 
 proptest! {
-    /// K7: one wafer stands for all of them; bytes are conserved; the parts add up.
+    /// K7: one wafer stands for all of them; the parts add up; and bytes are conserved on every
+    /// link, which every run checks, here with all wafers and nodes.
     #[test]
-    fn equal_wafers_are_executed_once(c in any_cluster(), stages in any_stages(), micro_batches in 1u64..4) {
-        let parameters = [10_000, 20_000, 5_000];
-        let one = run(&c, &stages, micro_batches, &parameters);
-        let all = run_wafers(&c, &stages, micro_batches, &parameters, c.systems);
+    fn equal_wafers_are_executed_once(
+        c in any_cluster(), stages in any_stages(), table in any_table(), micro_batches in 1u64..4
+    ) {
+        let work = Work { stages: &stages, micro_batches, parameters: &[10_000, 20_000, 5_000], table };
+        let one = run(&c, &work);
+        let all = run_wafers(&c, &work, c.systems);
         prop_assert_eq!(Outcome { executed: 1, ..all }, one);
         prop_assert!(adds_up(&one), "{:?}", one);
         let gradients: u64 = stages.iter().map(|s| s.gradients).sum();
-        prop_assert_eq!(one.gradients_bytes, 2 * micro_batches * gradients);
+        prop_assert_eq!(one.written_bytes, 2 * (micro_batches * gradients + table.gradients));
     }
 
     /// A slower wafer brings nothing forward, and delays nothing by more than what it is slower: all
@@ -119,12 +212,24 @@ proptest! {
     /// shorter than with equal wafers, as the one before it ended later.)
     #[test]
     fn a_straggler_costs_what_it_is_slower(c in any_cluster(), stages in any_stages(), skew in 1u32..500) {
-        let even = run(&c, &stages, 2, &[0, 0, 0]);
-        let skewed = run(&Cluster { skew, ..c }, &stages, 2, &[0, 0, 0]);
+        let even = step(&c, &stages, 2, &[0, 0, 0]);
+        let skewed = step(&Cluster { skew, ..c }, &stages, 2, &[0, 0, 0]);
         prop_assert!(adds_up(&skewed));
         prop_assert_eq!(skewed.executed, c.systems);
         prop_assert!(skewed.until >= even.until, "{:?} {:?}", even, skewed);
         let most = u128::from(even.until.0) * u128::from(1000 + skew) / 1000;
         prop_assert!(u128::from(skewed.until.0) <= most + 1000, "{:?} {:?}", even, skewed);
+    }
+
+    /// More bandwidth anywhere never ends a run later.
+    #[test]
+    fn faster_parts_delay_nothing(c in any_cluster(), stages in any_stages(), table in any_table(), part in 0usize..5) {
+        let work = Work { stages: &stages, micro_batches: 2, parameters: &[10_000, 20_000, 5_000], table };
+        let mut faster = c;
+        let rates = [&mut faster.link, &mut faster.read, &mut faster.write, &mut faster.activation, &mut faster.optimizer];
+        for (i, rate) in rates.into_iter().enumerate() {
+            *rate *= if i == part { 2 } else { 1 };
+        }
+        prop_assert!(run(&faster, &work).until <= run(&c, &work).until);
     }
 }

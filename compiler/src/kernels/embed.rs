@@ -178,6 +178,10 @@ impl Kernel for EmbedScatter {
         words
     }
 
+    fn own_streams(&self) -> bool {
+        true
+    }
+
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         chain_cycles(g, arch, &self.x, 2 * len(&self.x), 2)
     }
@@ -221,6 +225,10 @@ impl Kernel for EmbedGrad {
                 }
             }
         }
+    }
+
+    fn own_streams(&self) -> bool {
+        true
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

@@ -407,6 +407,10 @@ impl Kernel for CrossEntropy {
         })
     }
 
+    fn own_streams(&self) -> bool {
+        true
+    }
+
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let tokens = self.logits.tokens;
         let row = 2 * RowReduce::lanes(g).estimate(tokens);

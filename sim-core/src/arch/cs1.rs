@@ -19,6 +19,7 @@ pub fn cs1() -> ArchSpec {
         width: documented(602, SC20),
         height: documented(595, SC20),
         io_bits_per_second: documented(1_200_000_000_000, "Cerebras CS-1 product page: 12 x 100 GbE"),
+        power: documented(20_000, "AnandTech, 2020-08: a CS-1 requires about 20 kW of power peak"),
         sram: documented(49_152, "18 GB of memory on 400,000 cores (Cerebras WSE-1 white paper): 48 KB per PE"),
         microthreads: like_wse2(&base.microthreads),
         input_queues: like_wse2(&base.input_queues),

@@ -42,8 +42,15 @@ pub fn cs2() -> ArchSpec {
             170_000_000_000,
             "not published; 24 weight servers of a job's cluster-details.json, each with 200 GB/s of memory and 28 B per parameter",
         ),
+        activation: assumed(
+            1_200_000_000_000,
+            "rate not published; 23 activation servers of a one-system job (DABench cluster-details.json), 100 GbE each, exceed a system's I/O",
+        ),
+        clip: documented(1, "Cerebras-GPT, arXiv 2304.03208, section 2.3: gradient norm clipping of 1.0"),
         prefetch: assumed(268_435_456, "buffers in front of a system are not published"),
         skew: assumed(0, "all systems are equally fast"),
+        lost: assumed(0, "no system is lost"),
+        power: documented(23_000, "Cerebras CS-2 data sheet: 23 kW peak"),
         sram: documented(49_152, "Cerebras SDK documentation: 48 KB per PE"),
         stack: assumed(1_024, "size of the stack of a kernel is not published"),
         vector_code: assumed(
@@ -105,6 +112,19 @@ pub fn andromeda16() -> ArchSpec {
         name: "andromeda16".to_owned(),
         systems: documented(16, "Cerebras press release of 2022-11-14: Andromeda, 16 CS-2 systems"),
         ..cs2()
+    }
+}
+
+/// Andromeda's kind of machine with any number of systems, 16 unless another is set.
+#[must_use]
+pub fn andromeda() -> ArchSpec {
+    ArchSpec {
+        name: "andromeda".to_owned(),
+        systems: documented(
+            16,
+            "Andromeda has 16 CS-2 systems; clusters of 1 to 192 (cerebras.net/product-cluster; HPCwire, 2022-09-14)",
+        ),
+        ..andromeda16()
     }
 }
 

@@ -20,6 +20,7 @@ pub fn cs3() -> ArchSpec {
         width: derived(755, "fabric of 762 columns (FABRICA), application width at most fabric - 7 as on WSE-2"),
         height: derived(1170, "fabric of 1172 rows (FABRICA), application height at most fabric - 2 as on WSE-2"),
         io_bits_per_second: assumed(1_200_000_000_000, "no CS-3 figure; 12 x 100 GbE as on CS-2"),
+        power: assumed(23_000, "Cerebras, March 2024: the same power as a CS-2; no data sheet was read"),
         sram: documented(49_152, "Cerebras WSE-3 data sheet: 44 GB on 900,000 cores, 48 KB per PE"),
         input_queues: documented(vec![8, 8, 4, 4, 4, 4, 4, 4], QUEUES),
         output_queues: assumed(vec![8; 8], "eight queues are documented; their depth is not beyond doubt"),

@@ -60,14 +60,18 @@ keys! {
     "wafer.width" width Count 1..=4_194_304;
     "wafer.height" height Count 1..=4_194_304;
     "wafer.io" io_bits_per_second BitsPerSecond 1..=1_000_000_000_000_000;
-    "cluster.systems" systems Count 1..=65_536;
+    "cluster.systems" systems Count 1..=192;
     "cluster.fanout" fanout Count 2..=1_024;
     "cluster.node_latency" node_latency Count 0..=1_000_000_000;
     "cluster.memory_read" memory_read BitsPerSecond 1..=1_000_000_000_000_000;
     "cluster.memory_write" memory_write BitsPerSecond 1..=1_000_000_000_000_000;
     "cluster.optimizer" optimizer Count 1..=1_000_000_000_000_000;
+    "cluster.activation" activation BitsPerSecond 1..=1_000_000_000_000_000;
+    "cluster.clip" clip Count 0..=1;
     "cluster.prefetch" prefetch Bytes 1..=1_000_000_000_000;
     "cluster.skew" skew Count 0..=1_000_000;
+    "cluster.lost" lost Count 0..=191;
+    "system.power" power Count 1..=1_000_000;
     "pe.sram" sram Bytes 1_024..=16_777_216;
     "pe.stack" stack Bytes 0..=16_777_216;
     "pe.vector_code" vector_code Bytes 0..=1_024;
@@ -141,10 +145,11 @@ impl ArchSpec {
         self.hash_of(|_| true)
     }
 
-    /// The same of all that a single wafer's run can depend on: without the keys `cluster.*`.
+    /// The same of all that a single wafer's run can depend on: without the keys `cluster.*` and
+    /// `system.*`.
     #[must_use]
     pub fn wafer_hash(&self) -> String {
-        self.hash_of(|key| !key.starts_with("cluster."))
+        self.hash_of(|key| !key.starts_with("cluster.") && !key.starts_with("system."))
     }
 
     fn hash_of(&self, counts: impl Fn(&str) -> bool) -> String {
@@ -209,6 +214,10 @@ impl ArchSpec {
         if pes > MAX_PES {
             let size = format!("{} x {} are {pes} PEs", self.width.value, self.height.value);
             fault("wafer.width", format!("{size}; at most {MAX_PES} are possible"));
+        }
+        if self.lost.value >= self.systems.value && self.lost.value > 0 {
+            let (lost, systems) = (self.lost.value, self.systems.value);
+            fault("cluster.lost", format!("{lost} of {systems} systems are lost; at least one has to be left"));
         }
         if self.stack.value >= self.sram.value {
             fault("pe.stack", format!("the stack of {} B leaves nothing of {} B", self.stack.value, self.sram.value));

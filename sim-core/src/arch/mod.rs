@@ -56,10 +56,18 @@ pub struct ArchSpec {
     pub memory_write: Sourced<u64>,
     /// Parameters per second that the optimizer updates (`cluster.optimizer`).
     pub optimizer: Sourced<u64>,
+    /// Bits per second of a system's activation servers, each way (`cluster.activation`).
+    pub activation: Sourced<u64>,
+    /// Whether gradients are clipped by their norm over all parameters, 0 or 1 (`cluster.clip`).
+    pub clip: Sourced<u32>,
     /// Bytes that are kept in front of a system, each way (`cluster.prefetch`).
     pub prefetch: Sourced<u64>,
     /// How much slower the last system is than the others, in thousandths (`cluster.skew`).
     pub skew: Sourced<u32>,
+    /// Systems that are lost, whose share the others take over (`cluster.lost`).
+    pub lost: Sourced<u32>,
+    /// Highest electric power of a system in watts (`system.power`).
+    pub power: Sourced<u32>,
 
     /// Memory of a PE in bytes (`pe.sram`).
     pub sram: Sourced<u32>,
@@ -131,7 +139,7 @@ pub fn preset(name: &str) -> Option<ArchSpec> {
         "cs3" => Some(cs3::cs3()),
         "cs1" => Some(cs1::cs1()),
         "andromeda16" => Some(cs2::andromeda16()),
-        "andromeda" => Some(ArchSpec { name: name.to_owned(), ..cs2::andromeda16() }),
+        "andromeda" => Some(cs2::andromeda()),
         "condor-galaxy-1" => Some(cs2::condor_galaxy_1()),
         "teaching" => Some(cs2::teaching()),
         _ => None,
