@@ -166,7 +166,7 @@ impl Tiled {
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
                 let stats = (pass == Pass::Recompute).then(|| "stats".to_owned());
-                self.push(pass, l, AttentionForward { q, k, v, out: self.hidden("attn"), stats });
+                self.push(pass, l, AttentionForward { q, k, v, out: self.hidden("attn"), stats, chunks: 1 });
             }
             OpKind::Projection => self.linear(op, pass, ("attn", Features::Hidden), ("proj", Features::Hidden)),
             OpKind::FfnUp => self.linear(op, pass, ("ln_2", Features::Hidden), ("ffn_up", Features::Ffn)),
@@ -291,7 +291,7 @@ impl Tiled {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
                 let [dq, dk, dv] = [0, 1, 2].map(|i| self.third("d.qkv", i));
                 let (out, d_out, stats) = (self.hidden("attn"), self.hidden("d.attn"), "stats".to_owned());
-                self.push(pass, layer, AttentionBackward { q, k, v, out, d_out, stats, dq, dk, dv });
+                self.push(pass, layer, AttentionBackward { q, k, v, out, d_out, stats, dq, dk, dv, chunks: 1 });
             }
             OpKind::Projection => {
                 let dy = self.hidden("d.x");

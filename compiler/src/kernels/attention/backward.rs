@@ -9,6 +9,9 @@
 //! sums that go around the column behind their block, and are home after the last step. At the
 //! end the row adds what its columns have, each column its own features.
 //!
+//! To save memory the tokens of a PE may be cut into chunks: all this is done for every chunk of
+//! keys with every chunk of queries. Gradients of queries are then added up in their operand.
+//!
 //! **Invariant.** A step receives its sums while it computes `P` and `dS`, and sends them while
 //! the next step does.
 //! **Not here.** The mask (`mask`), exchanges (`blocks`).
@@ -19,7 +22,7 @@ use super::blocks::{
 use super::mask::{KEY_ROW, Mask};
 use super::place::{Links, Rings, build};
 use super::shape::{Arena, F32, Shape};
-use super::{SCRATCH, buffers, setups, window, window_needs};
+use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window, window_needs};
 use crate::code::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, Kernel, Need};
@@ -47,18 +50,20 @@ pub struct AttentionBackward {
     pub d_out: Act,
     /// Name of the statistics that the forward kernel left.
     pub stats: String,
-    /// Gradient of the queries; may be the window of an operand.
+    /// Gradient of the queries; with one chunk it may be the window of an operand.
     pub dq: Act,
     /// Gradient of the keys; may be the window of an operand.
     pub dk: Act,
     /// Gradient of the values; may be the window of an operand.
     pub dv: Act,
+    /// Chunks into which a PE's tokens are cut; divides them into multiples of 4.
+    pub chunks: u32,
 }
 
 /// Places of the scratch.
 struct Layout {
     mask: u32,
-    /// Largest score, 1 / Σ, and −D of every token, f32 `[t]`.
+    /// Largest score, 1 / Σ, and −D of every token of the PE, f32.
     largest: u32,
     inverse: u32,
     minus_d: u32,
@@ -78,8 +83,8 @@ struct Layout {
     exp: Scratch,
     /// Gradient of the scores of a block, f32 `[kc][t]`.
     scores: u32,
-    /// Passing features during gathering; products `d_out · out`, f32 `[f][t]`; for exchanges of
-    /// `[t]`. Before the loop, so they share their place with its accumulators.
+    /// Passing features during gathering; products `d_out · out` of all tokens, f32; for exchanges
+    /// of a number per token. Before the steps, so they share their place with what these sum up.
     passing: [u32; 2],
     terms: u32,
     line: [u32; 2],
@@ -90,18 +95,27 @@ impl Layout {
     fn new(s: &Shape, base: u32) -> Layout {
         let mut a = Arena::new(base);
         let mask = a.take(DType::F32, Mask::len(s), 0);
-        let [largest, inverse] = a.pair(DType::F32, s.t, 0);
-        let minus_d = a.take(DType::F32, s.t, 4);
+        let all = s.whole();
+        let [largest, inverse] = a.pair(DType::F32, all.t, 0);
+        let minus_d = a.take(DType::F32, all.t, 4);
         let queries = a.take(s.act, s.head * s.t, 0);
         let grads = a.take(s.act, s.head * s.t, 4);
         let [query_rows, grad_rows] = a.pair(s.act, s.t * s.pitch, 0);
         let blocks = a.pair(s.act, 2 * s.block(), 0);
+        let mut sums = [0; 2];
+        // With several chunks features are gathered while gradients of keys are summed.
+        if s.chunks > 1 {
+            sums = a.pair(DType::F32, 2 * s.block(), 4);
+        }
         let shared = a.next;
         let passing = a.pair(s.act, gather_len(s), 0);
-        let terms = a.take(DType::F32, s.own(), 0);
-        let line = a.pair(DType::F32, s.t, 0);
         a.rewind(shared);
-        let sums = a.pair(DType::F32, 2 * s.block(), 4);
+        let terms = a.take(DType::F32, all.own(), 0);
+        let line = a.pair(DType::F32, all.t, 0);
+        a.rewind(shared);
+        if s.chunks == 1 {
+            sums = a.pair(DType::F32, 2 * s.block(), 4);
+        }
         let acc = a.take(DType::F32, s.kc * s.n * s.pitch, 4);
         let len = s.kc * s.t;
         let exp = Scratch::new(a.take(DType::F32, Scratch::elements(len, 1, 2), 0), len, 4, 1, 2);
@@ -137,44 +151,83 @@ struct Code<'a> {
 }
 
 impl Code<'_> {
-    fn line(&self, addr: u32) -> Operand {
-        mem(DType::F32, addr, self.s.t)
+    /// A number per token of the current chunk, repeated for every key of a block.
+    fn rows(&self, addr: u32) -> Operand {
+        at(LINE, grid(DType::F32, addr, &[(self.s.kc, 0), (self.s.t, 1)]))
     }
 
-    /// A row of `[t]`, repeated for every key of a block.
-    fn rows(&self, addr: u32) -> Operand {
-        grid(DType::F32, addr, &[(self.s.kc, 0), (self.s.t, 1)])
+    /// All keys of the PE.
+    fn body(&self, rings: &Rings) -> Vec<Instr> {
+        let s = &self.s;
+        let mask = Mask { shape: *s, addr: self.l.mask, odd: rings.odd };
+        let mut queries = self.queries(rings);
+        queries.extend(self.steps(&mask, rings));
+        queries.extend(self.query_results(rings));
+        if s.chunks > 1 {
+            queries.push(mask.next(1));
+        }
+        let mut keys = self.keys(rings);
+        keys.extend(chunks(s, &[(QUERIES, s.t * s.size()), (LINE, s.t * F32)], queries));
+        keys.extend(self.key_results(rings));
+        if s.chunks > 1 {
+            keys.push(mask.next(-(s.chunks as i32) - 1));
+        }
+        let mut code = self.statistics(rings);
+        code.extend(mask.prepare());
+        code.extend(chunks(s, &[(KEYS, s.t * s.size())], keys));
+        code
     }
 
     /// Statistics, and `−D`.
     fn statistics(&self, rings: &Rings) -> Vec<Instr> {
-        let (s, l) = (&self.s, &self.l);
+        let (s, l) = (&self.s.whole(), &self.l);
         let stats = self.at[&self.kernel.stats];
+        let line = |addr| mem(DType::F32, addr, s.t);
         let own = |act: &Act| window(act, self.at);
         let terms = mem(DType::F32, l.terms, s.own());
         let all = grid(DType::F32, l.minus_d, &[(s.f, 0), (s.t, 1)]);
         let mut code = vec![
-            vec(Op::Mov, s.t, self.line(l.largest), &[self.line(stats)]),
-            vec(Op::Mov, s.t, self.line(l.inverse), &[self.line(stats + s.t * F32)]),
+            vec(Op::Mov, s.t, line(l.largest), &[line(stats)]),
+            vec(Op::Mov, s.t, line(l.inverse), &[line(stats + s.t * F32)]),
             vec(Op::Mul, s.own(), terms.clone(), &[own(&self.kernel.d_out), own(&self.kernel.out)]),
-            vec(Op::Mov, s.t, self.line(l.minus_d), &[imm(0.0)]),
+            vec(Op::Mov, s.t, line(l.minus_d), &[imm(0.0)]),
             vec(Op::Sub, s.own(), all.clone(), &[all, terms]),
         ];
         code.extend(all_reduce(s, rings.row, Op::Add, l.minus_d, l.line));
+        if s.t > self.s.t {
+            code.push(vec(Op::Mov, s.own(), own(&self.kernel.dq), &[imm(0.0)]));
+        }
         code
     }
 
-    /// Gathers all operands along the row.
-    fn operands(&self, rings: &Rings) -> Vec<Instr> {
-        let (s, l) = (&self.s, &self.l);
-        let queries = [(Keep::Features(s.scale), l.queries), (Keep::Tokens(s.scale), l.query_rows)];
-        let grads = [(Keep::Features(1.0), l.grads), (Keep::Tokens(1.0), l.grad_rows)];
+    /// Gathers keys and values along the row; no gradient of them has been summed.
+    fn keys(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l, kernel) = (&self.s, &self.l, self.kernel);
         let keys = [(Keep::Keys, l.blocks[0])];
         let values = [(Keep::Keys, l.blocks[0] + s.block() * s.size())];
-        let kernel = self.kernel;
-        [(&kernel.q, &queries[..]), (&kernel.d_out, &grads), (&kernel.k, &keys), (&kernel.v, &values)]
+        let mut code: Vec<Instr> = [(&kernel.k, &keys), (&kernel.v, &values)]
             .into_iter()
-            .flat_map(|(act, keeps)| gather(s, rings.row, window(act, self.at), l.passing, keeps))
+            .flat_map(|(act, keeps)| gather(s, rings.row, chunk(act, self.at, s, KEYS), l.passing, keeps))
+            .collect();
+        if s.chunks > 1 {
+            code.push(self.no_sums());
+        }
+        code
+    }
+
+    fn no_sums(&self) -> Instr {
+        let len = 2 * self.s.block();
+        vec(Op::Mov, len, mem(DType::F32, self.l.sums[0], len), &[imm(0.0)])
+    }
+
+    /// Gathers queries and gradients of the result along the row.
+    fn queries(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l, kernel) = (&self.s, &self.l, self.kernel);
+        let queries = [(Keep::Features(s.scale), l.queries), (Keep::Tokens(s.scale), l.query_rows)];
+        let grads = [(Keep::Features(1.0), l.grads), (Keep::Tokens(1.0), l.grad_rows)];
+        [(&kernel.q, &queries), (&kernel.d_out, &grads)]
+            .into_iter()
+            .flat_map(|(act, keeps)| gather(s, rings.row, chunk(act, self.at, s, QUERIES), l.passing, keeps))
             .collect()
     }
 
@@ -213,29 +266,45 @@ impl Code<'_> {
         code
     }
 
-    fn steps(&self, rings: &Rings) -> Vec<Instr> {
+    fn steps(&self, mask: &Mask, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
-        let mask = Mask { shape: *s, addr: l.mask, odd: rings.odd };
-        let zero = |addr, len| vec(Op::Mov, len, mem(DType::F32, addr, len), &[imm(0.0)]);
-        let mut code = mask.prepare();
-        code.extend([zero(l.acc, s.kc * s.n * s.pitch), zero(l.sums[0], 2 * s.block())]);
+        let len = s.kc * s.n * s.pitch;
+        let mut code = mask.start();
+        code.push(vec(Op::Mov, len, mem(DType::F32, l.acc, len), &[imm(0.0)]));
+        if s.chunks == 1 {
+            code.push(self.no_sums());
+        }
         code.extend(travel(s, rings.column, l.blocks, 2 * s.block(), &|i| {
-            let mut code = self.scores(&mask, i);
+            let mut code = self.scores(mask, i);
             code.extend(self.sums(rings.sums, i));
             code.extend(mask.advance());
             code
         }));
         code.extend([Instr::Join(SUMS_IN), Instr::Join(SUMS_OUT)]);
+        code.extend(mask.finish());
         code
     }
 
-    /// Adds the gradients over the row.
-    fn results(&self, rings: &Rings) -> Vec<Instr> {
+    /// Adds the gradients of queries over the row.
+    fn query_results(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let mut code = reduce_scatter(s, rings.row, l.acc);
+        let dq = chunk(&self.kernel.dq, self.at, s, QUERIES);
+        let (own, scale) = (own_features(s, l.acc), imm(s.scale));
+        code.push(if s.chunks == 1 {
+            vec(Op::Mul, s.own(), dq, &[own, scale])
+        } else {
+            vec(Op::Fmac, s.own(), dq.clone(), &[dq, own, scale])
+        });
+        code
+    }
+
+    /// Brings the gradients of keys and values to the owners of their features.
+    fn key_results(&self, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
         let rows = s.kc * s.n;
         let own = own_features(s, l.acc);
-        let mut code = reduce_scatter(s, rings.row, l.acc);
-        code.push(vec(Op::Mul, s.own(), window(&self.kernel.dq, self.at), &[own.clone(), imm(s.scale)]));
+        let mut code = Vec::new();
         for (part, act) in [&self.kernel.dk, &self.kernel.dv].into_iter().enumerate() {
             // A column has all features of its own keys: rows j, j + n, … of the tokens.
             let sums = l.sums[0] + part as u32 * s.block() * F32;
@@ -245,7 +314,7 @@ impl Code<'_> {
             code.push(vec(Op::Mov, len, mem(DType::F32, l.acc, len), &[imm(0.0)]));
             code.push(vec(Op::Mov, s.kc * s.head, at(KEY_ROW, to), &[from]));
             code.extend(reduce_scatter(s, rings.row, l.acc));
-            code.push(vec(Op::Mov, s.own(), window(act, self.at), std::slice::from_ref(&own)));
+            code.push(vec(Op::Mov, s.own(), chunk(act, self.at, s, KEYS), std::slice::from_ref(&own)));
         }
         code
     }
@@ -253,10 +322,10 @@ impl Code<'_> {
 
 impl AttentionBackward {
     fn all_needs(&self, g: &Geometry) -> Vec<Need> {
-        let s = Shape::of(g, &self.q);
+        let s = Shape::of(g, &self.q, self.chunks);
         let reads = [&self.q, &self.k, &self.v, &self.out, &self.d_out];
         let mut needs = window_needs(&reads, &[&self.dq, &self.dk, &self.dv]);
-        needs.push(Need::operand(&self.stats, DType::F32, 2 * s.t, Access::Read));
+        needs.push(Need::operand(&self.stats, DType::F32, 2 * self.q.tokens, Access::Read));
         needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
         needs
     }
@@ -272,22 +341,20 @@ impl Kernel for AttentionBackward {
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
-        let s = Shape::of(g, &self.q);
+        let s = Shape::of(g, &self.q, self.chunks);
         build("attention backward", g, &s, &buffers(&self.needs(g), at), true, &|rings| {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
-            let mut body = code.statistics(rings);
-            body.extend(code.operands(rings));
-            body.extend(code.steps(rings));
-            body.extend(code.results(rings));
-            body
+            code.body(rings)
         })
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let s = Shape::of(g, &self.q);
+        let s = Shape::of(g, &self.q, self.chunks);
         let count = setups(&s, arch);
         let step = 2 * count.products + 3 * count.spread + 22 * u64::from(s.kc * s.t);
+        let chunks = u64::from(s.chunks);
         let steps = u64::from(s.r) * step.max(6 * count.travel);
-        steps + 4 * count.gather + 3 * count.scatter
+        let keys = 2 * count.gather + 2 * count.scatter;
+        chunks * chunks * (steps + 2 * count.gather + count.scatter) + chunks * keys
     }
 }

@@ -3,9 +3,14 @@
 //! Every PE gathers the queries of its tokens with all features of the head, and its own keys of
 //! its row's block likewise. The key blocks go once around the column; every PE computes the
 //! scores of all its queries with the keys that it meets, and keeps them. Then the row agrees on
-//! the maximum of every query, scores become exponentials, and the row agrees on their sum. The
-//! value blocks go around in the same way, and are summed with the exponentials as weights over
-//! the column's keys; the row adds these sums, each column its own features, and divides.
+//! the maximum of every query, scores become exponentials. The value blocks go around in the same
+//! way, and are summed with the exponentials as weights over the column's keys. At the end the row
+//! agrees on the sum of the exponentials, adds the weighted sums, each column its own features,
+//! and divides.
+//!
+//! To save memory the tokens of a PE may be cut into chunks: all this is done for every chunk of
+//! queries with every chunk of keys, with a running maximum: when it grows, what was summed
+//! before is scaled down (online softmax).
 //!
 //! **Not here.** The mask (`mask`), exchanges (`blocks`).
 
@@ -15,13 +20,13 @@ use super::blocks::{
 use super::mask::Mask;
 use super::place::{Rings, build};
 use super::shape::{Arena, F32, Shape};
-use super::{SCRATCH, buffers, setups, window, window_needs};
+use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window_needs};
 use crate::code::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, Kernel, Need};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
-use sim_core::program::{DType, Instr, Op, Program};
+use sim_core::program::{DType, Instr, Op, Operand, Program};
 
 /// Most elements that are exponentiated by one sequence of instructions.
 const CHUNK: u32 = 256;
@@ -40,14 +45,17 @@ pub struct AttentionForward {
     /// Name of an f32 buffer `[2][tokens]` that gets, for every token and this column's head, the
     /// largest score and 1 / Σ e^(score − largest).
     pub stats: Option<String>,
+    /// Chunks into which a PE's tokens are cut; divides them into multiples of 4.
+    pub chunks: u32,
 }
 
 /// Places of the scratch.
 struct Layout {
     /// Scores, then exponentials: `[r · kc][t]`.
     scores: u32,
-    /// Largest score.
+    /// Largest score; that before the current chunk, then the factor for what was summed.
     largest: u32,
+    before: u32,
     /// Sum of the exponentials, and its inverse (f32 `[t]` each).
     sum: u32,
     inverse: u32,
@@ -64,8 +72,9 @@ struct Layout {
     passing_values: [u32; 2],
     /// Scores of a block, f32 `[kc][t]`.
     block: u32,
-    /// Scratch of the exponential.
+    /// Scratch of the exponential, of scores and of factors.
     exp: Scratch,
+    factors: Scratch,
     /// Weighted sum of values, f32 `[t][pitch]`.
     acc: u32,
     end: u32,
@@ -76,12 +85,21 @@ impl Layout {
         let mut a = Arena::new(base);
         let scores = a.take(s.act, s.keys() * s.t, 0);
         let [largest, sum] = [a.take(DType::F32, s.t, 4), a.take(DType::F32, s.t, 4)];
-        let inverse = a.take(DType::F32, s.t, 0);
+        let [inverse, before] = a.pair(DType::F32, s.t, 0);
+        // Exchanges, or the scratch of a reciprocal.
         let line = a.pair(DType::F32, s.t, 0);
-        // What follows lives in one of three phases: scores, softmax, values.
-        let phases = a.next;
+        a.take(DType::F32, 2, 0);
+        // What follows lives in one of three phases: scores, softmax, values. With several chunks
+        // mask, queries and sums outlive them.
+        let one = s.chunks == 1;
+        let mut phases = a.next;
         let mask = a.take(DType::F32, Mask::len(s), 0);
         let queries = a.take(s.act, s.head * s.t, 0);
+        let mut acc = 0;
+        if !one {
+            acc = a.take(DType::F32, s.t * s.pitch, 4);
+            phases = a.next;
+        }
         let first_keys = a.take(s.act, s.block(), 0);
         let gathered = a.next;
         let passing = a.pair(s.act, gather_len(s), 0);
@@ -89,10 +107,13 @@ impl Layout {
         let keys = [first_keys, a.take(s.act, s.block(), 0)];
         let block = a.take(DType::F32, s.kc * s.t, 4);
         a.rewind(phases);
-        let len = chunk(s) * s.t;
-        let exp = Scratch::new(a.take(DType::F32, Scratch::elements(len, 1, 2), 0), len, 4, 1, 2);
+        let len = chunk_keys(s) * s.t;
+        let scratch = a.take(DType::F32, Scratch::elements(len, 1, 2), 0);
+        let (exp, factors) = (Scratch::new(scratch, len, 4, 1, 2), Scratch::new(scratch, s.t, 0, 1, 2));
         a.rewind(phases);
-        let acc = a.take(DType::F32, s.t * s.pitch, 4);
+        if one {
+            acc = a.take(DType::F32, s.t * s.pitch, 4);
+        }
         let first_values = a.take(s.act, s.block(), 0);
         let gathered = a.next;
         let passing_values = a.pair(s.act, gather_len(s), 0);
@@ -101,6 +122,7 @@ impl Layout {
         Layout {
             scores,
             largest,
+            before,
             sum,
             inverse,
             line,
@@ -112,6 +134,7 @@ impl Layout {
             passing_values,
             block,
             exp,
+            factors,
             acc,
             end: a.top,
         }
@@ -119,7 +142,7 @@ impl Layout {
 }
 
 /// Keys that are exponentiated together: a divisor of all.
-fn chunk(s: &Shape) -> u32 {
+fn chunk_keys(s: &Shape) -> u32 {
     let most = (CHUNK / s.t).clamp(1, s.keys());
     (1..=most).rev().find(|c| s.keys().is_multiple_of(*c)).unwrap_or(1)
 }
@@ -133,14 +156,60 @@ struct Code<'a> {
 }
 
 impl Code<'_> {
-    fn scores(&self, rings: &Rings) -> Vec<Instr> {
-        let (s, l) = (&self.s, &self.l);
-        let mask = Mask { shape: *s, addr: l.mask, odd: rings.odd };
-        let own = |act: &Act| window(act, self.at);
+    fn line(&self, addr: u32) -> Operand {
+        mem(DType::F32, addr, self.s.t)
+    }
+
+    /// A row of `[t]`, repeated `times`.
+    fn rows(&self, addr: u32, times: u32) -> Operand {
+        grid(DType::F32, addr, &[(times, 0), (self.s.t, 1)])
+    }
+
+    /// All queries of the PE.
+    fn body(&self, rings: &Rings) -> Vec<Instr> {
+        let s = &self.s;
+        let mask = Mask { shape: *s, addr: self.l.mask, odd: rings.odd };
+        let mut keys = self.scores(&mask, rings);
+        keys.extend(self.maximum(rings));
+        keys.extend(self.exponentials());
+        keys.extend(self.values(rings));
+        if s.chunks > 1 {
+            keys.push(mask.next(-1));
+        }
+        let mut queries = self.queries(rings);
+        queries.extend(chunks(s, &[(KEYS, s.t * s.size())], keys));
+        if s.chunks > 1 {
+            queries.push(mask.next(s.chunks as i32 + 1));
+        }
+        queries.extend(self.results(rings));
         let mut code = mask.prepare();
-        let (queries, keys) = ([(Keep::Features(s.scale), l.queries)], [(Keep::Keys, l.keys[0])]);
-        code.extend(gather(s, rings.row, own(&self.kernel.q), l.passing, &queries));
-        code.extend(gather(s, rings.row, own(&self.kernel.k), l.passing, &keys));
+        code.extend(chunks(s, &[(QUERIES, s.t * s.size()), (LINE, s.t * F32)], queries));
+        code
+    }
+
+    /// Gathers the queries; nothing has been summed.
+    fn queries(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let keep = [(Keep::Features(s.scale), l.queries)];
+        let mut code = gather(s, rings.row, chunk(&self.kernel.q, self.at, s, QUERIES), l.passing, &keep);
+        code.push(vec(Op::Mov, s.t, self.line(l.largest), &[imm(f32::MIN)]));
+        code.push(vec(Op::Mov, s.t, self.line(l.sum), &[imm(0.0)]));
+        if s.chunks > 1 {
+            code.push(self.no_sums());
+        }
+        code
+    }
+
+    fn no_sums(&self) -> Instr {
+        let len = self.s.t * self.s.pitch;
+        vec(Op::Mov, len, mem(DType::F32, self.l.acc, len), &[imm(0.0)])
+    }
+
+    fn scores(&self, mask: &Mask, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let mut code = mask.start();
+        let own = chunk(&self.kernel.k, self.at, s, KEYS);
+        code.extend(gather(s, rings.row, own, l.passing, &[(Keep::Keys, l.keys[0])]));
         code.push(set(OUTER, 0));
         let len = s.kc * s.t;
         code.extend(travel(s, rings.column, l.keys, s.block(), &|i| {
@@ -152,46 +221,52 @@ impl Code<'_> {
             code.extend(mask.advance());
             code
         }));
+        code.extend(mask.finish());
         code
     }
 
-    fn softmax(&self, rings: &Rings) -> Vec<Instr> {
+    /// The largest score so far; with several chunks, what was summed so far is scaled to it.
+    fn maximum(&self, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
-        let line = |addr| mem(DType::F32, addr, s.t);
-        let all = |addr, keys| grid(DType::F32, addr, &[(keys, 0), (s.t, 1)]);
-        let len = s.keys() * s.t;
-        let mut code = vec![
-            vec(Op::Mov, s.t, line(l.largest), &[imm(f32::MIN)]),
-            vec(Op::Max, len, all(l.largest, s.keys()), &[all(l.largest, s.keys()), mem(s.act, l.scores, len)]),
-        ];
+        let (keys, len) = (s.keys(), s.keys() * s.t);
+        let (largest, before, sum) = (self.line(l.largest), self.line(l.before), self.line(l.sum));
+        let all = self.rows(l.largest, keys);
+        let mut code = Vec::new();
+        if s.chunks > 1 {
+            code.push(vec(Op::Mov, s.t, before.clone(), std::slice::from_ref(&largest)));
+        }
+        code.push(vec(Op::Max, len, all.clone(), &[all, mem(s.act, l.scores, len)]));
         code.extend(all_reduce(s, rings.row, Op::Max, l.largest, l.line));
-        code.push(vec(Op::Mov, s.t, line(l.sum), &[imm(0.0)]));
-        code.push(set(OUTER, 0));
-        let (keys, len) = (chunk(s), chunk(s) * s.t);
+        if s.chunks > 1 {
+            code.push(vec(Op::Sub, s.t, before.clone(), &[before.clone(), largest]));
+            math::exp(&mut code, s.t, &before, &before, &l.factors);
+            code.push(vec(Op::Mul, s.t, sum.clone(), &[sum, before]));
+            let acc = mem(DType::F32, l.acc, s.t * s.pitch);
+            let factors = grid(DType::F32, l.before, &[(s.t, 1), (s.pitch, 0)]);
+            code.push(vec(Op::Mul, s.t * s.pitch, acc.clone(), &[acc, factors]));
+        }
+        code
+    }
+
+    /// Scores become exponentials, which are summed.
+    fn exponentials(&self) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let mut code = vec![set(OUTER, 0)];
+        let (keys, len) = (chunk_keys(s), chunk_keys(s) * s.t);
         let part = at(OUTER, mem(s.act, l.scores, len));
         let x = mem(DType::F32, l.exp.like(0), len);
-        let mut body = vec![vec(Op::Sub, len, x.clone(), &[part.clone(), all(l.largest, keys)])];
+        let mut body = vec![vec(Op::Sub, len, x.clone(), &[part.clone(), self.rows(l.largest, keys)])];
         math::exp(&mut body, len, &x, &part, &l.exp);
-        body.push(vec(Op::Add, len, all(l.sum, keys), &[all(l.sum, keys), part]));
+        body.push(vec(Op::Add, len, self.rows(l.sum, keys), &[self.rows(l.sum, keys), part]));
         body.push(step(OUTER, (len * s.size()) as i32));
         code.extend(repeat(s.keys() / keys, body));
-        code.extend(all_reduce(s, rings.row, Op::Add, l.sum, l.line));
-        // The line buffers are free again, and as scratch as good as any.
-        let scratch = Scratch::new(l.exp_base(), s.t, 4, 1, 1);
-        math::reciprocal(&mut code, s.t, &line(l.sum), &line(l.inverse), &scratch);
-        if let Some(stats) = &self.kernel.stats {
-            let to = self.at[stats];
-            code.push(vec(Op::Mov, s.t, line(to), &[line(l.largest)]));
-            code.push(vec(Op::Mov, s.t, line(to + s.t * F32), &[line(l.inverse)]));
-        }
         code
     }
 
     fn values(&self, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
-        let len = s.t * s.pitch;
-        let own = window(&self.kernel.v, self.at);
-        let mut code = vec![vec(Op::Mov, len, mem(DType::F32, l.acc, len), &[imm(0.0)])];
+        let own = chunk(&self.kernel.v, self.at, s, KEYS);
+        let mut code = if s.chunks == 1 { vec![self.no_sums()] } else { Vec::new() };
         code.extend(gather(s, rings.row, own, l.passing_values, &[(Keep::Keys, l.values[0])]));
         code.push(set(OUTER, 0));
         code.extend(travel(s, rings.column, l.values, s.block(), &|i| {
@@ -199,26 +274,34 @@ impl Code<'_> {
             code.push(step(OUTER, (s.kc * s.t * s.size()) as i32));
             code
         }));
+        code
+    }
+
+    /// Sums over the row, the statistics, and the quotient.
+    fn results(&self, rings: &Rings) -> Vec<Instr> {
+        let (s, l) = (&self.s, &self.l);
+        let mut code = all_reduce(s, rings.row, Op::Add, l.sum, l.line);
+        let scratch = Scratch::new(l.line[0], s.t, 4, 1, 1);
+        math::reciprocal(&mut code, s.t, &self.line(l.sum), &self.line(l.inverse), &scratch);
+        if let Some(stats) = &self.kernel.stats {
+            let to = self.at[stats];
+            let second = to + s.whole().t * F32;
+            code.push(vec(Op::Mov, s.t, at(LINE, self.line(to)), &[self.line(l.largest)]));
+            code.push(vec(Op::Mov, s.t, at(LINE, self.line(second)), &[self.line(l.inverse)]));
+        }
         code.extend(reduce_scatter(s, rings.row, l.acc));
         let inverse = grid(DType::F32, l.inverse, &[(s.f, 0), (s.t, 1)]);
-        let out = window(&self.kernel.out, self.at);
+        let out = chunk(&self.kernel.out, self.at, s, QUERIES);
         code.push(vec(Op::Mul, s.own(), out, &[own_features(s, l.acc), inverse]));
         code
     }
 }
 
-impl Layout {
-    /// Where the scratch of the exponential starts, 0 modulo 8.
-    fn exp_base(&self) -> u32 {
-        self.exp.like(0) - 4
-    }
-}
-
 impl AttentionForward {
     fn all_needs(&self, g: &Geometry) -> Vec<Need> {
-        let s = Shape::of(g, &self.q);
+        let s = Shape::of(g, &self.q, self.chunks);
         let mut needs = window_needs(&[&self.q, &self.k, &self.v], &[&self.out]);
-        needs.extend(self.stats.iter().map(|n| Need::operand(n, DType::F32, 2 * s.t, Access::Write)));
+        needs.extend(self.stats.iter().map(|n| Need::operand(n, DType::F32, 2 * self.q.tokens, Access::Write)));
         needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
         needs
     }
@@ -234,21 +317,21 @@ impl Kernel for AttentionForward {
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
-        let s = Shape::of(g, &self.q);
+        let s = Shape::of(g, &self.q, self.chunks);
         build("attention", g, &s, &buffers(&self.needs(g), at), false, &|rings| {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
-            let mut body = code.scores(rings);
-            body.extend(code.softmax(rings));
-            body.extend(code.values(rings));
-            body
+            code.body(rings)
         })
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let s = Shape::of(g, &self.q);
+        let s = Shape::of(g, &self.q, self.chunks);
         let count = setups(&s, arch);
         let blocks = u64::from(s.r) * (count.products + count.spread).max(2 * count.travel);
         let elements = u64::from(s.keys() * s.t);
-        blocks + 20 * elements + 3 * count.gather + count.scatter
+        let chunks = u64::from(s.chunks);
+        let rescale = if s.chunks > 1 { u64::from(s.t * s.pitch) } else { 0 };
+        let pair = blocks + 20 * elements + 2 * count.gather + rescale;
+        chunks * chunks * pair + chunks * (count.gather + count.scatter)
     }
 }

@@ -6,7 +6,8 @@
 //! then those below; from an odd row first those below and then those above. So whether a
 //! travelling block is in the past is a comparison of `s` with a number that depends on the row
 //! alone, and a register that grows by a constant per step, clamped, is the window's place. Only
-//! the own block (`s = 0`) is cut by the diagonal.
+//! the own block (`s = 0`) is cut by the diagonal: by that of the sequence if queries and keys are of
+//! the same chunk; keys of an earlier chunk are all in the past, of a later one none.
 //!
 //! **Invariant.** Registers differ between PEs here, but timing does not: the mask is the only
 //! vector in memory of its instruction.
@@ -29,6 +30,8 @@ const RAW: AddrReg = AddrReg(3);
 const ABSENT: AddrReg = AddrReg(4);
 /// Place of the last key's window.
 const LAST: AddrReg = AddrReg(5);
+/// Place of the window for the own row's keys; moves from chunk to chunk.
+const DIAGONAL: AddrReg = AddrReg(10);
 
 /// A mask table at an address.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +61,7 @@ pub(super) fn params(s: &Shape, x: &Tile, y: &Tile, odd: bool) -> Vec<Param> {
     let mut params = vec![
         along(KEY, 0, s.size() as i32),
         along(KEY_ROW, 0, (s.pitch * F32) as i32),
-        along(WINDOW, 0, -(F32 as i32)),
+        along(DIAGONAL, 0, -(F32 as i32)),
     ];
     if let Some(from) = s.absent_from() {
         params.push(along(ABSENT, far(s) * (from as i32 - 1), -far(s)));
@@ -87,7 +90,7 @@ impl Mask {
         2 * (s.t + s.reach())
     }
 
-    /// Fills the table and sets the registers for the own block.
+    /// Fills the table.
     pub(super) fn prepare(&self) -> Vec<Instr> {
         let s = &self.shape;
         let half = Mask::len(s) / 2;
@@ -98,8 +101,24 @@ impl Mask {
         if s.absent_from().is_some() {
             code.push(Instr::Addr(AddrOp::Clamp(ABSENT, -far(s), 0)));
         }
+        code
+    }
+
+    /// Sets the registers for the own block, before it travels.
+    pub(super) fn start(&self) -> Vec<Instr> {
+        let mut code = vec![Instr::Addr(AddrOp::Copy(WINDOW, DIAGONAL))];
         code.extend(self.clamp());
         code
+    }
+
+    /// Makes the registers what they were before the block travelled around the column.
+    pub(super) fn finish(&self) -> Vec<Instr> {
+        vec![Instr::Addr(AddrOp::Add(RAW, -self.stride() * self.shape.r as i32))]
+    }
+
+    /// Moves on by so many chunks of queries, less those of keys.
+    pub(super) fn next(&self, chunks: i32) -> Instr {
+        Instr::Addr(AddrOp::Add(DIAGONAL, chunks * (self.shape.t * F32) as i32))
     }
 
     /// Starts the scores of a block: `[kc][t]` at `to` gets the mask.
@@ -120,11 +139,15 @@ impl Mask {
 
     /// Moves on to the next travelling block.
     pub(super) fn advance(&self) -> Vec<Instr> {
-        let stride = high(&self.shape) - low(&self.shape);
-        let by = if self.odd { stride } else { -stride };
-        let mut code = vec![Instr::Addr(AddrOp::Add(RAW, by)), Instr::Addr(AddrOp::Copy(WINDOW, RAW))];
+        let mut code = vec![Instr::Addr(AddrOp::Add(RAW, self.stride())), Instr::Addr(AddrOp::Copy(WINDOW, RAW))];
         code.extend(self.clamp());
         code
+    }
+
+    /// Bytes by which a step moves the window before it is clamped.
+    fn stride(&self) -> i32 {
+        let stride = high(&self.shape) - low(&self.shape);
+        if self.odd { stride } else { -stride }
     }
 
     fn clamp(&self) -> Vec<Instr> {
@@ -153,7 +176,7 @@ mod tests {
     fn a_travelling_block_is_masked_if_it_is_in_the_future() {
         for r in [2, 4, 6, 10, 48] {
             let ring = Ring { axis: Axis::Y, len: r, colors: [8, 9, 10, 11].map(color) };
-            let s = Shape { n: 2, f: 2, head: 4, pitch: 4, t: 8, r, kc: 4, act: DType::F16, scale: 1.0 };
+            let s = Shape { n: 2, f: 2, head: 4, pitch: 4, t: 8, chunks: 1, r, kc: 4, act: DType::F16, scale: 1.0 };
             let x = Tile { span: Span::one(0), first: 0, step: 0, period: 1 };
             for row in 0..r {
                 let y = Tile { span: Span::one(row), first: row, step: 0, period: 1 };

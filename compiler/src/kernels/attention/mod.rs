@@ -14,14 +14,38 @@ mod shape;
 pub use backward::AttentionBackward;
 pub use forward::AttentionForward;
 
-use crate::code::grid;
+use crate::code::{grid, repeat, set, step};
 use crate::kernel::{Access, Act, Addresses, Need};
 use shape::Shape;
 use sim_core::arch::{ArchSpec, Widths};
-use sim_core::program::{Buffer, DType, Operand};
+use sim_core::program::{AddrReg, Buffer, DType, Instr, Operand};
 
 /// Name of the kernels' scratch memory.
 const SCRATCH: &str = ".attention";
+
+/// Bytes to the current chunk of queries and of keys, in an operand.
+const QUERIES: AddrReg = AddrReg(11);
+const KEYS: AddrReg = AddrReg(12);
+/// Bytes to the current chunk of queries in a vector of f32.
+const LINE: AddrReg = AddrReg(13);
+
+/// The current chunk of a window, feature by feature.
+fn chunk(act: &Act, at: &Addresses, s: &Shape, reg: AddrReg) -> Operand {
+    crate::code::at(reg, grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (s.t, 1)]))
+}
+
+/// Goes over the chunks of queries or keys of a PE; `regs` move along, by so many bytes, and are
+/// zero again behind the loop.
+fn chunks(s: &Shape, regs: &[(AddrReg, u32)], mut body: Vec<Instr>) -> Vec<Instr> {
+    if s.chunks == 1 {
+        return body;
+    }
+    body.extend(regs.iter().map(|&(reg, bytes)| step(reg, bytes as i32)));
+    let mut code: Vec<Instr> = regs.iter().map(|&(reg, _)| set(reg, 0)).collect();
+    code.extend(repeat(s.chunks, body));
+    code.extend(regs.iter().map(|&(reg, _)| set(reg, 0)));
+    code
+}
 
 /// The window, feature by feature.
 fn window(act: &Act, at: &Addresses) -> Operand {
@@ -72,13 +96,15 @@ struct Cycles {
 
 fn setups(s: &Shape, arch: &ArchSpec) -> Cycles {
     let width = |w: &Widths| if s.act == DType::F32 { w.single } else { w.mixed }.max(1);
-    let axpy = |len: u32| u64::from(arch.vector_setup.value + len.div_ceil(width(&arch.width_fmac.value)));
-    let (kc, head, t) = (u64::from(s.kc), u64::from(s.head), u64::from(s.t));
+    let wave = |count, len: u32| {
+        crate::code::wave_cycles(arch, blocks::WAVE, count, len.div_ceil(width(&arch.width_fmac.value)))
+    };
+    let (kc, t) = (u64::from(s.kc), u64::from(s.t));
     let hop = 20;
     let steps = u64::from(s.n);
     Cycles {
-        products: kc * head * axpy(s.t) + kc * t,
-        spread: kc * t * axpy(s.head),
+        products: kc * wave(s.head, s.t) + kc * t,
+        spread: kc * wave(s.t, s.head),
         travel: u64::from(s.act.wavelets(s.block())) + hop,
         gather: steps * (u64::from(s.act.wavelets(s.own())).max(u64::from(s.kc * s.f)) + hop),
         scatter: steps * (u64::from(s.own()) + hop) + u64::from(s.own()),

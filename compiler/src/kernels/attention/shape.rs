@@ -22,11 +22,13 @@ pub(super) struct Shape {
     pub(super) head: u32,
     /// Elements between rows of `head` features: `head`, rounded up to a multiple of 4.
     pub(super) pitch: u32,
-    /// Tokens per PE.
+    /// Tokens of a chunk: of those queries, or keys, of a PE that are worked on together.
     pub(super) t: u32,
+    /// Chunks of a PE's tokens.
+    pub(super) chunks: u32,
     /// Rows of the sequence.
     pub(super) r: u32,
-    /// Keys of each row's block that a column owns: tokens `j, j + n, …` for column `j`.
+    /// Keys of a chunk of each row that a column owns: tokens `j, j + n, …` for column `j`.
     pub(super) kc: u32,
     /// Type of the operands.
     pub(super) act: DType,
@@ -35,8 +37,9 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(g: &Geometry, q: &Act) -> Shape {
-        let (n, f, t) = (g.head_columns, q.slots, q.tokens);
+    pub(super) fn of(g: &Geometry, q: &Act, chunks: u32) -> Shape {
+        debug_assert!(q.tokens.is_multiple_of(chunks), "chunks are equal");
+        let (n, f, t) = (g.head_columns, q.slots, q.tokens / chunks);
         let head = n * f;
         Shape {
             n,
@@ -44,6 +47,7 @@ impl Shape {
             head,
             pitch: head.next_multiple_of(4),
             t,
+            chunks,
             r: g.rows_per_sequence,
             kc: t.div_ceil(n),
             act: q.dtype,
@@ -56,7 +60,12 @@ impl Shape {
         self.act.bytes()
     }
 
-    /// Keys of the whole sequence that a column owns.
+    /// The same with all tokens of a PE as one chunk.
+    pub(super) fn whole(&self) -> Shape {
+        Shape { t: self.t * self.chunks, chunks: 1, ..*self }
+    }
+
+    /// Keys that a column owns of one chunk of every row of the sequence.
     pub(super) fn keys(&self) -> u32 {
         self.r * self.kc
     }
