@@ -196,10 +196,19 @@ impl Tables {
         let from = self.grid.neighbour(coord, rx);
         let producer = from.map_or(NONE, |c| self.grid.index(c).0);
         let id = self.fifos.add(capacity, pe, producer);
-        if let (Some(from), Dir::North | Dir::South) = (from, rx) {
+        if let Some(from) = from {
             let f = &mut self.fifos.all[id as usize];
-            f.boundary = coord.y.min(from.y);
-            f.key = u64::from(coord.x) << 16 | u64::from(color) << 8 | rx as u64;
+            let across = match rx {
+                Dir::North | Dir::South => {
+                    f.boundary = coord.y.min(from.y);
+                    coord.x
+                }
+                Dir::West | Dir::East | Dir::Ramp => {
+                    f.boundary = self.grid.height + coord.x.min(from.x);
+                    coord.y
+                }
+            };
+            f.key = u64::from(across) << 16 | u64::from(color) << 8 | rx as u64;
         }
         id
     }

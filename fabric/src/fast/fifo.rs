@@ -28,7 +28,8 @@ pub(crate) struct Fifo {
     pub(crate) consumer: u32,
     /// Who puts into it.
     pub(crate) producer: u32,
-    /// Row boundary that it stands behind, or [`NONE`].
+    /// Boundary that it stands behind, or [`NONE`]: row `y` and the next have number `y`, column
+    /// `x` and the next have the mesh's height plus `x`.
     pub(crate) boundary: u32,
     /// What identifies it among those of one boundary.
     pub(crate) key: u64,

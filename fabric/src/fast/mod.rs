@@ -45,15 +45,20 @@ use wheel::Wheel;
 pub(crate) struct Detail {
     pub(crate) outcome: Outcome,
     pub(crate) pes: Vec<PeCounters>,
-    /// Cycle after the last event of each row.
-    pub(crate) row_end: Vec<u64>,
+    /// Cycle after the last event of each PE: of its router or its compute element.
+    pub(crate) ends: Vec<u64>,
     pub(crate) watches: Vec<Watch>,
     /// Periods that were skipped: `(period, how often)`.
     pub(crate) skips: Vec<(u64, u64)>,
+    /// The run was given up, since the boundaries of a gap differed ([`Watch::differs`]).
+    pub(crate) given_up: bool,
 }
 
 /// Ports of a color that is closed: none, and never free.
 const CLOSED: u8 = u8::MAX;
+
+/// Cycles between two looks at whether boundaries still agree.
+const AGREE: u64 = 512;
 
 /// What to do beside running.
 #[derive(Debug, Default)]
@@ -82,7 +87,7 @@ pub fn run(
     Ok(outcome)
 }
 
-/// Executes `program` with watches on row boundaries.
+/// Executes `program` with watches on boundaries between lines.
 pub(crate) fn run_detailed(
     program: &Program,
     arch: &ArchSpec,
@@ -128,8 +133,12 @@ pub(crate) struct Engine {
     pops: Vec<u32>,
     injects: Vec<u32>,
     watches: Vec<Watch>,
-    /// Watch of a row boundary, by row.
+    /// Watch of a boundary: by row, then by column.
     watched: Vec<u32>,
+    /// Watched boundaries without an event so far.
+    unbegun: usize,
+    next_check: u64,
+    given_up: bool,
     pub(crate) fold: Option<TimeFold>,
     fault: Option<(u32, i64)>,
     sram: u32,
@@ -140,9 +149,9 @@ impl Engine {
     fn new(t: Tables, arch: &ArchSpec, plan: Plan) -> Engine {
         let n = t.grid.pes() as usize;
         let agents = 2 * n + t.ports.len();
-        let mut watched = vec![NONE; t.grid.height as usize + 1];
+        let mut watched = vec![NONE; (t.grid.height + t.grid.width) as usize];
         for (i, w) in plan.watches.iter().enumerate() {
-            watched[w.row as usize] = i as u32;
+            watched[w.boundary(t.grid) as usize] = i as u32;
         }
         let fold = plan.time_fold.then(|| TimeFold::new(&t)).flatten();
         let mut engine = Engine {
@@ -155,13 +164,16 @@ impl Engine {
             given: 0,
             memories: None,
             looked: vec![0; agents],
-            last_event: vec![0; t.grid.height as usize],
+            last_event: vec![0; n],
             moves: Vec::new(),
             effects: Effects::default(),
             pushes: Vec::new(),
             opens: Vec::new(),
             pops: Vec::new(),
             injects: Vec::new(),
+            unbegun: plan.watches.len(),
+            next_check: AGREE,
+            given_up: false,
             watches: plan.watches,
             watched,
             fold,
@@ -249,6 +261,13 @@ impl Engine {
                 return Err(RunError::MemoryFault { at, pe, address, sram: u64::from(self.sram) });
             }
             self.commit();
+            if now >= self.next_check {
+                self.next_check = now + AGREE;
+                if self.watches.chunks(2).any(Watch::differs) {
+                    self.given_up = true;
+                    return Ok(now + self.skipped);
+                }
+            }
             self.try_fold();
         }
         let end = self.finish()?;
@@ -278,8 +297,7 @@ impl Engine {
         }
         if moved > 0 {
             self.wheel.wake(pe, self.now + 1);
-            let y = (pe / self.t.grid.width) as usize;
-            self.last_event[y] = self.now + 1 + self.skipped;
+            self.last_event[pe as usize] = self.now + 1 + self.skipped;
         }
     }
 
@@ -394,8 +412,8 @@ impl Engine {
             p.taken += 1;
             p.left -= 1;
             p.next = self.now + u64::from(p.interval);
-            let (into, y) = (p.into, (p.pe / self.t.grid.width) as usize);
-            self.last_event[y] = self.now + 1 + self.skipped;
+            let (into, pe) = (p.into, p.pe as usize);
+            self.last_event[pe] = self.now + 1 + self.skipped;
             self.push(into, self.now + self.hop, Word::from(value));
         }
         injects.clear();
@@ -473,8 +491,7 @@ impl Engine {
     }
 
     fn detail(mut self, end: u64) -> Detail {
-        let width = self.t.grid.width as usize;
-        let mut row_end = self.last_event.clone();
+        let mut ends = std::mem::take(&mut self.last_event);
         let mut pes = Vec::with_capacity(self.sent.len());
         let mut outcome = Outcome {
             cycles: Cycles(end),
@@ -484,13 +501,13 @@ impl Engine {
         };
         for (pe, ce) in self.t.ces.iter().enumerate() {
             let counters = state::counters(ce.as_deref(), self.sent[pe], end);
-            row_end[pe / width] = row_end[pe / width].max(counters.finish);
+            ends[pe] = ends[pe].max(counters.finish);
             outcome.pe_cycles += counters.cycles;
             outcome.macs += counters.macs;
             outcome.wavelet_hops += counters.hops();
             pes.push(counters);
         }
         let skips = self.fold.take().map_or_else(Vec::new, |f| f.skips);
-        Detail { outcome, pes, row_end, watches: self.watches, skips }
+        Detail { outcome, pes, ends, watches: self.watches, skips, given_up: self.given_up }
     }
 }

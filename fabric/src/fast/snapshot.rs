@@ -6,7 +6,7 @@
 //! nothing but counters that moved by constants within one activation, the run is periodic.
 //!
 //! **Invariant.** After a skip every counter has at least one more whole period to go, and the run
-//! stays periodic for at least the shift between watched row boundaries.
+//! stays periodic for at least the shift between the watched boundaries of a gap.
 
 use super::Engine;
 use super::build::Tables;
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     fn compare(&mut self, key: u32) {
-        let Some(shift) = self.row_shift() else { return };
+        let Some(shift) = self.shift() else { return };
         let new = self.snapshot();
         let mut fold = self.fold.take().expect("only called when folding");
         let old = fold.history.entry(key).or_default();
@@ -152,14 +152,15 @@ impl Engine {
         self.fold = Some(fold);
     }
 
-    /// Shift between the watched row boundaries; None while one has had its first event and the
-    /// other has not: then nothing may be skipped.
-    fn row_shift(&self) -> Option<u64> {
-        let first = |w: &super::Watch| w.first;
-        match self.watches.iter().map(first).collect::<Option<Vec<u64>>>() {
-            Some(all) => Some(all.iter().max().unwrap_or(&0) - all.iter().min().unwrap_or(&0)),
-            None => self.watches.iter().all(|w| w.first.is_none()).then_some(0),
-        }
+    /// Greatest shift between the two watched boundaries of a gap; None while one of them has had
+    /// its first event and the other has not: then nothing may be skipped.
+    fn shift(&self) -> Option<u64> {
+        let of_pair = |pair: &[super::Watch]| match (pair[0].first, pair[1].first) {
+            (Some(a), Some(b)) => Some(a.abs_diff(b)),
+            (None, None) => Some(0),
+            _ => None,
+        };
+        self.watches.chunks(2).map(of_pair).try_fold(0, |most, shift| Some(most.max(shift?)))
     }
 
     /// Writes down the state at the start of the next cycle.

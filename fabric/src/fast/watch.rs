@@ -1,35 +1,57 @@
-//! Watched boundaries between rows: what crosses them and when (rule F4).
+//! Watched boundaries between rows or columns: what crosses them and when (rule F4).
 //!
 //! **Invariant.** A trace is a sum over its events, so it does not depend on their order within a
 //! cycle.
-//! **Not here.** What equal traces allow (`fold::rows`).
+//! **Not here.** What equal traces allow (`fold::gap`).
 
 use super::fifo::NONE;
 use super::{Class, Engine};
+use crate::fold::Axis;
+use sim_core::coord::{Grid, PeIdx};
 
-/// A row boundary that is watched (rule F4): between row `row` and the next one.
-#[derive(Debug, Clone, Default)]
+/// A boundary that is watched (rule F4): between line `line` and the next one.
+#[derive(Debug, Clone)]
 pub(crate) struct Watch {
-    pub(crate) row: u32,
-    /// Rows below up to here (exclusive) must be quiescent at the first event.
-    pub(crate) until: u32,
+    pub(crate) axis: Axis,
+    pub(crate) line: u32,
     /// Cycle of the first event.
     pub(crate) first: Option<u64>,
     /// Order-free hash of all events, relative to the first, and their number.
     pub(crate) trace: (u64, u64, u64),
-    /// Whether the rows below were quiescent at the first event.
+    /// Whether the lines behind it were quiescent at the first event.
     pub(crate) quiet: bool,
     /// Cycles that were skipped before the first event.
     pub(crate) skipped: u64,
-    /// Class of every PE of those rows at the first event.
+    /// Class of every PE at the first event.
     pub(crate) classes: Vec<Class>,
 }
 
+impl Watch {
+    /// Of the boundary between a line and the next.
+    pub(crate) fn new(axis: Axis, line: u32) -> Watch {
+        Watch { axis, line, first: None, trace: (0, 0, 0), quiet: false, skipped: 0, classes: Vec::new() }
+    }
+
+    /// Whether the two boundaries of a gap began in the same cycle and then differed: no later
+    /// event can mend that.
+    pub(crate) fn differs(pair: &[Watch]) -> bool {
+        pair[0].first == pair[1].first && pair[0].trace != pair[1].trace
+    }
+
+    /// Its number among the boundaries of a mesh.
+    pub(super) fn boundary(&self, grid: Grid) -> u32 {
+        match self.axis {
+            Axis::Rows => self.line,
+            Axis::Columns => grid.height + self.line,
+        }
+    }
+}
+
 impl Engine {
-    /// Adds an event to the trace of a row boundary.
+    /// Adds an event to the trace of a boundary.
     #[inline]
-    pub(super) fn record(&mut self, row: u32, key: u64) {
-        let watch = self.watched[row as usize];
+    pub(super) fn record(&mut self, boundary: u32, key: u64) {
+        let watch = self.watched[boundary as usize];
         if watch == NONE {
             return;
         }
@@ -42,40 +64,40 @@ impl Engine {
     }
 
     /// Before a cycle is committed: if it brings the first event of a watched boundary, notes
-    /// whether the rows below are quiescent and what their PEs wait for.
+    /// whether the lines behind it are quiescent and what all PEs do.
     pub(super) fn check_quiet(&mut self) {
-        if self.watches.iter().all(|w| w.first.is_some()) {
+        if self.unbegun == 0 {
             return;
         }
-        let mut due = vec![false; self.watches.len()];
-        let mut note = |boundary: u32| {
-            if boundary != NONE && self.watched[boundary as usize] != NONE {
-                due[self.watched[boundary as usize] as usize] = true;
-            }
-        };
-        for &at in &self.moves {
-            let path = self.t.paths[at as usize];
-            note(self.t.fifos.all[path.from as usize].boundary);
+        for k in 0..self.moves.len() {
+            let path = self.t.paths[self.moves[k] as usize];
+            self.begin(self.t.fifos.all[path.from as usize].boundary);
             for i in path.first as usize..path.first as usize + usize::from(path.count) {
                 let target = self.t.targets[i];
-                if !target.edge {
-                    note(self.t.fifos.all[target.to as usize].boundary);
+                if !target.edge && target.to != NONE {
+                    self.begin(self.t.fifos.all[target.to as usize].boundary);
                 }
             }
         }
-        let (width, n) = (self.t.grid.width, self.t.grid.pes() as u32);
-        for (i, w) in self.watches.iter_mut().enumerate() {
-            if !due[i] || w.first.is_some() {
-                continue;
-            }
-            let pes = (w.row + 1) * width..w.until * width;
-            w.skipped = self.skipped;
-            w.quiet = pes.clone().all(|pe| {
-                let still = |agent| !self.wheel.expects(agent, self.now);
-                still(pe) && still(n + pe)
-            });
-            w.classes = pes.map(|pe| self.t.ces[pe as usize].as_ref().map_or(Class::Idle, |ce| ce.class)).collect();
+    }
+
+    /// The first event of a boundary.
+    fn begin(&mut self, boundary: u32) {
+        if boundary == NONE || self.watched[boundary as usize] == NONE {
+            return;
         }
+        let w = &mut self.watches[self.watched[boundary as usize] as usize];
+        if w.first.is_some() {
+            return;
+        }
+        self.unbegun -= 1;
+        w.first = Some(self.now);
+        w.skipped = self.skipped;
+        let n = self.t.grid.pes() as u32;
+        let behind = |pe: &u32| w.axis.line(self.t.grid.coord(PeIdx(*pe))) > w.line;
+        let still = |agent| !self.wheel.expects(agent, self.now);
+        w.quiet = (0..n).filter(behind).all(|pe| still(pe) && still(n + pe));
+        w.classes = self.t.ces.iter().map(|ce| ce.as_ref().map_or(Class::Idle, |ce| ce.class)).collect();
     }
 }
 

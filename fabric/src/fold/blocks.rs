@@ -3,9 +3,9 @@
 //! A cut runs along a column boundary that no route crosses, or, within a strip between two such
 //! cuts, along a row boundary. Blocks are compared as programs moved to the origin.
 
-use sim_core::arch::ArchSpec;
-use sim_core::coord::{Dir, Grid, Region, Span};
-use sim_core::program::{AddrOp, EdgeStream, Image, Instr, Operand, Param, Placement, Program, Route, VecOp};
+use super::lines::{self, Axis};
+use sim_core::coord::{Dir, DirSet, Grid, Region};
+use sim_core::program::{AddrOp, EdgeStream, Image, Instr, Operand, Param, Placement, Program, Route, Switch, VecOp};
 use std::collections::BTreeMap;
 
 /// Adjacent columns with their blocks, and where else equal columns are.
@@ -37,14 +37,10 @@ struct Window {
 
 /// Cuts `program` into strips and blocks; None if timing may depend on a PE's start values in a
 /// way that is not the same for equal blocks.
-pub(crate) fn strips(program: &Program, arch: &ArchSpec) -> Option<Vec<Strip>> {
-    let _ = arch;
-    if has_switches(program) {
-        return None;
-    }
+pub(crate) fn strips(program: &Program) -> Option<Vec<Strip>> {
     let program = timing_only(program)?;
     let grid = program.grid();
-    let cuts = cuts(&program.routes, Axis::X, grid.width);
+    let cuts = cuts(&program, Axis::Columns);
     let mut kinds: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut strips: Vec<(Vec<u32>, Program)> = Vec::new();
     for pair in cuts.windows(2) {
@@ -61,22 +57,9 @@ pub(crate) fn strips(program: &Program, arch: &ArchSpec) -> Option<Vec<Strip>> {
     Some(strips.into_iter().map(|(at, part)| Strip { at, blocks: blocks(&part) }).collect())
 }
 
-/// Whether routes may change while the program runs: rules F3 and F4 read them as they are.
-fn has_switches(program: &Program) -> bool {
-    fn sends(body: &[Instr]) -> bool {
-        body.iter().any(|instr| match instr {
-            Instr::Control(..) => true,
-            Instr::Loop { body, .. } => sends(body),
-            _ => false,
-        })
-    }
-    let sends = || program.images.iter().flat_map(|i| &i.tasks).any(|t| sends(&t.body));
-    !program.switches.is_empty() || !program.filters.is_empty() || sends()
-}
-
 fn blocks(strip: &Program) -> Vec<Block> {
     let grid = strip.grid();
-    let cuts = cuts(&strip.routes, Axis::Y, grid.height);
+    let cuts = cuts(strip, Axis::Rows);
     let mut kinds: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let mut blocks: Vec<Block> = Vec::new();
     for pair in cuts.windows(2) {
@@ -98,7 +81,8 @@ fn key(program: &Program) -> Vec<u8> {
     use std::fmt::Write;
     let mut text = String::new();
     let p = program;
-    write!(text, "{:?}{:?}{:?}{:?}", p.grid, p.placements, p.routes, p.edges).expect("writing to a string");
+    write!(text, "{:?}{:?}{:?}{:?}{:?}{:?}", p.grid, p.placements, p.routes, p.switches, p.filters, p.edges)
+        .expect("writing to a string");
     text.into_bytes()
 }
 
@@ -174,27 +158,24 @@ fn vector(op: &VecOp, regs: &mut u16) {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Axis {
-    X,
-    Y,
-}
-
-/// Positions `0 = c0 < c1 < … = length` such that no route crosses from one part to another.
-fn cuts(routes: &[Route], axis: Axis, length: u32) -> Vec<u32> {
+/// Positions `0 = c0 < c1 < … = length` such that no route crosses from one part to another, in no
+/// position of a switch.
+fn cuts(program: &Program, axis: Axis) -> Vec<u32> {
+    let length = axis.length(program.grid());
     let mut crossed = vec![false; length as usize + 1];
-    for r in routes {
-        let (span, up, down) = match axis {
-            Axis::X => (r.region.x, Dir::East, Dir::West),
-            Axis::Y => (r.region.y, Dir::South, Dir::North),
-        };
+    let (up, down) = axis.directions();
+    let mut mark = |region: Region, rx: Option<Dir>, tx: Option<DirSet>| {
         for (dir, shift) in [(up, 1), (down, 0)] {
-            if r.tx.contains(dir) || r.rx == dir {
-                for at in span.iter() {
-                    crossed[(at + shift) as usize] = true;
-                }
+            if tx.is_some_and(|tx| tx.contains(dir)) || rx == Some(dir) {
+                axis.span(region).iter().for_each(|at| crossed[(at + shift) as usize] = true);
             }
         }
+    };
+    for r in &program.routes {
+        mark(r.region, Some(r.rx), Some(r.tx));
+    }
+    for s in &program.switches {
+        s.positions.iter().for_each(|p| mark(s.region, p.rx, p.tx));
     }
     (0..=length).filter(|&c| c == 0 || c == length || !crossed[c as usize]).collect()
 }
@@ -210,6 +191,8 @@ fn clip(p: &Program, w: Window) -> Program {
         Some(Placement { region: clip_region(q.region, w)?, image: q.image, params: q.params.clone() })
     });
     let routes = p.routes.iter().filter_map(|r| Some(Route { region: clip_region(r.region, w)?, ..*r }));
+    let switches = p.switches.iter().filter_map(|s| Some(Switch { region: clip_region(s.region, w)?, ..s.clone() }));
+    let filters = p.filters.iter().filter_map(|f| lines::part_of_filter(f, clip_region(f.region, w)?, (w.x, w.y)));
     let edges = p.edges.iter().filter_map(|e| {
         let ports = match e.side {
             Dir::North if w.y == 0 => e.ports.clip(w.x, w.width)?,
@@ -225,42 +208,9 @@ fn clip(p: &Program, w: Window) -> Program {
         grid: Some(Grid { width: w.width, height: w.height }),
         placements: placements.collect(),
         routes: routes.collect(),
-        switches: Vec::new(),
-        filters: Vec::new(),
+        switches: switches.collect(),
+        filters: filters.collect(),
         edges: edges.collect(),
         images: p.images.clone(),
     }
-}
-
-/// The program of a block without the rows `from..from + count`.
-pub(crate) fn without_rows(p: &Program, from: u32, count: u32) -> Program {
-    let grid = p.grid();
-    let below = grid.height - from - count;
-    let parts = |y: Span| {
-        let upper = y.clip(0, from);
-        let lower = y.clip(from + count, below).map(|s| Span { start: s.start + from, ..s });
-        [upper, lower].into_iter().flatten()
-    };
-    let mut out = Program {
-        grid: Some(Grid { height: grid.height - count, ..grid }),
-        placements: Vec::new(),
-        routes: Vec::new(),
-        edges: p.edges.clone(),
-        ..p.clone()
-    };
-    for q in &p.placements {
-        for y in parts(q.region.y) {
-            let mut q = q.clone();
-            q.region.y = y;
-            out.placements.push(q);
-        }
-    }
-    for r in &p.routes {
-        for y in parts(r.region.y) {
-            let mut r = *r;
-            r.region.y = y;
-            out.routes.push(r);
-        }
-    }
-    out
 }

@@ -1,33 +1,27 @@
-//! Exact folding in space: equal blocks once, equal rows once (rules F3 and F4).
+//! Exact folding in space: equal blocks once, equal rows and columns once (rules F3 and F4).
 //!
 //! **Invariant.** Everything that is not executed is assembled from executed parts under
 //! conditions that are checked here; where a condition fails, more is executed.
 //! **Not here.** Time folding (`fast::snapshot`).
 
+mod assembly;
 mod blocks;
+mod gap;
 mod key;
-mod rows;
+mod lines;
+mod stretch;
 
 use crate::fast::{self, snapshot};
 use crate::{Fold, RunOptions};
+use assembly::Assembly;
 use blocks::{Block, Strip};
 pub use key::timing_key;
+pub(crate) use lines::Axis;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::{FoldNote, Outcome, PeCounters, PeCycles};
 use sim_core::units::Cycles;
-
-/// What executing a block gave, for all of its PEs.
-#[derive(Debug, Clone)]
-pub(crate) struct Executed {
-    pub(crate) cycles: u64,
-    pub(crate) pes: Vec<PeCounters>,
-    pub(crate) stepped_cycles: u64,
-    pub(crate) stepped_pe_cycles: u64,
-    pub(crate) skips: Vec<(u64, u64)>,
-    pub(crate) rows: Vec<String>,
-}
 
 /// Executes `program` without values, folded where that is exact.
 ///
@@ -37,7 +31,7 @@ pub fn run(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<O
     if !options.fold.space {
         return fast::run(program, arch, options, None);
     }
-    let Some(strips) = blocks::strips(program, arch) else {
+    let Some(strips) = blocks::strips(program) else {
         return fast::run(program, arch, options, None);
     };
     match assemble(program, arch, options, &strips) {
@@ -51,64 +45,56 @@ pub fn run(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<O
 }
 
 fn assemble(program: &Program, arch: &ArchSpec, options: &RunOptions, strips: &[Strip]) -> Result<Outcome, RunError> {
-    let mut parts: Vec<(&Block, Executed)> = Vec::new();
-    for strip in strips {
-        for block in &strip.blocks {
-            parts.push((block, rows::execute(block, arch, options)?));
-        }
-    }
-    let grid = program.grid();
-    let end = parts.iter().map(|p| p.1.cycles).max().unwrap_or(0);
-    let mut out = Outcome { cycles: Cycles(end), ..Outcome::default() };
-    let mut notes = Notes::default();
-    let mut k = 0;
+    let mut parts: Vec<(&Block, u64, Assembly)> = Vec::new();
     for strip in strips {
         for block in &strip.blocks {
             let copies = strip.at.len() as u64 * block.at.len() as u64;
-            let done = &parts[k].1;
-            k += 1;
-            for pe in &done.pes {
-                let pe = finished(*pe, end);
-                out.pe_cycles += pe.cycles.times(copies);
-                out.macs += pe.macs * copies;
-                out.wavelet_hops += pe.hops() * copies;
-            }
-            out.stepped_cycles += done.stepped_cycles;
-            out.stepped_pe_cycles += done.stepped_pe_cycles;
-            notes.add(block, copies, done);
+            parts.push((block, copies, gap::execute(&block.program, arch, options)?));
         }
     }
-    let covered: u64 = out.pe_cycles.total();
-    out.pe_cycles.idle += end * grid.pes() - covered;
+    let mut out = Outcome::default();
+    let mut notes = Notes::default();
+    for (block, copies, done) in &parts {
+        let sums = done.sums();
+        out.cycles = out.cycles.max(Cycles(sums.cycles));
+        out.pe_cycles += sums.busy.times(*copies);
+        out.macs += sums.macs * copies;
+        out.wavelet_hops += sums.hops * copies;
+        out.stepped_cycles += done.detail.outcome.stepped_cycles;
+        out.stepped_pe_cycles += done.detail.outcome.stepped_pe_cycles;
+        notes.add(block, *copies, done);
+    }
+    let covered = out.pe_cycles.total();
+    out.pe_cycles.idle += out.cycles.0 * program.grid().pes() - covered;
     out.folds = notes.finish();
     if options.per_pe {
-        out.per_pe = Some(spread(program, strips, &parts, end));
+        out.per_pe = Some(spread(program, strips, &parts, out.cycles.0));
     }
     Ok(out)
 }
 
-/// The counters of a PE in a run that is longer than its block's.
+/// The counters of a PE in a run of `end` cycles.
 fn finished(mut pe: PeCounters, end: u64) -> PeCounters {
     let PeCycles { compute, wait, back_pressure, .. } = pe.cycles;
     pe.cycles.idle = end - compute - wait - back_pressure;
     pe
 }
 
-fn spread(program: &Program, strips: &[Strip], parts: &[(&Block, Executed)], end: u64) -> Vec<PeCounters> {
+fn spread(program: &Program, strips: &[Strip], parts: &[(&Block, u64, Assembly)], end: u64) -> Vec<PeCounters> {
     let grid = program.grid();
     let mut all = vec![finished(PeCounters::default(), end); grid.pes() as usize];
-    let mut k = 0;
+    let mut parts = parts.iter();
     for strip in strips {
         for block in &strip.blocks {
-            let size = block.program.grid();
-            for (x0, y0) in strip.at.iter().flat_map(|&x| block.at.iter().map(move |&y| (x, y))) {
-                for (i, pe) in parts[k].1.pes.iter().enumerate() {
-                    let (x, y) = (i as u32 % size.width, i as u32 / size.width);
+            let (_, _, done) = parts.next().expect("every block was executed");
+            let size = done.size();
+            for (y, x) in (0..size.height).flat_map(|y| (0..size.width).map(move |x| (y, x))) {
+                let pe = finished(done.pe(x, y), end);
+                for (x0, y0) in strip.at.iter().flat_map(|&x| block.at.iter().map(move |&y| (x, y))) {
                     let at = u64::from(y0 + y) * u64::from(grid.width) + u64::from(x0 + x);
-                    all[at as usize] = finished(*pe, end);
+                    all[at as usize] = pe;
                 }
             }
-            k += 1;
         }
     }
     all
@@ -118,19 +104,19 @@ fn spread(program: &Program, strips: &[Strip], parts: &[(&Block, Executed)], end
 struct Notes {
     executed: u64,
     blocks: u64,
-    rows: Vec<String>,
+    lines: Vec<(&'static str, String)>,
     skips: Vec<(u64, u64)>,
 }
 
 impl Notes {
-    fn add(&mut self, block: &Block, copies: u64, done: &Executed) {
+    fn add(&mut self, block: &Block, copies: u64, done: &Assembly) {
         if block.program.placements.is_empty() {
             return;
         }
         self.executed += 1;
         self.blocks += copies;
-        self.rows.extend(done.rows.clone());
-        self.skips.extend(&done.skips);
+        self.lines.extend(done.notes());
+        self.skips.extend(&done.detail.skips);
     }
 
     fn finish(self) -> Vec<FoldNote> {
@@ -142,7 +128,7 @@ impl Notes {
             );
             notes.push(FoldNote { kind: "blocks".to_owned(), text });
         }
-        notes.extend(self.rows.into_iter().map(|text| FoldNote { kind: "rows".to_owned(), text }));
+        notes.extend(self.lines.into_iter().map(|(kind, text)| FoldNote { kind: kind.to_owned(), text }));
         notes
     }
 }

@@ -1,0 +1,189 @@
+//! The counters of a whole block, from those of the lines that were executed (rule F4).
+//!
+//! Every line of the block stands for an executed one, some cycles later. A PE is that of its
+//! row's and its column's executed lines, delayed by both.
+//!
+//! **Invariant.** Sums over the block and the counters of its PEs come from the same rule
+//! ([`wait`], [`Assembly::later`]).
+//! **Not here.** Whether this is allowed (`gap`).
+
+use super::gap::Gap;
+use super::lines::Axis;
+use crate::fast::{Class, Detail};
+use sim_core::coord::Grid;
+use sim_core::report::{PeCounters, PeCycles};
+use std::collections::BTreeMap;
+
+/// A gap whose checks hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) gap: Gap,
+    /// First line behind it in the mesh that was executed.
+    pub(crate) cut: u32,
+    /// Shift from group to group.
+    pub(crate) delta: u64,
+}
+
+/// A line of the block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Line {
+    /// The executed line that it stands for.
+    of: u32,
+    /// The watch that says since when it is delayed.
+    watch: Option<u32>,
+    /// By how many cycles.
+    by: u64,
+}
+
+/// Lines that stand for the same one, and from the same watch on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Alike {
+    count: u64,
+    /// Of all delays.
+    sum: u64,
+    /// Greatest delay.
+    most: u64,
+}
+
+/// A block that was executed.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    grid: Grid,
+    pub(crate) detail: Detail,
+    rows: Vec<Line>,
+    columns: Vec<Line>,
+    placed: Vec<Placed>,
+}
+
+/// What a block's PEs counted together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sums {
+    /// Length of the block's run.
+    pub(crate) cycles: u64,
+    /// Without idle cycles.
+    pub(crate) busy: PeCycles,
+    pub(crate) macs: u64,
+    pub(crate) hops: u64,
+}
+
+impl Assembly {
+    /// From the mesh that was executed, of size `small`.
+    pub(crate) fn new(small: Grid, placed: Vec<Placed>, detail: Detail) -> Assembly {
+        let rows = lines(&placed, Axis::Rows, small.height);
+        let columns = lines(&placed, Axis::Columns, small.width);
+        Assembly { grid: small, detail, rows, columns, placed }
+    }
+
+    /// Sums over all PEs of the block.
+    pub(crate) fn sums(&self) -> Sums {
+        let mut all = Sums::default();
+        let (rows, columns) = (alike(&self.rows), alike(&self.columns));
+        for (&(y, row_watch), row) in &rows {
+            for (&(x, column_watch), column) in &columns {
+                let at = (y * self.grid.width + x) as usize;
+                let pe = self.detail.pes[at];
+                let mut busy = PeCycles { idle: 0, ..pe.cycles }.times(row.count * column.count);
+                let mut end = self.detail.ends[at];
+                for (watch, line, across) in [(row_watch, row, column.count), (column_watch, column, row.count)] {
+                    let Some(watch) = watch else { continue };
+                    wait(&mut busy, self.class(watch, at), line.sum * across);
+                    end = self.later(watch, end, line.most);
+                }
+                all.cycles = all.cycles.max(end);
+                all.busy += busy;
+                all.macs += pe.macs * row.count * column.count;
+                all.hops += pe.hops() * row.count * column.count;
+            }
+        }
+        all
+    }
+
+    /// Size of the block.
+    pub(crate) fn size(&self) -> Grid {
+        Grid { width: self.columns.len() as u32, height: self.rows.len() as u32 }
+    }
+
+    /// The counters of a PE of the block, without idle cycles.
+    pub(crate) fn pe(&self, x: u32, y: u32) -> PeCounters {
+        let (column, row) = (self.columns[x as usize], self.rows[y as usize]);
+        let at = (row.of * self.grid.width + column.of) as usize;
+        let mut pe = self.detail.pes[at];
+        for line in [row, column] {
+            let Some(watch) = line.watch else { continue };
+            wait(&mut pe.cycles, self.class(watch, at), line.by);
+            pe.finish = self.later(watch, pe.finish, line.by);
+        }
+        PeCounters { cycles: PeCycles { idle: 0, ..pe.cycles }, ..pe }
+    }
+
+    /// What a PE did at the first event on a boundary.
+    fn class(&self, watch: u32, at: usize) -> Class {
+        self.detail.watches[watch as usize].classes.get(at).copied().unwrap_or(Class::Idle)
+    }
+
+    /// An instant, later if it lies behind the first event on a boundary.
+    fn later(&self, watch: u32, at: u64, by: u64) -> u64 {
+        let w = &self.detail.watches[watch as usize];
+        if at > w.skipped + w.first.unwrap_or(0) { at + by } else { at }
+    }
+
+    /// What was left out and why that is allowed, for reports.
+    pub(crate) fn notes(&self) -> Vec<(&'static str, String)> {
+        let note = |p: &Placed, boundary: &crate::fast::Watch| {
+            let s = p.gap.s;
+            let quiet = if p.delta > 0 { ", and they were quiescent before" } else { "" };
+            let text = format!(
+                "{} of {} {name} executed: {name} {}.. repeat with period {}, their boundary traces ({} events) are equal after a shift of {} cycles{quiet}",
+                s.length - p.gap.left_out(),
+                s.length,
+                s.start,
+                s.period,
+                boundary.trace.2,
+                p.delta,
+                name = s.axis.name(),
+            );
+            (s.axis.name(), text)
+        };
+        self.placed.iter().zip(self.detail.watches.chunks(2)).map(|(p, pair)| note(p, &pair[0])).collect()
+    }
+}
+
+/// The lines of the block along an axis, of which `length` were executed.
+fn lines(placed: &[Placed], axis: Axis, length: u32) -> Vec<Line> {
+    let mut all = Vec::new();
+    let (mut from, mut watch, mut by) = (0, None, 0);
+    for (i, p) in placed.iter().enumerate().filter(|(_, p)| p.gap.s.axis == axis) {
+        all.extend((from..p.cut).map(|of| Line { of, watch, by }));
+        let first = (p.delta > 0).then_some(2 * i as u32);
+        for _ in 0..p.gap.copies() {
+            by += p.delta;
+            let copy = |of| Line { of, watch: first.or(watch), by };
+            all.extend((p.cut - p.gap.s.period..p.cut).map(copy));
+        }
+        from = p.cut;
+        watch = (p.delta > 0).then_some(2 * i as u32 + 1).or(watch);
+    }
+    all.extend((from..length).map(|of| Line { of, watch, by }));
+    all
+}
+
+/// Lines by what they stand for and by their watch.
+fn alike(lines: &[Line]) -> BTreeMap<(u32, Option<u32>), Alike> {
+    let mut kinds: BTreeMap<_, Alike> = BTreeMap::new();
+    for line in lines {
+        let kind = kinds.entry((line.of, line.watch)).or_default();
+        kind.count += 1;
+        kind.sum += line.by;
+        kind.most = kind.most.max(line.by);
+    }
+    kinds
+}
+
+/// Adds cycles in which a PE goes on with what it did.
+fn wait(cycles: &mut PeCycles, class: Class, by: u64) {
+    match class {
+        Class::Wait => cycles.wait += by,
+        Class::BackPressure => cycles.back_pressure += by,
+        Class::Compute | Class::Idle => {}
+    }
+}

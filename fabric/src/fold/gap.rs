@@ -1,0 +1,144 @@
+//! Executing a block with some of its equal rows and columns left out (rule F4).
+//!
+//! **Invariant.** A block is assembled from fewer lines only if the traces on the boundaries of
+//! every gap allow it; else more lines are executed, and at last all of them.
+//! **Not here.** Counters of the whole block (`assembly`).
+
+use super::assembly::{Assembly, Placed};
+use super::lines::{self, Axis, Cut};
+use super::stretch::{Stretch, stretches};
+use crate::RunOptions;
+use crate::fast::{self, Plan, Watch};
+use sim_core::arch::ArchSpec;
+use sim_core::error::RunError;
+use sim_core::program::{Flow, Placement, Program};
+
+/// Executes a block, with as few lines as the checks allow.
+pub(crate) fn execute(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<Assembly, RunError> {
+    let mut gaps: Vec<Gap> =
+        Axis::ALL.into_iter().flat_map(|axis| stretches(program, axis)).map(|s| Gap::new(program, s)).collect();
+    loop {
+        gaps.retain(Gap::worth_it);
+        match fold(program, &gaps, arch, options)? {
+            Folded::Done(done) => return Ok(*done),
+            // More groups where a check failed.
+            Folded::Failed(which) => which.into_iter().for_each(|i| gaps[i].groups *= 2),
+        }
+    }
+}
+
+/// A stretch of which only some groups of lines are executed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gap {
+    pub(crate) s: Stretch,
+    /// Groups that are executed before the place where lines are left out, and behind it; doubled
+    /// on failure.
+    groups: u32,
+}
+
+impl Gap {
+    /// Lines that only pass wavelets on cost little, and have no queues that hide what happens at
+    /// the edge: more of them are executed.
+    fn new(program: &Program, s: Stretch) -> Gap {
+        let inside = s.start..s.start + s.length;
+        let passes = |p: &Placement| !s.axis.span(p.region).iter().any(|line| inside.contains(&line));
+        Gap { s, groups: if program.placements.iter().all(passes) { 8 } else { 2 } }
+    }
+
+    /// Whether so many lines are left out that a failure, which costs a run, may be risked.
+    fn worth_it(&self) -> bool {
+        (2 * self.groups + 4) * self.s.period * 3 < self.s.length * 2
+    }
+
+    /// First line that is left out, in the whole block.
+    fn from(&self) -> u32 {
+        self.s.start + self.groups * self.s.period
+    }
+
+    /// Groups that are left out.
+    pub(crate) fn copies(&self) -> u32 {
+        self.s.length / self.s.period - 2 * self.groups
+    }
+
+    pub(crate) fn left_out(&self) -> u32 {
+        self.copies() * self.s.period
+    }
+
+    fn cut(&self) -> Cut {
+        Cut { axis: self.s.axis, from: self.from(), count: self.left_out() }
+    }
+}
+
+/// How folding ended.
+enum Folded {
+    Done(Box<Assembly>),
+    /// The gaps at which a check failed.
+    Failed(Vec<usize>),
+}
+
+/// Executes without the lines of the gaps.
+fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) -> Result<Folded, RunError> {
+    let mut small = program.clone();
+    for gap in gaps.iter().rev() {
+        small = lines::without(&small, gap.cut());
+    }
+    let mut cuts = Vec::new();
+    let mut watches = Vec::new();
+    let mut gone = [0; 2];
+    for gap in gaps {
+        let axis = gap.s.axis;
+        let gone = &mut gone[axis as usize];
+        let cut = gap.from() - *gone;
+        *gone += gap.left_out();
+        // The boundaries before and behind the last group before the gap.
+        watches.extend([cut - gap.s.period - 1, cut - 1].map(|line| Watch::new(axis, line)));
+        cuts.push(cut);
+    }
+    let plan = Plan { time_fold: options.fold.time, watches };
+    let detail = match fast::run_detailed(&small, arch, options, plan, None) {
+        Ok(detail) => detail,
+        // Fewer lines may block where all of them would not: more are tried.
+        Err(RunError::Deadlock { .. }) if !gaps.is_empty() => {
+            return Ok(Folded::Failed((0..gaps.len()).collect()));
+        }
+        Err(e) => return Err(e),
+    };
+    if detail.given_up {
+        let differs = |i: &usize| Watch::differs(&detail.watches[2 * i..2 * i + 2]);
+        return Ok(Folded::Failed((0..gaps.len()).filter(differs).collect()));
+    }
+    let shifts: Vec<Option<u64>> = detail.watches.chunks(2).map(|pair| shift(&small, pair)).collect();
+    let failed: Vec<usize> = (0..gaps.len()).filter(|&i| shifts[i].is_none()).collect();
+    if !failed.is_empty() {
+        return Ok(Folded::Failed(failed));
+    }
+    let placed = gaps.iter().zip(cuts).zip(shifts.into_iter().flatten());
+    let placed = placed.map(|((&gap, cut), delta)| Placed { gap, cut, delta }).collect();
+    Ok(Folded::Done(Box::new(Assembly::new(small.grid(), placed, detail))))
+}
+
+/// The shift between the two boundaries of a gap, if all conditions of rule F4 hold.
+fn shift(small: &Program, boundaries: &[Watch]) -> Option<u64> {
+    let [a, b] = boundaries else { return None };
+    if a.trace != b.trace {
+        return None;
+    }
+    match (a.first, b.first) {
+        (None, None) => Some(0),
+        (Some(first), Some(second)) if first == second => Some(0),
+        (Some(first), Some(second)) => {
+            let delta = second.checked_sub(first)?;
+            let quiet = a.skipped == b.skipped && a.quiet && b.quiet;
+            (quiet && !fed_behind(small, a)).then_some(delta)
+        }
+        _ => None,
+    }
+}
+
+/// Whether wavelets come onto the wafer behind a boundary: at cycles that do not shift.
+fn fed_behind(program: &Program, boundary: &Watch) -> bool {
+    let fed = |e: &sim_core::program::EdgeStream| {
+        e.flow == Flow::In && boundary.axis.ports(e, program.grid()).last() > u64::from(boundary.line)
+    };
+    program.edges.iter().any(fed)
+}
