@@ -26,6 +26,10 @@ pub const CODES: &[(&str, &str)] = &[
         "A step's batch is divided evenly over the systems of a cluster: choose a batch that is a multiple of their number, or `--split pad`.",
     ),
     ("cli-batch", "A batch, micro-batch, sequence length or number of lanes must be at least 1."),
+    (
+        "cli-train",
+        "A training run cannot be planned: it has no step, more than any run could have, or needs more systems than the machine has.",
+    ),
     ("cli-stored", "The file is not a program that this version of wafersim stored."),
     (
         "cli-kernel",

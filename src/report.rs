@@ -368,6 +368,24 @@ pub struct EdgeValues {
     pub words: Vec<u32>,
 }
 
+impl ModelInfo {
+    /// Of a workload.
+    #[must_use]
+    pub fn of(workload: &crate::workload::Workload) -> ModelInfo {
+        let s = &workload.shape;
+        ModelInfo {
+            name: s.name.clone(),
+            layers: s.layers,
+            d_model: s.d_model,
+            heads: s.heads,
+            d_ff: s.d_ff,
+            vocab: s.vocab,
+            seq_len: workload.seq_len,
+            parameters: models::count::parameters(s),
+        }
+    }
+}
+
 impl ArchInfo {
     /// Of a machine.
     #[must_use]

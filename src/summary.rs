@@ -11,7 +11,7 @@ use crate::step::{Executed, Group, groups};
 use crate::workload::Workload;
 use compiler::memory::{MemoryPlan, PlannedBuffer};
 use compiler::step::Compiled;
-use models::count::{FlopConvention, parameters, training_flops};
+use models::count::{FlopConvention, training_flops};
 use sim_core::arch::ArchSpec;
 
 /// What a report is made of.
@@ -69,7 +69,7 @@ pub fn report(run: Run<'_>) -> RunReport {
         seed: 0,
         arch_hash: arch.hash(),
         program_hash: executed.hash.clone(),
-        model: model(workload),
+        model: ModelInfo::of(workload),
         arch: ArchInfo::of(arch),
         layout: layout(compiled),
         step: StepInfo {
@@ -82,7 +82,7 @@ pub fn report(run: Run<'_>) -> RunReport {
         throughput: throughput(workload, arch, step_seconds),
         cluster,
         memory: memory(&compiled.memory, compiled.geometry.used().pes()),
-        assumed: assumed(arch),
+        assumed: assumed(arch, arch.systems.value > 1),
         simulation: Simulation {
             stepped_cycles: executed.outcomes.iter().map(|o| o.stepped_cycles).sum(),
             stepped_pe_cycles: executed.outcomes.iter().map(|o| o.stepped_pe_cycles).sum(),
@@ -90,20 +90,6 @@ pub fn report(run: Run<'_>) -> RunReport {
             ..simulation
         },
         kernels: groups.into_iter().map(kernel).collect(),
-    }
-}
-
-fn model(workload: &Workload) -> ModelInfo {
-    let s = &workload.shape;
-    ModelInfo {
-        name: s.name.clone(),
-        layers: s.layers,
-        d_model: s.d_model,
-        heads: s.heads,
-        d_ff: s.d_ff,
-        vocab: s.vocab,
-        seq_len: workload.seq_len,
-        parameters: parameters(s),
     }
 }
 
@@ -121,10 +107,16 @@ fn layout(compiled: &Compiled) -> Layout {
     }
 }
 
+/// FLOP/s of a system: PEs × fp16 multiply-accumulates per cycle × 2 × clock.
+#[must_use]
+pub fn peak_flops(arch: &ArchSpec) -> f64 {
+    let pes = f64::from(arch.width.value) * f64::from(arch.height.value);
+    pes * f64::from(arch.width_fmac.value.half) * 2.0 * arch.clock_hz.value as f64
+}
+
 fn throughput(workload: &Workload, arch: &ArchSpec, seconds: f64) -> Throughput {
     let systems = f64::from(arch.systems.value);
-    let pes = f64::from(arch.width.value) * f64::from(arch.height.value);
-    let peak = pes * f64::from(arch.width_fmac.value.half) * 2.0 * arch.clock_hz.value as f64 * systems;
+    let peak = peak_flops(arch) * systems;
     let tokens = workload.batch * u64::from(workload.seq_len);
     let rate = |convention| training_flops(&workload.shape, workload.seq_len, tokens, convention) as f64 / seconds;
     let by = |f: &dyn Fn(FlopConvention) -> f64| ByConvention {
@@ -158,14 +150,15 @@ fn memory(plan: &MemoryPlan, pes: u64) -> Memory {
     }
 }
 
-fn assumed(arch: &ArchSpec) -> Vec<Assumed> {
-    let many = arch.systems.value > 1;
-    let concerns = |key: &str| many || !key.starts_with("cluster.");
+/// What no public source says of the machine and of the model of it; `cluster`: of a cluster too.
+#[must_use]
+pub fn assumed(arch: &ArchSpec, cluster: bool) -> Vec<Assumed> {
+    let concerns = |key: &str| cluster || !key.starts_with("cluster.");
     let machine = arch.assumed().into_iter().filter(|a| concerns(&a.0));
     let machine = machine.map(|(parameter, value, because)| Assumed { parameter, value, because });
     // A cluster has a host and an optimizer.
     let modelling =
-        MODELLING.iter().filter(|m| !many || m.0 == "model.kernel_change").map(|&(parameter, value, because)| {
+        MODELLING.iter().filter(|m| !cluster || m.0 == "model.kernel_change").map(|&(parameter, value, because)| {
             Assumed { parameter: parameter.to_owned(), value: value.to_owned(), because: because.to_owned() }
         });
     machine.chain(modelling).collect()

@@ -89,17 +89,18 @@ impl Job {
         ClusterReport { lost: Some(lost), ..self.report(cluster, &left, micro_batches) }
     }
 
+    /// The same with a batch that gives each of the cluster's systems the same share.
+    #[must_use]
+    pub fn shared(&self, cluster: &Cluster, batch: u64) -> ClusterReport {
+        let (stages, parameters) = (self.stages.clone(), self.parameters.clone());
+        Job { batch, stages, parameters, ..*self }.on(cluster)
+    }
+
     /// The same with so many systems, each with the same share: weak scaling.
     #[must_use]
     pub fn weak(&self, cluster: &Cluster, systems: u32) -> ClusterReport {
         let share = self.micro_batch * self.micro_batches;
-        let job = Job {
-            batch: share * u64::from(systems),
-            stages: self.stages.clone(),
-            parameters: self.parameters.clone(),
-            ..*self
-        };
-        job.on(&Cluster { systems, lost: 0, ..*cluster })
+        self.shared(&Cluster { systems, lost: 0, ..*cluster }, share * u64::from(systems))
     }
 
     fn run(&self, cluster: &Cluster, micro_batches: u64) -> Outcome {

@@ -4,6 +4,7 @@
 
 use crate::fail::Failure;
 use crate::files;
+use models::presets::Published;
 use models::{GptShape, LayerGraph, ModelFault, Preset, hf, presets};
 use std::path::Path;
 
@@ -19,6 +20,8 @@ pub struct Workload {
     pub batch: u64,
     /// Tokens per sequence.
     pub seq_len: u32,
+    /// How it was run on CS-2 systems, if that was published.
+    pub published: Option<Published>,
 }
 
 /// What the user asked for beside the model.
@@ -47,7 +50,7 @@ fn of_preset(preset: &Preset, wish: Wish) -> Workload {
     let published = preset.published.as_ref();
     let seq_len = wish.seq_len.or(published.map(|p| p.seq_len)).unwrap_or(preset.shape.max_positions);
     let batch = wish.batch.or(published.map(|p| p.batch)).unwrap_or(BATCH);
-    Workload { shape: preset.shape_for(seq_len), batch, seq_len }
+    Workload { shape: preset.shape_for(seq_len), batch, seq_len, published: preset.published.clone() }
 }
 
 /// A `config.json`. A model with the sizes of a preset runs at that preset's published batch.

@@ -15,6 +15,7 @@ pub mod hf;
 pub mod oracle;
 pub mod presets;
 pub mod shape;
+pub mod training;
 
 pub use fault::ModelFault;
 pub use graph::{LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};

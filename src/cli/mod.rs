@@ -20,6 +20,7 @@ mod run;
 mod schema;
 mod simulate;
 mod step;
+mod train;
 mod validate;
 
 pub use options::{EngineChoice, FoldChoice, Format, Global, MachineOptions, RunLimits};
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   wafersim run cerebras-gpt-111m              one training step on a CS-2
+  wafersim train cerebras-gpt-111m            its whole training run
   wafersim simulate examples/hello.wafer      one program in text form
   wafersim arch show --set pe.sram=64KiB      a machine, with the source of each number
   wafersim explain R020                       what a diagnostic means
@@ -55,6 +57,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Train(train::Arguments),
     Simulate(simulate::Arguments),
     Verify(program::Arguments),
     Compile(compile::Arguments),
@@ -118,6 +121,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, output),
+        Command::Train(arguments) => train::run(&arguments, output),
         Command::Compile(arguments) => compile::run(&arguments, output),
         Command::Collective(arguments) => collective::run(&arguments, output),
         Command::Validate(arguments) => validate::run(&arguments, output),
@@ -143,6 +147,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
 fn again(command: &str, at: &Path, output: &Output) -> Result<String, Failure> {
     match reread(command, at)? {
         Command::Run(arguments) => run::again(&arguments, output),
+        Command::Train(arguments) => train::again(&arguments, output),
         Command::Simulate(arguments) => manifest::digest(&simulate::report(&arguments, output)?.0),
         Command::Collective(arguments) => manifest::digest(&collective::report(&arguments)?.0),
         _ => Err(unusable(command, at, "is none that executes a program")),

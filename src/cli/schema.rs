@@ -4,6 +4,7 @@ use super::json;
 use crate::fail::Failure;
 use crate::manifest::Manifest;
 use crate::report::{RunReport, SimulateReport};
+use crate::train::TrainReport;
 use clap::{Args, ValueEnum};
 use schemars::schema_for;
 
@@ -20,6 +21,8 @@ pub(super) struct Arguments {
 enum Document {
     /// What `wafersim run --format json` writes.
     Report,
+    /// What `wafersim train --format json` writes.
+    Train,
     /// What `wafersim simulate` and `collective` write.
     Simulate,
     /// What is written beside results.
@@ -29,6 +32,7 @@ enum Document {
 pub(super) fn run(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
     json(&match arguments.document {
         Document::Report => schema_for!(RunReport),
+        Document::Train => schema_for!(TrainReport),
         Document::Simulate => schema_for!(SimulateReport),
         Document::Manifest => schema_for!(Manifest),
     })

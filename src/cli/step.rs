@@ -17,15 +17,15 @@ use std::path::Path;
 #[derive(Debug, Clone, Args)]
 pub(super) struct StepOptions {
     /// A preset (`wafersim models list`), or the path of a Hugging Face config.json
-    model: String,
+    pub(super) model: String,
     #[command(flatten)]
     machine: MachineOptions,
     /// Sequences per step; a preset has its published batch
     #[arg(long, value_name = "N")]
-    batch: Option<u64>,
+    pub(super) batch: Option<u64>,
     /// Systems that share the batch; the default is the machine's number
     #[arg(long, value_name = "N")]
-    systems: Option<u32>,
+    pub(super) systems: Option<u32>,
     /// Sequences on the wafer at a time; `auto`: what fits best
     #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = micro_batch)]
     micro_batch: MicroBatch,
@@ -71,6 +71,16 @@ enum Act {
     F32,
 }
 
+impl Act {
+    fn dtype(self) -> DType {
+        match self {
+            Act::F16 => DType::F16,
+            Act::Bf16 => DType::Bf16,
+            Act::F32 => DType::F32,
+        }
+    }
+}
+
 /// A model and its step on a machine.
 pub(super) struct CompiledStep {
     pub(super) workload: Workload,
@@ -86,16 +96,11 @@ impl StepOptions {
     /// Every fault of the options, the model and the machine; or why it does not fit.
     pub(super) fn compile(&self) -> Result<CompiledStep, Failure> {
         let (arch, workload, graph) = self.inputs()?;
-        let act = match self.act {
-            Act::F16 => DType::F16,
-            Act::Bf16 => DType::Bf16,
-            Act::F32 => DType::F32,
-        };
         let options = step::Options {
             batch: self.share(&workload, &arch)?,
             micro_batch: self.micro_batch.0,
             seq_len: workload.seq_len,
-            act,
+            act: self.act.dtype(),
             lanes: self.lanes,
         };
         let compiled =
@@ -104,7 +109,7 @@ impl StepOptions {
     }
 
     /// Machine and model, or the faults of both.
-    fn inputs(&self) -> Result<(ArchSpec, Workload, LayerGraph), Failure> {
+    pub(super) fn inputs(&self) -> Result<(ArchSpec, Workload, LayerGraph), Failure> {
         let arch = machine::build(&self.machine.arch, &self.sets());
         let model = workload::find(&self.model, Wish { batch: self.batch, seq_len: self.seq_len })
             .and_then(|workload| Ok((workload.graph()?, workload)));
@@ -132,6 +137,11 @@ impl StepOptions {
         if faults.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, faults)) }
     }
 
+    /// The same with another batch on another number of systems.
+    pub(super) fn sized(&self, batch: u64, systems: u32) -> StepOptions {
+        StepOptions { batch: Some(batch), systems: Some(systems), ..self.clone() }
+    }
+
     /// Files that the step may have been read from.
     pub(super) fn files(&self) -> Vec<&Path> {
         vec![Path::new(&self.model), super::provenance::machine_file(&self.machine)]
@@ -156,6 +166,23 @@ impl StepOptions {
                 super::provenance::given("--split"),
             ),
         ]
+    }
+
+    /// The options as they were given, as on a command line.
+    pub(super) fn given(&self) -> String {
+        let option = |name: &str, value: Option<String>| value.map(|v| format!(" {name} {v}")).unwrap_or_default();
+        format!(
+            "{}{}{}{}{}{}{}{} --act {}",
+            quoted(&self.model),
+            self.machine.command(),
+            option("--batch", self.batch.map(|n| n.to_string())),
+            option("--systems", self.systems.map(|n| n.to_string())),
+            option("--micro-batch", self.micro_batch.0.map(|n| n.to_string())),
+            if self.split == Split::Pad { " --split pad" } else { "" },
+            option("--seq-len", self.seq_len.map(|n| n.to_string())),
+            option("--lanes", self.lanes.map(|n| n.to_string())),
+            self.act.dtype().name()
+        )
     }
 
     /// The options with everything resolved, as on a command line.

@@ -6,4 +6,5 @@ pub mod heatmap;
 pub mod html;
 pub mod run;
 pub mod table;
+pub mod train;
 pub mod validate;
