@@ -24,6 +24,7 @@ fn geometry(width: u32, height: u32) -> Geometry {
         grid: Grid { width, height },
         lanes: 1,
         heads: 2,
+        kv_heads: 2,
         head_columns: width / 2,
         sequences_per_lane: 1,
         rows_per_sequence: height,
@@ -36,6 +37,8 @@ fn geometry(width: u32, height: u32) -> Geometry {
         ffn: 8,
         vocab: width,
         vocab_slots: 1,
+        rotary: None,
+        causal: true,
         act: DType::F16,
     }
 }

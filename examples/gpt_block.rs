@@ -3,14 +3,14 @@
 
 use compiler::step::{self, Options};
 use fabric::{EngineKind, Fold, RunOptions};
-use models::{Family, GptShape, LayerGraph};
+use models::{Design, GptShape, LayerGraph};
 use sim_core::arch::cs2::cs2;
 use sim_core::program::{DType, verify};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shape = GptShape {
         name: "one block".into(),
-        family: Family::Gpt2,
+        design: Design::GPT2,
         layers: 1,
         d_model: 16,
         heads: 2,

@@ -33,7 +33,6 @@ pub mod report;
 pub mod step;
 pub mod summary;
 pub mod systems;
-pub mod timeline;
 pub mod train;
 pub mod validate;
 pub mod workload;

@@ -5,7 +5,7 @@
 use compiler::step::{Compiled, Options, compile};
 use fabric::fold::timing_key;
 use fabric::{Fold, RunOptions};
-use models::{Family, GptShape, LayerGraph};
+use models::{Design, GptShape, LayerGraph};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::DType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 fn step(arch: &ArchSpec, act: DType) -> Compiled {
     let shape = GptShape {
         name: "tiny".into(),
-        family: Family::Gpt2,
+        design: Design::GPT2,
         layers: 2,
         d_model: 16,
         heads: 2,

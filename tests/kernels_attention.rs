@@ -1,7 +1,7 @@
 //! Attention on a small wafer against f64: the result and the gradients of all operands.
 mod common;
 
-use common::{TestHost, Wafer, assert_close, geometries, random_act};
+use common::{TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Kernel};
 use compiler::kernels::attention::{AttentionBackward, AttentionForward};
@@ -17,6 +17,7 @@ fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
         grid: Grid { width: 4 * head_columns, height: 8 },
         lanes: 2,
         heads: 2,
+        kv_heads: 2,
         head_columns,
         sequences_per_lane: 2,
         rows_per_sequence: 4,
@@ -29,17 +30,22 @@ fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
         ffn: 1,
         vocab: 8,
         vocab_slots: 1,
+        rotary: None,
+        causal: true,
         act,
     }
 }
 
-/// All geometries, with one chunk and several: 1, 2, 4 and 6 columns per head; 1, 2 and 4 rows.
+/// All geometries, with one chunk and several: 1, 2, 4 and 6 columns per head; 1, 2 and 4 rows. Some
+/// are not causal, and have no padding tokens.
 fn all(act: DType) -> Vec<Geometry> {
     let mut all = geometries(act);
     all.extend([wide(act, 8, 4), wide(act, 8, 6), wide(act, 4, 6)]);
     // Chunks of 8 and 4 tokens, of which the columns have equal and unequal shares.
     all.extend([wide(act, 16, 4), wide(act, 24, 6), wide(act, 12, 6), wide(act, 12, 1)]);
     all.push(Geometry { rows_per_sequence: 1, seq_len: 11, ..wide(act, 12, 2) });
+    let both = |g: Geometry| Geometry { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..g };
+    all.extend([both(padded(act)), both(one_column(act)), both(wide(act, 4, 6)), both(wide(act, 16, 4))]);
     all
 }
 
@@ -88,14 +94,15 @@ fn reference(g: &Geometry, qkv: &Array3<f32>, d_out: &Array3<f32>) -> Reference 
             let at = |part: usize, p: usize, i: usize| f64::from(qkv[[s, p, part * d + h * dh + i]]);
             let go = |p: usize, i: usize| f64::from(d_out[[s, p, h * dh + i]]);
             for query in 0..len {
+                let seen = if g.causal { query + 1 } else { len };
                 let score = |key: usize| (0..dh).map(|i| at(0, query, i) * at(1, key, i)).sum::<f64>() * scale;
-                let scores: Vec<f64> = (0..=query).map(score).collect();
+                let scores: Vec<f64> = (0..seen).map(score).collect();
                 let largest = scores.iter().fold(f64::MIN, |m, v| m.max(*v));
                 let sum: f64 = scores.iter().map(|v| (v - largest).exp()).sum();
                 let p: Vec<f64> = scores.iter().map(|v| (v - largest).exp() / sum).collect();
-                let dp: Vec<f64> = (0..=query).map(|k| (0..dh).map(|i| go(query, i) * at(2, k, i)).sum()).collect();
+                let dp: Vec<f64> = (0..seen).map(|k| (0..dh).map(|i| go(query, i) * at(2, k, i)).sum()).collect();
                 let mean: f64 = p.iter().zip(&dp).map(|(a, b)| a * b).sum();
-                for key in 0..=query {
+                for key in 0..seen {
                     let ds = p[key] * (dp[key] - mean) * scale;
                     for i in 0..dh {
                         let f = h * dh + i;

@@ -74,7 +74,7 @@ fn put(wafer: &mut Wafer, act: &Act, token0: u32, x: &Array3<f32>) {
 }
 
 fn check(g: &Geometry, size: f32, weight: f32) -> u64 {
-    let kernel = CrossEntropy { logits: Act::whole(g, "logits", Features::Vocab), first_token: 0 };
+    let kernel = CrossEntropy { logits: Act::whole(g, "logits", Features::Vocab), first_token: 0, per_sequence: false };
     let (x, host) = (logits(g, size), host(g, weight));
     let mut wafer = Wafer::cs2(g);
     put(&mut wafer, &kernel.logits, 0, &x);
@@ -112,7 +112,8 @@ fn timing_does_not_depend_on_targets() {
     for dtype in [DType::F32, DType::F16] {
         let g = padded(dtype);
         let run = |shift: u32| {
-            let kernel = CrossEntropy { logits: Act::whole(&g, "logits", Features::Vocab), first_token: 0 };
+            let kernel =
+                CrossEntropy { logits: Act::whole(&g, "logits", Features::Vocab), first_token: 0, per_sequence: false };
             let mut host = host(&g, 1.0);
             host.targets.mapv_inplace(|v| (v + shift) % g.vocab);
             let mut wafer = Wafer::cs2(&g);
@@ -129,7 +130,7 @@ fn chunks_of_tokens() {
         let g = narrow(dtype);
         let whole = Act { row: 4, tokens: 4, ..Act::whole(&g, "logits", Features::Vocab) };
         for first_token in [0, 4] {
-            let kernel = CrossEntropy { logits: whole.clone(), first_token };
+            let kernel = CrossEntropy { logits: whole.clone(), first_token, per_sequence: false };
             let (x, host) = (logits(&g, 4.0), host(&g, 0.5));
             let mut wafer = Wafer::cs2(&g);
             put(&mut wafer, &kernel.logits, first_token, &x);

@@ -1,11 +1,12 @@
-//! LayerNorm and its gradient on a small wafer against f64.
+//! LayerNorm, RMSNorm and their gradients on a small wafer against f64.
 mod common;
 
 use common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::Act;
-use compiler::kernels::norm::{LayerNorm, LayerNormGrad};
+use compiler::kernels::norm::{LayerNorm, LayerNormGrad, Style};
 use compiler::kernels::row_sum::RowSum;
+use models::design::{Epsilon, Norm};
 use ndarray::{Array1, Array3, ArrayD, Axis};
 use sim_core::program::DType;
 
@@ -30,17 +31,28 @@ fn hidden(g: &Geometry, name: &str) -> Act {
     Act::whole(g, name, Features::Hidden)
 }
 
+/// That of GPT-2, those of LLaMA and BERT, and one that shows.
+const STYLES: [Style; 4] = [
+    Style { norm: Norm::LayerNorm, epsilon: Epsilon::GPT2 },
+    Style { norm: Norm::RmsNorm, epsilon: Epsilon(1_000_000) },
+    Style { norm: Norm::LayerNorm, epsilon: Epsilon(1) },
+    Style { norm: Norm::RmsNorm, epsilon: Epsilon(500_000_000_000) },
+];
+
 /// Normalised values and 1 / deviation.
-fn normalise(x: &Array3<f32>) -> (Array3<f64>, Array3<f64>) {
+fn normalise(x: &Array3<f32>, style: Style) -> (Array3<f64>, Array3<f64>) {
     let x = x.mapv(f64::from);
-    let mean = x.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
+    let mut mean = x.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
+    if style.norm == Norm::RmsNorm {
+        mean.fill(0.0);
+    }
     let centred = &x - &mean;
     let scale = centred
         .mapv(|v| v * v)
         .mean_axis(Axis(2))
         .expect("features")
         .insert_axis(Axis(2))
-        .mapv(|v| (v + 1e-5).powf(-0.5));
+        .mapv(|v| (v + style.epsilon.value()).powf(-0.5));
     (centred * &scale, scale)
 }
 
@@ -54,18 +66,21 @@ fn vector(x: &ArrayD<f32>) -> Array1<f64> {
 
 #[test]
 fn forward() {
-    for g in cases() {
+    for (style, g) in STYLES.into_iter().flat_map(|style| cases().into_iter().map(move |g| (style, g))) {
         for name in ["x", "y"] {
-            let kernel = LayerNorm { x: hidden(&g, "x"), y: hidden(&g, name), tensor: "ln".into() };
+            let kernel = LayerNorm { x: hidden(&g, "x"), y: hidden(&g, name), tensor: "ln".into(), style };
             let mut host = TestHost::default();
             let gamma = vector(&host.random("ln.weight", &[g.d_model], DType::F32));
-            let beta = vector(&host.random("ln.bias", &[g.d_model], DType::F32));
+            let beta = match style.norm {
+                Norm::LayerNorm => vector(&host.random("ln.bias", &[g.d_model], DType::F32)),
+                Norm::RmsNorm => Array1::zeros(g.d_model as usize),
+            };
             let mut wafer = Wafer::cs2(&g);
             let x = input(&g, 1);
             wafer.put_array(&kernel.x, &x);
             wafer.run(&kernel, &host);
-            let want = normalise(&x).0 * &gamma + &beta;
-            let what = format!("norm {:?}, {} tokens", g.act, g.tokens);
+            let want = normalise(&x, style).0 * &gamma + &beta;
+            let what = format!("{style:?} {:?}, {} tokens", g.act, g.tokens);
             assert_close(&wafer.get(&kernel.y), &want, tolerance(g.act), &what);
             assert!(wafer.padding(&kernel.y).iter().all(|&v| v == 0.0), "{what}: padding");
             for pe in g.used().iter() {
@@ -77,19 +92,27 @@ fn forward() {
 }
 
 /// The gradient by the input, from normalised values, 1 / deviation and `dy`.
-fn input_gradient(n: &Array3<f64>, scale: &Array3<f64>, dy: &Array3<f64>, gamma: &Array1<f64>) -> Array3<f64> {
+fn input_gradient(
+    (n, scale): (&Array3<f64>, &Array3<f64>),
+    dy: &Array3<f64>,
+    gamma: &Array1<f64>,
+    style: Style,
+) -> Array3<f64> {
     let g = dy * gamma;
-    let a = g.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
+    let mut a = g.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
+    if style.norm == Norm::RmsNorm {
+        a.fill(0.0);
+    }
     let b = (&g * n).mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
     (g - a - n * &b) * scale
 }
 
 #[test]
 fn backward() {
-    for g in cases() {
+    for (style, g) in STYLES.into_iter().flat_map(|style| cases().into_iter().map(move |g| (style, g))) {
         for (name, add) in [("dx", false), ("dx", true), ("dy", false)] {
             let [x, dy, dx] = ["x", "dy", name].map(|n| hidden(&g, n));
-            let kernel = LayerNormGrad { x, dy, dx, tensor: "ln".into(), add };
+            let kernel = LayerNormGrad { x, dy, dx, tensor: "ln".into(), add, style };
             let mut host = TestHost::default();
             let gamma = vector(&host.random("ln.weight", &[g.d_model], DType::F32));
             let mut wafer = Wafer::cs2(&g);
@@ -101,18 +124,23 @@ fn backward() {
             wafer.put_array(&kernel.dy, &dy);
             wafer.run(&kernel, &host);
             let (_, gradients) = wafer.run(&RowSum { parts: kernel.parts() }, &host);
-            let (n, scale) = normalise(&x);
+            let (n, scale) = normalise(&x, style);
             let dy = dy.mapv(f64::from);
-            let mut want = input_gradient(&n, &scale, &dy, &gamma);
+            let mut want = input_gradient((&n, &scale), &dy, &gamma, style);
             if add {
                 want += &before.mapv(f64::from);
             }
-            let what = format!("norm grad {:?}, {} tokens, {name} {add}", g.act, g.tokens);
+            let what = format!("{style:?} grad {:?}, {} tokens, {name} {add}", g.act, g.tokens);
             assert_close(&wafer.get(&kernel.dx), &want, tolerance(g.act), &what);
             assert!(wafer.padding(&kernel.dx).iter().all(|v| v.is_finite()), "{what}: padding");
             let sum = |a: Array3<f64>| a.sum_axis(Axis(0)).sum_axis(Axis(0)).into_dyn();
             assert_close(&gradients.dense("ln.weight", &[g.d_model]), &sum(&dy * &n), 3e-6, &what);
-            assert_close(&gradients.dense("ln.bias", &[g.d_model]), &sum(dy), 3e-6, &what);
+            match style.norm {
+                Norm::LayerNorm => {
+                    assert_close(&gradients.dense("ln.bias", &[g.d_model]), &sum(dy), 3e-6, &what);
+                }
+                Norm::RmsNorm => assert!(!gradients.tensors.contains_key("ln.bias"), "{what}"),
+            }
         }
     }
 }

@@ -5,11 +5,14 @@ use common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Kernel};
 use compiler::kernels::colsum::ColSum;
-use compiler::kernels::embed::{EmbedGrad, EmbedScatter};
+use compiler::kernels::embed::{EmbedGrad, EmbedScatter, Table};
 use compiler::kernels::outer::Outer;
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use sim_core::coord::Grid;
 use sim_core::program::DType;
+
+/// Tables of tokens, positions and types, as many as a design has.
+const TABLES: [Table; 3] = [Table::Tokens, Table::Positions, Table::Types];
 
 /// Sums are f32, and products of 16-bit numbers are exact in them.
 const TOLERANCE: f64 = 1e-5;
@@ -149,6 +152,7 @@ fn embeddings(g: &Geometry) -> TestHost {
     let mut host = TestHost::default();
     host.random("wte", &[g.vocab, g.d_model], g.act);
     host.random("wpe", &[g.seq_len, g.d_model], g.act);
+    host.random("wtt", &[2, g.d_model], g.act);
     let shape = (g.sequences as usize, g.seq_len as usize);
     host.tokens = Array2::from_shape_fn(shape, |(s, p)| ((5 * s + p * p) % g.vocab as usize) as u32);
     host
@@ -157,17 +161,18 @@ fn embeddings(g: &Geometry) -> TestHost {
 #[test]
 fn embeddings_reach_their_columns() {
     for act in [DType::F32, DType::F16] {
-        for g in geometries(act) {
+        for (g, tables) in geometries(act).into_iter().flat_map(|g| (1..=3).map(move |n| (g.clone(), n))) {
             let host = embeddings(&g);
-            let k = EmbedScatter { x: Act::whole(&g, "x", Features::Hidden) };
+            let k = EmbedScatter { x: Act::whole(&g, "x", Features::Hidden), tables: TABLES[..tables].to_vec() };
             let mut wafer = Wafer::cs2(&g);
             wafer.run(&k, &host);
             let mut want = Array3::zeros((g.sequences as usize, g.seq_len as usize, g.d_model as usize));
             for ((s, p, i), v) in want.indexed_iter_mut() {
                 let token = host.tokens[[s, p]] as usize;
-                *v = f64::from(host.tensors["wte"][[token, i]]) + f64::from(host.tensors["wpe"][[p, i]]);
+                let rows = [("wte", token), ("wpe", p), ("wtt", 0)];
+                *v = rows[..tables].iter().map(|&(table, row)| f64::from(host.tensors[table][[row, i]])).sum();
             }
-            let tolerance = if act == DType::F32 { 1e-6 } else { 1.0 / 2048.0 };
+            let tolerance = if act == DType::F32 { 1e-6 } else { 1.0 / 1024.0 };
             assert_close(&wafer.get(&k.x), &want, tolerance, "embedding");
             assert!(wafer.padding(&k.x).iter().all(|&v| v == 0.0), "padding");
         }
@@ -179,19 +184,19 @@ fn gradients_of_embeddings_reach_the_host() {
     for act in [DType::F32, DType::F16] {
         for g in geometries(act) {
             let host = embeddings(&g);
-            let k = EmbedGrad { dx: Act::whole(&g, "dx", Features::Hidden) };
+            let k = EmbedGrad { dx: Act::whole(&g, "dx", Features::Hidden), tables: TABLES.to_vec() };
             let dx = random_act(&g, Features::Hidden, 3, act);
             let mut wafer = Wafer::cs2(&g);
             wafer.put_array(&k.dx, &dx);
             let (_, gradients) = wafer.run(&k, &host);
-            let (mut wte, mut wpe) = (
-                Array2::zeros((g.vocab as usize, g.d_model as usize)),
-                Array2::zeros((g.seq_len as usize, g.d_model as usize)),
-            );
+            let table = |rows: u32| Array2::<f64>::zeros((rows as usize, g.d_model as usize));
+            let (mut wte, mut wpe, mut wtt) = (table(g.vocab), table(g.seq_len), table(2));
             for ((s, p, i), &v) in dx.indexed_iter() {
                 wte[[host.tokens[[s, p]] as usize, i]] += f64::from(v);
                 wpe[[p, i]] += f64::from(v);
+                wtt[[0, i]] += f64::from(v);
             }
+            assert_close(&gradients.dense("wtt", &[2, g.d_model]), &wtt.into_dyn(), 1e-9, "wtt");
             assert_close(&gradients.dense("wte", &[g.vocab, g.d_model]), &wte.into_dyn(), 1e-9, "wte");
             assert_close(&gradients.dense("wpe", &[g.seq_len, g.d_model]), &wpe.into_dyn(), 1e-9, "wpe");
         }
@@ -207,8 +212,8 @@ fn estimates_are_of_the_right_size() {
     let kernels: [&dyn Kernel; 4] = [
         &outer(&g, Features::Ffn, Features::Hidden, 2),
         &ColSum { label: "test".into(), b: Act::whole(&g, "b", Features::Hidden), times: None, tensor: "b".into() },
-        &EmbedScatter { x: Act::whole(&g, "x", Features::Hidden) },
-        &EmbedGrad { dx: Act::whole(&g, "dx", Features::Hidden) },
+        &EmbedScatter { x: Act::whole(&g, "x", Features::Hidden), tables: TABLES.to_vec() },
+        &EmbedGrad { dx: Act::whole(&g, "dx", Features::Hidden), tables: TABLES.to_vec() },
     ];
     for k in kernels {
         let cycles = wafer.run(k, &host).0.cycles.0;

@@ -1,12 +1,13 @@
-//! One training step of a tiny GPT on a small simulated mesh, by the same compiler and kernels as
+//! One training step of a tiny model of every design on a small simulated mesh, by the same compiler and kernels as
 //! for the large ones: loss and every gradient agree with the f64 implementation in `models`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use compiler::kernel::{HostSink, HostSource};
 use compiler::step::{Compiled, Options, compile};
 use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
+use models::design::{Head, Pairs, Positions, Rotary};
 use models::oracle::{self, Params};
-use models::{Family, GptShape, LayerGraph};
+use models::{Design, GptShape, LayerGraph};
 use ndarray::{ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::coord::Grid;
@@ -19,7 +20,7 @@ const SEQ: usize = 8;
 fn shape() -> GptShape {
     GptShape {
         name: "tiny".into(),
-        family: Family::Gpt2,
+        design: Design::GPT2,
         layers: 2,
         d_model: 16,
         heads: 2,
@@ -36,21 +37,46 @@ fn machine(width: u32, height: u32) -> ArchSpec {
     arch
 }
 
+/// A tiny model of another design, of one layer that is no power of two wide.
+fn other(name: &str, design: Design) -> GptShape {
+    GptShape { name: name.into(), design, layers: 1, d_model: 20, d_ff: 44, ..shape() }
+}
+
+/// The designs, with as many rotated features as fit.
+fn designs() -> Vec<GptShape> {
+    let rotary = |pairs, dims| Positions::Rotary(Rotary { dims, base: 10_000, pairs });
+    let llama = Design::llama(10);
+    vec![
+        other("llama", llama),
+        other("gpt-j", Design { positions: rotary(Pairs::Neighbours, 4), ..Design::GPT_J }),
+        other("gpt-neox", Design { positions: rotary(Pairs::Halves, 4), ..Design::gpt_neox(4) }),
+        other("bert", Design { head: Head::Classifier { labels: 3 }, ..Design::BERT }),
+        other("bert, masked tokens", Design { head: Head::MaskedLm, ..Design::BERT }),
+        other("grouped queries", Design { kv_heads: Some(1), head: Head::Tied, ..llama }),
+    ]
+}
+
 struct Host {
     params: Params,
     tokens: Vec<Vec<u32>>,
     targets: Vec<Vec<u32>>,
     scale: f32,
+    /// What the loss is the mean of: tokens, or sequences.
+    rows: usize,
 }
 
 impl Host {
-    fn new() -> Host {
+    fn new(shape: &GptShape) -> Host {
+        let classes = shape.classes();
         let ids = |salt: u32| {
             (0..BATCH as u32)
                 .map(|s| (0..SEQ as u32).map(|p| (s * 11 + p * 7 + salt * p * p + salt) % 32).collect())
-                .collect()
+                .collect::<Vec<Vec<u32>>>()
         };
-        Host { params: Params::seeded(&shape(), 7), tokens: ids(1), targets: ids(3), scale: 1.0 }
+        let targets =
+            ids(3).into_iter().map(|row: Vec<u32>| row.into_iter().map(|id| id % classes).collect()).collect();
+        let rows = if classes == shape.vocab { BATCH * SEQ } else { BATCH };
+        Host { params: Params::seeded(shape, 7), tokens: ids(1), targets, scale: 1.0, rows }
     }
 }
 
@@ -66,7 +92,7 @@ impl HostSource for Host {
         self.targets[sequence as usize][position as usize]
     }
     fn loss_weight(&self) -> f32 {
-        self.scale / (BATCH * SEQ) as f32
+        self.scale / self.rows as f32
     }
 }
 
@@ -120,15 +146,14 @@ fn error(ours: &ArrayD<f64>, theirs: &ArrayD<f64>) -> f64 {
     off / largest
 }
 
-fn check(arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
-    let shape = shape();
-    let graph = LayerGraph::training_step(&shape, BATCH as u64, SEQ as u32).unwrap();
+fn check(shape: &GptShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
+    let graph = LayerGraph::training_step(shape, BATCH as u64, SEQ as u32).unwrap();
     let options = Options { batch: BATCH as u64, micro_batch: Some(BATCH as u32), seq_len: SEQ as u32, act, lanes };
     let compiled = compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
-    let mut host = Host::new();
+    let mut host = Host::new(shape);
     // A loss scale keeps small gradients within binary16.
     host.scale = if act == DType::F16 { 64.0 } else { 1.0 };
-    let (loss, gradients) = oracle::loss_and_gradients(&shape, &host.params, &host.tokens, &host.targets);
+    let (loss, gradients) = oracle::loss_and_gradients(shape, &host.params, &host.tokens, &host.targets);
     let (sums, cycles) = train(&compiled, arch, &host, EngineKind::Reference);
     let scale = f64::from(host.scale);
     let mut worst: Vec<(f64, String)> = Vec::new();
@@ -137,7 +162,13 @@ fn check(arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
         worst.push((error(&(&sums.0[name] / scale), theirs), name.clone()));
     }
     worst.sort_by(|a, b| b.0.total_cmp(&a.0));
-    assert!(worst[0].0 < tolerance, "{act:?}, {:?}: {:?}", compiled.geometry, &worst[..worst.len().min(8)]);
+    assert!(
+        worst[0].0 < tolerance,
+        "{}, {act:?}, {:?}: {:?}",
+        shape.name,
+        compiled.geometry,
+        &worst[..worst.len().min(8)]
+    );
     let (again, same) = train(&compiled, arch, &host, EngineKind::Fast);
     assert_eq!(cycles, same, "cycles of the two engines");
     assert!(again.0 == sums.0, "values of the two engines");
@@ -151,20 +182,34 @@ fn check(arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
 
 #[test]
 fn f32_agrees_to_one_part_in_ten_thousand() {
-    check(&machine(8, 8), DType::F32, None, 1e-4);
+    check(&shape(), &machine(8, 8), DType::F32, None, 1e-4);
 }
 
 #[test]
 fn f32_in_one_lane_agrees() {
-    check(&machine(4, 4), DType::F32, Some(1), 1e-4);
+    check(&shape(), &machine(4, 4), DType::F32, Some(1), 1e-4);
 }
 
 #[test]
 fn f16_with_f32_accumulation_agrees_to_two_percent() {
-    check(&machine(8, 8), DType::F16, Some(2), 2e-2);
+    check(&shape(), &machine(8, 8), DType::F16, Some(2), 2e-2);
 }
 
 #[test]
 fn bf16_agrees_to_fifteen_percent() {
-    check(&machine(8, 8), DType::Bf16, None, 0.15);
+    check(&shape(), &machine(8, 8), DType::Bf16, None, 0.15);
+}
+
+#[test]
+fn every_design_agrees_in_f32() {
+    for shape in designs() {
+        check(&shape, &machine(8, 8), DType::F32, None, 2e-4);
+    }
+}
+
+#[test]
+fn every_design_agrees_in_f16() {
+    for shape in designs() {
+        check(&shape, &machine(8, 4), DType::F16, Some(2), 3e-2);
+    }
 }

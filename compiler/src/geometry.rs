@@ -3,6 +3,7 @@
 //! **Invariant.** Features and tokens are padded so that every PE has the same counts.
 //! **Not here.** The choice between geometries (`mapping`).
 
+use models::design::Rotary;
 use sim_core::coord::{Grid, PeCoord, Region, Span};
 use sim_core::program::DType;
 
@@ -15,6 +16,8 @@ pub struct Geometry {
     pub lanes: u32,
     /// Attention heads.
     pub heads: u32,
+    /// Heads of keys and values, each shared by equally many attention heads.
+    pub kv_heads: u32,
     /// Columns per head in a lane; even, or 1.
     pub head_columns: u32,
     /// Sequences in a lane, one below the other.
@@ -35,10 +38,14 @@ pub struct Geometry {
     pub d_ff: u32,
     /// Feed-forward features per column.
     pub ffn: u32,
-    /// Entries of the vocabulary.
+    /// What the loss chooses from: entries of the vocabulary, or labels.
     pub vocab: u32,
     /// Vocabulary entries per column.
     pub vocab_slots: u32,
+    /// The rotation of queries and keys, which decides where a head's features are.
+    pub rotary: Option<Rotary>,
+    /// Whether a token sees only itself and the tokens before it. Otherwise no token is padding.
+    pub causal: bool,
     /// Type of activations and of streamed weights.
     pub act: DType,
 }
@@ -49,7 +56,8 @@ pub enum Features {
     /// Hidden features, head by head; `hidden` slots per column.
     Hidden,
     /// Query, key and value, one behind the other; `3 · hidden` slots per column. The logical
-    /// index is that of the fused tensor, `0..3 · d_model`.
+    /// index is that of the fused tensor: `d_model` queries, then keys and values of all of their
+    /// heads. Every head of queries has its own copy of the keys and values that it shares.
     Qkv,
     /// Feed-forward features; `ffn` slots per column.
     Ffn,
@@ -88,6 +96,43 @@ impl Geometry {
         self.d_model / self.heads
     }
 
+    /// Pairs of features that every column rotates: slots `i` and `i + pairs`. Where a head has
+    /// fewer pairs than its columns, the rest of these slots is not rotated, or padding.
+    #[must_use]
+    pub fn pairs(&self) -> u32 {
+        self.rotary.map_or(0, |rotary| (rotary.dims / 2).div_ceil(self.head_columns))
+    }
+
+    /// The rotated pair of a head in pair `i` of the slots of its column, or None if there is none.
+    #[must_use]
+    pub fn pair(&self, column: u32, i: u32) -> Option<u32> {
+        let pair = (column % self.head_columns) * self.pairs() + i;
+        (i < self.pairs() && pair < self.rotary?.dims / 2).then_some(pair)
+    }
+
+    /// Feature of a head in a slot of one of its columns, counted from 0, or None for padding.
+    fn in_head(&self, column: u32, slot: u32) -> Option<u32> {
+        let (at, per) = (column * self.hidden + slot, self.pairs());
+        let feature = match self.rotary {
+            None => at,
+            Some(rotary) => {
+                let all = rotary.dims / 2;
+                let before = (column * per).min(all);
+                let own = per.min(all - before);
+                if slot < own {
+                    rotary.pair(before + slot).0
+                } else if (per..per + own).contains(&slot) {
+                    rotary.pair(before + slot - per).1
+                } else {
+                    // The others in order, where pairs leave room.
+                    let passed = if slot < per { own } else { 2 * own };
+                    rotary.dims + at - 2 * before - passed
+                }
+            }
+        };
+        (feature < self.d_head()).then_some(feature)
+    }
+
     /// Feature slots per column.
     #[must_use]
     pub fn slots(&self, features: Features) -> u32 {
@@ -104,12 +149,17 @@ impl Geometry {
     pub fn feature(&self, features: Features, column: u32, slot: u32) -> Option<u32> {
         match features {
             Features::Hidden => {
-                let in_head = (column % self.head_columns) * self.hidden + slot;
-                (in_head < self.d_head()).then(|| (column / self.head_columns) * self.d_head() + in_head)
+                let in_head = self.in_head(column % self.head_columns, slot)?;
+                Some(column / self.head_columns * self.d_head() + in_head)
             }
             Features::Qkv => {
-                let part = slot / self.hidden;
-                self.feature(Features::Hidden, column, slot % self.hidden).map(|i| part * self.d_model + i)
+                let in_head = self.in_head(column % self.head_columns, slot % self.hidden)?;
+                let head = column / self.head_columns;
+                let all = match (slot / self.hidden).checked_sub(1) {
+                    None => head,
+                    Some(part) => self.heads + part * self.kv_heads + head * self.kv_heads / self.heads,
+                };
+                Some(all * self.d_head() + in_head)
             }
             Features::Ffn => Some(column * self.ffn + slot).filter(|&i| i < self.d_ff),
             Features::Vocab => Some(column * self.vocab_slots + slot).filter(|&i| i < self.vocab),
@@ -131,5 +181,70 @@ impl Geometry {
     #[must_use]
     pub fn len(&self, features: Features) -> u32 {
         self.slots(features) * self.tokens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::design::Pairs;
+
+    fn head(d_head: u32, head_columns: u32, rotary: Option<Rotary>) -> Geometry {
+        let pairs = rotary.map_or(0, |r| (r.dims / 2).div_ceil(head_columns));
+        Geometry {
+            grid: Grid { width: 64, height: 1 },
+            lanes: 1,
+            heads: 2,
+            kv_heads: 1,
+            head_columns,
+            sequences_per_lane: 1,
+            rows_per_sequence: 1,
+            tokens: 4,
+            sequences: 1,
+            seq_len: 4,
+            d_model: 2 * d_head,
+            hidden: d_head.div_ceil(head_columns).max(2 * pairs),
+            d_ff: 4,
+            ffn: 4,
+            vocab: 4,
+            vocab_slots: 4,
+            rotary,
+            causal: true,
+            act: DType::F16,
+        }
+    }
+
+    #[test]
+    fn every_feature_has_one_slot_and_pairs_share_a_column() {
+        for (d_head, dims) in [(16, 16), (16, 4), (10, 6), (26, 12), (128, 128), (256, 64), (96, 24)] {
+            for columns in [1, 2, 4, 6, 10, 32] {
+                for pairs in [Pairs::Halves, Pairs::Neighbours] {
+                    let rotary = Rotary { dims, base: 10_000, pairs };
+                    let g = head(d_head, columns, Some(rotary));
+                    let feature = |column, slot| g.feature(Features::Hidden, column, slot);
+                    let places = (0..2 * columns).flat_map(|c| (0..g.hidden).map(move |s| (c, s)));
+                    let mut found: Vec<u32> = places.filter_map(|(c, s)| feature(c, s)).collect();
+                    found.sort_unstable();
+                    assert_eq!(found, (0..2 * d_head).collect::<Vec<u32>>(), "{rotary:?} of {d_head} on {columns}");
+                    let mut all: Vec<u32> = Vec::new();
+                    for (column, i) in (0..columns).flat_map(|c| (0..g.pairs()).map(move |i| (c, i))) {
+                        let Some(pair) = g.pair(column, i) else { continue };
+                        let (a, b) = rotary.pair(pair);
+                        assert_eq!((feature(column, i), feature(column, i + g.pairs())), (Some(a), Some(b)));
+                        all.push(pair);
+                    }
+                    assert_eq!(all, (0..dims / 2).collect::<Vec<u32>>());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn heads_of_queries_share_keys_and_values() {
+        let g = head(6, 2, None);
+        let of = |column, slot| g.feature(Features::Qkv, column, slot).unwrap();
+        assert_eq!([of(0, 0), of(2, 0), of(3, 2)], [0, 6, 11]);
+        assert_eq!([of(0, 3), of(2, 3), of(3, 5)], [12, 12, 17]);
+        assert_eq!([of(0, 6), of(2, 6), of(3, 8)], [18, 18, 23]);
     }
 }

@@ -64,12 +64,17 @@ pub(crate) fn local(name: &str) -> &str {
 /// Byte addresses by name.
 pub type Addresses = BTreeMap<String, u32>;
 
-/// Where the host's numbers come from: parameters by their Hugging Face names, tokens, targets.
+/// Where the host's numbers come from: parameters by the names of the layer graph, tokens, targets.
 pub trait HostSource {
     /// Element of a parameter tensor, e.g. `h.0.attn.c_attn.weight` at `[i, o]`.
     fn value(&self, tensor: &str, index: &[u32]) -> f32;
     /// Token at a position of a sequence of the micro-batch.
     fn token(&self, sequence: u32, position: u32) -> u32;
+    /// Type of the token at a position of a sequence of the micro-batch.
+    fn token_type(&self, sequence: u32, position: u32) -> u32 {
+        let _ = (sequence, position);
+        0
+    }
     /// Target at a position of a sequence of the micro-batch.
     fn target(&self, sequence: u32, position: u32) -> u32;
     /// Factor on the gradient of every token's loss (1 / tokens for the mean, times a loss scale).

@@ -55,13 +55,27 @@ pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> O
     // As few tokens per PE as the rows allow, then as few rows as these tokens allow.
     let even = |rows: u32| if rows > 1 { rows & !1 } else { rows };
     let room = even(grid.height / sequences_per_lane);
-    let tokens = task.seq_len.div_ceil(room).next_multiple_of(4);
-    let rows = task.seq_len.div_ceil(tokens);
-    let rows = if rows > 1 { rows.next_multiple_of(2) } else { 1 };
+    let rows = |tokens: u32| {
+        let rows = task.seq_len.div_ceil(tokens);
+        if rows > 1 { rows.next_multiple_of(2) } else { 1 }
+    };
+    let mut tokens = task.seq_len.div_ceil(room).next_multiple_of(4);
+    // Where every token sees every other one, none may be padding.
+    while !s.design.causal && rows(tokens) * tokens != task.seq_len {
+        tokens += 4;
+        if tokens > task.seq_len {
+            return None;
+        }
+    }
+    let rows = rows(tokens);
+    // The two features of a pair share a column.
+    let rotary = s.design.rotary();
+    let pairs = rotary.map_or(0, |r| (r.dims / 2).div_ceil(head_columns));
     (rows <= room).then(|| Geometry {
         grid,
         lanes,
         heads: s.heads,
+        kv_heads: s.kv_heads(),
         head_columns,
         sequences_per_lane,
         rows_per_sequence: rows,
@@ -69,11 +83,13 @@ pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> O
         sequences: task.sequences,
         seq_len: task.seq_len,
         d_model: s.d_model,
-        hidden: s.d_head().div_ceil(head_columns),
+        hidden: s.d_head().div_ceil(head_columns).max(2 * pairs),
         d_ff: s.d_ff,
         ffn: s.d_ff.div_ceil(columns),
-        vocab: s.vocab,
-        vocab_slots: s.vocab.div_ceil(columns),
+        vocab: s.classes(),
+        vocab_slots: s.classes().div_ceil(columns),
+        rotary,
+        causal: s.design.causal,
         act: task.act,
     })
 }

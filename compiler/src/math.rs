@@ -15,6 +15,8 @@
 //! | [`ln`] | 1, 3 | 33 | 0.5 to 2^23 | 3e-7 · (1 + ln x), absolute |
 //! | [`gelu`] | 2, 3 | 42 | finite | 2e-7 · (1 + \|x\|), absolute |
 //! | [`gelu_grad`] | 2, 3 | 46 | finite | 6e-7, absolute |
+//! | [`logistic`] | 3, 2 | 29 | finite | 3e-7, absolute |
+//! | [`sin_cos_turns`] | 1, 1 | 23 | −0.6 to 0.6 | 3e-7, absolute |
 //!
 //! **Invariant.** Nothing here is an operation that the machine lacks. Two seeds look at the bits
 //! of a number: `bitsub` subtracts bit patterns, and reading the high half of an f32 as f16 gives
@@ -229,6 +231,47 @@ pub fn ln(code: &mut Vec<Instr>, len: u32, x: &Operand, out: &Operand, scratch: 
     s.horner(u, t, &[0.2, -0.25, 1.0 / 3.0, -0.5, 1.0]);
     s.mul(t, u, t);
     s.add(out, y, t);
+}
+
+/// Leaves `1 / (1 + e^−z)` in `apart(0)` and `e^−z` in `like(0)`. `z` may be `like(0)` itself.
+/// Scratch: three vectors like `z`, two apart.
+pub fn logistic(code: &mut Vec<Instr>, len: u32, z: &Operand, scratch: &Scratch) {
+    let [t, sum] = [0, 1].map(|i| f32s(scratch.like(i), len));
+    let mut s = Seq { code, len };
+    // Beyond, the result is 1 or below 1e-34, and e^80 is far from the largest number.
+    s.max(&t, z, &imm(-80.0));
+    s.sub(&t, &imm(0.0), &t);
+    exp(code, len, &t, &t, scratch);
+    let mut s = Seq { code, len };
+    s.add(&sum, &t, &imm(1.0));
+    let sigmoid = f32s(scratch.apart(0), len);
+    reciprocal(code, len, &sum, &sigmoid, &scratch.behind(2, 0));
+}
+
+/// `sin(2π u) / u` as a polynomial of `u²`, highest power first: minimax to 5e-9 for |u| ≤ 1/2.
+const SIN_TURNS: [f32; 7] =
+    [3.237_564_8, -14.899_43, 42.025_814, -76.703_001, 81.605_13, -41.341_7, std::f32::consts::TAU];
+/// `(cos(2π u) − 1) / u²` likewise, to 2e-9.
+const COS_TURNS: [f32; 7] = [-1.483_747_8, 7.826_001_4, -26.413_179, 60.243_503, -85.456_77, 64.939_393, -19.739_209];
+
+/// `sin = sin(2π u)` and `cos = cos(2π u)` for f32 numbers `u` between −1/2 and 1/2; exactly 0 and 1
+/// at 0. `sin` and `cos` are of the phase of `u` and not `u`. Scratch: one vector like `u`, which may
+/// not be `u`, and one apart.
+pub fn sin_cos_turns(
+    code: &mut Vec<Instr>,
+    len: u32,
+    u: &Operand,
+    (sin, cos): (&Operand, &Operand),
+    scratch: &Scratch,
+) {
+    let (w, p) = (&f32s(scratch.like(0), len), &f32s(scratch.apart(0), len));
+    let mut s = Seq { code, len };
+    s.mul(w, u, u);
+    s.horner(p, w, &SIN_TURNS);
+    s.mul(sin, p, u);
+    s.horner(p, w, &COS_TURNS);
+    s.mul(p, p, w);
+    s.add(cos, p, &imm(1.0));
 }
 
 /// Abramowitz and Stegun 7.1.26: `erfc z = P(1 / (1 + p z)) e^(−z²)` for `z ≥ 0`, to 1.5e-7.

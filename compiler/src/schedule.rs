@@ -7,20 +7,25 @@
 //! free. Names of buffers say what they hold; a buffer that is written anew is a new one.
 //! **Not here.** Addresses (`memory`), the choice of the geometry (`mapping`).
 
+mod head;
+mod names;
+
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Act, Kernel, WeightRef, local};
+use crate::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
 use crate::kernels::attention::{AttentionBackward, AttentionForward};
 use crate::kernels::colsum::ColSum;
-use crate::kernels::elementwise::{Add, Copy, Gelu, GeluGrad};
+use crate::kernels::elementwise::Add;
 use crate::kernels::embed::{EmbedGrad, EmbedScatter};
 use crate::kernels::gemm::Gemm;
-use crate::kernels::loss::CrossEntropy;
-use crate::kernels::norm::{LayerNorm, LayerNormGrad};
+use crate::kernels::norm::{LayerNorm, LayerNormGrad, Style};
 use crate::kernels::outer::Outer;
-use crate::kernels::row_sum::{Parts, RowSum};
+use crate::kernels::rotary::Rotate;
+use crate::kernels::row_sum::RowSum;
+use models::design::Block;
 use models::{LayerGraph, LayerOp, OpKind, Phase};
+use names::{Names, STREAM, Step, features, function, stem, tables};
 use sim_core::diag::Diagnostic;
-use sim_core::program::DType;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -78,6 +83,8 @@ pub struct Tiled {
     covered: BTreeSet<String>,
     /// Operations of the graph.
     wanted: BTreeSet<String>,
+    /// Gradients of products' inputs that a kernel of the layer has written.
+    begun: BTreeSet<String>,
 }
 
 impl Tiled {
@@ -86,36 +93,50 @@ impl Tiled {
     #[must_use]
     pub fn new(graph: &LayerGraph, geometry: &Geometry, lm_chunks: u32) -> Tiled {
         let wanted = graph.graph().node_weights().map(|op| op.name.clone()).collect();
-        let mut t = Tiled { geometry: geometry.clone(), tiles: Vec::new(), covered: BTreeSet::new(), wanted };
-        let order: Vec<&LayerOp> = graph.topological_order().into_iter().map(|i| graph.op(i)).collect();
+        let mut t = Tiled {
+            geometry: geometry.clone(),
+            tiles: Vec::new(),
+            covered: BTreeSet::new(),
+            wanted,
+            begun: BTreeSet::new(),
+        };
+        let names = Names::of(graph);
+        let order: Vec<Step<'_>> = graph.topological_order().into_iter().map(|i| Step::of(graph, i)).collect();
         let of = |layer: Option<u32>| {
-            order.iter().filter(move |op| op.phase == Phase::Forward && op.layer == layer).copied().collect::<Vec<_>>()
+            let forward = order.iter().filter(move |s| s.op.phase == Phase::Forward && s.op.layer == layer);
+            forward.cloned().collect::<Vec<_>>()
         };
         let layers = graph.shape().layers;
-        let outer = of(None);
-        for op in outer.iter().filter(|op| op.kind == OpKind::Embedding) {
-            t.forward(op, layers, Pass::Forward);
+        let (below, above): (Vec<_>, Vec<_>) =
+            of(None).into_iter().partition(|s| s.op.kind == OpKind::Embedding || s.op.name == "embed_ln");
+        for step in &below {
+            t.forward(&names, step, Pass::Forward);
         }
-        for l in 0..layers {
-            for op in of(Some(l)) {
-                t.forward(op, layers, Pass::Forward);
-            }
+        for step in (0..layers).flat_map(of_some(&of)) {
+            t.forward(&names, &step, Pass::Forward);
         }
-        for op in outer.iter().filter(|op| op.kind != OpKind::Embedding) {
-            t.forward(op, layers, Pass::Forward);
-        }
-        t.head(lm_chunks);
-        t.back("ln_f", OpKind::FinalLayerNorm, None, layers);
+        t.head(&names, &above, lm_chunks);
         for l in (0..layers).rev() {
-            let ops = of(Some(l));
-            for op in ops.iter().filter(|op| !only_forward(op)) {
-                t.forward(op, layers, Pass::Recompute);
+            let steps = of(Some(l));
+            for step in steps.iter().filter(|s| s.again) {
+                t.forward(&names, step, Pass::Recompute);
             }
-            for op in ops.iter().rev() {
-                t.back(&op.name, op.kind, Some(l), layers);
+            let mut backward: Vec<&Step<'_>> = steps.iter().rev().collect();
+            if names.design.block == Block::ParallelTwoNorms {
+                // Norms add to the gradient that both branches start from.
+                backward.sort_by_key(|s| s.op.kind.is_norm());
+            }
+            t.begun.clear();
+            for step in backward {
+                t.back(&names, step);
             }
         }
-        t.back("embed", OpKind::Embedding, None, layers);
+        if names.design.embedding_norm {
+            t.forward(&names, &below[0], Pass::Recompute);
+        }
+        for step in below.iter().rev() {
+            t.back(&names, step);
+        }
         t
     }
 
@@ -139,6 +160,17 @@ impl Tiled {
         self.act(name, Features::Hidden)
     }
 
+    /// The buffer of a tensor of the graph.
+    fn tensor(&self, names: &Names, tensor: &str) -> Act {
+        let name = names.buffer(tensor);
+        self.act(&name, features(&name))
+    }
+
+    /// The buffer of the gradient with respect to a tensor of the graph.
+    fn gradient(&self, names: &Names, tensor: &str) -> Act {
+        self.act(&names.gradient(tensor), features(&names.buffer(tensor)))
+    }
+
     /// Query, key or value: a third of the fused buffer.
     fn third(&self, name: &str, part: u32) -> Act {
         let hidden = self.geometry.hidden;
@@ -146,59 +178,56 @@ impl Tiled {
     }
 
     /// The kernels of a forward operation.
-    fn forward(&mut self, op: &LayerOp, layers: u32, pass: Pass) {
+    fn forward(&mut self, names: &Names, step: &Step<'_>, pass: Pass) {
+        let op = step.op;
         if pass == Pass::Forward {
             self.covered.insert(op.name.clone());
         }
         let l = op.layer;
-        let x = residual(l.unwrap_or(layers));
-        let second = op.name.ends_with('2');
+        let ins: Vec<Act> = step.inputs.iter().map(|name| self.tensor(names, name)).collect();
+        let out = self.tensor(names, &op.outputs[0].name);
         match op.kind {
-            OpKind::Embedding => self.push(pass, l, EmbedScatter { x: self.hidden(&residual(0)) }),
-            OpKind::LayerNorm | OpKind::FinalLayerNorm => {
-                let input = if second { "resid_1" } else { &x };
-                let output = local(&op.name);
-                let kernel = LayerNorm { x: self.hidden(input), y: self.hidden(output), tensor: stem(op, "weight") };
-                self.push(pass, l, kernel);
+            OpKind::Embedding => self.push(pass, l, EmbedScatter { x: out, tables: tables(op) }),
+            kind if kind.is_norm() => {
+                let (tensor, style) = (stem(op, "weight"), Style::of(&names.design));
+                self.push(pass, l, LayerNorm { x: ins[0].clone(), y: out, tensor, style });
             }
-            OpKind::Qkv => self.linear(op, pass, ("ln_1", Features::Hidden), ("qkv", Features::Qkv)),
             OpKind::AttentionScores | OpKind::Softmax => {} // in one kernel with the values
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
                 let stats = (pass == Pass::Recompute).then(|| "stats".to_owned());
-                self.push(pass, l, AttentionForward { q, k, v, out: self.hidden("attn"), stats, chunks: 1 });
+                self.push(pass, l, AttentionForward { q, k, v, out, stats, chunks: 1 });
             }
-            OpKind::Projection => self.linear(op, pass, ("attn", Features::Hidden), ("proj", Features::Hidden)),
-            OpKind::FfnUp => self.linear(op, pass, ("ln_2", Features::Hidden), ("ffn_up", Features::Ffn)),
-            OpKind::Gelu => {
-                let (x, y) = (self.act("ffn_up", Features::Ffn), self.act("gelu", Features::Ffn));
-                self.push(pass, l, Gelu { x, y });
+            OpKind::Rotary => {
+                let [q, k] = [0, 1].map(|i| self.third("qkv", i));
+                self.push(pass, l, Rotate { q, k, back: false });
             }
-            OpKind::FfnDown => self.linear(op, pass, ("gelu", Features::Ffn), ("ffn_down", Features::Hidden)),
-            OpKind::Residual => {
-                let next = residual(l.unwrap_or(0) + 1);
-                let (a, b, out) =
-                    if second { ("resid_1", "ffn_down", next.as_str()) } else { (x.as_str(), "proj", "resid_1") };
-                let kernel = Add { a: self.hidden(a), b: self.hidden(b), out: self.hidden(out) };
-                self.push(pass, l, kernel);
+            OpKind::SwiGlu => {
+                let [gate, up] = [ins[0].clone(), ins[1].clone()];
+                self.push(pass, l, SwiGlu { gate, up, y: out });
             }
-            OpKind::LmHead | OpKind::CrossEntropy => {} // in `head`, chunk by chunk
+            OpKind::Residual => self.push(pass, l, Add { a: ins[0].clone(), b: ins[1].clone(), out }),
+            OpKind::LmHead | OpKind::Classifier | OpKind::CrossEntropy => {} // in `head`, chunk by chunk
+            kind => match function(kind) {
+                Some(f) => self.push(pass, l, Activation { f, x: ins[0].clone(), y: out }),
+                None => self.linear(op, pass, ins[0].clone(), out),
+            },
         }
     }
 
     /// `y = x · W + b`.
-    fn linear(&mut self, op: &LayerOp, pass: Pass, x: (&str, Features), y: (&str, Features)) {
+    fn linear(&mut self, op: &LayerOp, pass: Pass, x: Act, y: Act) {
         let weight = WeightRef {
             tensor: op.weights[0].name.clone(),
             transposed: false,
             bias: op.weights.get(1).map(|b| b.name.clone()),
             mask_padding: false,
         };
-        self.gemm(local(&op.name), (pass, op.layer), self.act(x.0, x.1), self.act(y.0, y.1), &weight);
+        self.gemm(local(&op.name), (pass, op.layer), (x, y, false), &weight);
     }
 
     /// A GEMM, cut over its input slots where there are many.
-    fn gemm(&mut self, label: &str, place: (Pass, Option<u32>), x: Act, y: Act, weight: &WeightRef) {
+    fn gemm(&mut self, label: &str, place: (Pass, Option<u32>), (x, y, add): (Act, Act, bool), weight: &WeightRef) {
         let label = match place.0 {
             Pass::Backward => format!("{label} input gradient"),
             _ => label.to_owned(),
@@ -209,18 +238,28 @@ impl Tiled {
                 weight.bias = None;
             }
             let x = Act { first_slot: x.first_slot + first, slots, ..x.clone() };
-            self.push(place.0, place.1, Gemm { label: label.clone(), x, y: y.clone(), weight, add: i > 0 });
+            let add = add || i > 0;
+            self.push(place.0, place.1, Gemm { label: label.clone(), x, y: y.clone(), weight, add });
         }
     }
 
     /// The weight gradient `dW[in][out]` of a linear operation, and that of its bias.
-    fn outer(&mut self, label: &str, layer: Option<u32>, x: Act, dy: Act, stem: &str) {
-        let pass = Pass::WeightGradient;
+    fn outer(&mut self, op: &LayerOp, x: Act, dy: Act) {
+        let label = local(&op.name);
         // The operand with more slots is stationary; `[in][out]` is the parameter's own order.
         let (a, b, transposed) = if x.slots >= dy.slots { (x, dy.clone(), false) } else { (dy.clone(), x, true) };
-        self.outer_parts(&format!("{label} weight gradient"), layer, a, b, (format!("{stem}.weight"), transposed));
-        let label = format!("{label} bias gradient");
-        self.push(pass, layer, ColSum { label, b: dy, times: None, tensor: format!("{stem}.bias") });
+        let to = (op.weights[0].name.clone(), transposed);
+        self.outer_parts(&format!("{label} weight gradient"), op.layer, a, b, to);
+        self.bias_gradient(op, dy);
+    }
+
+    /// The gradient of a product's bias, if it has one.
+    fn bias_gradient(&mut self, op: &LayerOp, dy: Act) {
+        if let Some(bias) = op.weights.get(1) {
+            let label = format!("{} bias gradient", local(&op.name));
+            let kernel = ColSum { label, b: dy, times: None, tensor: bias.name.clone() };
+            self.push(Pass::WeightGradient, op.layer, kernel);
+        }
     }
 
     fn outer_parts(&mut self, label: &str, layer: Option<u32>, a: Act, b: Act, to: (String, bool)) {
@@ -233,111 +272,75 @@ impl Tiled {
         }
     }
 
-    /// LM head, loss, and their gradients, by chunks of tokens.
-    fn head(&mut self, chunks: u32) {
-        self.covered.extend(
-            ["lm_head", "loss", "loss.backward", "lm_head.backward", "lm_head.weight_gradient"].map(str::to_owned),
-        );
-        let tokens = self.geometry.tokens;
-        let wte = |transposed| WeightRef { tensor: "wte".to_owned(), transposed, bias: None, mask_padding: transposed };
-        for (first, count) in parts(tokens, tokens.div_ceil(chunks).next_multiple_of(4)) {
-            let window = |a: Act| Act { first_token: first, tokens: count, ..a };
-            let logits = Act { row: count, tokens: count, ..self.act("logits", Features::Vocab) };
-            let x = window(self.hidden("ln_f"));
-            let label = "lm head".to_owned();
-            let kernel = Gemm { label, x: x.clone(), y: logits.clone(), weight: wte(true), add: false };
-            self.push(Pass::Forward, None, kernel);
-            self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token: first });
-            self.push(Pass::Backward, None, RowSum { parts: Parts::Loss });
-            let dx = window(Act { dtype: DType::F32, ..self.hidden("d.ln_f.sum") });
-            self.gemm("lm head", (Pass::Backward, None), logits.clone(), dx, &wte(false));
-            self.outer_parts("lm head weight gradient", None, logits, x, ("wte".to_owned(), false));
-        }
-        let from = Act { dtype: DType::F32, ..self.hidden("d.ln_f.sum") };
-        self.push(Pass::Backward, None, Copy { from, to: self.hidden("d.branch") });
-    }
-
     /// The gradients of an operation: of its weights, then of its input.
-    fn back(&mut self, name: &str, kind: OpKind, layer: Option<u32>, layers: u32) {
-        let weights = !matches!(
-            kind,
-            OpKind::AttentionScores | OpKind::Softmax | OpKind::AttentionValues | OpKind::Gelu | OpKind::Residual
-        );
-        if weights {
-            self.covered.insert(format!("{name}.weight_gradient"));
+    fn back(&mut self, names: &Names, step: &Step<'_>) {
+        let (op, layer, pass) = (step.op, step.op.layer, Pass::Backward);
+        if !op.weights.is_empty() {
+            self.covered.insert(format!("{}.weight_gradient", op.name));
         }
-        if kind != OpKind::Embedding {
-            self.covered.insert(format!("{name}.backward"));
+        if op.kind != OpKind::Embedding {
+            self.covered.insert(format!("{}.backward", op.name));
         }
-        let x = residual(layer.unwrap_or(layers));
-        let prefix = name.strip_suffix(local(name)).unwrap_or("").to_owned();
-        let pass = Pass::Backward;
-        match kind {
-            OpKind::Embedding => self.push(Pass::WeightGradient, layer, EmbedGrad { dx: self.hidden("d.x") }),
-            OpKind::LayerNorm | OpKind::FinalLayerNorm => {
-                let input = if name.ends_with('2') { "resid_1" } else { &x };
-                let (x, dy, dx) = (self.hidden(input), self.hidden("d.branch"), self.hidden("d.x"));
-                let add = kind == OpKind::LayerNorm;
-                let kernel = LayerNormGrad { x, dy, dx, tensor: name.to_owned(), add };
+        let ins: Vec<Act> = step.inputs.iter().map(|name| self.tensor(names, name)).collect();
+        let d_ins: Vec<Act> = step.inputs.iter().map(|name| self.gradient(names, name)).collect();
+        let dy = self.gradient(names, &op.outputs[0].name);
+        match op.kind {
+            OpKind::Embedding => self.push(Pass::WeightGradient, layer, EmbedGrad { dx: dy, tables: tables(op) }),
+            kind if kind.is_norm() => {
+                let (x, dx) = (ins[0].clone(), d_ins[0].clone());
+                // In a layer the gradient by way of the norm joins that which goes past it, unless
+                // nothing does.
+                let add = layer.is_some() && dx.name != dy.name;
+                let (tensor, style) = (stem(op, "weight"), Style::of(&names.design));
+                let kernel = LayerNormGrad { x, dy, dx, tensor, add, style };
                 let parts = kernel.parts();
                 self.push(pass, layer, kernel);
                 self.push(Pass::WeightGradient, layer, RowSum { parts });
             }
-            OpKind::Qkv => {
-                let dy = self.act("d.qkv", Features::Qkv);
-                self.linear_back("qkv", layer, self.hidden("ln_1"), dy, "d.branch", &format!("{prefix}attn.c_attn"));
-            }
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
                 let [dq, dk, dv] = [0, 1, 2].map(|i| self.third("d.qkv", i));
-                let (out, d_out, stats) = (self.hidden("attn"), self.hidden("d.attn"), "stats".to_owned());
-                self.push(pass, layer, AttentionBackward { q, k, v, out, d_out, stats, dq, dk, dv, chunks: 1 });
+                let (out, stats) = (self.tensor(names, &op.outputs[0].name), "stats".to_owned());
+                self.push(pass, layer, AttentionBackward { q, k, v, out, d_out: dy, stats, dq, dk, dv, chunks: 1 });
             }
-            OpKind::Projection => {
-                let dy = self.hidden("d.x");
-                self.linear_back("proj", layer, self.hidden("attn"), dy, "d.attn", &format!("{prefix}attn.c_proj"));
+            OpKind::Rotary => {
+                let [q, k] = [0, 1].map(|i| self.third("d.qkv", i));
+                self.push(pass, layer, Rotate { q, k, back: true });
             }
-            OpKind::FfnUp => {
-                let dy = self.act("d.ffn", Features::Ffn);
-                self.linear_back("ffn_up", layer, self.hidden("ln_2"), dy, "d.branch", &format!("{prefix}mlp.c_fc"));
+            OpKind::SwiGlu => {
+                let ([gate, up], [d_gate, d_up]) = ([0, 1].map(|i| ins[i].clone()), [0, 1].map(|i| d_ins[i].clone()));
+                self.push(pass, layer, SwiGluGrad { gate, up, dy, d_gate, d_up });
             }
-            OpKind::Gelu => {
-                let (x, dy) = (self.act("ffn_up", Features::Ffn), self.act("d.ffn", Features::Ffn));
-                self.push(pass, layer, GeluGrad { x, dy: dy.clone(), dx: dy });
-            }
-            OpKind::FfnDown => {
-                let x = self.act("gelu", Features::Ffn);
-                self.linear_back("ffn_down", layer, x, self.hidden("d.x"), "d.ffn", &format!("{prefix}mlp.c_proj"));
-            }
-            // Scores and softmax: in one kernel with the values. The gradient of a sum is passed
-            // on as it is; the sum over its branches is the `add` of LayerNorm's gradient.
+            // Scores and softmax: in one kernel with the values. The gradient of a sum is passed on
+            // as it is; the sum where paths part is the `add` of a later kernel.
             OpKind::AttentionScores | OpKind::Softmax | OpKind::Residual => {}
-            OpKind::LmHead | OpKind::CrossEntropy => {}
+            OpKind::LmHead | OpKind::Classifier | OpKind::CrossEntropy => {} // in `head`
+            kind => match function(kind) {
+                Some(f) => {
+                    // The derivative of the hyperbolic tangent is a function of its result.
+                    let own = self.tensor(names, &op.outputs[0].name);
+                    let x = if f == Function::Tanh { own } else { ins[0].clone() };
+                    self.push(pass, layer, ActivationGrad { f, x, dy, dx: d_ins[0].clone() });
+                }
+                None => self.linear_back(op, ins[0].clone(), dy, d_ins[0].clone()),
+            },
         }
     }
 
-    fn linear_back(&mut self, label: &str, layer: Option<u32>, x: Act, dy: Act, dx: &str, stem: &str) {
-        let dx = self.act(dx, x.features);
-        self.outer(label, layer, x, dy.clone(), stem);
-        let weight = WeightRef { tensor: format!("{stem}.weight"), transposed: true, bias: None, mask_padding: false };
-        self.gemm(label, (Pass::Backward, layer), dy, dx, &weight);
+    fn linear_back(&mut self, op: &LayerOp, x: Act, dy: Act, dx: Act) {
+        self.outer(op, x, dy.clone());
+        let tensor = op.weights[0].name.clone();
+        let weight = WeightRef { tensor, transposed: true, bias: None, mask_padding: false };
+        // What goes past the product is in the stream's gradient already; what another product
+        // made of the same input, in its.
+        let add = !self.begun.insert(dx.name.clone()) || (dx.name == STREAM && op.layer.is_some());
+        self.gemm(local(&op.name), (Pass::Backward, op.layer), (dy, dx, add), &weight);
     }
 }
 
-/// The residual stream that enters layer `l`; kept from the forward pass for recomputation.
-fn residual(l: u32) -> String {
-    format!("x.{l}")
-}
-
-/// Operations whose results the backward pass does not need.
-fn only_forward(op: &LayerOp) -> bool {
-    op.kind == OpKind::FfnDown || (op.kind == OpKind::Residual && op.name.ends_with('2'))
-}
-
-/// Name of an operation's parameters without what follows the last dot.
-fn stem(op: &LayerOp, last: &str) -> String {
-    let name = &op.weights[0].name;
-    name.strip_suffix(last).and_then(|n| n.strip_suffix('.')).unwrap_or(name).to_owned()
+/// Every layer's operations.
+fn of_some<'a, F: Fn(Option<u32>) -> Vec<Step<'a>>>(of: &F) -> impl Fn(u32) -> Vec<Step<'a>> + use<'_, 'a, F> {
+    move |l| of(Some(l))
 }
 
 /// `length` cut into as few nearly equal parts of at most `most` as possible: `(first, count)`.

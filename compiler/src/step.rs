@@ -191,7 +191,12 @@ fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {
         "{} heads, {} sequences of {} tokens have no place on {} x {} PEs",
         task.shape.heads, task.sequences, task.seq_len, arch.width.value, arch.height.value
     );
-    Diagnostic::new("M003", &task.shape.name, message).help("a lane needs a column per head, and a row per sequence")
+    let help = if task.shape.design.causal {
+        "a lane needs a column per head, and a row per sequence"
+    } else {
+        "a lane needs a column per head, and a row per sequence; without a causal mask the sequence length has to be a multiple of 4"
+    };
+    Diagnostic::new("M003", &task.shape.name, message).help(help)
 }
 
 /// Lowers for one geometry, with as few chunks of the LM head as fit.

@@ -10,7 +10,14 @@ use std::fmt;
 /// Every code that this crate reports, with its meaning in one or two sentences.
 pub const CODES: &[(&str, &str)] = &[
     ("model-zero", "A size of the model is zero; every size must be at least 1."),
-    ("model-heads", "The attention heads do not divide the hidden size, so no head size exists."),
+    (
+        "model-heads",
+        "The attention heads do not divide the hidden size, so no head size exists; or the heads of keys and values do not divide the heads of queries.",
+    ),
+    (
+        "model-rotary",
+        "The features of a head that rotary positions rotate are not an even number of those that it has.",
+    ),
     (
         "model-size-limit",
         "A size of the model, or the parameter count that follows from the sizes, is beyond what any real model has; it is refused before anything is allocated.",

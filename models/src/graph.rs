@@ -2,8 +2,8 @@
 //!
 //! Nodes are [`LayerOp`]s, edges are [`Tensor`]s from the operation that makes them to one that uses
 //! them. Tensors are named after the activation they hold (`h.0.ln_1`, `logits`); `d.` in front
-//! means the gradient of the loss with respect to it. Parameters carry their Hugging Face GPT-2
-//! names and hang on the operations as [`LayerOp::weights`], because on a weight-streaming machine no
+//! means the gradient of the loss with respect to it. Parameters carry the names of
+//! Hugging Face's GPT-2, whatever the design (`wtt`: token types; `mlp.c_gate`: the gate), and hang on the operations as [`LayerOp::weights`], because on a weight-streaming machine no
 //! operation makes them. [`crate::oracle`] uses the same names.
 //!
 //! Invariant: the graph is acyclic, nodes are stored in an executable order, every shape passes
@@ -34,31 +34,67 @@ pub enum OpKind {
     Embedding,
     /// LayerNorm over the features of a token, with gain and bias.
     LayerNorm,
-    /// One product to queries, keys and values, with bias.
+    /// RMSNorm over the features of a token, with gain.
+    RmsNorm,
+    /// One product to queries, keys and values.
     Qkv,
-    /// `q·kᵀ / sqrt(d_head)` under the causal mask.
+    /// Rotation of pairs of features of queries and keys by their token's position.
+    Rotary,
+    /// `q·kᵀ / sqrt(d_head)`, in a decoder under the causal mask.
     AttentionScores,
     /// Softmax over the keys of each query.
     Softmax,
     /// Probabilities times values, heads side by side again.
     AttentionValues,
-    /// Product after attention, with bias.
+    /// Product after attention.
     Projection,
-    /// Sum of the skip path and the branch. Backward, the two gradients of the skip path's start
-    /// are added: the one through the skip path and the one through the branch.
+    /// Sum of the skip path and the branch. Backward, two gradients are added where the paths
+    /// part: the one through the skip path and the one through the branch.
     Residual,
-    /// First product of the feed-forward block, with bias.
+    /// Product of a gated feed-forward block whose result goes through SiLU. Backward, it is added
+    /// to the gradient by way of [`OpKind::FfnUp`].
+    FfnGate,
+    /// First product of the feed-forward block.
     FfnUp,
     /// Exact GELU, `x·Φ(x)`.
     Gelu,
-    /// Second product of the feed-forward block, with bias.
+    /// GELU by the hyperbolic tangent.
+    GeluTanh,
+    /// `SiLU(gate) · up`.
+    SwiGlu,
+    /// Last product of the feed-forward block.
     FfnDown,
     /// LayerNorm after the last layer.
     FinalLayerNorm,
-    /// Product with the transposed token embedding, without bias.
+    /// RMSNorm after the last layer.
+    FinalRmsNorm,
+    /// Product in front of the logits of a masked-token model.
+    HeadDense,
+    /// Product with the first token of every sequence.
+    Pooler,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// Product to the labels of a sequence.
+    Classifier,
+    /// Product with the transposed token embedding, or with a table of its own.
     LmHead,
-    /// Mean cross-entropy over all tokens of the batch.
+    /// Mean cross-entropy over all tokens of the batch, or over its sequences.
     CrossEntropy,
+}
+
+impl OpKind {
+    /// Whether it is a product of every token with a matrix of parameters.
+    #[must_use]
+    pub fn is_product(self) -> bool {
+        use OpKind::{FfnDown, FfnGate, FfnUp, HeadDense, LmHead, Projection, Qkv};
+        matches!(self, Qkv | Projection | FfnGate | FfnUp | FfnDown | HeadDense | LmHead)
+    }
+
+    /// Whether it normalises the features of a token.
+    #[must_use]
+    pub fn is_norm(self) -> bool {
+        matches!(self, Self::LayerNorm | Self::RmsNorm | Self::FinalLayerNorm | Self::FinalRmsNorm)
+    }
 }
 
 /// Which part of the step an operation belongs to.

@@ -1,32 +1,91 @@
 //! Import of a Hugging Face `config.json`.
 //!
 //! Invariant: a configuration is either taken for exactly what it says or refused; no operation is
-//! replaced by a similar one. Keys that change neither the operations nor their sizes are ignored,
-//! and so are the dropout rates (`*_pdrop`), because a layer graph has no dropout.
-//! Deliberately not here: opening the file.
+//! replaced by a similar one. Every key is read, or known to change neither the operations nor
+//! their sizes ([`IGNORED`]; a layer graph has no dropout), or says that a feature is off (`null`,
+//! `false`, 0); any other key is refused by its name.
+//! Deliberately not here: opening the file; which keys a family has ([`family`]).
+
+mod family;
+mod reader;
 
 use serde_json::{Map, Value};
 
 use crate::fault::ModelFault;
-use crate::shape::{Family, GptShape};
+use crate::shape::GptShape;
+use reader::Reader;
 
 /// Longest text that is looked at, in bytes.
 pub const TEXT_MAX: usize = 1 << 20;
 
-/// Supported values of `model_type`.
-const MODEL_TYPES: [&str; 1] = ["gpt2"];
-/// Supported values in `architectures`.
-const ARCHITECTURES: [&str; 2] = ["GPT2Model", "GPT2LMHeadModel"];
-/// Supported values of `activation_function`.
-const ACTIVATIONS: [&str; 1] = ["gelu"];
-/// `layer_norm_epsilon` of the family.
-const LAYER_NORM_EPSILON: f64 = 1e-5;
-/// Keys that must have this value where they are present; otherwise the operations differ.
-const FLAGS: [(&str, bool); 4] = [
-    ("tie_word_embeddings", true),
-    ("scale_attn_weights", true),
-    ("scale_attn_by_inverse_layer_idx", false),
-    ("add_cross_attention", false),
+/// Keys that change neither operations nor sizes: names of things, special tokens, numbers of
+/// initialisation, dropout and generation, formats of files. Those that end in `*` are beginnings,
+/// those that begin with it endings.
+pub const IGNORED: [&str; 64] = [
+    "_*",
+    "*_token_id",
+    "*_pdrop",
+    "*dropout",
+    "*dropout_prob",
+    "*dropout_p",
+    "*_init",
+    "torch_dtype",
+    "dtype",
+    "transformers_version",
+    "tokenizer_class",
+    "auto_map",
+    "initializer_range",
+    "initializer_factor",
+    "init_*",
+    "use_cache",
+    "gradient_checkpointing",
+    "summary_*",
+    "task_specific_params",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "problem_type",
+    "finetuning_task",
+    "output_*",
+    "return_dict*",
+    "torchscript",
+    "model_name",
+    "license",
+    "pretraining_tp",
+    "attn_implementation",
+    "use_flash_attn",
+    "use_flash_attention",
+    "attention_softmax_in_fp32",
+    "scale_attention_softmax_in_fp32",
+    "inference_runner",
+    "pre_allocate_kv_cache",
+    "validate_runner_input",
+    "max_batch_size",
+    "max_sequence_length",
+    "n_ctx",
+    "model_max_length",
+    "max_length",
+    "min_length",
+    "do_sample",
+    "early_stopping",
+    "num_beams",
+    "num_beam_groups",
+    "num_return_sequences",
+    "temperature",
+    "top_k",
+    "top_p",
+    "typical_p",
+    "diversity_penalty",
+    "length_penalty",
+    "repetition_penalty",
+    "prefix",
+    "quantization_config",
+    "keys_to_ignore_at_inference",
+    "directionality",
+    "pooler_*",
+    "chunk_size_feed_forward",
+    "vocab_file",
+    "gpt2_variant",
 ];
 
 /// The shape described by the `config.json` text. `origin`, the path or name it came from, becomes
@@ -42,158 +101,20 @@ pub fn from_hf_json(text: &str, origin: &str) -> Result<GptShape, Vec<ModelFault
     }
     let config: Map<String, Value> = serde_json::from_str(text)
         .map_err(|error| vec![ModelFault::new("hf-json", "", error.to_string(), "a JSON object is needed")])?;
-    let mut reader = Reader { config: &config, faults: Vec::new() };
-    let shape = reader.shape(origin);
-    let mut faults = reader.faults;
+    let mut reader = Reader::new(&config);
+    let shape = family::shape(&mut reader, origin);
+    if shape.is_some() {
+        reader.refuse_unknown();
+    }
+    let (mut faults, names) = reader.finish();
     // Sizes that were not read are placeholders; what they imply is not the user's fault.
-    if faults.iter().all(|fault| fault.code == "hf-unsupported") {
-        faults.extend(shape.validate().into_iter().map(with_json_key));
+    if let Some(shape) = &shape
+        && faults.iter().all(|fault| fault.code == "hf-unsupported")
+    {
+        faults.extend(shape.validate().into_iter().map(|fault| ModelFault { key: names(&fault.key), ..fault }));
     }
-    if faults.is_empty() { Ok(shape) } else { Err(faults) }
-}
-
-/// Renames the key of a shape's fault to the JSON key that the size came from.
-fn with_json_key(mut fault: ModelFault) -> ModelFault {
-    let json = match fault.key.as_str() {
-        "layers" => "n_layer",
-        "d_model" => "n_embd",
-        "heads" => "n_head",
-        "d_ff" => "n_inner",
-        "vocab" => "vocab_size",
-        "max_positions" => "n_positions",
-        other => other,
-    };
-    fault.key = json.to_owned();
-    fault
-}
-
-struct Reader<'a> {
-    config: &'a Map<String, Value>,
-    faults: Vec<ModelFault>,
-}
-
-impl Reader<'_> {
-    fn shape(&mut self, origin: &str) -> GptShape {
-        self.supported("model_type", &MODEL_TYPES);
-        self.architectures();
-        self.supported("activation_function", &ACTIVATIONS);
-        for (key, needed) in FLAGS {
-            self.flag(key, needed);
-        }
-        self.epsilon();
-        let d_model = self.size("n_embd");
-        let positions =
-            if self.value("n_positions").is_none() && self.value("n_ctx").is_some() { "n_ctx" } else { "n_positions" };
-        let d_ff = match self.value("n_inner") {
-            None => d_model.saturating_mul(4),
-            Some(_) => self.size("n_inner"),
-        };
-        GptShape {
-            name: self.name(origin),
-            family: Family::Gpt2,
-            layers: self.size("n_layer"),
-            d_model,
-            heads: self.size("n_head"),
-            d_ff,
-            vocab: self.size("vocab_size"),
-            max_positions: self.size(positions),
-        }
-    }
-
-    /// The value of `key`; `null` counts as absent.
-    fn value(&self, key: &str) -> Option<&Value> {
-        self.config.get(key).filter(|value| !value.is_null())
-    }
-
-    fn fault(&mut self, code: &'static str, key: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.faults.push(ModelFault::new(code, key, message, help));
-    }
-
-    fn size(&mut self, key: &str) -> u32 {
-        let Some(value) = self.value(key) else {
-            self.fault("hf-missing", key, "is missing", "a whole number");
-            return 1;
-        };
-        match value.as_u64().map(u32::try_from) {
-            Some(Ok(size)) => size,
-            _ => {
-                let message = format!("is {}", shown(value));
-                self.fault("hf-value", key, message, format!("a whole number up to {}", u32::MAX));
-                1
-            }
-        }
-    }
-
-    /// Refuses any text but those in `known`.
-    fn supported(&mut self, key: &str, known: &[&str]) {
-        let help = format!("supported: {}", known.join(", "));
-        match self.value(key) {
-            None => self.fault("hf-missing", key, "is missing", help),
-            Some(Value::String(text)) if known.contains(&text.as_str()) => {}
-            Some(value @ Value::String(_)) => {
-                let message = format!("{} is not supported", shown(value));
-                self.fault("hf-unsupported", key, message, help);
-            }
-            Some(value) => {
-                let message = format!("is {}, not a text", shown(value));
-                self.fault("hf-value", key, message, help);
-            }
-        }
-    }
-
-    fn architectures(&mut self) {
-        let help = format!("supported: {}", ARCHITECTURES.join(", "));
-        let names = match self.value("architectures") {
-            None => return, // `model_type` says as much.
-            Some(Value::Array(names)) => names,
-            Some(value) => {
-                let message = format!("is {}, not a list", shown(value));
-                return self.fault("hf-value", "architectures", message, help);
-            }
-        };
-        let known = |name: &Value| name.as_str().is_some_and(|name| ARCHITECTURES.contains(&name));
-        let unknown: Vec<String> = names.iter().filter(|name| !known(name)).take(4).map(shown).collect();
-        if !unknown.is_empty() {
-            let message = format!("{} is not supported", unknown.join(", "));
-            self.fault("hf-unsupported", "architectures", message, help);
-        }
-    }
-
-    fn flag(&mut self, key: &str, needed: bool) {
-        match self.value(key) {
-            None => {}
-            Some(Value::Bool(flag)) if *flag == needed => {}
-            Some(Value::Bool(flag)) => {
-                self.fault("hf-unsupported", key, format!("{flag} is not supported"), format!("only {needed}"));
-            }
-            Some(value) => {
-                let message = format!("is {}, not true or false", shown(value));
-                self.fault("hf-value", key, message, format!("only {needed}"));
-            }
-        }
-    }
-
-    fn epsilon(&mut self) {
-        let key = "layer_norm_epsilon";
-        let Some(value) = self.value(key) else { return };
-        if value.as_f64() != Some(LAYER_NORM_EPSILON) {
-            let message = format!("{} is not supported", shown(value));
-            self.fault("hf-unsupported", key, message, "only 1e-5");
-        }
-    }
-
-    /// `_name_or_path` or the origin, fit to be printed.
-    fn name(&self, origin: &str) -> String {
-        let given = self.value("_name_or_path").and_then(Value::as_str).filter(|name| !name.is_empty());
-        given.unwrap_or(origin).chars().filter(|c| !c.is_control()).take(200).collect()
-    }
-}
-
-/// A JSON value, cut to a length that a message can carry.
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    match shape {
+        Some(shape) if faults.is_empty() => Ok(shape),
+        _ => Err(faults),
     }
 }

@@ -1,6 +1,6 @@
-//! Workloads: decoder-only GPT models, the layer graph of a training step, what they count to.
+//! Workloads: transformer models, the layer graph of a training step, what they count to.
 //!
-//! Holds model shapes ([`shape`]), published presets ([`presets`]), the Hugging Face import
+//! Holds model shapes ([`shape`]) and designs ([`design`]), published presets ([`presets`]), the Hugging Face import
 //! ([`hf`]), the layer graph ([`graph`]), parameter, byte and FLOP counts ([`count`]) and a plain
 //! f64 implementation to compare simulated values with ([`oracle`]).
 //!
@@ -9,6 +9,7 @@
 //! the text.
 
 pub mod count;
+pub mod design;
 pub mod fault;
 pub mod graph;
 pub mod hf;
@@ -17,7 +18,8 @@ pub mod presets;
 pub mod shape;
 pub mod training;
 
+pub use design::Design;
 pub use fault::ModelFault;
 pub use graph::{LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
 pub use presets::Preset;
-pub use shape::{Family, GptShape};
+pub use shape::GptShape;

@@ -1,4 +1,4 @@
-//! The shape of a GPT model: the numbers that determine its layer graph.
+//! The shape of a model: the numbers and the design that determine its layer graph.
 //!
 //! Invariant: a shape for which [`GptShape::validate`] returns nothing can be counted and turned
 //! into a graph without overflow. Fields are public because a shape is plain data; validate it
@@ -9,25 +9,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::count;
+use crate::design::{Design, Head, Positions};
 use crate::fault::ModelFault;
 
-/// The architecture family: which operations a layer consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// Pre-LayerNorm decoder with learned positions, exact GELU, biases everywhere but on the
-    /// logits, and one table for input and output embedding. Cerebras-GPT is of this family.
-    Gpt2,
-}
-
-/// Sizes of one decoder-only model.
+/// Sizes and design of one model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GptShape {
     /// The name shown in reports.
     pub name: String,
-    /// Which operations a layer consists of.
-    pub family: Family,
+    /// Which operations it consists of.
+    pub design: Design,
     /// Decoder layers.
     pub layers: u32,
     /// Hidden size: features per token between layers.
@@ -38,7 +30,7 @@ pub struct GptShape {
     pub d_ff: u32,
     /// Tokens in the vocabulary.
     pub vocab: u32,
-    /// Rows of the position table, hence the longest sequence, in tokens.
+    /// The longest sequence, in tokens; rows of the position table, if there is one.
     pub max_positions: u32,
 }
 
@@ -60,6 +52,48 @@ impl GptShape {
     #[must_use]
     pub fn d_head(&self) -> u32 {
         self.d_model.checked_div(self.heads).unwrap_or(0)
+    }
+
+    /// Heads of keys and values.
+    #[must_use]
+    pub fn kv_heads(&self) -> u32 {
+        self.design.kv_heads.unwrap_or(self.heads)
+    }
+
+    /// Entries that the loss chooses from: the vocabulary, or the labels of a classifier.
+    #[must_use]
+    pub fn classes(&self) -> u32 {
+        match self.design.head {
+            Head::Classifier { labels } => labels,
+            Head::Tied | Head::Untied { .. } | Head::MaskedLm => self.vocab,
+        }
+    }
+
+    /// Sizes of the design that do not fit the others.
+    fn design_faults(&self) -> Vec<ModelFault> {
+        let mut faults = Vec::new();
+        let kv_heads = self.kv_heads();
+        if kv_heads == 0 || !self.heads.is_multiple_of(kv_heads) {
+            let message = format!("{kv_heads} heads of keys and values do not divide {} heads", self.heads);
+            faults.push(ModelFault::new("model-heads", "kv_heads", message, ""));
+        }
+        if let Positions::Rotary(rotary) = self.design.positions {
+            let fits = rotary.dims > 0 && rotary.dims.is_multiple_of(2) && rotary.dims <= self.d_head();
+            if !fits && self.d_head() > 0 {
+                let message = format!("{} features of a head are rotated, and it has {}", rotary.dims, self.d_head());
+                faults.push(ModelFault::new("model-rotary", "rotary", message, "an even number, at most all"));
+            }
+        }
+        for (key, size) in [("labels", self.classes()), ("token_types", self.design.token_types)] {
+            if size > VOCAB_MAX && self.vocab <= VOCAB_MAX {
+                let message = format!("is {size}, the most is {VOCAB_MAX}");
+                faults.push(ModelFault::new("model-size-limit", key, message, ""));
+            }
+        }
+        if self.classes() == 0 && self.vocab > 0 {
+            faults.push(ModelFault::new("model-zero", "labels", "is 0", "must be at least 1"));
+        }
+        faults
     }
 
     /// Every fault of this shape; empty when it is valid.
@@ -87,6 +121,7 @@ impl GptShape {
             let help = format!("{} heads would", nearest_divisor(self.d_model, self.heads));
             faults.push(ModelFault::new("model-heads", "heads", message, help));
         }
+        faults.extend(self.design_faults());
         let parameters = count::parameters(self);
         if faults.is_empty() && parameters > PARAMETERS_MAX {
             let message = format!("the sizes give {parameters} parameters, the most is {PARAMETERS_MAX}");
@@ -110,7 +145,7 @@ mod tests {
     fn tiny() -> GptShape {
         GptShape {
             name: "tiny".into(),
-            family: Family::Gpt2,
+            design: Design::GPT2,
             layers: 2,
             d_model: 16,
             heads: 2,
@@ -172,6 +207,6 @@ mod tests {
     fn a_shape_survives_json() {
         let text = serde_json::to_string(&tiny()).unwrap();
         assert_eq!(serde_json::from_str::<GptShape>(&text).unwrap(), tiny());
-        assert!(text.contains(r#""family":"gpt2""#), "{text}");
+        assert!(text.contains(r#""positions":"learned""#), "{text}");
     }
 }

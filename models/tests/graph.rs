@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use models::count::{self, FlopConvention};
-use models::{Family, GptShape, LayerGraph, Phase, presets};
+use models::{Design, GptShape, LayerGraph, Phase, presets};
 
 fn shape(layers: u32, d_model: u32, heads: u32, d_ff: u32) -> GptShape {
     let name = "tiny".to_owned();
-    GptShape { name, family: Family::Gpt2, layers, d_model, heads, d_ff, vocab: 32, max_positions: 8 }
+    GptShape { name, design: Design::GPT2, layers, d_model, heads, d_ff, vocab: 32, max_positions: 8 }
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn parameters_of_the_graph_are_the_closed_form() {
 
 #[test]
 fn products_of_the_graph_add_up_to_the_palm_count() {
-    let mut cases: Vec<_> = presets::list().into_iter().map(|preset| (preset.shape, 3, 640)).collect();
+    let mut cases: Vec<_> = presets::list().into_iter().map(|preset| (preset.shape, 3, 320)).collect();
     cases.push((shape(3, 12, 3, 20), 5, 7));
     for (shape, batch, seq_len) in cases {
         let graph = LayerGraph::training_step(&shape, batch, seq_len).unwrap();

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use models::design::{FeedForward, Head, Positions, Rotary};
 use models::oracle::{self, Params};
-use models::{Family, GptShape, LayerGraph};
+use models::{Design, GptShape, LayerGraph};
 use ndarray::Axis;
 
 const SEQ: usize = 8;
@@ -13,7 +14,7 @@ const SEQ: usize = 8;
 fn shape() -> GptShape {
     GptShape {
         name: "tiny".into(),
-        family: Family::Gpt2,
+        design: Design::GPT2,
         layers: 2,
         d_model: 16,
         heads: 2,
@@ -21,6 +22,28 @@ fn shape() -> GptShape {
         vocab: 32,
         max_positions: 8,
     }
+}
+
+/// Shapes of every design, with sizes that do not divide evenly.
+fn designs() -> Vec<GptShape> {
+    let wide = GptShape { d_model: 24, heads: 2, ..shape() };
+    let of = |name: &str, design| GptShape { name: name.into(), design, ..wide.clone() };
+    let rotary = |dims, design: Design| match design.positions {
+        Positions::Rotary(r) => Design { positions: Positions::Rotary(Rotary { dims, ..r }), ..design },
+        Positions::Learned => design,
+    };
+    let neox = Design::gpt_neox(4);
+    let llama = Design::llama(12);
+    vec![
+        shape(),
+        of("gpt-j", rotary(8, Design::GPT_J)),
+        of("gpt-neox", neox),
+        of("llama", llama),
+        of("bert-cls", Design { head: Head::Classifier { labels: 3 }, ..Design::BERT }),
+        of("bert-mlm", Design { head: Head::MaskedLm, ..Design::BERT }),
+        of("grouped", Design { kv_heads: Some(1), head: Head::Tied, ..llama }),
+        of("multi-query", Design { kv_heads: Some(1), feed_forward: FeedForward::GeluTanh, ..Design::GPT2 }),
+    ]
 }
 
 /// Two sequences of eight ids; some occur twice, some never.
@@ -43,32 +66,40 @@ fn the_loss_is_that_of_another_implementation() {
     assert!((loss - 4.104285823460827).abs() < 1e-13, "{loss:?}");
 }
 
+/// Labels have to be below three.
+fn targets_of(shape: &GptShape) -> Vec<Vec<u32>> {
+    ids(7, 4).into_iter().map(|row| row.into_iter().map(|id| id % shape.classes()).collect()).collect()
+}
+
 #[test]
 fn every_gradient_equals_a_central_difference() {
-    let (shape, tokens, targets) = (shape(), ids(3, 1), ids(7, 4));
-    let mut params = Params::seeded(&shape, 1);
-    let (_, gradients) = oracle::loss_and_gradients(&shape, &params, &tokens, &targets);
-    let step = 1e-5;
-    for (name, gradient) in &gradients.tensors {
-        let mut largest = 0.0_f64;
-        for entry in entries(gradient.len()) {
-            let mut loss_at = |offset: f64| {
-                let mut tensor = params.tensors[name].clone();
-                let was = tensor.as_slice().unwrap()[entry];
-                tensor.as_slice_mut().unwrap()[entry] = was + offset;
-                let kept = params.tensors.insert(name.clone(), tensor).unwrap();
-                let loss = oracle::loss(&shape, &params, &tokens, &targets);
-                params.tensors.insert(name.clone(), kept);
-                loss
-            };
-            let difference = (loss_at(step) - loss_at(-step)) / (2.0 * step);
-            let ours = gradient.as_slice().unwrap()[entry];
-            // Rounding of the loss over the step, about 1e-15 / 1e-5, and the step's square.
-            let error = (ours - difference).abs();
-            assert!(error < 1e-8 * ours.abs().max(0.1), "{name}[{entry}]: {ours} is not {difference}");
-            largest = largest.max(ours.abs());
+    for shape in designs() {
+        let (tokens, targets) = (ids(3, 1), targets_of(&shape));
+        let mut params = Params::seeded(&shape, 1);
+        let (_, gradients) = oracle::loss_and_gradients(&shape, &params, &tokens, &targets);
+        let step = 1e-5;
+        for (name, gradient) in &gradients.tensors {
+            let mut largest = 0.0_f64;
+            for entry in entries(gradient.len()) {
+                let mut loss_at = |offset: f64| {
+                    let mut tensor = params.tensors[name].clone();
+                    let was = tensor.as_slice().unwrap()[entry];
+                    tensor.as_slice_mut().unwrap()[entry] = was + offset;
+                    let kept = params.tensors.insert(name.clone(), tensor).unwrap();
+                    let loss = oracle::loss(&shape, &params, &tokens, &targets);
+                    params.tensors.insert(name.clone(), kept);
+                    loss
+                };
+                let difference = (loss_at(step) - loss_at(-step)) / (2.0 * step);
+                let ours = gradient.as_slice().unwrap()[entry];
+                // Rounding of the loss over the step, about 1e-15 / 1e-5, and the step's square.
+                let error = (ours - difference).abs();
+                let what = &shape.name;
+                assert!(error < 1e-8 * ours.abs().max(0.1), "{what}: {name}[{entry}]: {ours} is not {difference}");
+                largest = largest.max(ours.abs());
+            }
+            assert!(largest > 1e-6, "{}: {name}: its gradients are at most {largest:e}", shape.name);
         }
-        assert!(largest > 1e-6, "{name} is not exercised: its gradients are at most {largest:e}");
     }
 }
 
@@ -94,16 +125,22 @@ fn activation_gradients_equal_a_central_difference_where_a_parameter_reaches_the
 
 #[test]
 fn every_tensor_of_the_graph_is_traced_in_its_shape() {
-    let (shape, tokens, targets) = (shape(), ids(3, 1), ids(7, 4));
-    let params = Params::seeded(&shape, 3);
-    let trace = oracle::trace(&shape, &params, &tokens, &targets);
-    let graph = LayerGraph::training_step(&shape, 2, u32::try_from(SEQ).unwrap()).unwrap();
+    for shape in designs() {
+        traced_as_in_the_graph(&shape);
+    }
+}
+
+fn traced_as_in_the_graph(shape: &GptShape) {
+    let (tokens, targets) = (ids(3, 1), targets_of(shape));
+    let params = Params::seeded(shape, 3);
+    let trace = oracle::trace(shape, &params, &tokens, &targets);
+    let graph = LayerGraph::training_step(shape, 2, u32::try_from(SEQ).unwrap()).unwrap();
     let sizes = |dims: &[usize]| dims.iter().map(|size| *size as u64).collect::<Vec<u64>>();
     for tensor in graph.graph().node_weights().flat_map(|op| &op.outputs) {
         let name = tensor.name.trim_end_matches(".embed").trim_end_matches(".lm_head");
         let parameter = name.strip_prefix("d.").and_then(|name| trace.gradients.tensors.get(name));
         let traced = parameter.or_else(|| trace.tensors.get(&tensor.name));
-        let traced = traced.unwrap_or_else(|| panic!("{} is not traced", tensor.name));
+        let traced = traced.unwrap_or_else(|| panic!("{}: {} is not traced", shape.name, tensor.name));
         assert_eq!(sizes(traced.shape()), tensor.shape.sizes(), "{}", tensor.name);
     }
     let ours: BTreeMap<&str, Vec<u64>> =
@@ -127,6 +164,16 @@ fn later_tokens_do_not_change_earlier_logits() {
     assert_eq!(first(&before), first(&after));
     assert_eq!(other(&before), other(&after));
     assert_ne!(before.loss, after.loss);
+}
+
+#[test]
+fn a_bidirectional_model_sees_later_tokens() {
+    let shape = GptShape { design: Design { head: Head::MaskedLm, ..Design::BERT }, ..shape() };
+    let (params, mut tokens) = (Params::seeded(&shape, 4), ids(3, 1));
+    let first = |tokens: &[Vec<u32>]| oracle::trace(&shape, &params, tokens, &ids(7, 4)).tensors["logits"][[0, 0, 0]];
+    let before = first(&tokens);
+    tokens[0][5] = 30;
+    assert_ne!(before, first(&tokens));
 }
 
 #[test]

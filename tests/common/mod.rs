@@ -253,7 +253,7 @@ fn aligned(next: u32, phase: u32) -> u32 {
 pub fn width(g: &Geometry, features: Features) -> u32 {
     match features {
         Features::Hidden => g.d_model,
-        Features::Qkv => 3 * g.d_model,
+        Features::Qkv => g.d_model + 2 * g.kv_heads * g.d_head(),
         Features::Ffn => g.d_ff,
         Features::Vocab => g.vocab,
     }
@@ -379,6 +379,7 @@ pub fn padded(act: DType) -> Geometry {
         grid: Grid { width: 9, height: 5 },
         lanes: 2,
         heads: 2,
+        kv_heads: 2,
         head_columns: 2,
         sequences_per_lane: 2,
         rows_per_sequence: 2,
@@ -391,6 +392,8 @@ pub fn padded(act: DType) -> Geometry {
         ffn: 5,
         vocab: 13,
         vocab_slots: 4,
+        rotary: None,
+        causal: true,
         act,
     }
 }
@@ -401,6 +404,7 @@ pub fn tiny(act: DType) -> Geometry {
         grid: Grid { width: 2, height: 1 },
         lanes: 1,
         heads: 1,
+        kv_heads: 1,
         head_columns: 2,
         sequences_per_lane: 1,
         rows_per_sequence: 1,
@@ -413,6 +417,8 @@ pub fn tiny(act: DType) -> Geometry {
         ffn: 4,
         vocab: 6,
         vocab_slots: 3,
+        rotary: None,
+        causal: true,
         act,
     }
 }
@@ -423,6 +429,7 @@ pub fn one_column(act: DType) -> Geometry {
         grid: Grid { width: 3, height: 2 },
         lanes: 2,
         heads: 1,
+        kv_heads: 1,
         head_columns: 1,
         sequences_per_lane: 1,
         rows_per_sequence: 2,
@@ -435,6 +442,8 @@ pub fn one_column(act: DType) -> Geometry {
         ffn: 6,
         vocab: 9,
         vocab_slots: 9,
+        rotary: None,
+        causal: true,
         act,
     }
 }
@@ -445,6 +454,7 @@ pub fn narrow(act: DType) -> Geometry {
         grid: Grid { width: 6, height: 9 },
         lanes: 1,
         heads: 6,
+        kv_heads: 6,
         head_columns: 1,
         sequences_per_lane: 2,
         rows_per_sequence: 4,
@@ -457,6 +467,8 @@ pub fn narrow(act: DType) -> Geometry {
         ffn: 2,
         vocab: 17,
         vocab_slots: 3,
+        rotary: None,
+        causal: true,
         act,
     }
 }

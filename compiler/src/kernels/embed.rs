@@ -5,7 +5,7 @@
 //! different amounts, and every column has its own image, of three instructions.
 //!
 //! **Invariant.** Blocks are in order of columns, the westmost first.
-//! **Not here.** The choice of rows of `wte` by token, which is the host's.
+//! **Not here.** The choice of rows by token, position and type, which is the host's.
 
 use super::lanes::{buffers, main_task};
 use crate::code::{color, fab, grid, op, pack, unpack};
@@ -21,18 +21,60 @@ const EMBEDDINGS: &str = "embeddings";
 /// Name of the stream of their gradients off the wafer.
 const GRADIENTS: &str = "gradients";
 
-/// `x = wte[token] + wpe[position]`, from the west edge.
+/// `x`: the sum of a row of every table, e.g. `wte[token] + wpe[position]`, from the west edge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmbedScatter {
     /// The embeddings of every token; hidden features.
     pub x: Act,
+    /// The tables.
+    pub tables: Vec<Table>,
 }
 
-/// Gradients of `wte` and `wpe` from that of `x`, to the west edge.
+/// A table of embeddings, by what chooses its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// `wte`: the token.
+    Tokens,
+    /// `wpe`: the position.
+    Positions,
+    /// `wtt`: the type of the token.
+    Types,
+}
+
+impl Table {
+    /// Name of the parameter.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Tokens => "wte",
+            Table::Positions => "wpe",
+            Table::Types => "wtt",
+        }
+    }
+
+    /// The table of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Table> {
+        [Table::Tokens, Table::Positions, Table::Types].into_iter().find(|table| table.name() == name)
+    }
+
+    /// The row for a position of a sequence.
+    fn row(self, host: &dyn HostSource, sequence: u32, position: u32) -> u32 {
+        match self {
+            Table::Tokens => host.token(sequence, position),
+            Table::Positions => position,
+            Table::Types => host.token_type(sequence, position),
+        }
+    }
+}
+
+/// Gradients of the tables from that of `x`, to the west edge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmbedGrad {
     /// The gradient of the embeddings; hidden features.
     pub dx: Act,
+    /// The tables.
+    pub tables: Vec<Table>,
 }
 
 /// Logical index of every element of a window, slot by slot: `(sequence, position, feature)`, or
@@ -155,11 +197,13 @@ impl Kernel for EmbedScatter {
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let (n, dtype) = (len(&self.x), self.x.dtype);
         let x = || window(&self.x, at);
+        let more = self.tables.len() - 1;
         let own = |recv, _| {
-            let sum = op(Op::Add, n, x(), &[x(), fab(recv, dtype)]);
-            vec![op(Op::Mov, n, x(), &[fab(recv, dtype)]), sum]
+            let mut ops = vec![op(Op::Mov, n, x(), &[fab(recv, dtype)])];
+            ops.extend((0..more).map(|_| op(Op::Add, n, x(), &[x(), fab(recv, dtype)])));
+            ops
         };
-        let mut program = chain(g, arch, Flow::In, (&self.x, 2 * n), own);
+        let mut program = chain(g, arch, Flow::In, (&self.x, self.tables.len() as u32 * n), own);
         program.name = self.name();
         let buffers = buffers(&self.needs(g), at);
         program.images.iter_mut().for_each(|i| i.buffers.clone_from(&buffers));
@@ -170,10 +214,11 @@ impl Kernel for EmbedScatter {
         let mut words = Vec::new();
         for x in 0..g.used_columns() {
             let elements = elements(g, &self.x, PeCoord { x, y: port });
-            let token = elements.iter().map(|e| e.map_or(0.0, |(s, p, i)| host.value("wte", &[host.token(s, p), i])));
-            words.extend(pack(self.x.dtype, &token.collect::<Vec<f32>>()));
-            let position = elements.iter().map(|e| e.map_or(0.0, |(_, p, i)| host.value("wpe", &[p, i])));
-            words.extend(pack(self.x.dtype, &position.collect::<Vec<f32>>()));
+            for table in &self.tables {
+                let value = |(s, p, i)| host.value(table.name(), &[table.row(host, s, p), i]);
+                let rows = elements.iter().map(|e| e.map_or(0.0, value));
+                words.extend(pack(self.x.dtype, &rows.collect::<Vec<f32>>()));
+            }
         }
         words
     }
@@ -183,7 +228,7 @@ impl Kernel for EmbedScatter {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        chain_cycles(g, arch, &self.x, 2 * len(&self.x), 2)
+        chain_cycles(g, arch, &self.x, self.tables.len() as u32 * len(&self.x), self.tables.len() as u32)
     }
 }
 
@@ -220,8 +265,7 @@ impl Kernel for EmbedGrad {
             let values = unpack(self.dx.dtype, words, len(&self.dx) as usize);
             for (element, value) in elements(g, &self.dx, PeCoord { x, y: port }).into_iter().zip(values) {
                 if let Some((s, p, i)) = element {
-                    sink.add("wte", &[host.token(s, p), i], value);
-                    sink.add("wpe", &[p, i], value);
+                    self.tables.iter().for_each(|t| sink.add(t.name(), &[t.row(host, s, p), i], value));
                 }
             }
         }

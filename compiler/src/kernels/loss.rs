@@ -80,6 +80,8 @@ pub struct CrossEntropy {
     pub logits: Act,
     /// Token of the PE that is the first one of the window.
     pub first_token: u32,
+    /// Whether only the first token of a sequence has a target: the sequence's label.
+    pub per_sequence: bool,
 }
 
 /// Emits the code of one class of PEs.
@@ -397,6 +399,9 @@ impl Kernel for CrossEntropy {
             let at = PeCoord { x: lane * g.lane_columns(), y: port };
             let target = |t| {
                 let (sequence, position) = g.token(at, self.first_token + t)?;
+                if self.per_sequence && position > 0 {
+                    return None;
+                }
                 let entry = host.target(sequence, position);
                 debug_assert!(entry < g.vocab && entry <= u32::from(u16::MAX), "target {entry}");
                 Some(0x3F80_0000 | entry)

@@ -1,5 +1,6 @@
 //! The kernels that a training step is made of; one file each.
 
+pub mod activation;
 pub mod attention;
 pub mod colsum;
 pub mod elementwise;
@@ -9,6 +10,7 @@ mod lanes;
 pub mod loss;
 pub mod norm;
 pub mod outer;
+pub mod rotary;
 pub mod row_sum;
 mod window;
 

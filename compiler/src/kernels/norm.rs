@@ -1,4 +1,4 @@
-//! LayerNorm over the hidden features of every token, and its gradient.
+//! LayerNorm and RMSNorm over the hidden features of every token, and their gradients.
 //!
 //! Sums over a PE's features are added up over the lane's row; statistics are f32 whatever the
 //! type of the activations. Only real features count: padding slots of `x` hold zeros.
@@ -17,12 +17,11 @@ use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need, local};
 use crate::math::{self, Scratch};
 use crate::row::{RowClass, RowReduce};
 use crate::streams::{broadcast_south, feed_north};
+use models::design::{Design, Epsilon, Norm};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
 
-/// Added to the variance.
-const EPSILON: f32 = 1e-5;
 /// Stream of γ and β.
 const AFFINE: &str = "affine";
 /// Microthread that receives γ and β.
@@ -32,8 +31,39 @@ const LOADER: u8 = 0;
 const REGS: [AddrReg; 3] = [AddrReg(0), AddrReg(1), AddrReg(2)];
 const SLOT_REG: AddrReg = AddrReg(3);
 
-/// `y = (x − mean) / sqrt(variance + 1e-5) · γ + β` over the real features of every token; `y` may
-/// be `x`. Padding features become zero.
+/// What is normalised, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Style {
+    /// LayerNorm; or RMSNorm, which has no mean and no β.
+    pub norm: Norm,
+    /// Added under the root.
+    pub epsilon: Epsilon,
+}
+
+impl Style {
+    /// That of a design.
+    #[must_use]
+    pub fn of(design: &Design) -> Style {
+        Style { norm: design.norm, epsilon: design.epsilon }
+    }
+
+    fn centred(self) -> bool {
+        self.norm == Norm::LayerNorm
+    }
+
+    /// The statistic with the sum along x̂, the last one.
+    fn along(self) -> u32 {
+        if self.centred() { 3 } else { 2 }
+    }
+
+    /// Vectors of parameters: γ, and β.
+    pub(super) fn parameters(self) -> u32 {
+        if self.centred() { 2 } else { 1 }
+    }
+}
+
+/// `y = (x − mean) / sqrt(variance + ε) · γ + β` over the real features of every token, or
+/// `y = x / sqrt(mean of squares + ε) · γ`; `y` may be `x`. Padding features become zero.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerNorm {
     /// Input, hidden features.
@@ -42,6 +72,8 @@ pub struct LayerNorm {
     pub y: Act,
     /// The parameters are `{tensor}.weight` and `{tensor}.bias`, e.g. `h.0.ln_1`.
     pub tensor: String,
+    /// Which norm it is.
+    pub style: Style,
 }
 
 /// The gradient of [`LayerNorm`] by its input, and every PE's part of that by its parameters (for
@@ -59,6 +91,8 @@ pub struct LayerNormGrad {
     pub tensor: String,
     /// Whether the gradient is added to `dx` instead of replacing it.
     pub add: bool,
+    /// Which norm it is.
+    pub style: Style,
 }
 
 /// Words per slot, rounded up so that what follows has the same phase.
@@ -74,12 +108,13 @@ struct Frame<'a> {
     per: u32,
     /// 1 / features.
     share: f32,
+    style: Style,
 }
 
 impl<'a> Frame<'a> {
-    fn new(g: &Geometry, x: &'a Act, at: &'a Addresses) -> Frame<'a> {
+    fn new(g: &Geometry, x: &'a Act, at: &'a Addresses, style: Style) -> Frame<'a> {
         let per = chunk_slots(x.slots, x.tokens);
-        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.d_model as f32 }
+        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.d_model as f32, style }
     }
 
     fn tokens(&self) -> u32 {
@@ -121,7 +156,10 @@ impl<'a> Frame<'a> {
     fn sums(&self, slots: u32) -> Vec<Instr> {
         let x = self.x.chunk(self.at, slots);
         let tmp = self.scratch(".tmp", slots);
-        let mut code = vec![self.accumulate(0, &x, slots)];
+        let mut code = Vec::new();
+        if self.style.centred() {
+            code.push(self.accumulate(0, &x, slots));
+        }
         code.push(vec(Op::Mul, slots * self.tokens(), tmp.clone(), &[x.clone(), x]));
         code.push(self.accumulate(1, &tmp, slots));
         code
@@ -138,19 +176,28 @@ impl<'a> Frame<'a> {
         Scratch::new(self.at[".root"], self.tokens(), 4 - phase(self.x.act), 1, 2)
     }
 
+    /// The statistics that a row sums up, of `count`: without a mean the first is none.
+    fn summed(&self, count: u32) -> (u32, u32) {
+        let first = u32::from(!self.style.centred());
+        (self.stat(first), (count - first) * self.tokens())
+    }
+
     /// Turns statistics 0 and 1 from sums over all features into the mean and 1 / deviation.
     fn moments(&self) -> Vec<Instr> {
         let len = self.tokens();
         let [mean, var] = [0, 1].map(|i| mem(DType::F32, self.stat(i), len));
         let square = mem(DType::F32, self.roots().apart(0), len);
-        let mut code = vec![
-            vec(Op::Mul, len, mean.clone(), &[mean.clone(), imm(self.share)]),
-            vec(Op::Mul, len, var.clone(), &[var.clone(), imm(self.share)]),
-            vec(Op::Mul, len, square.clone(), &[mean.clone(), mean]),
-            vec(Op::Sub, len, var.clone(), &[var.clone(), square]),
-            vec(Op::Max, len, var.clone(), &[var.clone(), imm(0.0)]),
-            vec(Op::Add, len, var.clone(), &[var.clone(), imm(EPSILON)]),
-        ];
+        let mut code = vec![vec(Op::Mul, len, var.clone(), &[var.clone(), imm(self.share)])];
+        if self.style.centred() {
+            code.extend([
+                vec(Op::Mul, len, mean.clone(), &[mean.clone(), imm(self.share)]),
+                vec(Op::Mul, len, square.clone(), &[mean.clone(), mean]),
+                vec(Op::Sub, len, var.clone(), &[var.clone(), square]),
+                vec(Op::Max, len, var.clone(), &[var.clone(), imm(0.0)]),
+            ]);
+        }
+        let epsilon = imm(self.style.epsilon.value() as f32);
+        code.push(vec(Op::Add, len, var.clone(), &[var.clone(), epsilon]));
         math::rsqrt(&mut code, len, &var, &var, &self.roots());
         code
     }
@@ -191,15 +238,23 @@ impl LayerNorm {
         let (slots, per) = (self.x.slots, f.per);
         // Rows begin when γ and β come by, each as much later than the row above as these take for
         // the way: so all rows do the same.
-        let mut code = vec![f.load(2), f.zero(".stats", 2 * f.tokens()), Instr::Join(LOADER)];
+        let mut code = vec![f.load(self.style.parameters()), f.zero(".stats", 2 * f.tokens()), Instr::Join(LOADER)];
         code.extend(sweep((slots, per), &[f.x], &[], |n| f.sums(n)));
-        row.all_reduce(class, Op::Add, 2 * f.tokens(), f.stat(0), &mut code);
+        let (first, len) = f.summed(2);
+        row.all_reduce(class, Op::Add, len, first, &mut code);
         code.extend(f.moments());
         let y = Moving { act: &self.y, reg: REGS[1] };
         code.extend(sweep((slots, per), &[f.x, y], &[(SLOT_REG, 4)], |n| {
             let (len, tmp) = (n * f.tokens(), f.scratch(".tmp", n));
+            let x = f.x.chunk(f.at, n);
+            if !self.style.centred() {
+                return vec![
+                    vec(Op::Mul, len, tmp.clone(), &[x, f.stats(1, n)]),
+                    vec(Op::Mul, len, y.chunk(f.at, n), &[tmp, f.affine(0, n)]),
+                ];
+            }
             vec![
-                vec(Op::Sub, len, tmp.clone(), &[f.x.chunk(f.at, n), f.stats(0, n)]),
+                vec(Op::Sub, len, tmp.clone(), &[x, f.stats(0, n)]),
                 vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.stats(1, n)]),
                 vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.affine(0, n)]),
                 vec(Op::Add, len, y.chunk(f.at, n), &[tmp, f.affine(1, n)]),
@@ -216,18 +271,19 @@ impl Kernel for LayerNorm {
 
     fn needs(&self, _g: &Geometry) -> Vec<Need> {
         let mut needs = operands(&[&self.x], &self.y, false);
-        needs.extend(scratch(&self.x, 2, 2));
+        needs.extend(scratch(&self.x, 2, self.style.parameters()));
         needs
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         same_shape("norm", &[&self.x, &self.y]);
         let row = RowReduce::lanes(g);
-        let frame = Frame::new(g, &self.x, at);
+        let frame = Frame::new(g, &self.x, at, self.style);
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         program.routes = broadcast_south(g, color(0));
         program.routes.extend(row.routes());
-        program.edges = vec![feed_north(g, arch, AFFINE, color(0), u64::from(2 * padded(self.x.slots)))];
+        let words = u64::from(self.style.parameters() * padded(self.x.slots));
+        program.edges = vec![feed_north(g, arch, AFFINE, color(0), words)];
         for (class, columns) in row.classes() {
             let mut image = image("norm", &self.needs(g), at, &row, class);
             image.tasks = vec![main_task(self.body(&frame, &row, class))];
@@ -237,7 +293,7 @@ impl Kernel for LayerNorm {
     }
 
     fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        parameters(g, &self.x, &self.tensor, port % g.lane_columns(), 2, host)
+        parameters(g, &self.x, &self.tensor, port % g.lane_columns(), self.style.parameters() as usize, host)
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
@@ -250,27 +306,39 @@ impl Kernel for LayerNorm {
 }
 
 impl LayerNormGrad {
-    /// Adds a chunk to the four sums: of `x`, `x²`, `dy γ` and `x dy γ`.
+    /// Adds a chunk to the sums: of `x`, `x²`, `dy γ` and `x dy γ`; without a mean of the second and
+    /// the last.
     fn sums(&self, f: &Frame<'_>, dy: Moving<'_>, n: u32) -> Vec<Instr> {
         let len = n * f.tokens();
         let (like, apart) = (f.scratch(".tmp", n), f.scratch(".apart", n));
         let [x, dy] = [f.x, dy].map(|w| w.chunk(f.at, n));
         let mut code = f.sums(n);
-        code.push(vec(Op::Mul, len, like.clone(), &[dy.clone(), f.affine(0, n)]));
-        code.push(f.accumulate(2, &like, n));
+        if self.style.centred() {
+            code.push(vec(Op::Mul, len, like.clone(), &[dy.clone(), f.affine(0, n)]));
+            code.push(f.accumulate(2, &like, n));
+        }
         code.push(vec(Op::Mul, len, apart.clone(), &[x, f.affine(0, n)]));
         code.push(vec(Op::Mul, len, like.clone(), &[dy, apart]));
-        code.push(f.accumulate(3, &like, n));
+        code.push(f.accumulate(self.style.along(), &like, n));
         code
     }
 
-    /// Turns the four sums into mean, `r` = 1 / deviation, `k1 = r · mean(dy γ)` and
+    /// Turns the sums into mean, `r` = 1 / deviation, `k1 = r · mean(dy γ)` and
     /// `k2 = r · mean(dy γ x̂)`; the last one is in root scratch, apart.
     fn coefficients(f: &Frame<'_>) -> Vec<Instr> {
         let len = f.tokens();
         let mut code = f.moments();
-        let [mean, root, a, b] = [0, 1, 2, 3].map(|i| mem(DType::F32, f.stat(i), len));
+        let [mean, root, a, b] = [0, 1, 2, f.style.along()].map(|i| mem(DType::F32, f.stat(i), len));
         let k2 = mem(DType::F32, f.roots().apart(0), len);
+        if !f.style.centred() {
+            // k2 = r² · mean(x dy γ)
+            code.extend([
+                vec(Op::Mul, len, b.clone(), &[b.clone(), imm(f.share)]),
+                vec(Op::Mul, len, k2.clone(), &[root.clone(), root]),
+                vec(Op::Mul, len, k2.clone(), &[b, k2]),
+            ]);
+            return code;
+        }
         code.extend([
             vec(Op::Mul, len, a.clone(), &[a.clone(), imm(f.share)]),
             vec(Op::Mul, len, b.clone(), &[b.clone(), imm(f.share)]),
@@ -302,22 +370,38 @@ impl LayerNormGrad {
         let turned = across(f.at[".tmp"], DType::F32, tokens);
         let dy_turned = moving(dy.reg, across(dy.act.slot(f.at, 0), dy.act.dtype, dy.act.row));
         let [x, dy, dx] = [f.x, dy, dx].map(|w| w.chunk(f.at, n));
-        let mut code = vec![
-            vec(Op::Sub, len, like.clone(), &[x, f.stats(0, n)]),
-            vec(Op::Mul, len, apart.clone(), &[like.clone(), f.stats(1, n)]),
+        let mut code = Vec::new();
+        let centred = if self.style.centred() {
+            code.push(vec(Op::Sub, len, like.clone(), &[x, f.stats(0, n)]));
+            like.clone()
+        } else {
+            x
+        };
+        code.extend([
+            vec(Op::Mul, len, apart.clone(), &[centred, f.stats(1, n)]),
             vec(Op::Mul, len, like.clone(), &[dy.clone(), apart.clone()]),
             Self::reduce(f, 0, turned, n),
-            Self::reduce(f, 1, dy_turned, n),
+        ]);
+        if self.style.centred() {
+            code.push(Self::reduce(f, 1, dy_turned, n));
+        }
+        code.extend([
             vec(Op::Mul, len, apart.clone(), &[apart.clone(), k2]),
             vec(Op::Mul, len, like.clone(), &[dy, f.affine(0, n)]),
             vec(Op::Mul, len, like.clone(), &[like.clone(), f.stats(1, n)]),
-            vec(Op::Sub, len, like.clone(), &[like.clone(), apart.clone()]),
-        ];
+        ]);
+        // What is left to subtract from `like`: the part along x̂, and with a mean k1.
+        let last = if self.style.centred() {
+            code.push(vec(Op::Sub, len, like.clone(), &[like.clone(), apart.clone()]));
+            f.stats(2, n)
+        } else {
+            apart.clone()
+        };
         if self.add {
-            code.push(vec(Op::Sub, len, apart.clone(), &[like, f.stats(2, n)]));
+            code.push(vec(Op::Sub, len, apart.clone(), &[like, last]));
             code.push(vec(Op::Add, len, dx.clone(), &[dx, apart]));
         } else {
-            code.push(vec(Op::Sub, len, dx, &[like, f.stats(2, n)]));
+            code.push(vec(Op::Sub, len, dx, &[like, last]));
         }
         code
     }
@@ -326,10 +410,12 @@ impl LayerNormGrad {
         let (slots, per) = (self.x.slots, f.per);
         let dy = Moving { act: &self.dy, reg: REGS[1] };
         let dx = Moving { act: &self.dx, reg: REGS[2] };
-        let mut code = vec![f.load(1), f.zero(".stats", 4 * f.tokens()), f.zero(row_sum::AFFINE, 2 * padded(slots))];
+        let mut code = vec![f.load(1), f.zero(".stats", 4 * f.tokens())];
+        code.push(f.zero(row_sum::AFFINE, self.style.parameters() * padded(slots)));
         code.push(Instr::Join(LOADER));
         code.extend(sweep((slots, per), &[f.x, dy], &[(SLOT_REG, 4)], |n| self.sums(f, dy, n)));
-        row.all_reduce(class, Op::Add, 4 * f.tokens(), f.stat(0), &mut code);
+        let (first, len) = f.summed(self.style.along() + 1);
+        row.all_reduce(class, Op::Add, len, first, &mut code);
         code.extend(Self::coefficients(f));
         code.extend(sweep((slots, per), &[f.x, dy, dx], &[(SLOT_REG, 4)], |n| self.gradients(f, [dy, dx], n)));
         code
@@ -338,7 +424,7 @@ impl LayerNormGrad {
     /// What is summed up over rows after this.
     #[must_use]
     pub fn parts(&self) -> Parts {
-        Parts::Affine { tensor: self.tensor.clone(), x: self.x.clone() }
+        Parts::Affine { tensor: self.tensor.clone(), x: self.x.clone(), style: self.style }
     }
 }
 
@@ -360,7 +446,7 @@ impl Kernel for LayerNormGrad {
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         same_shape("norm grad", &[&self.x, &self.dy, &self.dx]);
         let row = RowReduce::lanes(g);
-        let frame = Frame::new(g, &self.x, at);
+        let frame = Frame::new(g, &self.x, at, self.style);
         let words = u64::from(padded(self.x.slots));
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         program.routes = broadcast_south(g, color(0));

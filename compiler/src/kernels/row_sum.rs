@@ -5,7 +5,7 @@
 //! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
 
 use super::lanes::{buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
-use super::norm::padded;
+use super::norm::{Style, padded};
 use crate::code::mem;
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, local};
@@ -32,13 +32,15 @@ pub enum Parts {
     /// target` of the targets that the PE's column has. The sink gets `loss` at `[]`: the sum of
     /// `weight · (ln Σ e^logit − logit of the target)`.
     Loss,
-    /// Gradients of the γ and of the β of a LayerNorm. The sink gets `{tensor}.weight` and
+    /// Gradients of the γ and, of a LayerNorm, of the β. The sink gets `{tensor}.weight` and
     /// `{tensor}.bias`.
     Affine {
         /// Name of the parameters.
         tensor: String,
         /// The features that they belong to.
         x: Act,
+        /// Which norm it is.
+        style: Style,
     },
 }
 
@@ -46,7 +48,7 @@ impl Parts {
     fn len(&self) -> u32 {
         match self {
             Parts::Loss => 2,
-            Parts::Affine { x, .. } => 2 * padded(x.slots),
+            Parts::Affine { x, style, .. } => style.parameters() * padded(x.slots),
         }
     }
 
@@ -116,7 +118,7 @@ impl Kernel for RowSum {
                 let sums = if column == 0 { sums } else { 0.0 };
                 sink.add("loss", &[], sums - targets);
             }
-            Parts::Affine { tensor, x } => {
+            Parts::Affine { tensor, x, .. } => {
                 let parts = results.chunks(padded(x.slots) as usize);
                 for (part, name) in parts.zip(["weight", "bias"]) {
                     for (slot, &value) in (0..x.slots).zip(part) {

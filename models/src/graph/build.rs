@@ -5,11 +5,15 @@
 //! Deliberately not here: the shape rules; [`super::check`] states them a second time and holds
 //! what is built here against them.
 
+mod backward;
+mod forward;
+
 use std::collections::BTreeMap;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{Axis, LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
+use crate::design::{Block, Design, FeedForward, Head, Norm, Positions};
 use crate::fault::ModelFault;
 use crate::shape::GptShape;
 
@@ -62,20 +66,141 @@ fn step_faults(shape: &GptShape, batch: u64, seq_len: u32) -> Vec<ModelFault> {
     faults
 }
 
-/// Shapes that recur, for one model and step.
+/// Sizes and shapes that recur, for one model and step.
 struct Shapes {
+    design: Design,
+    layers: u32,
+    /// Hidden, key and feed-forward features; entries of the vocabulary, positions, labels.
+    d: u64,
+    k: u64,
+    f: u64,
+    vocab: u64,
+    positions: u64,
+    labels: u64,
     /// `[batch, seq, d_model]`
     hidden: TensorShape,
+    /// `[batch, seq, features of keys]`
+    keys: TensorShape,
     /// `[batch, seq, d_ff]`
     inner: TensorShape,
     /// `[batch, head, query, key]`
     square: TensorShape,
-    /// `[batch, seq, vocab]`
+    /// `[batch, seq, vocab]`, or `[batch, label]`
     logits: TensorShape,
-    /// `[vocab, d_model]`
-    wte: TensorShape,
-    /// `[max_positions, d_model]`
-    wpe: TensorShape,
+    /// `[batch, d_model]`
+    pooled: TensorShape,
+}
+
+impl Shapes {
+    fn new(shape: &GptShape, batch: u64, seq_len: u32) -> Self {
+        use Axis::{Batch, Feature, Head as Heads, Key, Label, Query, Seq, Vocab};
+        let (d, f, t) = (u64::from(shape.d_model), u64::from(shape.d_ff), u64::from(seq_len));
+        let k = u64::from(shape.kv_heads()) * u64::from(shape.d_head());
+        let tokens = |axis, size| TensorShape::new(&[(Batch, batch), (Seq, t), (axis, size)]);
+        let (heads, labels) = (u64::from(shape.heads), u64::from(shape.classes()));
+        Self {
+            design: shape.design,
+            layers: shape.layers,
+            d,
+            k,
+            f,
+            vocab: shape.vocab.into(),
+            positions: shape.max_positions.into(),
+            labels,
+            hidden: tokens(Feature, d),
+            keys: tokens(Feature, k),
+            inner: tokens(Feature, f),
+            square: TensorShape::new(&[(Batch, batch), (Heads, heads), (Query, t), (Key, t)]),
+            logits: match shape.design.head {
+                Head::Classifier { .. } => TensorShape::new(&[(Batch, batch), (Label, labels)]),
+                Head::Tied | Head::Untied { .. } | Head::MaskedLm => tokens(Vocab, shape.vocab.into()),
+            },
+            pooled: TensorShape::new(&[(Batch, batch), (Feature, d)]),
+        }
+    }
+
+    /// The parameters of an operation.
+    fn weights(&self, kind: OpKind, name: &str, layer: Option<u32>) -> Vec<Tensor> {
+        let (d, k, f, biases) = (self.d, self.k, self.f, self.design.biases);
+        let stem = |module: &str| layer.map_or(module.to_owned(), |l| format!("h.{l}.{module}"));
+        let linear = |module: &str, input: u64, output: u64, bias: bool| {
+            let matrix = TensorShape::new(&[(Axis::Input, input), (Axis::Output, output)]);
+            named(&stem(module), matrix, bias.then(|| TensorShape::new(&[(Axis::Output, output)])))
+        };
+        let feature = TensorShape::new(&[(Axis::Feature, d)]);
+        match kind {
+            OpKind::Embedding => self.tables(),
+            OpKind::LmHead => self.lm_head(),
+            OpKind::LayerNorm | OpKind::FinalLayerNorm => named(name, feature.clone(), Some(feature)),
+            OpKind::RmsNorm | OpKind::FinalRmsNorm => named(name, feature, None),
+            OpKind::Qkv => linear("attn.c_attn", d, d + 2 * k, biases.qkv),
+            OpKind::Projection => linear("attn.c_proj", d, d, biases.projection),
+            OpKind::FfnGate => linear("mlp.c_gate", d, f, biases.feed_forward),
+            OpKind::FfnUp => linear("mlp.c_fc", d, f, biases.feed_forward),
+            OpKind::FfnDown => linear("mlp.c_proj", f, d, biases.feed_forward),
+            OpKind::HeadDense => linear("head.dense", d, d, true),
+            OpKind::Pooler => linear("pooler.dense", d, d, true),
+            OpKind::Classifier => linear("classifier", d, self.labels, true),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The tables of the embedding.
+    fn tables(&self) -> Vec<Tensor> {
+        let table = |name: &str, axis, rows| {
+            let shape = TensorShape::new(&[(axis, rows), (Axis::Feature, self.d)]);
+            Tensor { name: name.to_owned(), shape }
+        };
+        let mut tables = vec![table("wte", Axis::Vocab, self.vocab)];
+        if self.design.positions == Positions::Learned {
+            tables.push(table("wpe", Axis::Position, self.positions));
+        }
+        if self.design.token_types > 0 {
+            tables.push(table("wtt", Axis::TokenType, self.design.token_types.into()));
+        }
+        tables
+    }
+
+    fn lm_head(&self) -> Vec<Tensor> {
+        let (bias, name) = match self.design.head {
+            Head::Untied { bias } => (bias, "lm_head.weight"),
+            head => (head == Head::MaskedLm, "wte"),
+        };
+        let shape = TensorShape::new(&[(Axis::Vocab, self.vocab), (Axis::Feature, self.d)]);
+        let mut weights = vec![Tensor { name: name.to_owned(), shape }];
+        if bias {
+            let shape = TensorShape::new(&[(Axis::Vocab, self.vocab)]);
+            weights.push(Tensor { name: "lm_head.bias".to_owned(), shape });
+        }
+        weights
+    }
+
+    /// The kind of a norm in a layer, and at the end.
+    fn norm(&self) -> (OpKind, OpKind) {
+        match self.design.norm {
+            Norm::LayerNorm => (OpKind::LayerNorm, OpKind::FinalLayerNorm),
+            Norm::RmsNorm => (OpKind::RmsNorm, OpKind::FinalRmsNorm),
+        }
+    }
+
+    /// What stands between the products of the feed-forward block: kind and name.
+    fn activation(&self) -> (OpKind, &'static str) {
+        match self.design.feed_forward {
+            FeedForward::Gelu => (OpKind::Gelu, "gelu"),
+            FeedForward::GeluTanh => (OpKind::GeluTanh, "gelu"),
+            FeedForward::SwiGlu => (OpKind::SwiGlu, "swiglu"),
+        }
+    }
+
+    /// The name of the tensor that enters layer `l`, or what is behind the last one.
+    fn entering(&self, l: u32) -> String {
+        match (l.checked_sub(1), self.design.block) {
+            (None, _) if self.design.embedding_norm => "embed_ln".to_owned(),
+            (None, _) => "embed".to_owned(),
+            (Some(below), Block::Post) => format!("h.{below}.ln_2"),
+            (Some(below), _) => format!("h.{below}.resid_2"),
+        }
+    }
 }
 
 /// Which operation: kind, layer, name of the forward operation.
@@ -86,9 +211,6 @@ struct Builder {
     /// Who makes the tensor of this name, and its shape.
     made: BTreeMap<String, (NodeIndex, TensorShape)>,
     shapes: Shapes,
-    layers: u32,
-    d: u64,
-    f: u64,
 }
 
 /// What [`Builder::add`] adds.
@@ -102,52 +224,13 @@ struct New<'a> {
 
 impl Builder {
     fn new(shape: &GptShape, batch: u64, seq_len: u32) -> Self {
-        use Axis::{Batch, Feature, Head, Key, Position, Query, Seq, Vocab};
-        let (d, f, t) = (u64::from(shape.d_model), u64::from(shape.d_ff), u64::from(seq_len));
-        let tokens = |axis, size| TensorShape::new(&[(Batch, batch), (Seq, t), (axis, size)]);
-        let heads = u64::from(shape.heads);
-        let shapes = Shapes {
-            hidden: tokens(Feature, d),
-            inner: tokens(Feature, f),
-            square: TensorShape::new(&[(Batch, batch), (Head, heads), (Query, t), (Key, t)]),
-            logits: tokens(Vocab, shape.vocab.into()),
-            wte: TensorShape::new(&[(Vocab, shape.vocab.into()), (Feature, d)]),
-            wpe: TensorShape::new(&[(Position, shape.max_positions.into()), (Feature, d)]),
-        };
-        Self { graph: DiGraph::new(), made: BTreeMap::new(), shapes, layers: shape.layers, d, f }
-    }
-
-    /// The parameters of an operation, under their Hugging Face names.
-    fn weights(&self, kind: OpKind, name: &str, layer: Option<u32>) -> Vec<Tensor> {
-        let (d, f) = (self.d, self.f);
-        let stem = |module: &str| layer.map_or(module.to_owned(), |l| format!("h.{l}.{module}"));
-        let linear = |module: &str, input: u64, output: u64| {
-            let matrix = TensorShape::new(&[(Axis::Input, input), (Axis::Output, output)]);
-            let bias = TensorShape::new(&[(Axis::Output, output)]);
-            pair(&stem(module), matrix, bias)
-        };
-        match kind {
-            OpKind::Embedding => vec![
-                Tensor { name: "wte".into(), shape: self.shapes.wte.clone() },
-                Tensor { name: "wpe".into(), shape: self.shapes.wpe.clone() },
-            ],
-            OpKind::LmHead => vec![Tensor { name: "wte".into(), shape: self.shapes.wte.clone() }],
-            OpKind::LayerNorm | OpKind::FinalLayerNorm => {
-                let gain = TensorShape::new(&[(Axis::Feature, d)]);
-                pair(name, gain.clone(), gain)
-            }
-            OpKind::Qkv => linear("attn.c_attn", d, 3 * d),
-            OpKind::Projection => linear("attn.c_proj", d, d),
-            OpKind::FfnUp => linear("mlp.c_fc", d, f),
-            OpKind::FfnDown => linear("mlp.c_proj", f, d),
-            _ => Vec::new(),
-        }
+        Self { graph: DiGraph::new(), made: BTreeMap::new(), shapes: Shapes::new(shape, batch, seq_len) }
     }
 
     fn add(&mut self, phase: Phase, new: &New<'_>) {
-        let mut weights = self.weights(new.kind, &new.name, new.layer);
+        let mut weights = self.shapes.weights(new.kind, &new.name, new.layer);
         if phase == Phase::Backward {
-            // The gradient of a product's input needs the matrix, that of LayerNorm the gain.
+            // The gradient of a product's input needs the matrix, that of a norm the gain.
             weights.truncate(1);
         }
         let suffix = match phase {
@@ -185,12 +268,13 @@ impl Builder {
     /// output and, except for the embedding, its input.
     fn weight_gradient(&mut self, at: At, inputs: &[&str]) {
         let (kind, layer, name) = at;
-        let weights = self.weights(kind, &name, layer);
+        let weights = self.shapes.weights(kind, &name, layer);
+        let tied = self.shapes.design.tied();
         let names: Vec<String> = weights
             .iter()
             .map(|weight| match (kind, weight.name.as_str()) {
                 // The tied table gets two gradients; whoever holds the table adds them.
-                (OpKind::Embedding, "wte") => "d.wte.embed".to_owned(),
+                (OpKind::Embedding, "wte") if tied => "d.wte.embed".to_owned(),
                 (OpKind::LmHead, "wte") => "d.wte.lm_head".to_owned(),
                 (_, name) => format!("d.{name}"),
             })
@@ -199,140 +283,11 @@ impl Builder {
         let new = New { name, kind, layer, inputs, outputs: &outputs };
         self.add(Phase::WeightGradient, &new);
     }
-
-    /// The name of the tensor that enters layer `l`.
-    fn entering(l: u32) -> String {
-        l.checked_sub(1).map_or("embed".to_owned(), |below| format!("h.{below}.resid_2"))
-    }
-
-    fn forward(&mut self) {
-        use OpKind::{CrossEntropy, Embedding, FinalLayerNorm, LmHead};
-        let (hidden, logits) = (self.shapes.hidden.clone(), self.shapes.logits.clone());
-        let at = |kind, name: &str| (kind, None, name.to_owned());
-        self.one(Phase::Forward, at(Embedding, "embed"), &[], "embed", &hidden);
-        for l in 0..self.layers {
-            self.forward_attention(l);
-            self.forward_ffn(l);
-        }
-        let top = Self::entering(self.layers);
-        self.one(Phase::Forward, at(FinalLayerNorm, "ln_f"), &[&top], "ln_f", &hidden);
-        self.one(Phase::Forward, at(LmHead, "lm_head"), &["ln_f"], "logits", &logits);
-        self.one(Phase::Forward, at(CrossEntropy, "loss"), &["logits"], "loss", &TensorShape::new(&[]));
-    }
-
-    fn forward_attention(&mut self, l: u32) {
-        use OpKind::{AttentionScores, AttentionValues, LayerNorm, Projection, Qkv, Residual, Softmax};
-        let (hidden, square) = (self.shapes.hidden.clone(), self.shapes.square.clone());
-        let n = |tensor: &str| format!("h.{l}.{tensor}");
-        let x = Self::entering(l);
-        let (q, k, v) = (n("q"), n("k"), n("v"));
-        let at = |kind, name: &str| (kind, Some(l), format!("h.{l}.{name}"));
-        let f = Phase::Forward;
-        self.one(f, at(LayerNorm, "ln_1"), &[&x], &n("ln_1"), &hidden);
-        let outputs = [(q.as_str(), &hidden), (k.as_str(), &hidden), (v.as_str(), &hidden)];
-        let inputs = [n("ln_1")];
-        let qkv = New { name: n("qkv"), kind: Qkv, layer: Some(l), inputs: &[&inputs[0]], outputs: &outputs };
-        self.add(f, &qkv);
-        self.one(f, at(AttentionScores, "scores"), &[&q, &k], &n("scores"), &square);
-        self.one(f, at(Softmax, "softmax"), &[&n("scores")], &n("softmax"), &square);
-        self.one(f, at(AttentionValues, "attn"), &[&n("softmax"), &v], &n("attn"), &hidden);
-        self.one(f, at(Projection, "proj"), &[&n("attn")], &n("proj"), &hidden);
-        self.one(f, at(Residual, "resid_1"), &[&x, &n("proj")], &n("resid_1"), &hidden);
-    }
-
-    fn forward_ffn(&mut self, l: u32) {
-        use OpKind::{FfnDown, FfnUp, Gelu, LayerNorm, Residual};
-        let (hidden, inner) = (self.shapes.hidden.clone(), self.shapes.inner.clone());
-        let n = |tensor: &str| format!("h.{l}.{tensor}");
-        let at = |kind, name: &str| (kind, Some(l), format!("h.{l}.{name}"));
-        let (f, x) = (Phase::Forward, n("resid_1"));
-        self.one(f, at(LayerNorm, "ln_2"), &[&x], &n("ln_2"), &hidden);
-        self.one(f, at(FfnUp, "ffn_up"), &[&n("ln_2")], &n("ffn_up"), &inner);
-        self.one(f, at(Gelu, "gelu"), &[&n("ffn_up")], &n("gelu"), &inner);
-        self.one(f, at(FfnDown, "ffn_down"), &[&n("gelu")], &n("ffn_down"), &hidden);
-        self.one(f, at(Residual, "resid_2"), &[&x, &n("ffn_down")], &n("resid_2"), &hidden);
-    }
-
-    fn backward(&mut self) {
-        use OpKind::{CrossEntropy, Embedding, FinalLayerNorm, LmHead};
-        let (hidden, logits) = (self.shapes.hidden.clone(), self.shapes.logits.clone());
-        let at = |kind, name: &str| (kind, None, name.to_owned());
-        let b = Phase::Backward;
-        let top = Self::entering(self.layers);
-        self.one(b, at(CrossEntropy, "loss"), &["logits"], "d.logits", &logits);
-        self.one(b, at(LmHead, "lm_head"), &["d.logits"], "d.ln_f", &hidden);
-        self.weight_gradient(at(LmHead, "lm_head"), &["d.logits", "ln_f"]);
-        let inputs = ["d.ln_f", top.as_str()];
-        self.one(b, at(FinalLayerNorm, "ln_f"), &inputs, &format!("d.{top}"), &hidden);
-        self.weight_gradient(at(FinalLayerNorm, "ln_f"), &inputs);
-        for l in (0..self.layers).rev() {
-            self.backward_ffn(l);
-            self.backward_attention(l);
-        }
-        self.weight_gradient(at(Embedding, "embed"), &["d.embed"]);
-    }
-
-    fn backward_ffn(&mut self, l: u32) {
-        use OpKind::{FfnDown, FfnUp, Gelu, LayerNorm, Residual};
-        let (hidden, inner) = (self.shapes.hidden.clone(), self.shapes.inner.clone());
-        let n = |tensor: &str| format!("h.{l}.{tensor}");
-        let d = |tensor: &str| format!("d.h.{l}.{tensor}");
-        let at = |kind, name: &str| (kind, Some(l), format!("h.{l}.{name}"));
-        let (b, dy, x) = (Phase::Backward, d("resid_2"), n("resid_1"));
-        self.one(b, at(FfnDown, "ffn_down"), &[&dy], &d("gelu"), &inner);
-        self.weight_gradient(at(FfnDown, "ffn_down"), &[&dy, &n("gelu")]);
-        self.one(b, at(Gelu, "gelu"), &[&d("gelu"), &n("ffn_up")], &d("ffn_up"), &inner);
-        self.one(b, at(FfnUp, "ffn_up"), &[&d("ffn_up")], &d("ln_2"), &hidden);
-        self.weight_gradient(at(FfnUp, "ffn_up"), &[&d("ffn_up"), &n("ln_2")]);
-        let branch = d("resid_1.branch");
-        self.one(b, at(LayerNorm, "ln_2"), &[&d("ln_2"), &x], &branch, &hidden);
-        self.weight_gradient(at(LayerNorm, "ln_2"), &[&d("ln_2"), &x]);
-        self.one(b, at(Residual, "resid_2"), &[&dy, &branch], &d("resid_1"), &hidden);
-    }
-
-    fn backward_attention(&mut self, l: u32) {
-        use OpKind::{AttentionScores, AttentionValues, LayerNorm, Projection, Qkv, Residual, Softmax};
-        let (hidden, square) = (self.shapes.hidden.clone(), self.shapes.square.clone());
-        let n = |tensor: &str| format!("h.{l}.{tensor}");
-        let d = |tensor: &str| format!("d.h.{l}.{tensor}");
-        let at = |kind, name: &str| (kind, Some(l), format!("h.{l}.{name}"));
-        let (b, dy, x) = (Phase::Backward, d("resid_1"), Self::entering(l));
-        let (dq, dk, dv) = (d("q"), d("k"), d("v"));
-        self.one(b, at(Projection, "proj"), &[&dy], &d("attn"), &hidden);
-        self.weight_gradient(at(Projection, "proj"), &[&dy, &n("attn")]);
-        let (inputs, outputs) = ([d("attn"), n("softmax"), n("v")], d("softmax"));
-        self.add(
-            b,
-            &New {
-                name: n("attn"),
-                kind: AttentionValues,
-                layer: Some(l),
-                inputs: &inputs.each_ref().map(String::as_str),
-                outputs: &[(&outputs, &square), (&dv, &hidden)],
-            },
-        );
-        self.one(b, at(Softmax, "softmax"), &[&outputs, &n("softmax")], &d("scores"), &square);
-        let inputs = [d("scores"), n("q"), n("k")];
-        self.add(
-            b,
-            &New {
-                name: n("scores"),
-                kind: AttentionScores,
-                layer: Some(l),
-                inputs: &inputs.each_ref().map(String::as_str),
-                outputs: &[(&dq, &hidden), (&dk, &hidden)],
-            },
-        );
-        self.one(b, at(Qkv, "qkv"), &[&dq, &dk, &dv], &d("ln_1"), &hidden);
-        self.weight_gradient(at(Qkv, "qkv"), &[&dq, &dk, &dv, &n("ln_1")]);
-        let branch = format!("d.{x}.branch");
-        self.one(b, at(LayerNorm, "ln_1"), &[&d("ln_1"), &x], &branch, &hidden);
-        self.weight_gradient(at(LayerNorm, "ln_1"), &[&d("ln_1"), &x]);
-        self.one(b, at(Residual, "resid_1"), &[&dy, &branch], &format!("d.{x}"), &hidden);
-    }
 }
 
-/// `stem.weight` and `stem.bias`.
-fn pair(stem: &str, weight: TensorShape, bias: TensorShape) -> Vec<Tensor> {
-    vec![Tensor { name: format!("{stem}.weight"), shape: weight }, Tensor { name: format!("{stem}.bias"), shape: bias }]
+/// `stem.weight`, and `stem.bias` if it has a shape.
+fn named(stem: &str, weight: TensorShape, bias: Option<TensorShape>) -> Vec<Tensor> {
+    let weight = Tensor { name: format!("{stem}.weight"), shape: weight };
+    let bias = bias.map(|shape| Tensor { name: format!("{stem}.bias"), shape });
+    [weight].into_iter().chain(bias).collect()
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use petgraph::graph::NodeIndex;
 
 use super::{LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
+use crate::design::Positions;
 use crate::fault::ModelFault;
 
 impl LayerGraph {
@@ -59,48 +60,71 @@ impl LayerGraph {
         let ins: Vec<Vec<u64>> = inputs.iter().map(|tensor| tensor.shape.sizes()).collect();
         let outs: Vec<Vec<u64>> = op.outputs.iter().map(|tensor| tensor.shape.sizes()).collect();
         let weights: Vec<Vec<u64>> = op.weights.iter().map(|tensor| tensor.shape.sizes()).collect();
+        let labels = u64::from(self.shape.classes());
         match (op.kind, &ins[..], &weights[..], &outs[..]) {
-            (OpKind::Embedding, [], [wte, wpe], [out]) => {
-                wte.len() == 2 && wpe.len() == 2 && wpe[1] == wte[1] && t <= wpe[0] && *out == [b, t, wte[1]]
+            (OpKind::Embedding, [], [wte, more @ ..], [out]) => {
+                let table = |rows: &Vec<u64>| rows.len() == 2 && rows[1] == wte[1];
+                let learned = self.shape.design.positions == Positions::Learned;
+                let long = if learned { more.first().is_some_and(|wpe| t <= wpe[0]) } else { true };
+                table(wte) && more.iter().all(table) && long && *out == [b, t, wte[1]]
             }
             (OpKind::LayerNorm | OpKind::FinalLayerNorm, [x], [gain, bias], [out]) => {
                 x.len() == 3 && x == out && *gain == [x[2]] && *bias == [x[2]]
             }
-            (OpKind::Qkv, [x], [matrix, bias], [q, k, v]) => {
-                q == k && k == v && q.len() == 3 && product(x, matrix, bias, &[q[0], q[1], 3 * q[2]])
+            (OpKind::RmsNorm | OpKind::FinalRmsNorm, [x], [gain], [out]) => x.len() == 3 && x == out && *gain == [x[2]],
+            (OpKind::Qkv, [x], [matrix, bias @ ..], [q, k, v]) => {
+                k == v && q.len() == 3 && k.len() == 3 && product(x, matrix, bias, &[q[0], q[1], q[2] + 2 * k[2]])
             }
-            (OpKind::Projection | OpKind::FfnUp | OpKind::FfnDown, [x], [matrix, bias], [out]) => {
-                product(x, matrix, bias, out)
+            (OpKind::Rotary, [q, k], [], [q_rot, k_rot]) => q == q_rot && k == k_rot,
+            (
+                OpKind::Projection | OpKind::FfnGate | OpKind::FfnUp | OpKind::FfnDown | OpKind::HeadDense,
+                [x],
+                [matrix, bias @ ..],
+                [out],
+            ) => product(x, matrix, bias, out),
+            (OpKind::Pooler, [x], [matrix, bias], [out]) => {
+                x.len() == 3 && out.len() == 2 && product(&[x[0], 1, x[2]], matrix, &[bias], &[out[0], 1, out[1]])
+            }
+            (OpKind::Classifier, [x], [matrix, bias], [out]) => {
+                x.len() == 2 && *out == [x[0], labels] && product(&[x[0], 1, x[1]], matrix, &[bias], &[x[0], 1, labels])
             }
             (OpKind::AttentionScores, [q, k], [], [out]) => {
                 let heads = u64::from(self.shape.heads);
-                q == k && q.len() == 3 && q[2].is_multiple_of(heads) && *out == [q[0], heads, q[1], k[1]]
+                q.len() == 3 && k.len() == 3 && q[..2] == k[..2] && q[2].is_multiple_of(heads) && {
+                    k[2].is_multiple_of(q[2] / heads) && *out == [q[0], heads, q[1], k[1]]
+                }
             }
-            (OpKind::Softmax | OpKind::Gelu, [x], [], [out]) => x == out,
+            (OpKind::Softmax | OpKind::Gelu | OpKind::GeluTanh | OpKind::Tanh, [x], [], [out]) => x == out,
+            (OpKind::SwiGlu, [gate, up], [], [out]) => gate == up && up == out,
             (OpKind::AttentionValues, [p, v], [], [out]) => {
-                p.len() == 4 && v.len() == 3 && p[0] == v[0] && p[3] == v[1] && *out == [v[0], p[2], v[2]]
+                let d_head = u64::from(self.shape.d_head());
+                p.len() == 4 && v.len() == 3 && p[0] == v[0] && p[3] == v[1] && *out == [v[0], p[2], p[1] * d_head]
             }
             (OpKind::Residual, [skip, branch], [], [out]) => skip == branch && branch == out,
-            (OpKind::LmHead, [x], [wte], [out]) => {
-                x.len() == 3 && wte.len() == 2 && x[2] == wte[1] && *out == [x[0], x[1], wte[0]]
+            (OpKind::LmHead, [x], [table, bias @ ..], [out]) => {
+                let biases = bias.iter().all(|bias| *bias == [table[0]]);
+                x.len() == 3 && table.len() == 2 && x[2] == table[1] && biases && *out == [x[0], x[1], table[0]]
             }
-            (OpKind::CrossEntropy, [x], [], [out]) => *x == [b, t, u64::from(self.shape.vocab)] && out.is_empty(),
+            (OpKind::CrossEntropy, [x], [], [out]) => (*x == [b, t, labels] || *x == [b, labels]) && out.is_empty(),
             _ => false,
         }
     }
 }
 
-/// Whether `x · matrix + bias` has the sizes `out`.
-fn product(x: &[u64], matrix: &[u64], bias: &[u64], out: &[u64]) -> bool {
-    x.len() == 3 && matrix.len() == 2 && x[2] == matrix[0] && bias == [matrix[1]] && out == [x[0], x[1], matrix[1]]
+/// What a gradient is named behind, if it is that through one path alone.
+const PARTS: [&str; 6] = [".embed", ".lm_head", ".up", ".branch", ".attention", ".partial"];
+
+/// Whether `x · matrix`, plus the bias if there is one, has the sizes `out`.
+fn product<V: AsRef<[u64]>>(x: &[u64], matrix: &[u64], bias: &[V], out: &[u64]) -> bool {
+    let fits = x.len() == 3 && matrix.len() == 2 && x[2] == matrix[0] && out == [x[0], x[1], matrix[1]];
+    fits && bias.len() <= 1 && bias.iter().all(|bias| bias.as_ref() == [matrix[1]])
 }
 
 /// Whether every output has the shape of the tensor whose gradient it is.
 fn gradients_fit(op: &LayerOp, shapes: &BTreeMap<&str, &TensorShape>) -> Result<(), String> {
     for tensor in &op.outputs {
         let name = tensor.name.strip_prefix("d.").unwrap_or("");
-        let name =
-            [".branch", ".embed", ".lm_head"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        let name = PARTS.iter().fold(name, |name, suffix| name.strip_suffix(suffix).unwrap_or(name));
         match shapes.get(name) {
             Some(shape) if **shape == tensor.shape => {}
             Some(shape) => return Err(format!("makes {tensor}, but {name} is {shape}")),
@@ -114,6 +138,7 @@ fn gradients_fit(op: &LayerOp, shapes: &BTreeMap<&str, &TensorShape>) -> Result<
 mod tests {
     use super::*;
     use crate::presets;
+    use crate::shape::GptShape;
 
     fn graph() -> LayerGraph {
         LayerGraph::training_step(&presets::find("cerebras-gpt-111m").unwrap().shape, 2, 64).unwrap()
@@ -146,12 +171,16 @@ mod tests {
 
     #[test]
     fn every_kind_of_forward_operation_has_a_rule() {
-        let kinds: std::collections::BTreeSet<OpKind> = graph().graph.node_weights().map(|op| op.kind).collect();
-        for kind in kinds {
-            let mut graph = graph();
-            let node = graph.graph.node_indices().find(|node| graph.graph[*node].kind == kind).unwrap();
-            graph.graph[node].outputs[0].shape.0.push(super::super::Dim { axis: super::super::Axis::Key, size: 3 });
-            assert!(graph.check().is_err(), "{kind:?} has no shape rule");
+        for preset in presets::list() {
+            let shape = GptShape { layers: 1, ..preset.shape };
+            let graph = || LayerGraph::training_step(&shape, 2, 64).unwrap();
+            let kinds: std::collections::BTreeSet<OpKind> = graph().graph.node_weights().map(|op| op.kind).collect();
+            for kind in kinds {
+                let mut graph = graph();
+                let node = graph.graph.node_indices().find(|node| graph.graph[*node].kind == kind).unwrap();
+                graph.graph[node].outputs[0].shape.0.push(super::super::Dim { axis: super::super::Axis::Key, size: 3 });
+                assert!(graph.check().is_err(), "{}: {kind:?} has no shape rule", shape.name);
+            }
         }
     }
 }

@@ -28,6 +28,10 @@ pub enum Axis {
     Vocab,
     /// Rows of the position table.
     Position,
+    /// Rows of the table of token types.
+    TokenType,
+    /// Labels of a sequence.
+    Label,
     /// Input features of a weight matrix.
     Input,
     /// Output features of a weight matrix.
@@ -45,6 +49,8 @@ impl Axis {
             Self::Feature => "feature",
             Self::Vocab => "vocab",
             Self::Position => "position",
+            Self::TokenType => "token_type",
+            Self::Label => "label",
             Self::Input => "input",
             Self::Output => "output",
         }

@@ -31,7 +31,7 @@ use sim_core::program::{DType, Instr, Op, Operand, Program};
 /// Most elements that are exponentiated by one sequence of instructions.
 const CHUNK: u32 = 256;
 
-/// Causal multi-head softmax attention: `out = softmax(q·kᵀ / sqrt(d_head)) · v` per head.
+/// Multi-head softmax attention: `out = softmax(q·kᵀ / sqrt(d_head)) · v` per head.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttentionForward {
     /// Queries, the slots of [`crate::geometry::Features::Hidden`].

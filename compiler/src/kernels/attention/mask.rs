@@ -9,6 +9,8 @@
 //! the own block (`s = 0`) is cut by the diagonal: by that of the sequence if queries and keys are of
 //! the same chunk; keys of an earlier chunk are all in the past, of a later one none.
 //!
+//! Without causality the window stays where nothing is masked, and only absent keys are.
+//!
 //! **Invariant.** Registers differ between PEs here, but timing does not: the mask is the only
 //! vector in memory of its instruction.
 
@@ -66,6 +68,9 @@ pub(super) fn params(s: &Shape, x: &Tile, y: &Tile, odd: bool) -> Vec<Param> {
     if let Some(from) = s.absent_from() {
         params.push(along(ABSENT, far(s) * (from as i32 - 1), -far(s)));
     }
+    if !s.causal {
+        return params;
+    }
     let stride = high(s) - low(s);
     let first = y.first as i32 - if odd { s.r as i32 } else { 0 };
     params.push(Param {
@@ -106,14 +111,17 @@ impl Mask {
 
     /// Sets the registers for the own block, before it travels.
     pub(super) fn start(&self) -> Vec<Instr> {
-        let mut code = vec![Instr::Addr(AddrOp::Copy(WINDOW, DIAGONAL))];
+        let open = AddrOp::Set(WINDOW, high(&self.shape));
+        let place = if self.shape.causal { AddrOp::Copy(WINDOW, DIAGONAL) } else { open };
+        let mut code = vec![Instr::Addr(place)];
         code.extend(self.clamp());
         code
     }
 
     /// Makes the registers what they were before the block travelled around the column.
     pub(super) fn finish(&self) -> Vec<Instr> {
-        vec![Instr::Addr(AddrOp::Add(RAW, -self.stride() * self.shape.r as i32))]
+        let back = Instr::Addr(AddrOp::Add(RAW, -self.stride() * self.shape.r as i32));
+        if self.shape.causal { vec![back] } else { Vec::new() }
     }
 
     /// Moves on by so many chunks of queries, less those of keys.
@@ -139,6 +147,9 @@ impl Mask {
 
     /// Moves on to the next travelling block.
     pub(super) fn advance(&self) -> Vec<Instr> {
+        if !self.shape.causal {
+            return Vec::new();
+        }
         let mut code = vec![Instr::Addr(AddrOp::Add(RAW, self.stride())), Instr::Addr(AddrOp::Copy(WINDOW, RAW))];
         code.extend(self.clamp());
         code
@@ -176,7 +187,19 @@ mod tests {
     fn a_travelling_block_is_masked_if_it_is_in_the_future() {
         for r in [2, 4, 6, 10, 48] {
             let ring = Ring { axis: Axis::Y, len: r, colors: [8, 9, 10, 11].map(color) };
-            let s = Shape { n: 2, f: 2, head: 4, pitch: 4, t: 8, chunks: 1, r, kc: 4, act: DType::F16, scale: 1.0 };
+            let s = Shape {
+                n: 2,
+                f: 2,
+                head: 4,
+                pitch: 4,
+                t: 8,
+                chunks: 1,
+                r,
+                kc: 4,
+                act: DType::F16,
+                scale: 1.0,
+                causal: true,
+            };
             let x = Tile { span: Span::one(0), first: 0, step: 0, period: 1 };
             for row in 0..r {
                 let y = Tile { span: Span::one(row), first: row, step: 0, period: 1 };

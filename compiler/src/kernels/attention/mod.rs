@@ -1,4 +1,4 @@
-//! Causal multi-head softmax attention on rectangles of PEs: `rows_per_sequence` rows by
+//! Multi-head softmax attention, causal or not, on rectangles of PEs: `rows_per_sequence` rows by
 //! `head_columns` columns for one (sequence, head). See `docs/COMPILER.md`, *Attention*.
 //!
 //! **Invariant.** All rectangles run the same code in lockstep; the mask is an addend.
@@ -54,7 +54,7 @@ fn window(act: &Act, at: &Addresses) -> Operand {
 
 /// The needs of windows that are read and windows that are written: one per buffer. A buffer that
 /// the windows do not fill keeps the rest.
-fn window_needs(reads: &[&Act], writes: &[&Act]) -> Vec<Need> {
+pub(super) fn window_needs(reads: &[&Act], writes: &[&Act]) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
     for act in reads {
         if needs.iter().all(|n| n.name != act.name) {

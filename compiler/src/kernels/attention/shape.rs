@@ -34,6 +34,8 @@ pub(super) struct Shape {
     pub(super) act: DType,
     /// `1 / sqrt(d_head)`.
     pub(super) scale: f32,
+    /// Whether a query sees only its own key and those before it.
+    pub(super) causal: bool,
 }
 
 impl Shape {
@@ -52,6 +54,7 @@ impl Shape {
             kc: t.div_ceil(n),
             act: q.dtype,
             scale: 1.0 / (g.d_head() as f32).sqrt(),
+            causal: g.causal,
         }
     }
 
