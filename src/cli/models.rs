@@ -34,6 +34,7 @@ struct Shown {
     d_ff: u32,
     vocab: u32,
     max_positions: u32,
+    design: String,
     parameters: u64,
     parameter_bytes_f16: u64,
     parameter_bytes_f32: u64,
@@ -62,6 +63,7 @@ impl Shown {
             d_ff: s.d_ff,
             vocab: s.vocab,
             max_positions: s.max_positions,
+            design: s.design.to_string(),
             parameters: parameters(s),
             parameter_bytes_f16: parameter_bytes(s, Dtype::F16),
             parameter_bytes_f32: parameter_bytes(s, Dtype::F32),
@@ -127,6 +129,7 @@ fn show(m: &Shown, output: &Output) -> Result<Vec<u8>, Failure> {
         "{}\n  {} layers, width {}, {} heads, feed-forward {}, vocabulary {}, {} positions\n",
         m.name, m.layers, m.d_model, m.heads, m.d_ff, m.vocab, m.max_positions
     );
+    text += &format!("  {}\n", m.design);
     text += &format!(
         "  {} parameters: {} in 16 bits, {} in 32\n",
         grouped(m.parameters),
