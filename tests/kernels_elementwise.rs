@@ -90,8 +90,10 @@ fn gelu_tanh_grad(x: f64) -> f64 {
     s + x * logistic(-z) * s * slope
 }
 
-/// Functions with their values, and their derivatives given what the backward kernel is given.
-const FUNCTIONS: [(Function, fn(f64) -> f64, fn(f64) -> f64); 3] = [
+/// A function, its values, and its derivatives given what the backward kernel is given.
+type Known = (Function, fn(f64) -> f64, fn(f64) -> f64);
+
+const FUNCTIONS: [Known; 3] = [
     (Function::Gelu, |x| x * normal(x), gelu_grad),
     (Function::GeluTanh, |x| x * logistic(bent(x).0), gelu_tanh_grad),
     (Function::Tanh, f64::tanh, |y| 1.0 - y * y),

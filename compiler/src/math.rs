@@ -249,10 +249,9 @@ pub fn logistic(code: &mut Vec<Instr>, len: u32, z: &Operand, scratch: &Scratch)
 }
 
 /// `sin(2π u) / u` as a polynomial of `u²`, highest power first: minimax to 5e-9 for |u| ≤ 1/2.
-const SIN_TURNS: [f32; 7] =
-    [3.237_564_8, -14.899_43, 42.025_814, -76.703_001, 81.605_13, -41.341_7, std::f32::consts::TAU];
+const SIN_TURNS: [f32; 7] = [3.237_564_8, -14.899_43, 42.025_814, -76.703, 81.605_13, -41.341_7, std::f32::consts::TAU];
 /// `(cos(2π u) − 1) / u²` likewise, to 2e-9.
-const COS_TURNS: [f32; 7] = [-1.483_747_8, 7.826_001_4, -26.413_179, 60.243_503, -85.456_77, 64.939_393, -19.739_209];
+const COS_TURNS: [f32; 7] = [-1.483_747_8, 7.826001, -26.41318, 60.243504, -85.456_77, 64.93939, -19.739208];
 
 /// `sin = sin(2π u)` and `cos = cos(2π u)` for f32 numbers `u` between −1/2 and 1/2; exactly 0 and 1
 /// at 0. `sin` and `cos` are of the phase of `u` and not `u`. Scratch: one vector like `u`, which may

@@ -19,7 +19,7 @@ const GELU: (u32, u32) = (2, 3);
 const LOGISTIC: (u32, u32) = (3, 2);
 const GATED: (u32, u32) = (3, 3);
 /// √(8/π): twice the factor in GELU by the hyperbolic tangent.
-const BEND: f32 = 1.595_769_1;
+const BEND: f32 = 1.5957692;
 /// The factor of the third power in it.
 const CUBE: f32 = 0.044_715;
 

@@ -19,8 +19,11 @@ const OTHER_KEYS: Keys =
 /// Names of activation functions: exact GELU, then GELU by the hyperbolic tangent.
 const GELUS: [&str; 4] = ["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh"];
 
+/// Reads the keys of a family.
+type Read = fn(&mut Reader<'_>) -> GptShape;
+
 /// Families, by `model_type`.
-const FAMILIES: [(&str, fn(&mut Reader<'_>) -> GptShape); 8] = [
+const FAMILIES: [(&str, Read); 8] = [
     ("gpt2", gpt2),
     ("gptj", gptj),
     ("gpt_neox", gpt_neox),
