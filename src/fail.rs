@@ -77,6 +77,8 @@ pub enum Kind {
     Infeasible,
     /// Refused before anything large is allocated.
     Refused,
+    /// Some of what was asked for was done.
+    Incomplete,
 }
 
 impl Kind {
@@ -89,6 +91,7 @@ impl Kind {
             Kind::InvalidInput => 3,
             Kind::Infeasible => 4,
             Kind::Refused => 5,
+            Kind::Incomplete => 6,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The command line: the clap tree, dispatch, and where results and failures go.
 //!
 //! **Invariant.** Results go to stdout or `-o FILE`, everything else to stderr; the exit status is
-//! one of 0 to 5 or 130; no input ends in a panic.
+//! one of 0 to 6 or 130; no input ends in a panic.
 //! **Not here.** What the commands do (one module each).
 
 mod arch;
@@ -42,7 +42,8 @@ const EXAMPLES: &str = "Examples:
   wafersim explain R020                       what a diagnostic means
 
 Exit status: 0 done, 1 a fault of wafersim, 2 usage, 3 invalid input,
-4 infeasible or the simulated program failed, 5 refused by a limit, 130 interrupted.";
+4 infeasible or the simulated program failed, 5 refused by a limit, 6 incomplete,
+130 interrupted.";
 
 /// A cycle-level simulator of a wafer-scale accelerator running GPT training.
 #[derive(Debug, Parser)]

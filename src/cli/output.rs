@@ -102,6 +102,13 @@ impl Output {
         }
     }
 
+    /// What is being done now, for somebody who waits at a terminal.
+    pub fn stage(&self, text: &str) {
+        if !self.quiet && (self.verbose || std::io::stderr().is_terminal()) {
+            self.say(&format!("{text}\n"));
+        }
+    }
+
     fn say(&self, text: &str) {
         let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color).lock();
         // Nobody is left to tell when even this cannot be printed.

@@ -3,7 +3,9 @@
 use super::json;
 use crate::fail::Failure;
 use crate::manifest::Manifest;
+use crate::paper::PaperReport;
 use crate::report::{RunReport, SimulateReport};
+use crate::scaling::ScalingReport;
 use crate::train::TrainReport;
 use clap::{Args, ValueEnum};
 use schemars::schema_for;
@@ -23,6 +25,10 @@ enum Document {
     Report,
     /// What `wafersim train --format json` writes.
     Train,
+    /// What `wafersim reproduce andromeda-scaling --format json` writes.
+    Scaling,
+    /// What `wafersim reproduce cerebras-gpt --format json` writes.
+    CerebrasGpt,
     /// What `wafersim simulate` and `collective` write.
     Simulate,
     /// What is written beside results.
@@ -33,6 +39,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
     json(&match arguments.document {
         Document::Report => schema_for!(RunReport),
         Document::Train => schema_for!(TrainReport),
+        Document::Scaling => schema_for!(ScalingReport),
+        Document::CerebrasGpt => schema_for!(PaperReport),
         Document::Simulate => schema_for!(SimulateReport),
         Document::Manifest => schema_for!(Manifest),
     })

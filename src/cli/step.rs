@@ -137,6 +137,21 @@ impl StepOptions {
         if faults.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, faults)) }
     }
 
+    /// A model on a machine, with everything else as it is when nothing is asked for.
+    pub(super) fn of(model: &str, machine: MachineOptions) -> StepOptions {
+        StepOptions {
+            model: model.to_owned(),
+            machine,
+            batch: None,
+            systems: None,
+            micro_batch: MicroBatch(None),
+            split: Split::Even,
+            seq_len: None,
+            lanes: None,
+            act: Act::F16,
+        }
+    }
+
     /// The same with another batch on another number of systems.
     pub(super) fn sized(&self, batch: u64, systems: u32) -> StepOptions {
         StepOptions { batch: Some(batch), systems: Some(systems), ..self.clone() }

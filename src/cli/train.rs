@@ -83,7 +83,7 @@ pub(super) fn again(arguments: &Arguments, output: &Output) -> Result<String, Fa
 }
 
 /// Plans the run, executes a step of every phase, and sums up.
-fn report(
+pub(super) fn report(
     arguments: &Arguments,
     cache: bool,
     making: &Making,

@@ -12,8 +12,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use sim_core::diag::Diagnostic;
 use sim_core::report::PeCycles;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), String>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = Result<(), String>;
 
 const SIZE: (u32, u32) = (1060, 730);
 /// Left, top, and height of the map.
@@ -25,8 +25,8 @@ const RECTANGLES: usize = 2400;
 /// Most bars.
 const KERNELS: usize = 22;
 
-const INK: RGBColor = RGBColor(34, 34, 34);
-const SOFT: RGBColor = RGBColor(110, 110, 110);
+pub(super) const INK: RGBColor = RGBColor(34, 34, 34);
+pub(super) const SOFT: RGBColor = RGBColor(110, 110, 110);
 const UNUSED: RGBColor = RGBColor(236, 236, 236);
 /// Viridis, in five steps.
 const SHADES: [(u8, u8, u8); 5] = [(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)];
@@ -83,12 +83,12 @@ fn overall(report: &RunReport) -> f64 {
     all.compute as f64 / (all.total().max(1)) as f64
 }
 
-fn label(area: &Area<'_>, at: (i32, i32), text: &str, size: i32, color: RGBColor, side: HPos) -> Drawn {
+pub(super) fn label(area: &Area<'_>, at: (i32, i32), text: &str, size: i32, color: RGBColor, side: HPos) -> Drawn {
     let style = ("sans-serif", size).into_font().color(&color).pos(Pos::new(side, VPos::Center));
     area.draw(&Text::new(text.to_owned(), at, style)).map_err(|e| e.to_string())
 }
 
-fn rectangle(area: &Area<'_>, from: (i32, i32), to: (i32, i32), color: RGBColor) -> Drawn {
+pub(super) fn rectangle(area: &Area<'_>, from: (i32, i32), to: (i32, i32), color: RGBColor) -> Drawn {
     area.draw(&Rectangle::new([from, to], color.filled())).map_err(|e| e.to_string())
 }
 

@@ -2,9 +2,12 @@
 //!
 //! **Invariant.** Numbers come from the report alone; nothing is computed here but shares and units.
 
+pub mod curves;
 pub mod heatmap;
 pub mod html;
+pub mod paper;
 pub mod run;
+pub mod scaling;
 pub mod table;
 pub mod train;
 pub mod validate;

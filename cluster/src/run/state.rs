@@ -168,7 +168,8 @@ impl<'a> State<'a> {
                 let room = wafer.coming.room(c.inputs, limit).0;
                 let sent = wafer.sent.pass(room.max(wafer.table), c.inputs, self.cluster.activation);
                 let there = self.tree.feed(i, sent, c.inputs);
-                wafer.wait_for(table, there, [Cause::Activations, Cause::Activations]);
+                wafer.wait_for(table, there.min(wafer.table), [Cause::Gradients, Cause::Weights]);
+                wafer.wait(there, Cause::Activations as usize);
             }
         }
     }

@@ -1,0 +1,162 @@
+//! Scaling over systems as a picture: speed against one system, and what is left of it per system.
+//!
+//! **Invariant.** Both axes of the left panel and the lower one of the right are logarithms to base
+//! two; numbers come from the report, so the same report gives the same bytes.
+
+use super::heatmap::{Area, Drawn, INK, SOFT, label, rectangle};
+use crate::fail::{Failure, Kind};
+use crate::scaling::{Curve, ScalingReport};
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+use sim_core::diag::Diagnostic;
+
+const SIZE: (u32, u32) = (1060, 500);
+/// Top and bottom of both panels.
+const ROWS: (i32, i32) = (96, 400);
+/// Left and right of each panel.
+const LEFT: (i32, i32) = (70, 420);
+const RIGHT: (i32, i32) = (520, 840);
+/// Left of the legend.
+const LEGEND: i32 = 868;
+/// Okabe and Ito's colors, which color-blind people can tell apart.
+const COLORS: [RGBColor; 8] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 0, 0),
+    RGBColor(150, 150, 150),
+];
+
+/// Which kind of scaling is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scaling {
+    /// The same share on every system.
+    Weak,
+    /// The same batch.
+    Strong,
+}
+
+impl Scaling {
+    /// The curve of a model.
+    fn of(self, model: &crate::scaling::ModelScaling) -> &Curve {
+        match self {
+            Scaling::Weak => &model.weak,
+            Scaling::Strong => &model.strong,
+        }
+    }
+}
+
+/// A panel: where it lies, and the values at its ends.
+struct Panel {
+    x: (i32, i32),
+    /// Largest number of systems.
+    most: u32,
+    /// Lowest and highest value.
+    y: (f64, f64),
+}
+
+impl Panel {
+    fn at(&self, systems: u32, value: f64) -> (i32, i32) {
+        let along = if self.most > 1 { f64::from(systems).log2() / f64::from(self.most).log2() } else { 0.5 };
+        let up = (value - self.y.0) / (self.y.1 - self.y.0);
+        let x = self.x.0 + (f64::from(self.x.1 - self.x.0) * along).round() as i32;
+        (x, ROWS.1 - (f64::from(ROWS.1 - ROWS.0) * up).round() as i32)
+    }
+}
+
+/// Draws one kind of scaling of all models.
+///
+/// # Errors
+/// If it cannot be drawn: a fault of ours.
+pub fn svg(report: &ScalingReport, which: Scaling) -> Result<String, Failure> {
+    let mut text = String::new();
+    {
+        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        let drawn = draw(&area, report, which).and_then(|()| area.present().map_err(|e| e.to_string()));
+        drawn.map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-plot", "--plot", e)))?;
+    }
+    Ok(text)
+}
+
+fn draw(area: &Area<'_>, report: &ScalingReport, which: Scaling) -> Drawn {
+    area.fill(&WHITE).map_err(|e| e.to_string())?;
+    let (title, sub) = match which {
+        Scaling::Weak => ("Weak scaling", "the same share of the batch on every system"),
+        Scaling::Strong => ("Strong scaling", "the batch of the published run, shared by more systems"),
+    };
+    label(area, (24, 20), &format!("{title} on {}", report.arch), 22, INK, HPos::Left)?;
+    label(area, (24, 48), sub, 14, SOFT, HPos::Left)?;
+    let curves: Vec<&Curve> = report.models.iter().map(|m| which.of(m)).collect();
+    let rows = || curves.iter().flat_map(|c| &c.rows);
+    let most = rows().map(|r| r.systems).max().unwrap_or(1);
+    let top = f64::from(most).log2().max(1.0);
+    let speed = Panel { x: LEFT, most, y: (0.0, top) };
+    let lowest = 100.0 * rows().map(|r| r.efficiency).fold(1.0, f64::min);
+    let highest = 100.0 * rows().map(|r| r.efficiency).fold(1.0, f64::max);
+    let (low, step) = floor(lowest);
+    let share = Panel { x: RIGHT, most, y: (low, (highest / step).ceil() * step) };
+    frame(area, &speed, "speed against one system")?;
+    frame(area, &share, "of it per system, %")?;
+    for k in 0..=top as u32 {
+        tick(area, &speed, f64::from(k), &(1u32 << k).to_string())?;
+    }
+    let mut value = low;
+    while value <= share.y.1 + step / 2.0 {
+        tick(area, &share, value, &format!("{value:.*}", if step < 1.0 { 1 } else { 0 }))?;
+        value += step;
+    }
+    line(area, &[speed.at(1, 0.0), speed.at(most, f64::from(most).log2())], SOFT)?;
+    line(area, &[share.at(1, 100.0), share.at(most, 100.0)], SOFT)?;
+    for (i, (model, curve)) in report.models.iter().zip(&curves).enumerate() {
+        let color = COLORS[i % COLORS.len()];
+        points(area, curve.rows.iter().map(|r| speed.at(r.systems, r.speedup.log2())).collect(), color)?;
+        points(area, curve.rows.iter().map(|r| share.at(r.systems, 100.0 * r.efficiency)).collect(), color)?;
+        let y = ROWS.0 + 8 + 24 * i as i32;
+        rectangle(area, (LEGEND, y - 5), (LEGEND + 12, y + 5), color)?;
+        label(area, (LEGEND + 18, y), &model.model, 13, INK, HPos::Left)?;
+    }
+    let y = ROWS.0 + 8 + 24 * curves.len() as i32;
+    line(area, &[(LEGEND, y), (LEGEND + 12, y)], SOFT)?;
+    label(area, (LEGEND + 18, y), "ideal", 13, INK, HPos::Left)?;
+    label(area, (24, 470), "published: \"near-perfect linear scaling\" (claimed, no table)", 13, SOFT, HPos::Left)
+}
+
+/// A round value below the lowest, and the distance of ticks.
+fn floor(lowest: f64) -> (f64, f64) {
+    let step = [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0].into_iter().find(|s| (100.0 - lowest) / s <= 5.0).unwrap_or(20.0);
+    (((lowest / step).floor() * step).min(100.0 - step), step)
+}
+
+fn frame(area: &Area<'_>, panel: &Panel, what: &str) -> Drawn {
+    let (x0, x1) = panel.x;
+    let frame = Rectangle::new([(x0, ROWS.0), (x1, ROWS.1)], SOFT.stroke_width(1));
+    area.draw(&frame).map_err(|e| e.to_string())?;
+    label(area, (x0, ROWS.0 - 16), what, 13, INK, HPos::Left)?;
+    let mut systems = 1;
+    while systems <= panel.most {
+        let x = panel.at(systems, panel.y.0).0;
+        label(area, (x, ROWS.1 + 14), &systems.to_string(), 12, SOFT, HPos::Center)?;
+        systems *= 2;
+    }
+    label(area, (i32::midpoint(x0, x1), ROWS.1 + 36), "systems", 13, INK, HPos::Center)
+}
+
+fn tick(area: &Area<'_>, panel: &Panel, value: f64, text: &str) -> Drawn {
+    let y = panel.at(1, value).1;
+    line(area, &[(panel.x.0 - 4, y), (panel.x.0, y)], SOFT)?;
+    label(area, (panel.x.0 - 8, y), text, 12, SOFT, HPos::Right)
+}
+
+fn line(area: &Area<'_>, points: &[(i32, i32)], color: RGBColor) -> Drawn {
+    area.draw(&PathElement::new(points.to_vec(), color.stroke_width(1))).map_err(|e| e.to_string())
+}
+
+fn points(area: &Area<'_>, points: Vec<(i32, i32)>, color: RGBColor) -> Drawn {
+    for &point in &points {
+        area.draw(&Circle::new(point, 4, color.filled())).map_err(|e| e.to_string())?;
+    }
+    area.draw(&PathElement::new(points, color.stroke_width(2))).map_err(|e| e.to_string())
+}
