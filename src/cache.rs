@@ -10,10 +10,12 @@
 //! **Not here.** Which runs ask (`step`).
 
 use crate::files;
+use crate::heat::Heat;
 use etcetera::BaseStrategy;
 use fabric::{EngineKind, RunOptions};
 use sim_core::arch::ArchSpec;
 use sim_core::codec;
+use sim_core::coord::Grid;
 use sim_core::report::Outcome;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -26,6 +28,8 @@ pub const LIMIT: u64 = 256 << 20;
 const ENTRY: u64 = 16 << 20;
 /// Name of the layout of an entry.
 const KIND: &str = "outcome/1";
+/// Name of the layout of an entry of cells.
+const HEAT: &str = "heat/1";
 /// Bytes of the hash that an entry begins with.
 const SEAL: usize = 32;
 /// Ending of the files.
@@ -34,6 +38,16 @@ const ENDING: &str = "outcome";
 /// Name of an entry: the hash of everything that the outcome depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key([u8; 32]);
+
+impl Key {
+    /// The key of what the PEs of a mesh did in the outcome.
+    fn of_heat(&self, mesh: Grid) -> Key {
+        let mut hash = blake3::Hasher::new();
+        hash.update(&self.0).update(HEAT.as_bytes());
+        hash.update(&mesh.width.to_le_bytes()).update(&mesh.height.to_le_bytes());
+        Key(*hash.finalize().as_bytes())
+    }
+}
 
 /// The cache.
 #[derive(Debug, Clone)]
@@ -97,18 +111,35 @@ impl Cache {
     /// The outcome under a key, if a whole entry is there.
     #[must_use]
     pub fn load(&self, key: &Key) -> Option<Outcome> {
-        let bytes = files::read(&self.path(key), ENTRY).ok()?;
-        let (seal, entry) = bytes.split_first_chunk::<SEAL>()?;
-        if *seal != sealed(key, entry) {
-            return None;
-        }
-        codec::decode(KIND, entry).ok()
+        codec::decode(KIND, &self.entry(key)?).ok()
     }
 
     /// Keeps an outcome, if the folder can be written.
     pub fn store(&self, key: &Key, outcome: &Outcome) {
-        let entry = codec::encode(KIND, outcome);
-        let bytes = [&sealed(key, &entry)[..], &entry].concat();
+        self.keep(key, &codec::encode(KIND, outcome));
+    }
+
+    /// What the PEs did in the outcome under a key, if a whole entry is there.
+    #[must_use]
+    pub fn load_heat(&self, key: &Key, mesh: Grid) -> Option<Heat> {
+        let bytes: Vec<u8> = codec::decode(HEAT, &self.entry(&key.of_heat(mesh))?).ok()?;
+        Heat::from_bytes(mesh, &bytes)
+    }
+
+    /// Keeps what the PEs did, if the folder can be written.
+    pub fn store_heat(&self, key: &Key, heat: &Heat) {
+        self.keep(&key.of_heat(heat.mesh), &codec::encode(HEAT, &heat.to_bytes()));
+    }
+
+    /// A whole entry, without its seal.
+    fn entry(&self, key: &Key) -> Option<Vec<u8>> {
+        let bytes = files::read(&self.path(key), ENTRY).ok()?;
+        let (seal, entry) = bytes.split_first_chunk::<SEAL>()?;
+        (*seal == sealed(key, entry)).then(|| entry.to_vec())
+    }
+
+    fn keep(&self, key: &Key, entry: &[u8]) {
+        let bytes = [&sealed(key, entry)[..], entry].concat();
         if bytes.len() as u64 <= ENTRY && std::fs::create_dir_all(&self.folder).is_ok() {
             // A run does not fail because its outcome cannot be kept.
             let _ = files::write(&self.path(key), &bytes);
@@ -197,6 +228,12 @@ mod tests {
         }
         std::fs::copy(cache.path(&key(1, 1, true)), cache.path(&key(2, 1, true))).unwrap();
         assert_eq!(cache.load(&key(2, 1, true)), None, "an entry under another name");
+        let mesh = Grid { width: 3, height: 2 };
+        let heat = Heat::of(mesh, mesh, &[], 11);
+        cache.store_heat(&key(1, 1, true), &heat);
+        assert_eq!(cache.load_heat(&key(1, 1, true), mesh), Some(heat));
+        assert_eq!(cache.load_heat(&key(1, 1, true), Grid { width: 2, height: 3 }), None);
+        assert_eq!(cache.load(&key(1, 1, true)), Some(outcome(5)), "beside its outcome");
     }
 
     #[test]

@@ -52,6 +52,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     written().map_err(|e| Failure::one(Kind::InvalidInput, Diagnostic::new("cli-write", path.display(), e.to_string())))
 }
 
+/// Makes a folder, if it is not there.
+///
+/// # Errors
+/// `cli-write` if it cannot be made.
+pub fn folder(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path)
+        .map_err(|e| Failure::one(Kind::InvalidInput, Diagnostic::new("cli-write", path.display(), e.to_string())))
+}
+
 /// What a new file may: as the user's mask says, instead of a temporary file's owner only.
 fn permissions() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;

@@ -86,6 +86,21 @@ pub struct ArchInfo {
     pub height: u32,
     /// Systems.
     pub systems: u32,
+    /// Bits per second over the edges of a wafer, each way.
+    pub io_bits_per_second: u64,
+    /// Multiply-accumulates of a PE per cycle, by the types of the operands.
+    pub fmacs_per_cycle: Fmacs,
+}
+
+/// Multiply-accumulates per cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Fmacs {
+    /// All operands have 16 bits.
+    pub half: u32,
+    /// 16-bit operands, 32-bit sums.
+    pub mixed: u32,
+    /// All operands have 32 bits.
+    pub single: u32,
 }
 
 /// How the micro-batch lies on the mesh.
@@ -255,6 +270,10 @@ pub struct KernelReport {
     pub cycles: u64,
     /// Multiply-accumulates of all executions and PEs.
     pub macs: u64,
+    /// Bytes onto the wafer in all executions; what is repeated to several ports counts once.
+    pub edge_in_bytes: u64,
+    /// Bytes off the wafer in all executions.
+    pub edge_out_bytes: u64,
     /// Where the PEs spent these cycles.
     #[schemars(with = "form::PeCycles")]
     pub pe_cycles: PeCycles,
@@ -396,6 +415,12 @@ impl ArchInfo {
             width: arch.width.value,
             height: arch.height.value,
             systems: arch.systems.value,
+            io_bits_per_second: arch.io_bits_per_second.value,
+            fmacs_per_cycle: Fmacs {
+                half: arch.width_fmac.value.half,
+                mixed: arch.width_fmac.value.mixed,
+                single: arch.width_fmac.value.single,
+            },
         }
     }
 }

@@ -15,9 +15,9 @@ use fabric::fold::timing_key;
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::codec::content_hash;
-use sim_core::coord::Grid;
+use sim_core::coord::{Grid, Region};
 use sim_core::diag::Diagnostic;
-use sim_core::program::{Program, verify};
+use sim_core::program::{EdgeStream, Program, verify};
 use sim_core::report::{FoldNote, Outcome, PeCycles};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,6 +65,8 @@ pub struct Executed {
     pub outcomes: Vec<Outcome>,
     /// Hash of all programs in order, with their counts.
     pub hash: String,
+    /// Edge streams of every program.
+    pub streams: Vec<Vec<EdgeStream>>,
     /// Where the PEs spent the cycles of the step, if that was asked for.
     pub heat: Option<Heat>,
     /// Programs whose outcomes came out of the cache.
@@ -86,6 +88,8 @@ pub struct Group {
     pub cycles: u64,
     /// Their multiply-accumulates.
     pub macs: u64,
+    /// Their bytes onto and off the wafer.
+    pub traffic: (u64, u64),
     /// Their PE-cycles.
     pub pe_cycles: PeCycles,
     /// What was folded.
@@ -153,8 +157,8 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
 }
 
 /// Executes every program of the plan once, on the threads of the current pool, or takes its
-/// outcome out of the cache. `done` is called after each, with its kernel and its cycles stepped. With `options.per_pe` the PEs' cycles
-/// are kept as [`Heat`], and all programs are executed.
+/// outcome out of the cache. `done` is called after each, with its kernel and its outcome. With
+/// `options.per_pe` what the PEs did is kept as [`Heat`].
 ///
 /// # Errors
 /// The first failure, in the order of the launches.
@@ -166,27 +170,12 @@ pub fn execute(
     done: &(dyn Fn(&str, &Outcome) + Sync),
 ) -> Result<Executed, Failure> {
     let mesh = Grid { width: arch.width.value, height: arch.height.value };
-    let heat = options.per_pe.then(|| Mutex::new(Heat::new(mesh)));
-    let cache = cache.filter(|_| !options.per_pe);
+    let heat = Mutex::new(Heat::new(mesh));
     let cached = AtomicU64::new(0);
+    let runner = Runner { arch, mesh, options, cache, cached: &cached };
     let run = |(distinct, weight): (&Distinct, &u64)| -> Result<Outcome, Failure> {
         let at = || format!("kernel `{}`", distinct.kernel);
-        let key = cache.map(|cache| (cache, cache.key(&distinct.timing, arch, options)));
-        let known = key.as_ref().and_then(|(cache, key)| cache.load(key));
-        let mut outcome = match known.filter(|known| known.cycles.0 <= options.cycle_limit) {
-            Some(known) => {
-                cached.fetch_add(1, Ordering::Relaxed);
-                known
-            }
-            None => {
-                let run = fabric::run(&distinct.program, arch, options, None);
-                let outcome = run.map_err(|e| Failure::of_run(&e, &at()))?;
-                if let Some((cache, key)) = &key {
-                    cache.store(key, &outcome);
-                }
-                outcome
-            }
-        };
+        let (mut outcome, own) = runner.outcome(distinct, &at)?;
         let grid = distinct.program.grid();
         assert_eq!(
             outcome.pe_cycles.total(),
@@ -196,8 +185,8 @@ pub fn execute(
         );
         // PEs of the machine that the program does not name have nothing to do.
         outcome.pe_cycles.idle += outcome.cycles.0 * (mesh.pes() - grid.pes());
-        if let (Some(pes), Some(heat)) = (outcome.per_pe.take(), &heat) {
-            heat.lock().unwrap_or_else(PoisonError::into_inner).add(grid, &pes, *weight);
+        if let Some(own) = own {
+            heat.lock().unwrap_or_else(PoisonError::into_inner).add(&own, *weight);
         }
         if distinct.launches > 1 {
             let text = format!(
@@ -211,9 +200,58 @@ pub fn execute(
     };
     let results: Vec<_> = plan.programs.par_iter().zip(&plan.weights).with_max_len(1).map(run).collect();
     let outcomes = results.into_iter().collect::<Result<Vec<Outcome>, Failure>>()?;
-    let heat = heat.map(|heat| heat.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let heat = options.per_pe.then(|| {
+        let mut heat = heat.into_inner().unwrap_or_else(PoisonError::into_inner);
+        heat.mark(&placed(&plan.programs));
+        heat
+    });
     let cached = cached.into_inner();
-    Ok(Executed { launches: plan.launches, traffic: plan.traffic, outcomes, hash: plan.hash, heat, cached })
+    let streams = plan.programs.into_iter().map(|p| p.program.edges).collect();
+    let traffic = plan.traffic;
+    Ok(Executed { launches: plan.launches, traffic, streams, outcomes, hash: plan.hash, heat, cached })
+}
+
+/// Where outcomes come from.
+struct Runner<'a> {
+    arch: &'a ArchSpec,
+    mesh: Grid,
+    options: &'a RunOptions,
+    cache: Option<&'a Cache>,
+    /// How many came out of the cache.
+    cached: &'a AtomicU64,
+}
+
+impl Runner<'_> {
+    /// A program's outcome, and what its PEs did if that is wanted: out of the cache, or executed.
+    fn outcome(&self, distinct: &Distinct, at: &dyn Fn() -> String) -> Result<(Outcome, Option<Heat>), Failure> {
+        let wanted = self.options.per_pe;
+        let key = self.cache.map(|cache| (cache, cache.key(&distinct.timing, self.arch, self.options)));
+        if let Some((cache, key)) = &key
+            && let Some(known) = cache.load(key).filter(|known| known.cycles.0 <= self.options.cycle_limit)
+        {
+            let heat = wanted.then(|| cache.load_heat(key, self.mesh)).flatten();
+            if heat.is_some() || !wanted {
+                self.cached.fetch_add(1, Ordering::Relaxed);
+                return Ok((known, heat));
+            }
+        }
+        let run = fabric::run(&distinct.program, self.arch, self.options, None);
+        let mut outcome = run.map_err(|e| Failure::of_run(&e, &at()))?;
+        let pes = outcome.per_pe.take();
+        let heat = pes.map(|pes| Heat::of(self.mesh, distinct.program.grid(), &pes, outcome.cycles.0));
+        if let Some((cache, key)) = &key {
+            cache.store(key, &outcome);
+            heat.iter().for_each(|heat| cache.store_heat(key, heat));
+        }
+        Ok((outcome, heat))
+    }
+}
+
+/// Regions of the PEs that run an image, each once.
+fn placed(programs: &[Distinct]) -> Vec<Region> {
+    let regions: BTreeSet<Region> =
+        programs.iter().flat_map(|p| p.program.placements.iter().map(|placement| placement.region)).collect();
+    regions.into_iter().collect()
 }
 
 /// Adds the launches up by name, phase and layer, in the order of first use.
@@ -221,7 +259,8 @@ pub fn execute(
 pub fn groups(compiled: &Compiled, executed: &Executed) -> Vec<Group> {
     let mut index = BTreeMap::new();
     let mut groups: Vec<Group> = Vec::new();
-    for (launch, &program) in compiled.launches.iter().zip(&executed.launches) {
+    let launches = compiled.launches.iter().zip(&executed.launches).zip(&executed.traffic);
+    for ((launch, &program), traffic) in launches {
         let outcome = &executed.outcomes[program];
         let (name, phase, layer) = (launch.kernel.name(), launch.phase, launch.layer);
         let next = groups.len();
@@ -235,6 +274,7 @@ pub fn groups(compiled: &Compiled, executed: &Executed) -> Vec<Group> {
                 count,
                 cycles,
                 macs,
+                traffic: (0, 0),
                 pe_cycles: PeCycles::default(),
                 folded: vec![],
             });
@@ -244,6 +284,7 @@ pub fn groups(compiled: &Compiled, executed: &Executed) -> Vec<Group> {
         group.count += count;
         group.cycles += outcome.cycles.0 * count;
         group.macs += outcome.macs * count;
+        group.traffic = (group.traffic.0 + traffic.on * count, group.traffic.1 + traffic.off * count);
         group.pe_cycles += outcome.pe_cycles.times(count);
         for fold in &outcome.folds {
             let note = format!("{}: {}", fold.kind, fold.text);

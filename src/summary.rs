@@ -172,6 +172,8 @@ fn kernel(g: Group) -> KernelReport {
         count: g.count,
         cycles: g.cycles,
         macs: g.macs,
+        edge_in_bytes: g.traffic.0,
+        edge_out_bytes: g.traffic.1,
         pe_cycles: g.pe_cycles,
         folded: g.folded,
     }

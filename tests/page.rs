@@ -1,41 +1,91 @@
-//! The report as a page: complete, small, and inert whatever a config says.
+//! The report as a page and as pictures: complete, small, the same bytes every time, and inert
+//! whatever a config says.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use assert_cmd::Command;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use tempfile::TempDir;
 
 const HOSTILE: &str = r#"{"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16,
- "_name_or_path": "</script><img src=x onerror=alert(1)>&\"'",
+ "_name_or_path": "=</script><img src=x onerror=alert(1)>&\"'{{7}}",
  "vocab_size": 50, "n_inner": 64, "activation_function": "gelu"}"#;
+const PICTURES: [&str; 14] = [
+    "heat-back-pressure",
+    "heat-compute",
+    "heat-idle",
+    "heat-link-east",
+    "heat-link-north",
+    "heat-link-south",
+    "heat-link-west",
+    "heat-ramp",
+    "heat-wait",
+    "histogram",
+    "memory",
+    "overview",
+    "roofline",
+    "timeline",
+];
+
+/// Runs the hostile model in a folder, and gives what goes to stdout.
+fn run(folder: &Path, arguments: &[&str]) -> String {
+    std::fs::write(folder.join("config.json"), HOSTILE).unwrap();
+    let mut command = Command::cargo_bin("wafersim").unwrap();
+    command.current_dir(folder).env("WAFERSIM_CACHE", "").args(["run", "config.json", "--set", "wafer.width=16"]);
+    let output = command.args(["--set", "wafer.height=16"]).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The pictures of a folder by name.
+fn pictures(folder: &Path) -> BTreeMap<String, String> {
+    let file = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        name.strip_suffix(".svg").map(|name| (name.to_owned(), std::fs::read_to_string(entry.path()).unwrap()))
+    };
+    std::fs::read_dir(folder).unwrap().filter_map(|entry| file(entry.unwrap())).collect()
+}
 
 #[test]
 fn the_page_holds_everything_and_runs_nothing_of_a_users() {
     let folder = TempDir::new().unwrap();
-    let model = folder.path().join("config.json");
-    std::fs::write(&model, HOSTILE).unwrap();
     let page = folder.path().join("out.html");
-    let plot = folder.path().join("heat.svg");
     let run = || {
-        let mut command = Command::cargo_bin("wafersim").unwrap();
-        command.env("WAFERSIM_CACHE", "").arg("run").arg(&model).args(["--batch", "2", "--set", "wafer.width=16"]);
-        command.args(["--set", "wafer.height=16", "--format", "csv", "--report"]).arg(&page).arg("--plot").arg(&plot);
-        let output = command.output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-        (String::from_utf8(output.stdout).unwrap(), std::fs::read_to_string(&page).unwrap())
+        let csv = run(folder.path(), &["--batch", "2", "--format", "csv", "--report", "out.html", "--plot", "plots"]);
+        (csv, std::fs::read_to_string(&page).unwrap(), pictures(&folder.path().join("plots")))
     };
-    let (csv, html) = run();
+    let (csv, html, drawn) = run();
     assert!(html.len() < 3 << 20);
     assert!(!html.contains("<img") && !html.contains("</script><"), "a name is text");
     assert_eq!(html.matches("<script>").count(), 1);
+    assert_eq!(html.matches("</script>").count(), 2, "the data and the script");
     for link in ["src=\"", "href=\"", "@import", "url("] {
         assert!(!html.contains(link), "{link}: the page needs nothing else");
     }
-    let names: std::collections::BTreeSet<&str> = csv.lines().skip(1).map(|l| l.split(',').next().unwrap()).collect();
+    let names: BTreeSet<&str> = csv.lines().skip(1).map(|l| l.split(',').next().unwrap()).collect();
     for name in names {
         assert!(html.contains(&format!("<td>{name}</td>")), "{name}");
     }
-    for part in ["router.buffer", "The step in time", "<svg", "What was folded", "wafersim run"] {
+    for part in ["router.buffer", "Where the time went", "The step in time", "What was folded", "wafersim run"] {
         assert!(html.contains(part), "{part}");
     }
-    assert_eq!(run().1, html, "the same bytes again");
+    assert_eq!(html.matches("<svg").count(), 4, "timeline, histogram, roofline, memory");
+    assert_eq!(drawn.keys().collect::<Vec<_>>(), PICTURES);
+    for (name, picture) in &drawn {
+        assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"), "{name}");
+        assert!(!picture.contains("<img") && !picture.contains("</script>"), "{name}: a name is text");
+    }
+    let (_, again, redrawn) = run();
+    assert_eq!(again, html, "the same bytes again");
+    assert_eq!(redrawn, drawn, "the same bytes again");
+}
+
+#[test]
+fn a_cluster_has_a_scaling_curve() {
+    let folder = TempDir::new().unwrap();
+    run(folder.path(), &["--batch", "8", "--systems", "4", "--plot", "plots", "--report", "out.html"]);
+    let drawn = pictures(&folder.path().join("plots"));
+    assert_eq!(drawn.len(), PICTURES.len() + 1);
+    assert!(drawn["scaling"].contains("100.0 %"), "one system is as fast as itself");
+    assert_eq!(std::fs::read_to_string(folder.path().join("out.html")).unwrap().matches("<svg").count(), 5);
 }

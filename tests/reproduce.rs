@@ -92,7 +92,7 @@ fn pictures_are_the_same_every_time() {
     let first = drawn("first");
     assert_eq!(first, drawn("second"));
     for svg in &first {
-        assert!(svg.starts_with("<svg") && svg.matches("<circle").count() == 2 * 2 * 5);
+        assert!(svg.starts_with("<svg") && svg.matches("<polyline").count() >= 2 * 2);
     }
     let nowhere = folder.path().join("no/such").display().to_string();
     let (status, _, err) = reproduce("andromeda-scaling", &["--models", &models, "--batch", "2", "--plot", &nowhere]);

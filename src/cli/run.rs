@@ -6,10 +6,11 @@ use super::step::{CompiledStep, StepOptions};
 use super::{Output, json};
 use crate::cache::Cache;
 use crate::fail::Failure;
-use crate::report::{RUN_SCHEMA, RunReport, Simulation, peak_rss_bytes};
+use crate::render::pictures::{self, Source};
+use crate::report::{ClusterReport, RUN_SCHEMA, RunReport, Simulation, peak_rss_bytes};
 use crate::step::Executed;
 use crate::summary::{self, Run};
-use crate::{interrupt, manifest, render, step};
+use crate::{files, interrupt, manifest, render, step, systems, timeline};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -18,16 +19,18 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   wafersim run cerebras-gpt-111m
   wafersim run ./config.json --batch 8 --seq-len 1024 --format json
-  wafersim run cerebras-gpt-111m --set pe.sram=64KiB --plot heat.svg")]
+  wafersim run cerebras-gpt-111m --set pe.sram=64KiB --plot heat.svg
+  wafersim run cerebras-gpt-111m --report out.html --plot plots/")]
 pub(super) struct Arguments {
     #[command(flatten)]
     step: StepOptions,
     #[command(flatten)]
     limits: RunLimits,
-    /// Draws where the PEs of the mesh spend their cycles
-    #[arg(long, value_name = "FILE.svg")]
+    /// Draws the step at a glance, or with a folder all pictures: maps of the wafer, roofline,
+    /// timeline, memory, histogram, and scaling where there are several systems
+    #[arg(long, value_name = "FILE.svg|FOLDER")]
     plot: Option<PathBuf>,
-    /// Writes the report as one page for a browser; with --plot, the picture is in it
+    /// Writes the report with its pictures as one page for a browser
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// Executes every program, and keeps no outcome (see `wafersim cache`)
@@ -48,12 +51,10 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let mut making = Making::start();
     let done = finished(arguments, !arguments.no_cache, &making, output)?;
     let Finished { step, executed, report } = &done;
-    let picture = executed.heat.as_ref().map(|heat| render::heatmap::svg(heat, report)).transpose()?;
-    if let (Some(path), Some(picture)) = (&arguments.plot, &picture) {
-        making.write(path, picture.as_bytes())?;
-    }
-    if let Some(path) = &arguments.report {
-        making.write(path, render::html::page(report, picture.as_deref().unwrap_or(""))?.as_bytes())?;
+    if let Some(heat) = &executed.heat {
+        let timeline = timeline::of(&step.compiled, executed);
+        let scaling = scaling(step, executed);
+        draw(arguments, &Source { report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
     }
     let mut config = arguments.step.settings(step);
     config.extend(provenance::settings(&arguments.limits, &step.arch));
@@ -71,6 +72,37 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     rendered(report, output.format)
 }
 
+/// The same share of the batch on 1, 2, 4, … systems, if the machine has several.
+fn scaling(step: &CompiledStep, executed: &Executed) -> Vec<ClusterReport> {
+    let systems = step.arch.systems.value;
+    let mut numbers: Vec<u32> = (0..32).map(|i| 1 << i).take_while(|n| *n < systems).collect();
+    if numbers.is_empty() {
+        return Vec::new();
+    }
+    numbers.push(systems);
+    let job = systems::Job::of(&step.workload, &step.arch, &step.compiled, executed);
+    numbers.iter().map(|&n| job.weak(&cluster::Cluster::of(&step.arch), n)).collect()
+}
+
+/// Writes the pictures and the page.
+fn draw(arguments: &Arguments, source: &Source<'_>, making: &mut Making) -> Result<(), Failure> {
+    if let Some(path) = &arguments.plot {
+        if path.extension().is_some_and(|e| e == "svg") {
+            let picture = render::overview::svg(source.heat, source.report)?;
+            making.write(path, picture.as_bytes())?;
+        } else {
+            files::folder(path)?;
+            for (name, picture) in pictures::all(source)? {
+                making.write(&path.join(format!("{name}.svg")), picture.as_bytes())?;
+            }
+        }
+    }
+    match &arguments.report {
+        Some(path) => making.write(path, render::html::page(source)?.as_bytes()),
+        None => Ok(()),
+    }
+}
+
 /// The digest of the report when everything is executed again.
 pub(super) fn again(arguments: &Arguments, output: &Output) -> Result<String, Failure> {
     manifest::digest(&finished(arguments, false, &Making::start(), output)?.report)
@@ -84,7 +116,8 @@ pub(super) fn finished(
     output: &Output,
 ) -> Result<Finished, Failure> {
     let limits = &arguments.limits;
-    let work = Work { step: &arguments.step, limits, pes: arguments.plot.is_some(), cache };
+    let work =
+        Work { step: &arguments.step, limits, pes: arguments.plot.is_some() || arguments.report.is_some(), cache };
     let (compiled, executed) = execute(&work, output)?;
     let report = summary::report(Run {
         workload: &compiled.workload,
@@ -140,7 +173,7 @@ pub(super) fn execute(work: &Work<'_>, output: &Output) -> Result<(CompiledStep,
         ));
     };
     let cache = work.cache.then(Cache::open).flatten();
-    if let Some(cache) = cache.as_ref().filter(|_| !work.pes) {
+    if let Some(cache) = &cache {
         let folder = cache.contents().folder;
         let go_on = "Outcomes of finished kernels are kept in";
         interrupt::advise(&format!("{go_on} {}: the same command goes on from there.", folder.display()));

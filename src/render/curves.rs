@@ -3,12 +3,9 @@
 //! **Invariant.** Both axes of the left panel and the lower one of the right are logarithms to base
 //! two; numbers come from the report, so the same report gives the same bytes.
 
-use super::heatmap::{Area, Drawn, INK, SOFT, label, rectangle};
-use crate::fail::{Failure, Kind};
+use super::draw::{Area, Drawn, HPos, INK, RGBColor, SOFT, circle, label, line, picture, rectangle, title};
+use crate::fail::Failure;
 use crate::scaling::{Curve, ScalingReport};
-use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
-use sim_core::diag::Diagnostic;
 
 const SIZE: (u32, u32) = (1060, 500);
 /// Top and bottom of both panels.
@@ -72,23 +69,15 @@ impl Panel {
 /// # Errors
 /// If it cannot be drawn: a fault of ours.
 pub fn svg(report: &ScalingReport, which: Scaling) -> Result<String, Failure> {
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        let drawn = draw(&area, report, which).and_then(|()| area.present().map_err(|e| e.to_string()));
-        drawn.map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-plot", "--plot", e)))?;
-    }
-    Ok(text)
+    picture(SIZE, |area| draw(area, report, which))
 }
 
 fn draw(area: &Area<'_>, report: &ScalingReport, which: Scaling) -> Drawn {
-    area.fill(&WHITE).map_err(|e| e.to_string())?;
-    let (title, sub) = match which {
+    let (name, sub) = match which {
         Scaling::Weak => ("Weak scaling", "the same share of the batch on every system"),
         Scaling::Strong => ("Strong scaling", "the batch of the published run, shared by more systems"),
     };
-    label(area, (24, 20), &format!("{title} on {}", report.arch), 22, INK, HPos::Left)?;
-    label(area, (24, 48), sub, 14, SOFT, HPos::Left)?;
+    title(area, &format!("{name} on {}", report.arch), sub)?;
     let curves: Vec<&Curve> = report.models.iter().map(|m| which.of(m)).collect();
     let rows = || curves.iter().flat_map(|c| &c.rows);
     let most = rows().map(|r| r.systems).max().unwrap_or(1);
@@ -108,8 +97,8 @@ fn draw(area: &Area<'_>, report: &ScalingReport, which: Scaling) -> Drawn {
         tick(area, &share, value, &format!("{value:.*}", if step < 1.0 { 1 } else { 0 }))?;
         value += step;
     }
-    line(area, &[speed.at(1, 0.0), speed.at(most, f64::from(most).log2())], SOFT)?;
-    line(area, &[share.at(1, 100.0), share.at(most, 100.0)], SOFT)?;
+    line(area, vec![speed.at(1, 0.0), speed.at(most, f64::from(most).log2())], SOFT, 1)?;
+    line(area, vec![share.at(1, 100.0), share.at(most, 100.0)], SOFT, 1)?;
     for (i, (model, curve)) in report.models.iter().zip(&curves).enumerate() {
         let color = COLORS[i % COLORS.len()];
         points(area, curve.rows.iter().map(|r| speed.at(r.systems, r.speedup.log2())).collect(), color)?;
@@ -119,7 +108,7 @@ fn draw(area: &Area<'_>, report: &ScalingReport, which: Scaling) -> Drawn {
         label(area, (LEGEND + 18, y), &model.model, 13, INK, HPos::Left)?;
     }
     let y = ROWS.0 + 8 + 24 * curves.len() as i32;
-    line(area, &[(LEGEND, y), (LEGEND + 12, y)], SOFT)?;
+    line(area, vec![(LEGEND, y), (LEGEND + 12, y)], SOFT, 1)?;
     label(area, (LEGEND + 18, y), "ideal", 13, INK, HPos::Left)?;
     label(area, (24, 470), "published: \"near-perfect linear scaling\" (claimed, no table)", 13, SOFT, HPos::Left)
 }
@@ -132,8 +121,7 @@ fn floor(lowest: f64) -> (f64, f64) {
 
 fn frame(area: &Area<'_>, panel: &Panel, what: &str) -> Drawn {
     let (x0, x1) = panel.x;
-    let frame = Rectangle::new([(x0, ROWS.0), (x1, ROWS.1)], SOFT.stroke_width(1));
-    area.draw(&frame).map_err(|e| e.to_string())?;
+    line(area, vec![(x0, ROWS.0), (x1, ROWS.0), (x1, ROWS.1), (x0, ROWS.1), (x0, ROWS.0)], SOFT, 1)?;
     label(area, (x0, ROWS.0 - 16), what, 13, INK, HPos::Left)?;
     let mut systems = 1;
     while systems <= panel.most {
@@ -146,17 +134,13 @@ fn frame(area: &Area<'_>, panel: &Panel, what: &str) -> Drawn {
 
 fn tick(area: &Area<'_>, panel: &Panel, value: f64, text: &str) -> Drawn {
     let y = panel.at(1, value).1;
-    line(area, &[(panel.x.0 - 4, y), (panel.x.0, y)], SOFT)?;
+    line(area, vec![(panel.x.0 - 4, y), (panel.x.0, y)], SOFT, 1)?;
     label(area, (panel.x.0 - 8, y), text, 12, SOFT, HPos::Right)
-}
-
-fn line(area: &Area<'_>, points: &[(i32, i32)], color: RGBColor) -> Drawn {
-    area.draw(&PathElement::new(points.to_vec(), color.stroke_width(1))).map_err(|e| e.to_string())
 }
 
 fn points(area: &Area<'_>, points: Vec<(i32, i32)>, color: RGBColor) -> Drawn {
     for &point in &points {
-        area.draw(&Circle::new(point, 4, color.filled())).map_err(|e| e.to_string())?;
+        circle(area, point, 3, color)?;
     }
-    area.draw(&PathElement::new(points, color.stroke_width(2))).map_err(|e| e.to_string())
+    line(area, points, color, 2)
 }

@@ -1,18 +1,26 @@
 //! A training step's report as one page: no network, no other file, opens from disk.
 //!
 //! **Invariant.** Every text of a user's is escaped by the template; the page is a function of the
-//! report and the picture alone.
-//! **Not here.** The pictures (`heatmap`).
+//! report and what it is drawn from alone.
+//! **Not here.** The pictures (`pictures`), how the page looks and acts (`templates/`).
 
+use super::pictures::{self, Source};
+use super::sums;
 use super::table::{bytes, grouped, si};
 use crate::fail::{Failure, Kind};
+use crate::heat::{Heat, Layer};
 use crate::report::{Assumed, KernelReport, RunReport};
 use askama::Template;
+use base64::Engine;
+use serde::Serialize;
+use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
-use std::collections::BTreeMap;
+use sim_core::report::PeCycles;
 
 /// Most rows of a table, and of spans in time.
 const ROWS: usize = 400;
+/// Kernels that are explained in words.
+const WHY: usize = 5;
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -20,8 +28,14 @@ struct Page<'a> {
     title: String,
     subtitle: String,
     cards: Vec<(&'static str, String, String)>,
+    whole: Parts,
+    why: Vec<String>,
     spans: Vec<Span>,
-    heat: &'a str,
+    timeline: &'a str,
+    histogram: &'a str,
+    roofline: &'a str,
+    scaling: &'a str,
+    memory_picture: &'a str,
     kernels: Vec<Row>,
     memory: String,
     tensors: Vec<Tensor<'a>>,
@@ -29,6 +43,37 @@ struct Page<'a> {
     folding: String,
     folded: Vec<(String, String)>,
     command: &'a str,
+    data: String,
+}
+
+/// Shares of PE-cycles in per cent.
+struct Parts {
+    compute: String,
+    wait: String,
+    back: String,
+    idle: String,
+    title: String,
+}
+
+/// The map, for the page's script.
+#[derive(Serialize)]
+struct Map {
+    mesh: [u32; 2],
+    cell: [u32; 2],
+    cells: [u32; 2],
+    layers: Vec<MapLayer>,
+}
+
+#[derive(Serialize)]
+struct MapLayer {
+    name: &'static str,
+    title: &'static str,
+    none: &'static str,
+    min: f64,
+    max: f64,
+    /// Cells as 16-bit numbers, low byte first, in base64: 0 for none, else 1 to 65535 from the
+    /// least to the greatest.
+    data: String,
 }
 
 /// A stretch of the step in time.
@@ -48,6 +93,8 @@ struct Row {
     parts: (String, String, String),
     title: String,
     rate: String,
+    /// Bytes in and out, as numbers and for people.
+    edge: (u64, String, u64, String),
 }
 
 struct Tensor<'a> {
@@ -56,11 +103,18 @@ struct Tensor<'a> {
     width: String,
 }
 
-/// The page; `heat` is a picture as SVG, or empty.
+/// The page.
 ///
 /// # Errors
 /// If the page cannot be put together: then the template is wrong.
-pub fn page(report: &RunReport, heat: &str) -> Result<String, Failure> {
+pub fn page(source: &Source<'_>) -> Result<String, Failure> {
+    let report = source.report;
+    let charts = pictures::charts(source)?;
+    // Without the declaration that a file of its own begins with.
+    let svg = |text: &'_ str| text.find("<svg").unwrap_or(0);
+    let chart = |name: &str| charts.iter().find(|c| c.0 == name).map_or("", |c| &c.1[svg(&c.1)..]);
+    let mut all = PeCycles::default();
+    report.kernels.iter().for_each(|k| all += k.pe_cycles);
     let (m, s, l) = (&report.model, &report.step, &report.layout);
     let page = Page {
         title: format!("{} on {}", m.name, report.arch.name),
@@ -79,7 +133,13 @@ pub fn page(report: &RunReport, heat: &str) -> Result<String, Failure> {
         ),
         cards: cards(report),
         spans: spans(&report.kernels, s.cycles),
-        heat: heat.find("<svg").map_or("", |at| &heat[at..]),
+        whole: Parts::of(all),
+        why: why(report),
+        timeline: chart("timeline"),
+        histogram: chart("histogram"),
+        roofline: chart("roofline"),
+        scaling: chart("scaling"),
+        memory_picture: chart("memory"),
         kernels: rows(report),
         memory: format!(
             "Peak {} of {}, code {} and stack {} included; {} on the whole wafer.",
@@ -99,19 +159,38 @@ pub fn page(report: &RunReport, heat: &str) -> Result<String, Failure> {
         ),
         folded: folded(&report.kernels),
         command: &report.command,
+        data: data(source.heat)?,
     };
     page.render().map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-plot", "--report", e.to_string())))
+}
+
+/// The map as JSON that cannot end the script it stands in.
+fn data(heat: &Heat) -> Result<String, Failure> {
+    let layer = |layer: Layer| {
+        let shares = heat.shares(layer);
+        let max = shares.iter().flatten().copied().fold(0.0, f64::max);
+        let min = shares.iter().flatten().copied().fold(max, f64::min);
+        let span = if max > min { max - min } else { 1.0 };
+        let cell = |share: &Option<f64>| share.map_or(0, |s| 1 + ((s - min) / span * 65534.0).round() as u16);
+        let bytes: Vec<u8> = shares.iter().map(cell).flat_map(u16::to_le_bytes).collect();
+        let none = if matches!(layer, Layer::Load(_)) { "nothing sent" } else { "no code" };
+        let data = base64::engine::general_purpose::STANDARD.encode(bytes);
+        MapLayer { name: layer.name(), title: layer.title(), none, min, max, data }
+    };
+    let pair = |g: Grid| [g.width, g.height];
+    let layers = Layer::ALL.into_iter().map(layer).collect();
+    let map = Map { mesh: pair(heat.mesh), cell: pair(heat.cell), cells: pair(heat.cells), layers };
+    let text = serde_json::to_string(&map);
+    let text =
+        text.map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-json", "--report", e.to_string())))?;
+    Ok(text.replace('<', "\\u003c"))
 }
 
 fn cards(r: &RunReport) -> Vec<(&'static str, String, String)> {
     let t = &r.throughput;
     let mut cards = vec![
         ("step", format!("{:.4} s", r.step.seconds), format!("{} cycles", grouped(r.step.cycles))),
-        (
-            "throughput",
-            format!("{:.1} samples/s", t.samples_per_second),
-            format!("{} tokens/s", grouped(t.tokens_per_second as u64)),
-        ),
+        ("throughput", samples(t.samples_per_second), format!("{} tokens/s", grouped(t.tokens_per_second as u64))),
         (
             "model FLOP/s (PaLM)",
             si(t.flops_per_second.palm, "FLOP/s"),
@@ -155,6 +234,15 @@ fn spans(kernels: &[KernelReport], all: u64) -> Vec<Span> {
     spans.iter().map(|s| Span { phase: s.0.to_owned(), width: share(s.2, all), text: text(s) }).collect()
 }
 
+/// Samples per second, with as many digits as mean something.
+fn samples(rate: f64) -> String {
+    if rate >= 1000.0 { format!("{} samples/s", grouped(rate as u64)) } else { format!("{rate:.1} samples/s") }
+}
+
+fn tenths(part: u64, whole: u64) -> String {
+    format!("{:.1}", 100.0 * part as f64 / whole.max(1) as f64)
+}
+
 fn share(part: u64, whole: u64) -> String {
     format!("{:.3}", 100.0 * part as f64 / whole.max(1) as f64)
 }
@@ -162,56 +250,65 @@ fn share(part: u64, whole: u64) -> String {
 /// By name and phase, in the order of first use.
 fn rows(r: &RunReport) -> Vec<Row> {
     let pes = u64::from(r.arch.width) * u64::from(r.arch.height);
-    let mut order: Vec<KernelReport> = Vec::new();
-    let mut index = BTreeMap::new();
-    for k in &r.kernels {
-        let next = order.len();
-        let at = *index.entry((&k.name, &k.phase)).or_insert(next);
-        match order.get_mut(at) {
-            Some(sum) => {
-                sum.count += k.count;
-                sum.cycles += k.cycles;
-                sum.macs += k.macs;
-                sum.pe_cycles += k.pe_cycles;
-            }
-            None => order.push(k.clone()),
-        }
-    }
     let row = |k: KernelReport| {
-        let (p, whole) = (k.pe_cycles, k.pe_cycles.total());
-        let parts = (share(p.compute, whole), share(p.wait, whole), share(p.back_pressure, whole));
+        let parts = Parts::of(k.pe_cycles);
         Row {
-            title: format!(
-                "compute {} %, wait {} %, back-pressure {} %, idle {} %",
-                parts.0,
-                parts.1,
-                parts.2,
-                share(p.idle, whole)
-            ),
-            parts,
+            title: parts.title.clone(),
+            parts: (parts.compute, parts.wait, parts.back),
             count: grouped(k.count),
             cycles: grouped(k.cycles),
             share: format!("{:.1}", 100.0 * k.cycles as f64 / r.step.cycles.max(1) as f64),
             rate: format!("{:.3}", k.macs as f64 / (k.cycles.max(1) as f64 * pes as f64)),
+            edge: (k.edge_in_bytes, bytes(k.edge_in_bytes), k.edge_out_bytes, bytes(k.edge_out_bytes)),
             name: k.name,
             phase: k.phase,
         }
     };
-    order.into_iter().take(ROWS).map(row).collect()
+    sums::over_layers(&r.kernels).into_iter().take(ROWS).map(row).collect()
+}
+
+impl Parts {
+    fn of(p: PeCycles) -> Parts {
+        let whole = p.total();
+        let (compute, wait, back) = (tenths(p.compute, whole), tenths(p.wait, whole), tenths(p.back_pressure, whole));
+        let idle = tenths(p.idle, whole);
+        let title = format!("compute {compute} %, wait {wait} %, back-pressure {back} %, idle {idle} %");
+        Parts { compute, wait, back, idle, title }
+    }
+}
+
+/// The kernels that take most of the step, and what their PEs do meanwhile.
+fn why(r: &RunReport) -> Vec<String> {
+    let mut kernels = sums::over_layers(&r.kernels);
+    kernels.sort_by(|a, b| b.cycles.cmp(&a.cycles).then_with(|| (&a.name, &a.phase).cmp(&(&b.name, &b.phase))));
+    let pes = u64::from(r.arch.width) * u64::from(r.arch.height);
+    let sentence = |k: &KernelReport| {
+        let phase = k.phase.replace('_', " ");
+        let rate = k.macs as f64 / (k.cycles.max(1) * pes).max(1) as f64;
+        let work =
+            if k.macs > 0 { format!(" {rate:.2} multiply-accumulates per PE and cycle.") } else { String::new() };
+        format!(
+            "{} ({phase}) takes {} % of the step: its PEs compute {} % of the time, wait {} % for wavelets and {} % for room, and are idle {} %.{work}",
+            k.name,
+            tenths(k.cycles, r.step.cycles),
+            tenths(k.pe_cycles.compute, k.pe_cycles.total()),
+            tenths(k.pe_cycles.wait, k.pe_cycles.total()),
+            tenths(k.pe_cycles.back_pressure, k.pe_cycles.total()),
+            tenths(k.pe_cycles.idle, k.pe_cycles.total()),
+        )
+    };
+    kernels.iter().take(WHY).map(sentence).collect()
 }
 
 /// The largest buffers at the peak.
 fn tensors(r: &RunReport) -> Vec<Tensor<'_>> {
-    let mut at_peak: Vec<_> = r.memory.tensors.iter().filter(|t| t.at_peak).collect();
-    at_peak.sort_by_key(|t| std::cmp::Reverse(t.bytes_per_pe));
     let whole = r.memory.pe_capacity_bytes;
-    let tensor = |t: &&'_ crate::report::TensorReport| (t.bytes_per_pe, share(t.bytes_per_pe, whole));
-    at_peak
-        .into_iter()
-        .take(ROWS)
+    let largest = super::memory::largest(&r.memory).into_iter().take(ROWS);
+    let tensor = |t: &'_ crate::report::TensorReport| (bytes(t.bytes_per_pe), share(t.bytes_per_pe, whole));
+    largest
         .map(|t| {
-            let (size, width) = tensor(&t);
-            Tensor { name: &t.name, bytes: bytes(size), width }
+            let (bytes, width) = tensor(t);
+            Tensor { name: &t.name, bytes, width }
         })
         .collect()
 }

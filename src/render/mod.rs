@@ -2,12 +2,21 @@
 //!
 //! **Invariant.** Numbers come from the report alone; nothing is computed here but shares and units.
 
+pub mod andromeda;
 pub mod curves;
+mod draw;
 pub mod heatmap;
+pub mod histogram;
 pub mod html;
+pub mod memory;
+pub mod overview;
 pub mod paper;
+pub mod pictures;
+pub mod roofline;
 pub mod run;
 pub mod scaling;
+pub mod sums;
 pub mod table;
+pub mod timeline;
 pub mod train;
 pub mod validate;

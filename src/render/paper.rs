@@ -1,6 +1,6 @@
 //! The published runs beside what is simulated, as text and as CSV.
 
-use super::scaling::failed;
+use super::andromeda::failed;
 use super::table::Table;
 use crate::paper::{Comparison, PaperReport};
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! A training step's report as text and as CSV.
 
+use super::sums;
 use super::table::{Table, bytes, grouped, percent, si, word};
 use crate::report::{ByConvention, KernelReport, RunReport};
-use sim_core::report::PeCycles;
 use std::fmt::Write as _;
 
 /// The kernels, one row each.
@@ -138,8 +138,7 @@ fn memory(r: &RunReport) -> String {
         bytes(m.pe_stack_bytes),
         bytes(m.wafer_peak_bytes)
     );
-    let mut largest: Vec<_> = m.tensors.iter().filter(|t| t.at_peak).collect();
-    largest.sort_by(|a, b| b.bytes_per_pe.cmp(&a.bytes_per_pe).then(a.name.cmp(&b.name)));
+    let largest = super::memory::largest(m);
     let names: Vec<String> = largest.iter().take(8).map(|t| format!("{} {}", t.name, bytes(t.bytes_per_pe))).collect();
     if !names.is_empty() {
         let more = largest.len() - names.len();
@@ -147,34 +146,6 @@ fn memory(r: &RunReport) -> String {
         let _ = writeln!(out, "  at the peak: {}{rest}", names.join(", "));
     }
     out
-}
-
-/// Kernels of one name and phase over all layers.
-struct Row<'a> {
-    name: &'a str,
-    phase: &'a str,
-    count: u64,
-    cycles: u64,
-    macs: u64,
-    pe_cycles: PeCycles,
-}
-
-fn rows(kernels: &[KernelReport]) -> Vec<Row<'_>> {
-    let mut rows: Vec<Row<'_>> = Vec::new();
-    for k in kernels {
-        let same = |r: &&mut Row<'_>| r.name == k.name && r.phase == k.phase;
-        if let Some(row) = rows.iter_mut().find(same) {
-            row.count += k.count;
-            row.cycles += k.cycles;
-            row.macs += k.macs;
-            row.pe_cycles += k.pe_cycles;
-        } else {
-            let (name, phase) = (k.name.as_str(), k.phase.as_str());
-            let (count, cycles, macs) = (k.count, k.cycles, k.macs);
-            rows.push(Row { name, phase, count, cycles, macs, pe_cycles: k.pe_cycles });
-        }
-    }
-    rows
 }
 
 fn kernels(r: &RunReport) -> Table {
@@ -191,20 +162,17 @@ fn kernels(r: &RunReport) -> Table {
         "MACs/PE/cycle",
     ]);
     let pes = u64::from(r.arch.width) * u64::from(r.arch.height);
-    let mut total = Row { name: "all", phase: "", count: 0, cycles: 0, macs: 0, pe_cycles: PeCycles::default() };
-    let mut rows = rows(&r.kernels);
-    for row in &rows {
-        total.count += row.count;
-        total.cycles += row.cycles;
-        total.macs += row.macs;
-        total.pe_cycles += row.pe_cycles;
+    let mut rows = sums::over_layers(&r.kernels);
+    if let Some(first) = rows.first().cloned() {
+        let mut total = KernelReport { name: "all".to_owned(), phase: String::new(), ..first };
+        rows[1..].iter().for_each(|k| sums::add(&mut total, k));
+        rows.push(total);
     }
-    rows.push(total);
     for row in rows {
         let (p, all) = (row.pe_cycles, row.pe_cycles.total());
         let rate = row.macs as f64 / (row.cycles * pes).max(1) as f64;
         table.row(vec![
-            row.name.to_owned(),
+            row.name,
             row.phase.replace('_', " "),
             grouped(row.count),
             grouped(row.cycles),

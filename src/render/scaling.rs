@@ -1,94 +1,44 @@
-//! Scaling over systems as text and as CSV.
+//! A cluster's speed by the number of its systems, each with the same share of the batch.
 
-use super::table::{Table, word};
-use crate::scaling::{Bend, Curve, Failed, ScalingReport};
-use std::fmt::Write as _;
+use super::draw::{Axis, HPos, INK, SOFT, TEAL, axes, circle, label, line, picture, shortened, title};
+use crate::fail::Failure;
+use crate::report::{ClusterReport, RunReport};
 
-/// All rows.
-#[must_use]
-pub fn csv(report: &ScalingReport) -> String {
-    let mut table = table(true);
-    for m in &report.models {
-        rows(&mut table, &m.model, "weak", &m.weak);
-        rows(&mut table, &m.model, "strong", &m.strong);
-    }
-    table.csv()
-}
+const SIZE: (u32, u32) = (960, 460);
 
-fn table(kind: bool) -> Table {
-    let mut head = vec!["model"];
-    if kind {
-        head.push("scaling");
-    }
-    head.extend(["systems", "batch", "micro-batch", "step s", "samples/s", "speedup", "efficiency %", "bound by"]);
-    Table::new(&head)
-}
-
-fn rows(table: &mut Table, model: &str, kind: &str, curve: &Curve) {
-    for r in &curve.rows {
-        let mut row = vec![model.to_owned()];
-        if !kind.is_empty() {
-            row.push(kind.to_owned());
+/// Draws the picture; the first report is that of one system.
+///
+/// # Errors
+/// If it cannot be drawn: a fault of ours.
+pub fn svg(scaling: &[ClusterReport], report: &RunReport) -> Result<String, Failure> {
+    let alone = scaling.first().map_or(0.0, |c| c.step_seconds);
+    let most = scaling.iter().map(|c| c.systems).max().unwrap_or(1).max(2);
+    picture(SIZE, |area| {
+        let name = shortened(&report.model.name, 40);
+        let sub = "executed; the dashed line is perfect scaling, the numbers are efficiencies";
+        title(area, &format!("{name} on 1 to {most} systems, the same batch on each"), sub)?;
+        let x = Axis { pixels: (76, 920), range: (0.8, f64::from(most) * 1.25), log: true };
+        let y = Axis { pixels: (400, 96), range: (0.8, f64::from(most) * 1.25), log: true };
+        let none = |_: f64| String::new();
+        axes(area, (&x, "systems", &none), (&y, "speed, systems' worth", &none))?;
+        for c in scaling {
+            let n = f64::from(c.systems);
+            label(area, (x.at(n), 414), &c.systems.to_string(), 12, SOFT, HPos::Center)?;
+            label(area, (68, y.at(n)), &c.systems.to_string(), 12, SOFT, HPos::Right)?;
         }
-        row.extend([
-            r.systems.to_string(),
-            r.batch.to_string(),
-            r.micro_batch.to_string(),
-            format!("{:.6}", r.step.step_seconds),
-            format!("{:.2}", r.samples_per_second),
-            format!("{:.4}", r.speedup),
-            format!("{:.3}", 100.0 * r.efficiency),
-            word(&r.step.bottleneck),
-        ]);
-        table.row(row);
-    }
-}
-
-/// The whole report.
-#[must_use]
-pub fn text(report: &ScalingReport) -> String {
-    let mut out = String::new();
-    for (title, pick) in [
-        ("Weak scaling: every system has the same share of the batch", 0),
-        ("Strong scaling: the batch of the published run is shared by more systems", 1),
-    ] {
-        let mut table = table(false);
-        let mut bends = String::new();
-        for m in &report.models {
-            let curve = if pick == 0 { &m.weak } else { &m.strong };
-            rows(&mut table, &m.model, "", curve);
-            let _ = writeln!(bends, "  {:<20} {}", m.model, bend(&curve.bend));
+        let top = f64::from(most);
+        for i in 0..40 {
+            let at = |i: i32| top.powf(f64::from(i) / 80.0);
+            line(area, vec![(x.at(at(2 * i)), y.at(at(2 * i))), (x.at(at(2 * i + 1)), y.at(at(2 * i + 1)))], SOFT, 1)?;
         }
-        let _ = write!(out, "{title} ({})\n{}\nWhere and why it bends\n{bends}\n", report.arch, table.text());
-    }
-    let _ = writeln!(out, "Published: {}", report.claim);
-    out + &failed(&report.failed)
-}
-
-/// Models that could not be executed.
-pub(super) fn failed(failed: &[Failed]) -> String {
-    let mut out = String::new();
-    for f in failed {
-        let _ = writeln!(out, "Not executed: {}: {}", f.model, f.faults.join("; "));
-    }
-    out
-}
-
-fn bend(b: &Bend) -> String {
-    let lost = format!("{:.2} % lost, most to {}", 100.0 * b.lost, reason(b));
-    match b.systems {
-        Some(n) => format!("from {n} systems on: {lost}"),
-        None => format!("by less than a hundredth; at {} systems {lost}", b.at),
-    }
-}
-
-fn reason(b: &Bend) -> String {
-    let what = match b.cause {
-        cluster::Cause::Compute => "kernels, which lose efficiency with smaller shares",
-        cluster::Cause::Weights => "weights on their way",
-        cluster::Cause::Gradients => "gradients on their way",
-        cluster::Cause::Optimizer => "the optimizer",
-        cluster::Cause::Activations => "what every system has alone",
-    };
-    format!("{what} ({:.3} ms a step)", 1000.0 * b.seconds)
+        let speed = |c: &ClusterReport| f64::from(c.systems) * alone / c.step_seconds;
+        line(area, scaling.iter().map(|c| (x.at(f64::from(c.systems)), y.at(speed(c)))).collect(), TEAL, 2)?;
+        for c in scaling {
+            let at = (x.at(f64::from(c.systems)), y.at(speed(c)));
+            circle(area, at, 5, TEAL)?;
+            let text = format!("{:.1} %", 100.0 * alone / c.step_seconds);
+            label(area, (at.0 + 10, at.1 + 14), &text, 12, INK, HPos::Left)?;
+        }
+        Ok(())
+    })
 }

@@ -53,8 +53,8 @@ pub(super) fn run(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failu
     }
     let result = match output.format {
         Format::Json => json(&report)?,
-        Format::Csv => render::scaling::csv(&report).into_bytes(),
-        Format::Text => render::scaling::text(&report).into_bytes(),
+        Format::Csv => render::andromeda::csv(&report).into_bytes(),
+        Format::Text => render::andromeda::text(&report).into_bytes(),
     };
     ended(!report.models.is_empty(), bad, result, output)
 }

@@ -1,0 +1,94 @@
+//! Scaling over systems as text and as CSV.
+
+use super::table::{Table, word};
+use crate::scaling::{Bend, Curve, Failed, ScalingReport};
+use std::fmt::Write as _;
+
+/// All rows.
+#[must_use]
+pub fn csv(report: &ScalingReport) -> String {
+    let mut table = table(true);
+    for m in &report.models {
+        rows(&mut table, &m.model, "weak", &m.weak);
+        rows(&mut table, &m.model, "strong", &m.strong);
+    }
+    table.csv()
+}
+
+fn table(kind: bool) -> Table {
+    let mut head = vec!["model"];
+    if kind {
+        head.push("scaling");
+    }
+    head.extend(["systems", "batch", "micro-batch", "step s", "samples/s", "speedup", "efficiency %", "bound by"]);
+    Table::new(&head)
+}
+
+fn rows(table: &mut Table, model: &str, kind: &str, curve: &Curve) {
+    for r in &curve.rows {
+        let mut row = vec![model.to_owned()];
+        if !kind.is_empty() {
+            row.push(kind.to_owned());
+        }
+        row.extend([
+            r.systems.to_string(),
+            r.batch.to_string(),
+            r.micro_batch.to_string(),
+            format!("{:.6}", r.step.step_seconds),
+            format!("{:.2}", r.samples_per_second),
+            format!("{:.4}", r.speedup),
+            format!("{:.3}", 100.0 * r.efficiency),
+            word(&r.step.bottleneck),
+        ]);
+        table.row(row);
+    }
+}
+
+/// The whole report.
+#[must_use]
+pub fn text(report: &ScalingReport) -> String {
+    let mut out = String::new();
+    for (title, pick) in [
+        ("Weak scaling: every system has the same share of the batch", 0),
+        ("Strong scaling: the batch of the published run is shared by more systems", 1),
+    ] {
+        let mut table = table(false);
+        let mut bends = String::new();
+        for m in &report.models {
+            let curve = if pick == 0 { &m.weak } else { &m.strong };
+            rows(&mut table, &m.model, "", curve);
+            let _ = writeln!(bends, "  {:<20} {}", m.model, bend(&curve.bend));
+        }
+        let _ = write!(out, "{title} ({})\n{}\nWhere and why it bends\n{bends}\n", report.arch, table.text());
+    }
+    let _ = writeln!(out, "Published: {}", report.claim);
+    out + &failed(&report.failed)
+}
+
+/// Models that could not be executed.
+pub(super) fn failed(failed: &[Failed]) -> String {
+    let mut out = String::new();
+    for f in failed {
+        let _ = writeln!(out, "Not executed: {}: {}", f.model, f.faults.join("; "));
+    }
+    out
+}
+
+fn bend(b: &Bend) -> String {
+    let lost = format!("{:.2} % lost, most to {}", 100.0 * b.lost, reason(b));
+    match b.systems {
+        Some(n) => format!("from {n} systems on: {lost}"),
+        None => format!("by less than a hundredth; at {} systems {lost}", b.at),
+    }
+}
+
+fn reason(b: &Bend) -> String {
+    let what = match b.cause {
+        cluster::Cause::Compute => "kernels, which lose efficiency with smaller shares",
+        cluster::Cause::Weights => "weights on their way",
+        cluster::Cause::Gradients => "gradients on their way",
+        cluster::Cause::Optimizer => "the optimizer",
+        cluster::Cause::Activations => "what every system has alone",
+    };
+    format!("{what} ({:.3} ms a step)", 1000.0 * b.seconds)
+}

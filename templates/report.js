@@ -1,0 +1,110 @@
+"use strict";
+const $ = (id) => document.getElementById(id);
+const data = JSON.parse($("data").textContent);
+
+// The map: cells of every layer are 16-bit numbers, 0 where there is nothing, else 1 to 65535
+// from the least to the greatest share.
+const shades = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+const heat = $("heat"), tip = $("tip");
+let layer = null;
+function cells(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return new Uint16Array(bytes.buffer);
+}
+function share(of, i) {
+  return of.cells[i] === 0 ? null : of.min + (of.max - of.min) * (of.cells[i] - 1) / 65534;
+}
+function percent(x) {
+  const p = 100 * x;
+  return (p >= 10 ? p.toFixed(1) : p >= 0.1 || p === 0 ? p.toFixed(2) : p.toPrecision(2)) + " %";
+}
+function color(x) {
+  const at = 4 * Math.min(Math.max(x, 0), 1), i = Math.min(Math.floor(at), 3);
+  return shades[i].map((a, k) => Math.round(a + (shades[i + 1][k] - a) * (at - i)));
+}
+function paint(next) {
+  layer = next;
+  layer.cells ??= cells(layer.data);
+  const [columns, rows] = data.cells;
+  heat.width = columns;
+  heat.height = rows;
+  // As high as the mesh is, but never a strip that cannot be pointed at.
+  heat.style.aspectRatio = Math.min(Math.max(data.mesh[0] / data.mesh[1], 0.5), 4);
+  const context = heat.getContext("2d"), image = context.createImageData(columns, rows);
+  for (let i = 0; i < columns * rows; i++) {
+    const rgb = layer.cells[i] === 0 ? [236, 236, 236] : color((layer.cells[i] - 1) / 65534);
+    image.data.set([...rgb, 255], 4 * i);
+  }
+  context.putImageData(image, 0, 0);
+  heat.dataset.min = layer.min;
+  heat.dataset.max = layer.max;
+  $("low").textContent = percent(layer.min);
+  $("high").textContent = percent(layer.max);
+  const [w, h] = data.cell;
+  const cell = w * h === 1 ? "" : ` A cell is ${w} × ${h} PEs.`;
+  $("about").textContent = `${layer.title}; ${data.mesh[0]} × ${data.mesh[1]} PEs, grey: ${layer.none}.${cell}`;
+  for (const button of $("layers").children) {
+    button.setAttribute("aria-pressed", String(button.textContent === layer.name));
+  }
+}
+for (const of of data.layers) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = of.name;
+  button.addEventListener("click", () => paint(of));
+  $("layers").append(button);
+}
+function range(first, size, end) {
+  const last = Math.min(first + size, end) - 1;
+  return last > first ? `${first} to ${last}` : String(first);
+}
+function point(event) {
+  const box = heat.getBoundingClientRect();
+  const column = Math.floor((event.clientX - box.left - heat.clientLeft) / heat.clientWidth * data.cells[0]);
+  const row = Math.floor((event.clientY - box.top - heat.clientTop) / heat.clientHeight * data.cells[1]);
+  const inside = column >= 0 && row >= 0 && column < data.cells[0] && row < data.cells[1];
+  tip.hidden = !inside;
+  if (!inside) return;
+  const x = share(layer, row * data.cells[0] + column);
+  const columns = range(column * data.cell[0], data.cell[0], data.mesh[0]);
+  const rows = range(row * data.cell[1], data.cell[1], data.mesh[1]);
+  tip.textContent = `column ${columns}, row ${rows}\n${layer.name}: ${x === null ? layer.none : percent(x)}`;
+  tip.style.left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8) + "px";
+  tip.style.top = Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8) + "px";
+}
+heat.addEventListener("pointermove", point);
+heat.addEventListener("pointerdown", point);
+heat.addEventListener("pointerleave", () => { tip.hidden = true; });
+paint(data.layers[0]);
+
+// The kernels: filter and sort.
+const filter = $("filter"), body = document.querySelector("#kernels tbody");
+const rows = [...body.rows], heads = [...document.querySelectorAll("#kernels th")];
+function show() {
+  const text = filter.value.toLowerCase();
+  let shown = 0;
+  for (const row of rows) {
+    const fits = row.textContent.toLowerCase().includes(text);
+    row.hidden = !fits;
+    shown += fits;
+  }
+  $("count").textContent = shown + " of " + rows.length;
+}
+filter.addEventListener("input", show);
+show();
+function key(row, column) {
+  const cell = row.cells[column], text = cell.dataset.sort ?? cell.textContent;
+  const number = Number(text.replace(/[ %]/g, ""));
+  return Number.isNaN(number) ? text.toLowerCase() : number;
+}
+heads.forEach((head, column) => head.addEventListener("click", () => {
+  const down = head.getAttribute("aria-sort") !== "descending";
+  heads.forEach((h) => h.removeAttribute("aria-sort"));
+  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const sign = down ? -1 : 1;
+  rows.sort((a, b) => {
+    const [x, y] = [key(a, column), key(b, column)];
+    return sign * (x < y ? -1 : x > y ? 1 : 0);
+  });
+  body.append(...rows);
+}));
