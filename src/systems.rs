@@ -10,6 +10,7 @@ use cluster::{Cluster, Outcome, Picos, Stage, Table};
 use compiler::step::Compiled;
 use models::GptShape;
 use models::count::parameters;
+use models::design::Positions;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{EdgeStream, Flow, Program};
 
@@ -55,7 +56,8 @@ impl Job {
     #[must_use]
     pub fn of(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Job {
         let shape = &workload.shape;
-        let rows = u64::from(shape.vocab) + u64::from(shape.max_positions);
+        let positions = if shape.design.positions == Positions::Learned { shape.max_positions } else { 0 };
+        let rows = u64::from(shape.vocab) + u64::from(positions);
         let embeddings = rows * u64::from(shape.d_model);
         Job {
             stages: stages(workload, arch, compiled, executed),

@@ -2,16 +2,18 @@
 //! for the large ones: loss and every gradient agree with the f64 implementation in `models`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "common/launches.rs"]
+mod launches;
+
 use compiler::kernel::{HostSink, HostSource};
 use compiler::step::{Compiled, Options, compile};
-use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
+use fabric::{EngineKind, RunOptions};
 use models::design::{Head, Pairs, Positions, Rotary};
 use models::oracle::{self, Params};
 use models::{Design, GptShape, LayerGraph};
 use ndarray::{ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2::cs2};
-use sim_core::coord::Grid;
-use sim_core::program::{DType, Flow, verify};
+use sim_core::program::DType;
 use std::collections::BTreeMap;
 
 const BATCH: usize = 2;
@@ -108,34 +110,9 @@ impl HostSink for Sums {
 
 /// Runs all launches with values; gives the sums that left the wafer and the cycles per launch.
 fn train(compiled: &Compiled, arch: &ArchSpec, host: &Host, engine: EngineKind) -> (Sums, Vec<u64>) {
-    let grid = Grid { width: arch.width.value, height: arch.height.value };
-    let mut memory = WaferMemory::new(grid, arch.sram.value);
     let mut sums = Sums(host.params.tensors.iter().map(|(n, t)| (n.clone(), ArrayD::zeros(t.raw_dim()))).collect());
     sums.0.insert("loss".into(), ArrayD::zeros(IxDyn(&[])));
-    let mut cycles = Vec::new();
-    for launch in &compiled.launches {
-        let program = compiled.program(launch, arch);
-        let g = &compiled.geometry;
-        let faults = verify(&program, arch);
-        assert!(faults.is_empty(), "{}: {}", launch.kernel.name(), faults[0]);
-        let mut inputs = HostStreams::default();
-        for e in program.edges.iter().filter(|e| e.flow == Flow::In) {
-            for port in 0..e.ports.count {
-                let words = launch.kernel.feed(g, &e.name, port, host);
-                assert_eq!(words.len() as u64, e.wavelets, "{} {}", launch.kernel.name(), e.name);
-                inputs.ports.insert((e.name.clone(), port), words);
-            }
-        }
-        let mut outputs = HostStreams::default();
-        let options = RunOptions { engine, fold: Fold::NONE, ..RunOptions::default() };
-        let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
-        let outcome = fabric::run(&program, arch, &options, Some(&mut values))
-            .unwrap_or_else(|e| panic!("{}: {e}", launch.kernel.name()));
-        cycles.push(outcome.cycles.0);
-        for ((stream, port), words) in &outputs.ports {
-            launch.kernel.collect(g, stream, *port, words, host, &mut sums);
-        }
-    }
+    let cycles = launches::execute(compiled, arch, engine, host, &mut sums);
     (sums, cycles)
 }
 

@@ -8,6 +8,7 @@
 
 mod run;
 mod tree;
+pub mod values;
 mod work;
 
 pub use run::{Cause, Outcome, run};
