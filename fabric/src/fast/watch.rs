@@ -20,6 +20,8 @@ pub(crate) struct Watch {
     pub(crate) trace: (u64, u64, u64),
     /// Whether the lines behind it were quiescent at the first event.
     pub(crate) quiet: bool,
+    /// Whether no router behind it had moved a wavelet before the first event.
+    pub(crate) untouched: bool,
     /// Cycles that were skipped before the first event.
     pub(crate) skipped: u64,
     /// Class of every PE at the first event.
@@ -29,7 +31,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Of the boundary between a line and the next.
     pub(crate) fn new(axis: Axis, line: u32) -> Watch {
-        Watch { axis, line, first: None, trace: (0, 0, 0), quiet: false, skipped: 0, classes: Vec::new() }
+        Watch { axis, line, first: None, trace: (0, 0, 0), quiet: false, untouched: false, skipped: 0, classes: Vec::new() }
     }
 
     /// Whether the two boundaries of a gap began in the same cycle and then differed: no later
@@ -96,6 +98,7 @@ impl Engine {
         let n = self.t.grid.pes() as u32;
         let behind = |pe: &u32| w.axis.line(self.t.grid.coord(PeIdx(*pe))) > w.line;
         let still = |agent| !self.wheel.expects(agent, self.now);
+        w.untouched = (0..n).filter(behind).all(|pe| self.last_event[pe as usize] == 0);
         w.quiet = (0..n).filter(behind).all(|pe| still(pe) && still(n + pe));
         w.classes = self.t.ces.iter().map(|ce| ce.as_ref().map_or(Class::Idle, |ce| ce.class)).collect();
     }

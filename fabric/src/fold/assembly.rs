@@ -4,7 +4,7 @@
 //! row's and its column's executed lines, delayed by both.
 //!
 //! **Invariant.** Sums over the block and the counters of its PEs come from the same rule
-//! ([`wait`], [`Assembly::later`]).
+//! ([`wait`], [`Assembly::delay`]).
 //! **Not here.** Whether this is allowed (`gap`).
 
 use super::gap::Gap;
@@ -83,13 +83,14 @@ impl Assembly {
                 let at = (y * self.grid.width + x) as usize;
                 let pe = self.detail.pes[at];
                 let mut busy = PeCycles { idle: 0, ..pe.cycles }.times(row.count * column.count);
-                let mut end = self.detail.ends[at];
+                let end = self.detail.ends[at];
+                let mut most = end;
                 for (watch, line, across) in [(row_watch, row, column.count), (column_watch, column, row.count)] {
                     let Some(watch) = watch else { continue };
                     wait(&mut busy, self.class(watch, at), line.sum * across);
-                    end = self.later(watch, end, line.most);
+                    most += self.delay(watch, end, line.most);
                 }
-                all.cycles = all.cycles.max(end);
+                all.cycles = all.cycles.max(most);
                 all.busy += busy;
                 all.macs += pe.macs * row.count * column.count;
                 all.hops += pe.hops() * row.count * column.count;
@@ -108,10 +109,11 @@ impl Assembly {
         let (column, row) = (self.columns[x as usize], self.rows[y as usize]);
         let at = (row.of * self.grid.width + column.of) as usize;
         let mut pe = self.detail.pes[at];
+        let end = pe.finish;
         for line in [row, column] {
             let Some(watch) = line.watch else { continue };
             wait(&mut pe.cycles, self.class(watch, at), line.by);
-            pe.finish = self.later(watch, pe.finish, line.by);
+            pe.finish += self.delay(watch, end, line.by);
         }
         PeCounters { cycles: PeCycles { idle: 0, ..pe.cycles }, ..pe }
     }
@@ -121,10 +123,11 @@ impl Assembly {
         self.detail.watches[watch as usize].classes.get(at).copied().unwrap_or(Class::Idle)
     }
 
-    /// An instant, later if it lies behind the first event on a boundary.
-    fn later(&self, watch: u32, at: u64, by: u64) -> u64 {
+    /// By how much an instant of the executed mesh is later here: by nothing if it lies before the
+    /// first event on a boundary.
+    fn delay(&self, watch: u32, at: u64, by: u64) -> u64 {
         let w = &self.detail.watches[watch as usize];
-        if at > w.skipped + w.first.unwrap_or(0) { at + by } else { at }
+        if at > w.skipped + w.first.unwrap_or(0) { by } else { 0 }
     }
 
     /// What was left out and why that is allowed, for reports.

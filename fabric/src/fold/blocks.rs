@@ -4,8 +4,9 @@
 //! cuts, along a row boundary. Blocks are compared as programs moved to the origin.
 
 use super::lines::{self, Axis};
+use super::registers::{Deciding, bit};
 use sim_core::coord::{Dir, DirSet, Grid, Region};
-use sim_core::program::{AddrOp, EdgeStream, Image, Instr, Operand, Param, Placement, Program, Route, Switch, VecOp};
+use sim_core::program::{EdgeStream, Param, Placement, Program, Route, Switch};
 use std::collections::BTreeMap;
 
 /// Adjacent columns with their blocks, and where else equal columns are.
@@ -88,7 +89,7 @@ fn key(program: &Program) -> Vec<u8> {
 
 /// The program without what timing cannot depend on: start values of registers that decide no
 /// bank conflict, names, initial memory. None if a register that can decide one starts with
-/// values that differ modulo 8 between PEs.
+/// values that differ between PEs, in all or modulo 8, as it decides.
 pub(super) fn timing_only(program: &Program) -> Option<Program> {
     let mut p = program.clone();
     p.name.clear();
@@ -96,66 +97,18 @@ pub(super) fn timing_only(program: &Program) -> Option<Program> {
         e.name.clear();
     }
     for placement in &mut p.placements {
-        let image = p.images.get(placement.image as usize)?;
-        let regs = conflict_regs(image);
-        placement.params.retain(|q| regs & (1 << (q.reg.0 % 16)) != 0);
+        let deciding = Deciding::of(p.images.get(placement.image as usize)?);
+        placement.params.retain(|q| deciding.any() & bit(q.reg) != 0);
         for q in &mut placement.params {
-            if q.dx.rem_euclid(8) != 0 || q.dy.rem_euclid(8) != 0 {
+            let whole = deciding.whole & bit(q.reg) != 0;
+            let (dx, dy) = if whole { (q.dx, q.dy) } else { (q.dx.rem_euclid(8), q.dy.rem_euclid(8)) };
+            if (dx, dy) != (0, 0) {
                 return None;
             }
-            *q = Param::constant(q.reg, q.base.rem_euclid(8));
+            *q = Param::constant(q.reg, if whole { q.base } else { q.base.rem_euclid(8) });
         }
     }
     Some(p)
-}
-
-/// Registers that a memory operand of an instruction with several memory vectors uses, and all
-/// that they are computed from.
-pub(super) fn conflict_regs(image: &Image) -> u16 {
-    let mut regs = 0;
-    let mut copies = Vec::new();
-    for task in &image.tasks {
-        walk(&task.body, &mut regs, &mut copies);
-    }
-    loop {
-        let before = regs;
-        for &(to, from) in &copies {
-            if regs & (1 << to) != 0 {
-                regs |= 1 << from;
-            }
-        }
-        if regs == before {
-            return regs;
-        }
-    }
-}
-
-fn walk(body: &[Instr], regs: &mut u16, copies: &mut Vec<(u8, u8)>) {
-    for instr in body {
-        match instr {
-            Instr::Vec(op) => vector(op, regs),
-            Instr::Async(a) => vector(&a.op, regs),
-            Instr::Loop { body, .. } => walk(body, regs, copies),
-            Instr::Addr(AddrOp::Copy(to, from) | AddrOp::AddReg(to, from)) => copies.push((to.0 % 16, from.0 % 16)),
-            _ => {}
-        }
-    }
-}
-
-fn vector(op: &VecOp, regs: &mut u16) {
-    let bases: Vec<_> = op
-        .src
-        .iter()
-        .filter_map(|s| match s {
-            Operand::Mem(m) if !m.is_scalar() => Some(m.base),
-            _ => None,
-        })
-        .collect();
-    if bases.iter().any(|b| *b != bases[0]) {
-        for r in bases.into_iter().flatten() {
-            *regs |= 1 << (r.0 % 16);
-        }
-    }
 }
 
 /// Positions `0 = c0 < c1 < … = length` such that no route crosses from one part to another, in no

@@ -11,12 +11,16 @@ use crate::RunOptions;
 use crate::fast::{self, Plan, Watch};
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
-use sim_core::program::{Flow, Placement, Program};
+use sim_core::program::{Flow, Instr, Placement, Program};
 
 /// Executes a block, with as few lines as the checks allow.
 pub(crate) fn execute(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<Assembly, RunError> {
-    let mut gaps: Vec<Gap> =
-        Axis::ALL.into_iter().flat_map(|axis| stretches(program, axis)).map(|s| Gap::new(program, s)).collect();
+    let stretches = Axis::ALL.into_iter().flat_map(|axis| stretches(program, axis));
+    // A trace does not say what control wavelets carry.
+    let mut gaps: Vec<Gap> = match sends_control(program) {
+        true => Vec::new(),
+        false => stretches.map(|s| Gap::new(program, s)).collect(),
+    };
     loop {
         gaps.retain(Gap::worth_it);
         match fold(program, &gaps, arch, options)? {
@@ -25,6 +29,19 @@ pub(crate) fn execute(program: &Program, arch: &ArchSpec, options: &RunOptions) 
             Folded::Failed(which) => which.into_iter().for_each(|i| gaps[i].groups *= 2),
         }
     }
+}
+
+/// Whether a PE may send a control wavelet.
+fn sends_control(program: &Program) -> bool {
+    fn any(body: &[Instr]) -> bool {
+        body.iter().any(|instr| match instr {
+            Instr::Control(..) => true,
+            Instr::Loop { body, .. } => any(body),
+            _ => false,
+        })
+    }
+    let images = program.placements.iter().filter_map(|p| program.images.get(p.image as usize));
+    images.flat_map(|image| &image.tasks).any(|task| any(&task.body))
 }
 
 /// A stretch of which only some groups of lines are executed.
@@ -97,8 +114,8 @@ fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) 
     let plan = Plan { time_fold: options.fold.time, watches };
     let detail = match fast::run_detailed(&small, arch, options, plan, None) {
         Ok(detail) => detail,
-        // Fewer lines may block where all of them would not: more are tried.
-        Err(RunError::Deadlock { .. }) if !gaps.is_empty() => {
+        // Fewer lines may block, or take longer, where all of them would not: more are tried.
+        Err(RunError::Deadlock { .. } | RunError::CycleLimit { .. }) if !gaps.is_empty() => {
             return Ok(Folded::Failed((0..gaps.len()).collect()));
         }
         Err(e) => return Err(e),
@@ -108,7 +125,8 @@ fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) 
         return Ok(Folded::Failed((0..gaps.len()).filter(differs).collect()));
     }
     let shifts: Vec<Option<u64>> = detail.watches.chunks(2).map(|pair| shift(&small, pair)).collect();
-    let failed: Vec<usize> = (0..gaps.len()).filter(|&i| shifts[i].is_none()).collect();
+    let fails = |&i: &usize| shifts[i].is_none() || !alone(i, &detail.watches, &shifts);
+    let failed: Vec<usize> = (0..gaps.len()).filter(fails).collect();
     if !failed.is_empty() {
         return Ok(Folded::Failed(failed));
     }
@@ -133,6 +151,23 @@ fn shift(small: &Program, boundaries: &[Watch]) -> Option<u64> {
         }
         _ => None,
     }
+}
+
+/// Whether the delay of a gap is the same for all that crosses another gap with a delay: everything
+/// that crosses the boundaries of one happens behind the first event of the other, where both delay.
+fn alone(gap: usize, watches: &[Watch], shifts: &[Option<u64>]) -> bool {
+    let delays = |i: usize| shifts[i].is_some_and(|delta| delta > 0);
+    let start = |w: &Watch| w.skipped + w.first.unwrap_or(0);
+    let pair = |i: usize| &watches[2 * i..2 * i + 2];
+    let agree = |other: usize| {
+        if pair(gap)[0].axis == pair(other)[0].axis {
+            // Both are in the order of their lines.
+            other >= gap || start(&pair(gap)[0]) >= start(&pair(other)[1])
+        } else {
+            pair(gap).iter().all(|w| w.untouched)
+        }
+    };
+    !delays(gap) || (0..shifts.len()).filter(|&other| delays(other)).all(agree)
 }
 
 /// Whether wavelets come onto the wafer behind a boundary: at cycles that do not shift.

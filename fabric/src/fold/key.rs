@@ -5,7 +5,8 @@
 //! addresses that decide no bank conflict (rule C5).
 //! **Not here.** Whether an address is in the memory, which the verifier checks for every program.
 
-use super::blocks::{conflict_regs, timing_only};
+use super::blocks::timing_only;
+use super::registers::Deciding;
 use sim_core::codec::content_hash;
 use sim_core::program::{AddrOp, Image, Instr, MemRef, Operand, Program, VecOp};
 
@@ -20,7 +21,7 @@ pub fn timing_key(program: &Program) -> [u8; 32] {
 fn image(image: &mut Image) {
     image.name.clear();
     image.buffers.clear();
-    let regs = conflict_regs(image);
+    let regs = Deciding::of(image).any();
     for task in &mut image.tasks {
         task.name.clear();
         body(&mut task.body, regs);

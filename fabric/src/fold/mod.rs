@@ -9,6 +9,7 @@ mod blocks;
 mod gap;
 mod key;
 mod lines;
+mod registers;
 mod stretch;
 
 use crate::fast::{self, snapshot};
@@ -63,6 +64,9 @@ fn assemble(program: &Program, arch: &ArchSpec, options: &RunOptions, strips: &[
         out.stepped_cycles += done.detail.outcome.stepped_cycles;
         out.stepped_pe_cycles += done.detail.outcome.stepped_pe_cycles;
         notes.add(block, *copies, done);
+    }
+    if out.cycles.0 > options.cycle_limit {
+        return Err(RunError::CycleLimit { limit: options.cycle_limit });
     }
     let covered = out.pe_cycles.total();
     out.pe_cycles.idle += out.cycles.0 * program.grid().pes() - covered;
