@@ -31,7 +31,16 @@ pub(crate) struct Watch {
 impl Watch {
     /// Of the boundary between a line and the next.
     pub(crate) fn new(axis: Axis, line: u32) -> Watch {
-        Watch { axis, line, first: None, trace: (0, 0, 0), quiet: false, untouched: false, skipped: 0, classes: Vec::new() }
+        Watch {
+            axis,
+            line,
+            first: None,
+            trace: (0, 0, 0),
+            quiet: false,
+            untouched: false,
+            skipped: 0,
+            classes: Vec::new(),
+        }
     }
 
     /// Whether the two boundaries of a gap began in the same cycle and then differed: no later

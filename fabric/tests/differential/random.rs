@@ -46,20 +46,22 @@ pub(crate) fn arch(rng: &mut Rng) -> ArchSpec {
 
 /// Work of one PE, before it becomes an image.
 #[derive(Default, Clone)]
-struct Pe {
-    inputs: Vec<(u8, Color)>,
-    outputs: Vec<(u8, Color)>,
-    ops: Vec<VecOp>,
-    data: Option<(Color, u32)>,
+pub(crate) struct Pe {
+    pub(crate) inputs: Vec<(u8, Color)>,
+    pub(crate) outputs: Vec<(u8, Color)>,
+    pub(crate) ops: Vec<VecOp>,
+    pub(crate) data: Option<(Color, u32)>,
     /// Control tasks and the colors whose closing it undoes.
     controls: Vec<u8>,
     opens: Vec<Color>,
     /// Control wavelets to send behind the operation with this number, by name of the color.
-    sends: Vec<(Color, Control, Option<VecOp>)>,
+    pub(crate) sends: Vec<(Color, Control, Option<VecOp>)>,
     fifos: Vec<Fifo>,
+    /// Elements that it copies before everything else.
+    pub(crate) late: u32,
 }
 
-fn mem(rng: &mut Rng, dtype: DType, len: u32) -> Operand {
+pub(crate) fn mem(rng: &mut Rng, dtype: DType, len: u32) -> Operand {
     let addr = 2048 + 8 * rng.below(500) + 4 * rng.below(2);
     let mut m = MemRef::vec(dtype, addr, len);
     if len > 1 && len.is_multiple_of(2) && rng.chance(25) {
@@ -75,11 +77,11 @@ fn mem(rng: &mut Rng, dtype: DType, len: u32) -> Operand {
     Operand::Mem(m)
 }
 
-fn dtype(rng: &mut Rng) -> DType {
+pub(crate) fn dtype(rng: &mut Rng) -> DType {
     [DType::F16, DType::Bf16, DType::F32][rng.below(3) as usize]
 }
 
-fn memory_op(rng: &mut Rng) -> VecOp {
+pub(crate) fn memory_op(rng: &mut Rng) -> VecOp {
     let len = rng.range(1, 60);
     let op = Op::ALL[rng.below(7) as usize];
     let t = dtype(rng);
@@ -364,56 +366,48 @@ pub(crate) fn program(rng: &mut Rng) -> Program {
     }
     for (i, mut pe) in pes.into_iter().enumerate() {
         let at = grid.coord(sim_core::coord::PeIdx(i as u32));
-        let mut ops = std::mem::take(&mut pe.ops);
+        let ops = &mut pe.ops;
         for k in (1..ops.len()).rev() {
             ops.swap(k, rng.below(k as u32 + 1) as usize);
         }
-        let mut tasks = vec![Task {
-            name: "main".into(),
-            trigger: Trigger::Local,
-            active: true,
-            blocked: false,
-            body: body(rng, ops, &pe.sends, &mut pe.fifos),
-        }];
-        let mut specials = Vec::new();
-        for &id in &pe.controls {
-            specials.push(special(rng, Trigger::Control(id), None));
-        }
-        for &color in &pe.opens {
-            specials.push(special(rng, Trigger::Teardown(color), Some(Instr::Open(color))));
-        }
-        if let Some((color, _)) = pe.data {
-            let mut code = vec![Instr::Vec(memory_op(rng))];
-            if rng.chance(50) {
-                code.push(Instr::Activate(TaskId(2)));
-            }
-            tasks.push(Task {
-                name: "data".into(),
-                trigger: Trigger::Data(color, DataReg(1)),
-                active: false,
-                blocked: false,
-                body: code,
-            });
-            tasks.push(Task {
-                name: "local".into(),
-                trigger: Trigger::Local,
-                active: false,
-                blocked: false,
-                body: vec![Instr::Vec(memory_op(rng))],
-            });
-        }
-        tasks.extend(specials);
-        let init = (0..64).map(|k| (k as f32 * 0.37 - 5.0).to_bits()).collect();
-        let buffers = vec![Buffer { name: "m".into(), addr: 2048, dtype: DType::F32, len: 64, init }];
-        p.images.push(Image {
-            name: format!("i{i}"),
-            inputs: pe.inputs,
-            outputs: pe.outputs,
-            buffers,
-            fifos: pe.fifos,
-            tasks,
-        });
+        p.images.push(image(rng, pe, format!("i{i}"), 1));
         p.placements.push(Placement { region: Region::rect(at.x, at.y, 1, 1), image: i as u32, params: Vec::new() });
     }
     p
+}
+
+/// The image of a PE, whose main task does its work `times` times.
+pub(crate) fn image(rng: &mut Rng, mut pe: Pe, name: String, times: u32) -> Image {
+    let ops = std::mem::take(&mut pe.ops);
+    let mut work = body(rng, ops, &pe.sends, &mut pe.fifos);
+    if pe.late > 0 {
+        let at = |addr| Operand::Mem(MemRef::vec(DType::F32, addr, pe.late));
+        work.insert(0, Instr::Vec(VecOp { op: Op::Mov, len: pe.late, dst: at(0), src: vec![at(8192)] }));
+    }
+    if times > 1 {
+        work.extend((0..8).map(Instr::Join));
+        work = vec![Instr::Loop { count: times, body: work }];
+    }
+    let main = Task { name: "main".into(), trigger: Trigger::Local, active: true, blocked: false, body: work };
+    let mut tasks = vec![main];
+    let mut specials = Vec::new();
+    for &id in &pe.controls {
+        specials.push(special(rng, Trigger::Control(id), None));
+    }
+    for &color in &pe.opens {
+        specials.push(special(rng, Trigger::Teardown(color), Some(Instr::Open(color))));
+    }
+    if let Some((color, _)) = pe.data {
+        let mut code = vec![Instr::Vec(memory_op(rng))];
+        if rng.chance(50) {
+            code.push(Instr::Activate(TaskId(2)));
+        }
+        let task = |name: &str, trigger, body| Task { name: name.into(), trigger, active: false, blocked: false, body };
+        tasks.push(task("data", Trigger::Data(color, DataReg(1)), code));
+        tasks.push(task("local", Trigger::Local, vec![Instr::Vec(memory_op(rng))]));
+    }
+    tasks.extend(specials);
+    let init = (0..64).map(|k| (k as f32 * 0.37 - 5.0).to_bits()).collect();
+    let buffers = vec![Buffer { name: "m".into(), addr: 2048, dtype: DType::F32, len: 64, init }];
+    Image { name, inputs: pe.inputs, outputs: pe.outputs, buffers, fifos: pe.fifos, tasks }
 }

@@ -3,12 +3,23 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod holes;
+mod periodic;
+#[path = "../differential/random.rs"]
+#[allow(dead_code, reason = "programs that do not repeat")]
+mod random;
+#[path = "../differential/shrink.rs"]
+#[allow(dead_code, reason = "kept programs are tried by the other test")]
+mod shrink;
 
 use fabric::{Fold, RunOptions};
+use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::{FoldNote, Outcome};
+
+/// First seed: those below are of other tests.
+const SEEDS: u64 = 1 << 40;
 
 /// A run on the fast engine.
 fn run(p: &Program, arch: &ArchSpec, fold: Fold) -> Result<Outcome, RunError> {
@@ -52,4 +63,44 @@ fn agree(p: &Program, arch: &ArchSpec) -> Result<Vec<FoldNote>, String> {
         folds = folded.map_or_else(|_| Vec::new(), |o| o.folds);
     }
     Ok(folds)
+}
+
+fn cases(default: u64) -> u64 {
+    std::env::var("WAFERSIM_CASES").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
+}
+
+/// What a case may fold, and in how many of 100 cases at least it does.
+const ENOUGH: [(&str, u64); 5] = [("rows", 8), ("columns", 8), ("rows and columns", 1), ("time", 25), ("blocks", 15)];
+
+fn folded(folds: &[FoldNote]) -> [bool; ENOUGH.len()] {
+    let has = |kind: &str| folds.iter().any(|f| f.kind == kind);
+    [has("rows"), has("columns"), has("rows") && has("columns"), has("time"), has("blocks")]
+}
+
+/// Random programs whose lines repeat, on random machines: queue depths from 1 to 6, slow links,
+/// slow edges. `WAFERSIM_CASES=10000 cargo test --release -p fabric --test folding` tries more than
+/// CI does; a program on which runs differ is made small and kept in `tests/regressions`.
+#[test]
+fn repeating_programs_fold_exactly() {
+    let n = cases(600);
+    let one = |case: u64| -> (bool, [bool; ENOUGH.len()]) {
+        let seed = SEEDS + case;
+        let a = random::arch(&mut random::Rng(seed));
+        let p = periodic::program(&mut random::Rng(seed ^ 0x5eed));
+        match agree(&p, &a) {
+            Ok(folds) => (run(&p, &a, Fold::ALL).is_ok(), folded(&folds)),
+            Err(what) => {
+                let small = shrink::shrink(p, &|q| agree(q, &a).is_err());
+                let path = shrink::keep(&small, seed);
+                panic!("case {case}: {what}\nkept as {}:\n{small}", path.display());
+            }
+        }
+    };
+    let done: Vec<_> = (0..n).into_par_iter().map(one).collect();
+    let ended = done.iter().filter(|d| d.0).count() as u64;
+    assert!(ended * 4 > n * 3, "{ended} of {n} programs end");
+    for (i, (what, percent)) in ENOUGH.into_iter().enumerate() {
+        let times = done.iter().filter(|d| d.1[i]).count() as u64;
+        assert!(n < 100 || times * 100 >= percent * n, "{what} folded in {times} of {n} cases");
+    }
 }
