@@ -72,41 +72,52 @@ impl Tree {
         Tree { down: levels.clone(), up: levels, wafers, servers, fanout, rate: c.link, latency: c.latency.0 }
     }
 
-    fn leaves(&mut self, leaf: Leaf) -> &mut Leaves {
-        match leaf {
+    /// A chunk that is at the root at `ready`: when it is at each leaf, into `at`.
+    pub(crate) fn broadcast(&mut self, leaf: Leaf, ready: u64, bytes: u64, at: &mut Vec<u64>) {
+        let (fanout, latency, rate) = (self.fanout, self.latency, self.rate);
+        at.clear();
+        at.push(ready);
+        let mut down = |links: &mut [Link], rate| {
+            // From the last child to the first, so that a node's own time is not overwritten before
+            // its children have used it.
+            let nodes = at.len() - 1;
+            at.resize(links.len(), 0);
+            for (i, link) in links.iter_mut().enumerate().rev() {
+                at[i] = link.pass(at[(i / fanout).min(nodes)], bytes, rate) + latency;
+            }
+        };
+        for links in &mut self.down {
+            down(links, rate);
+        }
+        let leaves = match leaf {
             Leaf::Wafers => &mut self.wafers,
             Leaf::Servers => &mut self.servers,
-        }
+        };
+        down(&mut leaves.down, leaves.rate);
     }
 
-    /// A chunk that is at the root at `ready`: when it is at each leaf.
-    pub(crate) fn broadcast(&mut self, leaf: Leaf, ready: u64, bytes: u64) -> Vec<u64> {
+    /// Chunks that the leaves give at the times in `at`, which is used up: when their sum is at the
+    /// root.
+    pub(crate) fn reduce(&mut self, leaf: Leaf, at: &mut Vec<u64>, bytes: u64) -> u64 {
         let (fanout, latency, rate) = (self.fanout, self.latency, self.rate);
-        let down = |links: &mut [Link], from: &[u64], rate| -> Vec<u64> {
-            let at = |i: usize| from[(i / fanout).min(from.len() - 1)];
-            links.iter_mut().enumerate().map(|(i, l)| l.pass(at(i), bytes, rate) + latency).collect()
+        let mut up = |links: &mut [Link], rate| {
+            let nodes = links.len().div_ceil(fanout);
+            for node in 0..nodes {
+                let children = node * fanout..((node + 1) * fanout).min(links.len());
+                let last = children.map(|i| links[i].pass(at[i], bytes, rate)).max();
+                at[node] = last.unwrap_or(0) + latency;
+            }
+            at.truncate(nodes);
         };
-        let mut at = vec![ready];
-        for links in &mut self.down {
-            at = down(links, &at, rate);
-        }
-        let leaves = self.leaves(leaf);
-        down(&mut leaves.down, &at, leaves.rate)
-    }
-
-    /// Chunks that the leaves give at `ready`: when their sum is at the root.
-    pub(crate) fn reduce(&mut self, leaf: Leaf, ready: &[u64], bytes: u64) -> u64 {
-        let (fanout, latency, rate) = (self.fanout, self.latency, self.rate);
-        let up = |links: &mut [Link], from: &[u64], rate| -> Vec<u64> {
-            let done: Vec<u64> = links.iter_mut().zip(from).map(|(l, &t)| l.pass(t, bytes, rate)).collect();
-            done.chunks(fanout).map(|c| c.iter().max().copied().unwrap_or(0) + latency).collect()
+        let leaves = match leaf {
+            Leaf::Wafers => &mut self.wafers,
+            Leaf::Servers => &mut self.servers,
         };
-        let leaves = self.leaves(leaf);
-        let mut at = up(&mut leaves.up, ready, leaves.rate);
+        up(&mut leaves.up, leaves.rate);
         for links in self.up.iter_mut().rev() {
-            at = up(links, &at, rate);
+            up(links, rate);
         }
-        at.into_iter().max().unwrap_or(0)
+        at.iter().max().copied().unwrap_or(0)
     }
 
     /// What a wafer gets alone, from its servers at `ready`: when it is there (rule K8).

@@ -109,6 +109,8 @@ pub(super) struct State<'a> {
     /// The last update of each layer: since it is done, its parameters are those of the next step.
     updated: Vec<Update>,
     given: Given,
+    /// Times of the wafers, or of nodes above them, for one chunk.
+    at: Vec<u64>,
 }
 
 impl<'a> State<'a> {
@@ -128,42 +130,45 @@ impl<'a> State<'a> {
             optimizer: 0,
             updated: vec![Update::default(); work.parameters.len()],
             given: Given::default(),
+            at: Vec::new(),
         }
     }
 
-    /// MemoryX reads for the leaves what belongs to a layer; gives when it is there (rule K3).
-    fn fetch(&mut self, leaf: Leaf, room: u64, layer: usize, bytes: u64) -> Vec<u64> {
+    /// MemoryX reads for the leaves what belongs to a layer; [`State::at`] is when it is there (rule K3).
+    fn fetch(&mut self, leaf: Leaf, room: u64, layer: usize, bytes: u64) {
         let ready = room.max(self.updated[layer].done);
         let read = self.read.pass(ready, bytes, self.cluster.read);
-        self.tree.broadcast(leaf, read, bytes)
+        self.tree.broadcast(leaf, read, bytes, &mut self.at);
     }
 
     /// Rule K8: the servers get the table of a step.
     pub(super) fn begin(&mut self) {
         for bytes in pieces(self.work.table.weights) {
-            let arrivals = self.fetch(Leaf::Servers, 0, self.updated.len() - 1, bytes);
+            self.fetch(Leaf::Servers, 0, self.updated.len() - 1, bytes);
             self.given.table.0 += bytes;
-            self.wafers.iter_mut().zip(arrivals).for_each(|(wafer, at)| wafer.table = at);
+            self.wafers.iter_mut().zip(&self.at).for_each(|(wafer, at)| wafer.table = *at);
         }
     }
 
     /// Rules K3, K4 and K8: the wafers reach the start of a chunk's cycles.
     pub(super) fn start(&mut self, c: &Stage) {
         let limit = self.cluster.prefetch;
-        let mut arrivals = vec![0; self.wafers.len()];
         if c.weights > 0 {
             let room = self.coming.room(c.weights, limit).0;
-            arrivals = self.fetch(Leaf::Wafers, room, c.layer as usize, c.weights);
+            self.fetch(Leaf::Wafers, room, c.layer as usize, c.weights);
             self.given.weights += c.weights;
+        } else {
+            self.at.clear();
+            self.at.resize(self.wafers.len(), 0);
         }
         self.given.inputs += c.inputs;
         let (update, table) = (self.updated[c.layer as usize], self.updated[self.updated.len() - 1]);
-        for (i, (wafer, arrival)) in self.wafers.iter_mut().zip(arrivals).enumerate() {
+        for (i, (wafer, arrival)) in self.wafers.iter_mut().zip(&self.at).enumerate() {
             if c.gradients + c.outputs > 0 {
                 let (clear, cause) = wafer.leaving.room(c.gradients + c.outputs, limit);
                 wafer.wait(clear, cause);
             }
-            wafer.wait_for(update, arrival, [Cause::Gradients, Cause::Weights]);
+            wafer.wait_for(update, *arrival, [Cause::Gradients, Cause::Weights]);
             if c.inputs > 0 {
                 let room = wafer.coming.room(c.inputs, limit).0;
                 let sent = wafer.sent.pass(room.max(wafer.table), c.inputs, self.cluster.activation);
@@ -190,8 +195,7 @@ impl<'a> State<'a> {
             self.coming.push(c.weights, used, Cause::Weights);
         }
         if c.gradients > 0 {
-            let ends: Vec<u64> = self.wafers.iter().map(|w| w.free).collect();
-            let written = self.add(Leaf::Wafers, &ends, c.gradients);
+            let written = self.add(Leaf::Wafers, |w| w.free, c.gradients);
             self.given.gradients += c.gradients;
             self.wafers.iter_mut().for_each(|w| w.leaving.push(c.gradients, written, Cause::Gradients));
             let table = self.work.table.gradients > 0 && c.layer as usize + 1 == self.updated.len();
@@ -210,8 +214,10 @@ impl<'a> State<'a> {
     }
 
     /// The sum of what the leaves give is in MemoryX (rule K4).
-    fn add(&mut self, leaf: Leaf, ready: &[u64], bytes: u64) -> u64 {
-        let sum = self.tree.reduce(leaf, ready, bytes);
+    fn add(&mut self, leaf: Leaf, ready: impl Fn(&Wafer) -> u64, bytes: u64) -> u64 {
+        self.at.clear();
+        self.at.extend(self.wafers.iter().map(ready));
+        let sum = self.tree.reduce(leaf, &mut self.at, bytes);
         self.write.pass(sum, bytes, self.cluster.write)
     }
 
@@ -219,10 +225,9 @@ impl<'a> State<'a> {
     pub(super) fn end(&mut self, ends: &[Option<usize>]) {
         let none = self.updated.len() - 1;
         let table = self.work.table.gradients;
-        let ready: Vec<u64> = self.wafers.iter().map(|w| w.taken.free()).collect();
         let mut written = self.write.free();
         for bytes in pieces(table) {
-            written = self.add(Leaf::Servers, &ready, bytes);
+            written = self.add(Leaf::Servers, |w| w.taken.free(), bytes);
             self.given.table.1 += bytes;
         }
         if self.cluster.clip {

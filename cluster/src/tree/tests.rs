@@ -24,6 +24,13 @@ fn cluster(systems: u32, fanout: u32) -> Cluster {
     }
 }
 
+/// When a megabyte that is at the root at 0 is at each wafer.
+fn sent(tree: &mut Tree) -> Vec<u64> {
+    let mut at = Vec::new();
+    tree.broadcast(Leaf::Wafers, 0, MB, &mut at);
+    at
+}
+
 #[test]
 fn the_depth_is_the_logarithm_of_the_systems() {
     for fanout in [2u32, 3, 4, 16] {
@@ -43,7 +50,7 @@ fn a_broadcast_takes_its_closed_form_at_every_leaf() {
         let mut tree = Tree::new(&cluster(systems, fanout), systems as usize);
         let levels = u64::from(depth(systems, fanout));
         for n in 1..=8u64 {
-            let at = tree.broadcast(Leaf::Wafers, 0, MB);
+            let at = sent(&mut tree);
             let form = n * 1000 * US + (levels - 1) * 1000 * US + levels * 5 * US;
             assert!(at.len() == systems as usize && at.iter().all(|&t| t == form), "{systems}, {n}: {form} {at:?}");
         }
@@ -60,12 +67,12 @@ fn a_reduction_takes_its_closed_form() {
         let mut tree = Tree::new(&cluster(systems, fanout), systems as usize);
         let mut ready = vec![0; systems as usize];
         for n in 1..=8 {
-            assert_eq!(tree.reduce(Leaf::Wafers, &ready, MB), form(n), "{systems}");
+            assert_eq!(tree.reduce(Leaf::Wafers, &mut ready.clone(), MB), form(n), "{systems}");
         }
         tree.check((0, 8 * MB), (0, 0), (0, 0));
         let mut tree = Tree::new(&cluster(systems, fanout), systems as usize);
         ready[systems as usize / 2] = 77 * US;
-        assert_eq!(tree.reduce(Leaf::Wafers, &ready, MB), form(1) + 77 * US);
+        assert_eq!(tree.reduce(Leaf::Wafers, &mut ready.clone(), MB), form(1) + 77 * US);
     }
 }
 
@@ -74,7 +81,7 @@ fn a_reduction_takes_its_closed_form() {
 fn what_is_for_one_wafer_delays_no_other() {
     let mut tree = Tree::new(&cluster(5, 4), 5);
     assert_eq!(tree.feed(3, 0, 2 * MB), 2000 * US + 5 * US);
-    let at = tree.broadcast(Leaf::Wafers, 0, MB);
+    let at = sent(&mut tree);
     // Two levels of 1 ms; the link to wafer 3 is taken until 2 ms.
     let (free, taken) = (2000 * US + 10 * US, 3000 * US + 5 * US);
     assert_eq!(at, [free, free, free, taken, free]);
