@@ -48,7 +48,15 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("cli-code", "No diagnostic has this code."),
     ("cli-json", "The result cannot be written as JSON. This is a fault of wafersim: please report it."),
+    (
+        "cli-parquet",
+        "A Parquet file needs a name (`-o FILE.parquet`); or the table cannot be written, which is a fault of wafersim.",
+    ),
     ("cli-plot", "The picture cannot be drawn. This is a fault of wafersim: please report it."),
+    (
+        "cli-trace",
+        "A trace cannot be written as asked for: it would be large (a shorter `--window`, a smaller `--region`, or `--force`), or its region has no PE.",
+    ),
     ("cli-values", "Values cannot be kept for a run of this size: every PE needs its whole memory in the host's."),
     (
         "run-deadlock",

@@ -36,6 +36,8 @@ pub mod step;
 pub mod summary;
 pub mod systems;
 pub mod timeline;
+pub mod trace;
 pub mod train;
 pub mod validate;
+pub mod why;
 pub mod workload;

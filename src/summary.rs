@@ -164,7 +164,9 @@ pub fn assumed(arch: &ArchSpec, cluster: bool) -> Vec<Assumed> {
     machine.chain(modelling).collect()
 }
 
-fn kernel(g: Group) -> KernelReport {
+/// A group as it is reported.
+#[must_use]
+pub fn kernel(g: Group) -> KernelReport {
     KernelReport {
         name: g.name,
         phase: g.phase.to_owned(),

@@ -80,6 +80,40 @@ fn the_page_holds_everything_and_runs_nothing_of_a_users() {
     assert_eq!(redrawn, drawn, "the same bytes again");
 }
 
+/// A name that a spreadsheet would take for a formula, in every form of the result.
+#[test]
+fn a_hostile_name_is_inert_in_every_output() {
+    let folder = TempDir::new().unwrap();
+    let json = run(folder.path(), &["--batch", "2", "--format", "json", "--trace", "t.pftrace"]);
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(report["model"]["name"].as_str().unwrap().starts_with("=</script>"));
+    assert!(wafersim::trace::step::packets(&std::fs::read(folder.path().join("t.pftrace")).unwrap()).unwrap() > 10);
+    let text = run(folder.path(), &["--batch", "2"]);
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "no escape of a terminal");
+    let program = "program x\ngrid 1x1\nimage a {\nmem b f32[1] @0\ntask main local active {\n}\n}\nplace a x=0 y=0\n";
+    std::fs::write(folder.path().join("=cmd().wafer"), program).unwrap();
+    let mut command = Command::cargo_bin("wafersim").unwrap();
+    let words = ["models", "show", "config.json", "--format", "csv"];
+    let output = command.current_dir(folder.path()).args(words).output().unwrap();
+    let csv = String::from_utf8(output.stdout).unwrap();
+    let cells = csv.split([',', '\n']).map(|cell| cell.trim_start_matches('"'));
+    assert!(cells.clone().any(|c| c.starts_with("'=</script>")), "{csv}");
+    assert!(cells.into_iter().all(|c| !c.starts_with(['=', '@'])), "{csv}");
+}
+
+#[test]
+fn tables_are_written_as_parquet() {
+    let folder = TempDir::new().unwrap();
+    for words in [&["-o", "k.parquet"][..], &["--format", "parquet", "-o", "k2"]] {
+        assert_eq!(run(folder.path(), &[&["--batch", "2"], words].concat()), "");
+    }
+    let [a, b] = ["k.parquet", "k2"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+    assert_eq!(a, b, "the same bytes");
+    assert_eq!((&a[..4], &a[a.len() - 4..]), (&b"PAR1"[..], &b"PAR1"[..]));
+    let mut command = Command::cargo_bin("wafersim").unwrap();
+    assert_eq!(command.args(["arch", "list", "--format", "parquet"]).output().unwrap().status.code(), Some(2));
+}
+
 #[test]
 fn a_cluster_has_a_scaling_curve() {
     let folder = TempDir::new().unwrap();

@@ -4,6 +4,7 @@ use super::Output;
 use super::options::{MachineOptions, RunLimits};
 use super::provenance::{self, Made, Making, ManifestOptions};
 use super::simulate::{self, Job};
+use super::trace::ProgramTrace;
 use crate::fail::{Failure, Kind};
 use crate::machine;
 use crate::report::SimulateReport;
@@ -12,7 +13,7 @@ use compiler::collective::{self, Collective};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
-use sim_core::program::{DType, verify};
+use sim_core::program::{DType, Program, verify};
 
 /// Generates one collective, executes it and times it
 #[derive(Debug, Args)]
@@ -47,6 +48,8 @@ pub(super) struct Arguments {
     /// Lists when each PE finished
     #[arg(long)]
     finish: bool,
+    #[command(flatten)]
+    trace: ProgramTrace,
     #[command(flatten)]
     manifest: ManifestOptions,
 }
@@ -91,16 +94,18 @@ fn pes(text: &str) -> Result<Grid, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let making = Making::start();
-    let (report, arch) = report(arguments)?;
+    let mut making = Making::start();
+    let (report, program, arch) = report(arguments)?;
+    let Arguments { limits, trace, .. } = arguments;
+    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;
     let inputs = vec![provenance::machine_file(&arguments.machine)];
-    let made = Made { inputs, ..simulate::made(&report, &arguments.limits, &arch)? };
+    let made = Made { inputs, beside: trace.files(), ..simulate::made(&report, &arguments.limits, &arch)? };
     making.attach(made, &arguments.manifest, output)?;
     simulate::rendered(&report, output.format)
 }
 
 /// Executes the collective, and reports.
-pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, ArchSpec), Failure> {
+pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
     let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
     let collective = arguments.collective(Grid { width: arch.width.value, height: arch.height.value })?;
     let program = collective.program();
@@ -115,7 +120,8 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, ArchSpec)
         finish: arguments.finish,
         values: false,
     };
-    Ok((simulate::execute(&job, &program, &arch)?, arch))
+    let report = simulate::execute(&job, &program, &arch)?;
+    Ok((report, program, arch))
 }
 
 impl Arguments {

@@ -82,7 +82,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     }
 }
 
-fn read(path: &Path) -> Result<Value, Failure> {
+/// Reads a report.
+pub(super) fn read(path: &Path) -> Result<Value, Failure> {
     let at = path.display().to_string();
     let wrong = |message: String| {
         let fault = Diagnostic::new("cli-report", &at, message)

@@ -20,8 +20,10 @@ mod run;
 mod schema;
 mod simulate;
 mod step;
+mod trace;
 mod train;
 mod validate;
+mod why;
 
 pub use options::{EngineChoice, FoldChoice, Format, Global, MachineOptions, RunLimits};
 pub use output::Output;
@@ -71,6 +73,7 @@ enum Command {
     #[command(subcommand)]
     Arch(arch::Command),
     Diff(diff::Arguments),
+    Why(why::Arguments),
     Reproduce(reproduce::Arguments),
     Schema(schema::Arguments),
     Explain(explain::Arguments),
@@ -108,7 +111,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let output = Output::new(&cli.global);
-    let done = dispatch(cli.command, &output).and_then(|result| output.finish(&result));
+    let done = output.check().and_then(|()| dispatch(cli.command, &output)).and_then(|result| output.finish(&result));
     match done {
         Ok(()) => 0,
         Err(failure) => {
@@ -131,6 +134,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
         Command::Models(command) => models::run(&command, output),
         Command::Arch(command) => arch::run(&command, output),
         Command::Reproduce(arguments) => reproduce::run(&arguments, output),
+        Command::Why(arguments) => why::run(&arguments, output),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),

@@ -6,7 +6,7 @@ use fabric::{EngineKind, Fold, RunOptions};
 use std::path::PathBuf;
 
 /// Form of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// For people.
     Text,
@@ -16,12 +16,25 @@ pub enum Format {
     Csv,
 }
 
+/// Form of a result, as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatChoice {
+    /// For people.
+    Text,
+    /// One JSON document; failures too, on stderr.
+    Json,
+    /// The result's main table.
+    Csv,
+    /// The same as a Parquet file, with -o; -o FILE.parquet is enough.
+    Parquet,
+}
+
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Form of the result
     #[arg(long, global = true, value_enum, default_value = "text")]
-    pub format: Format,
+    pub format: FormatChoice,
     /// Writes the result to FILE instead of stdout, all of it or nothing
     #[arg(short, long, global = true, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Where results, failures, warnings and progress go.
 
-use super::options::{Color, Format, Global};
+use super::options::{Color, Format, FormatChoice, Global};
 use crate::fail::{Failure, Kind};
 use crate::files;
 use crate::manifest::{FileHash, Manifest};
@@ -17,6 +17,8 @@ pub struct Output {
     pub format: Format,
     /// Where the result goes; stdout if there is none.
     pub file: Option<PathBuf>,
+    /// Whether the table becomes a Parquet file.
+    parquet: bool,
     quiet: bool,
     verbose: bool,
     color: anstream::ColorChoice,
@@ -33,14 +35,41 @@ impl Output {
             Color::Always => anstream::ColorChoice::Always,
             Color::Never => anstream::ColorChoice::Never,
         };
+        let file = global.output.as_deref();
+        let named = file.is_some_and(|f| f.extension().is_some_and(|e| e == "parquet"));
+        let (format, parquet) = match global.format {
+            FormatChoice::Text => {
+                if named {
+                    (Format::Csv, true)
+                } else {
+                    (Format::Text, false)
+                }
+            }
+            FormatChoice::Json => (Format::Json, false),
+            FormatChoice::Csv => (Format::Csv, false),
+            FormatChoice::Parquet => (Format::Csv, true),
+        };
         Output {
-            format: global.format,
+            format,
+            parquet,
             file: global.output.clone(),
             quiet: global.quiet,
             verbose: global.verbose > 0,
             color,
             manifest: Mutex::default(),
         }
+    }
+
+    /// Whether the options go together.
+    ///
+    /// # Errors
+    /// `cli-parquet` for a Parquet file without a name.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.parquet && self.file.is_none() {
+            let fault = Diagnostic::new("cli-parquet", "--format", "a Parquet file does not go to stdout");
+            return Err(Failure::one(Kind::Usage, fault.help("name a file: -o FILE.parquet")));
+        }
+        Ok(())
     }
 
     /// Keeps a manifest, which is written behind the result.
@@ -53,6 +82,8 @@ impl Output {
     /// # Errors
     /// If one cannot be written.
     pub fn finish(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let table = if self.parquet { Some(crate::render::parquet::of_csv(bytes)?) } else { None };
+        let bytes = table.as_deref().unwrap_or(bytes);
         self.result(bytes)?;
         let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((path, mut manifest)) = manifest else { return Ok(()) };

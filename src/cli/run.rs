@@ -3,6 +3,7 @@
 use super::options::{Format, RunLimits};
 use super::provenance::{self, Made, Making, ManifestOptions};
 use super::step::{CompiledStep, StepOptions};
+use super::trace::TraceOptions;
 use super::{Output, json};
 use crate::cache::Cache;
 use crate::fail::Failure;
@@ -10,8 +11,9 @@ use crate::render::pictures::{self, Source};
 use crate::report::{ClusterReport, RUN_SCHEMA, RunReport, Simulation, peak_rss_bytes};
 use crate::step::Executed;
 use crate::summary::{self, Run};
-use crate::{files, interrupt, manifest, render, step, systems, timeline};
+use crate::{files, interrupt, manifest, render, step, systems, timeline, trace};
 use clap::Args;
+use sim_core::coord::Grid;
 use std::path::PathBuf;
 
 /// Compiles one training step, executes it on the simulated wafer, reports throughput and memory
@@ -20,12 +22,12 @@ use std::path::PathBuf;
   wafersim run cerebras-gpt-111m
   wafersim run ./config.json --batch 8 --seq-len 1024 --format json
   wafersim run cerebras-gpt-111m --set pe.sram=64KiB --plot heat.svg
-  wafersim run cerebras-gpt-111m --report out.html --plot plots/")]
+  wafersim run cerebras-gpt-111m --report out.html --plot plots/ --trace step.pftrace")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    step: StepOptions,
+    pub(super) step: StepOptions,
     #[command(flatten)]
-    limits: RunLimits,
+    pub(super) limits: RunLimits,
     /// Draws the step at a glance, or with a folder all pictures: maps of the wafer, roofline,
     /// timeline, memory, histogram, and scaling where there are several systems
     #[arg(long, value_name = "FILE.svg|FOLDER")]
@@ -36,6 +38,8 @@ pub(super) struct Arguments {
     /// Executes every program, and keeps no outcome (see `wafersim cache`)
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    trace: TraceOptions,
     #[command(flatten)]
     manifest: ManifestOptions,
 }
@@ -56,9 +60,17 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
         let scaling = scaling(step, executed);
         draw(arguments, &Source { report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
     }
+    if let Some(path) = &arguments.trace.trace {
+        let grid = Grid { width: step.arch.width.value, height: step.arch.height.value };
+        let part = arguments.trace.part(grid)?;
+        let edge_milli = step.arch.io_bits_per_second.value * 1000 / 8 / step.arch.clock_hz.value;
+        let timeline = timeline::of(&step.compiled, executed);
+        let source = trace::step::Source { compiled: &step.compiled, executed, timeline: &timeline, edge_milli };
+        making.write(path, &trace::step::trace(&source, &part, arguments.trace.force)?)?;
+    }
     let mut config = arguments.step.settings(step);
     config.extend(provenance::settings(&arguments.limits, &step.arch));
-    let files = [&arguments.report, &arguments.plot];
+    let files = [&arguments.report, &arguments.plot, &arguments.trace.trace];
     let made = Made {
         result_schema: RUN_SCHEMA,
         command: &report.command,

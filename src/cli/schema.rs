@@ -7,6 +7,7 @@ use crate::paper::PaperReport;
 use crate::report::{RunReport, SimulateReport};
 use crate::scaling::ScalingReport;
 use crate::train::TrainReport;
+use crate::why::Answer;
 use clap::{Args, ValueEnum};
 use schemars::schema_for;
 
@@ -31,6 +32,8 @@ enum Document {
     CerebrasGpt,
     /// What `wafersim simulate` and `collective` write.
     Simulate,
+    /// What `wafersim why` writes.
+    Why,
     /// What is written beside results.
     Manifest,
 }
@@ -42,6 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
         Document::Scaling => schema_for!(ScalingReport),
         Document::CerebrasGpt => schema_for!(PaperReport),
         Document::Simulate => schema_for!(SimulateReport),
+        Document::Why => schema_for!(Answer),
         Document::Manifest => schema_for!(Manifest),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::options::{Format, MachineOptions, RunLimits};
 use super::provenance::{self, Made, Making, ManifestOptions};
+use super::trace::ProgramTrace;
 use super::{Output, json, program};
 use crate::fail::{Failure, Kind};
 use crate::machine;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   wafersim simulate examples/hello.wafer --values
+  wafersim simulate examples/hello.wafer --trace hello.pftrace --wave hello.fst
   wafersim simulate kernel.wbin --engine reference --finish --format json")]
 pub(super) struct Arguments {
     /// A program in text form (.wafer) or stored (.wbin)
@@ -41,15 +43,18 @@ pub(super) struct Arguments {
     #[arg(long)]
     values: bool,
     #[command(flatten)]
+    trace: ProgramTrace,
+    #[command(flatten)]
     manifest: ManifestOptions,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let making = Making::start();
-    let (report, arch) = report(arguments, output)?;
-    let Arguments { machine, limits, manifest, .. } = arguments;
+    let mut making = Making::start();
+    let (report, program, arch) = report(arguments, output)?;
+    let Arguments { machine, limits, manifest, trace, .. } = arguments;
+    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;
     let inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
-    let made = Made { inputs, ..made(&report, limits, &arch)? };
+    let made = Made { inputs, beside: trace.files(), ..made(&report, limits, &arch)? };
     making.attach(made, manifest, output)?;
     rendered(&report, output.format)
 }
@@ -68,7 +73,7 @@ pub(super) fn made<'a>(report: &'a SimulateReport, limits: &RunLimits, arch: &Ar
 }
 
 /// Executes the program, and reports.
-pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(SimulateReport, ArchSpec), Failure> {
+pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
     let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = program::read(&arguments.program)?;
     check(&program, &arch, output)?;
@@ -78,7 +83,7 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
     let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
     let command = format!("wafersim simulate {}{}{}{flags}", quoted(&at), machine.command(), limits.command());
     let report = execute(&Job { at, command, limits, finish: *finish, values: *values }, &program, &arch)?;
-    Ok((report, arch))
+    Ok((report, program, arch))
 }
 
 /// How a program is executed, and what is reported of it.

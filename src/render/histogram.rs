@@ -5,7 +5,7 @@ use super::table::grouped;
 use crate::fail::Failure;
 use crate::heat::{Heat, Layer};
 
-const SIZE: (u32, u32) = (960, 420);
+const SIZE: (u32, u32) = (620, 420);
 /// Bars.
 const BINS: usize = 40;
 
@@ -30,15 +30,11 @@ pub fn svg(heat: &Heat) -> Result<String, Failure> {
     picture(SIZE, |area| {
         let cell = match heat.cell.pes() {
             1 => String::new(),
-            _ => format!(", averaged over cells of {} × {} PEs", heat.cell.width, heat.cell.height),
+            _ => format!(", in cells of {} × {}", heat.cell.width, heat.cell.height),
         };
-        let sub = format!(
-            "{} of {} PEs run code; those that only route are left out{cell}",
-            grouped(used),
-            grouped(heat.mesh.pes())
-        );
+        let sub = format!("{} of {} PEs, those that run code{cell}", grouped(used), grouped(heat.mesh.pes()));
         title(area, "PEs by the share of cycles that they compute", &sub)?;
-        let x = Axis { pixels: (96, 930), range: (low, high), log: false };
+        let x = Axis { pixels: (80, 596), range: (low, high), log: false };
         let most = bins.iter().copied().max().unwrap_or(1).max(1);
         let y = Axis { pixels: (360, 96), range: (0.0, most as f64 * 1.05), log: false };
         axes(

@@ -11,6 +11,7 @@ pub mod html;
 pub mod memory;
 pub mod overview;
 pub mod paper;
+pub mod parquet;
 pub mod pictures;
 pub mod roofline;
 pub mod run;

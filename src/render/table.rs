@@ -67,8 +67,14 @@ fn is_number(cell: &str) -> bool {
 }
 
 fn harmless(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '-', '@']) && cell.parse::<f64>().is_err();
-    if formula { format!("'{cell}") } else { cell.to_owned() }
+    if formula(cell) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// Whether a spreadsheet would take a cell for a formula. Apostrophes before one count too, so that
+/// a further one can be taken away again.
+pub(super) fn formula(cell: &str) -> bool {
+    let rest = cell.trim_start_matches('\'');
+    rest.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err()
 }
 
 /// The name of a value that is serialized as one word.

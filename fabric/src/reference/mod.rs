@@ -18,6 +18,7 @@ mod router;
 mod state;
 mod values;
 mod vector;
+pub mod watch;
 
 use crate::{RunOptions, Values};
 use ce::{Activity, Choice, Commit};
@@ -29,6 +30,7 @@ use sim_core::report::{PeCounters, PeCycles};
 use sim_core::units::{Cycle, Cycles};
 use sim_core::{arch::ArchSpec, error::RunError, program::Program, report::Outcome};
 use state::Machine;
+use watch::Watch;
 
 /// Executes `program`, every PE, every cycle, every wavelet.
 ///
@@ -51,8 +53,22 @@ pub fn run_watched(
     program: &Program,
     arch: &ArchSpec,
     options: &RunOptions,
-    mut values: Option<&mut Values<'_>>,
+    values: Option<&mut Values<'_>>,
     watch: &mut dyn FnMut(u64, PeCoord, Color),
+) -> Result<Outcome, RunError> {
+    run_seen(program, arch, options, values, &mut watch::Moves(watch))
+}
+
+/// The same; `watch` sees wavelets and compute elements.
+///
+/// # Errors
+/// See [`crate::run`].
+pub fn run_seen(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    mut values: Option<&mut Values<'_>>,
+    watch: &mut dyn Watch,
 ) -> Result<Outcome, RunError> {
     let mut machine = build::build(program, arch, options.memory_limit, values.as_deref())?;
     if let Some(values) = values.as_deref_mut() {
@@ -72,7 +88,7 @@ fn step_to_end(
     machine: &mut Machine,
     limit: u64,
     mut values: Option<&mut Values<'_>>,
-    watch: &mut dyn FnMut(u64, PeCoord, Color),
+    watch: &mut dyn Watch,
 ) -> Result<(), RunError> {
     let (mut moves, mut entries, mut choices) = (Vec::new(), Vec::new(), Vec::new());
     let mut quiet_since = 0;
@@ -89,8 +105,9 @@ fn step_to_end(
             return Err(deadlock::deadlock(machine, quiet_since));
         }
         for Move { pe, channel } in &moves {
-            watch(machine.now, machine.coord(*pe), machine.pes[*pe].router.channels[*channel].color);
+            watch.moved(machine.now, machine.coord(*pe), machine.pes[*pe].router.channels[*channel].color);
         }
+        watch::show(machine, &choices, watch);
         let closed = router::commit(machine, &moves);
         edge::commit(machine, &entries);
         commit_elements(machine, &choices, values.as_deref_mut())?;

@@ -1,0 +1,142 @@
+//! Options of traces, and recording a program.
+
+use super::provenance::Making;
+use crate::fail::{Failure, Kind};
+use crate::trace::pe::{PE_CYCLE, Recorder};
+use crate::trace::wave::{PES, Wave};
+use crate::trace::{LIMIT, Part};
+use clap::Args;
+use fabric::{RunOptions, reference};
+use sim_core::arch::ArchSpec;
+use sim_core::coord::Grid;
+use sim_core::diag::Diagnostic;
+use sim_core::error::RunError;
+use sim_core::program::Program;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A trace, and the part of the run that it shows.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct TraceOptions {
+    /// Writes a trace for ui.perfetto.dev; one cycle is one nanosecond there
+    #[arg(long, value_name = "FILE.pftrace")]
+    pub(super) trace: Option<PathBuf>,
+    /// Traces cycles A to B-1 only
+    #[arg(long, value_name = "A..B", value_parser = window)]
+    window: Option<Range<u64>>,
+    /// Traces the PEs of columns x0 to x1-1 and rows y0 to y1-1 only
+    #[arg(long, value_name = "x0..x1,y0..y1", value_parser = region)]
+    region: Option<(Range<u32>, Range<u32>)>,
+    /// Writes a trace however large it becomes
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+/// Traces of a program's PEs.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ProgramTrace {
+    #[command(flatten)]
+    options: TraceOptions,
+    /// Writes waveforms of a few PEs for GTKWave or Surfer
+    #[arg(long, value_name = "FILE.fst")]
+    wave: Option<PathBuf>,
+}
+
+fn window(text: &str) -> Result<Range<u64>, String> {
+    range(text).ok_or_else(|| "two cycles, such as 0..2000".to_owned())
+}
+
+fn region(text: &str) -> Result<(Range<u32>, Range<u32>), String> {
+    let both = text.split_once(',').and_then(|(x, y)| Some((range(x)?, range(y)?)));
+    both.ok_or_else(|| "columns and rows, such as 0..8,0..4".to_owned())
+}
+
+/// A range that is not empty.
+fn range<T: std::str::FromStr + PartialOrd>(text: &str) -> Option<Range<T>> {
+    let (from, to) = text.split_once("..")?;
+    let range = from.trim().parse().ok()?..to.trim().parse().ok()?;
+    (range.start < range.end).then_some(range)
+}
+
+impl TraceOptions {
+    /// The part of a run on a mesh that is traced.
+    pub(super) fn part(&self, grid: Grid) -> Result<Part, Failure> {
+        let mut part = Part::whole(grid);
+        part.window = self.window.clone().unwrap_or(part.window);
+        if let Some((x, y)) = &self.region {
+            if x.start >= grid.width || y.start >= grid.height {
+                let message =
+                    format!("has no PE of the mesh, which has {} columns and {} rows", grid.width, grid.height);
+                return Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-trace", "--region", message)));
+            }
+            part.x = x.start..x.end.min(grid.width);
+            part.y = y.start..y.end.min(grid.height);
+        }
+        Ok(part)
+    }
+}
+
+impl ProgramTrace {
+    /// Files that are written.
+    pub(super) fn files(&self) -> Vec<&Path> {
+        self.options.trace.iter().chain(&self.wave).map(PathBuf::as_path).collect()
+    }
+
+    /// Executes a program of known length on the reference engine again, and writes what was seen.
+    pub(super) fn record(
+        &self,
+        program: &Program,
+        arch: &ArchSpec,
+        cycles: u64,
+        limit: u64,
+        making: &mut Making,
+    ) -> Result<(), Failure> {
+        if self.files().is_empty() {
+            return Ok(());
+        }
+        let mut part = self.options.part(program.grid())?;
+        part.window.end = part.window.end.min(cycles);
+        let length = part.window.end.saturating_sub(part.window.start);
+        let option = if self.options.trace.is_some() { "--trace" } else { "--wave" };
+        part.afford(part.pes().saturating_mul(length).saturating_mul(PE_CYCLE), option, self.options.force)?;
+        if self.wave.is_some() && part.pes() > PES && !self.options.force {
+            let message = format!("would show {} PEs; without being forced at most {PES}", part.pes());
+            let help = "a smaller --region x0..x1,y0..y1, or --force";
+            return Err(Failure::one(Kind::Refused, Diagnostic::new("cli-trace", "--wave", message).help(help)));
+        }
+        let wave = self.wave.as_ref().map(|_| Wave::new(program, &part)).transpose()?;
+        let mut recorder = Recorder::new(program, part.clone(), self.options.trace.is_some(), wave);
+        let options = RunOptions { cycle_limit: part.window.end, memory_limit: limit, ..RunOptions::default() };
+        match reference::run_seen(program, arch, &options, None, &mut recorder) {
+            Ok(_) | Err(RunError::CycleLimit { .. }) => {}
+            Err(e) => return Err(Failure::of_run(&e, &program.name)),
+        }
+        let (trace, wave) = recorder.finish(part.window.end);
+        if let (Some(path), Some(trace)) = (&self.options.trace, trace) {
+            making.write(path, &trace)?;
+        }
+        if let (Some(path), Some(wave)) = (&self.wave, wave) {
+            making.write(path, &wave.finish(part.window.end)?)?;
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(LIMIT / PE_CYCLE > 1_000_000, "a million PE-cycles are traced without being forced");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_and_regions_are_ranges() {
+        assert_eq!(window("5..7"), Ok(5..7));
+        assert_eq!(region("0..2, 3..4"), Ok((0..2, 3..4)));
+        for wrong in ["", "5", "7..5", "5..5", "a..b", "-1..2"] {
+            assert!(window(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "0..2", "0..2,", "0..2,3..3", "0..2,1..2,3"] {
+            assert!(region(wrong).is_err(), "{wrong}");
+        }
+    }
+}
