@@ -98,7 +98,8 @@ def heat(browser):
         browser.js(f"document.querySelectorAll('#layers button')[{i}].click()")
         low, high = [float(browser.js(f"heat.dataset.{end}")) for end in ["min", "max"]]
         cells = [c for c in browser.js("[...Array(layer.cells.length).keys()].map(i => share(layer, i))") if c is not None]
-        assert 0 <= low <= high <= 1 and (not cells or (min(cells), max(cells)) == (low, high)), layer
+        assert 0 <= low <= high <= 1, layer
+        assert not cells or max(abs(min(cells) - low), abs(max(cells) - high)) < 1e-12, layer
         part = layer.replace("-", "_")
         if part in sums and len(cells) == pes:
             mean, reported = sum(cells) / len(cells), sums[part] / (report["step"]["cycles"] * pes)
@@ -107,8 +108,7 @@ def heat(browser):
         for text, share in zip(shown, [low, high]):
             assert abs(float(text.rstrip(" %")) - 100 * share) <= 0.051, (layer, text, share)
         ends = browser.js(
-            "[layer.min, layer.max].map(end => { const i = [...layer.cells.keys()].find(i => share(layer, i) === end);"
-            " if (i === undefined) return null;"
+            "[1, 65535].map(end => { const i = layer.cells.indexOf(end);"
             " const d = heat.getContext('2d').getImageData(i % heat.width, Math.floor(i / heat.width), 1, 1).data;"
             " return [d[0], d[1], d[2]]; })"
         )
@@ -163,7 +163,9 @@ def main():
             tooltip(browser)
             table(browser)
             inert(browser)
-        said = [e for e in browser.events if e["method"] in ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")]
+        said = [e for e in browser.events if e["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled")]
+        # Chromium advises on the reading of pixels, which only this test does.
+        said += [e for e in browser.events if e.get("params", {}).get("entry", {}).get("level") == "error"]
         assert said == [], said
         asked = {e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"}
         assert asked == {page.as_uri()}, f"the page needs nothing else: {asked}"
