@@ -90,5 +90,6 @@ fn reason(b: &Bend) -> String {
         cluster::Cause::Optimizer => "the optimizer",
         cluster::Cause::Activations => "what every system has alone",
     };
-    format!("{what} ({:.3} ms a step)", 1000.0 * b.seconds)
+    let (scale, unit) = if b.seconds < 1e-3 { (1e6, "µs") } else { (1e3, "ms") };
+    format!("{what} ({:.3} {unit} a step)", scale * b.seconds)
 }

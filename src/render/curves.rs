@@ -88,7 +88,7 @@ fn draw(area: &Area<'_>, report: &ScalingReport, which: Scaling) -> Drawn {
     let (low, step) = floor(lowest);
     let share = Panel { x: RIGHT, most, y: (low, (highest / step).ceil() * step) };
     frame(area, &speed, "speed against one system")?;
-    frame(area, &share, "of it per system, %")?;
+    frame(area, &share, "efficiency: of it per system, %")?;
     for k in 0..=top as u32 {
         tick(area, &speed, f64::from(k), &(1u32 << k).to_string())?;
     }
