@@ -38,6 +38,8 @@ fn geometry(width: u32, height: u32) -> Geometry {
         vocab: width,
         vocab_slots: 1,
         rotary: None,
+        alibi: false,
+        scores_by_features: false,
         causal: true,
         act: DType::F16,
     }

@@ -1,11 +1,13 @@
 //! Attention on a small wafer against f64: the result and the gradients of all operands.
 mod common;
 
-use common::{TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
+use common::{TestHost, Wafer, assert_close, geometries, padded, random_act};
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Kernel};
+use compiler::kernels::alibi::Distances;
 use compiler::kernels::attention::{AttentionBackward, AttentionForward};
 use fabric::{EngineKind, Fold, RunOptions};
+use models::design::alibi_slope;
 use ndarray::Array3;
 use sim_core::coord::Grid;
 use sim_core::program::{DType, verify};
@@ -31,22 +33,29 @@ fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
         vocab: 8,
         vocab_slots: 1,
         rotary: None,
+        alibi: false,
+        scores_by_features: false,
         causal: true,
         act,
     }
 }
 
-/// All geometries, with one chunk and several: 1, 2, 4 and 6 columns per head; 1, 2 and 4 rows. Some
-/// are not causal, and have no padding tokens.
+/// All geometries, with one chunk and several: 1, 2, 4 and 6 columns per head; 1, 2 and 4 rows.
 fn all(act: DType) -> Vec<Geometry> {
     let mut all = geometries(act);
     all.extend([wide(act, 8, 4), wide(act, 8, 6), wide(act, 4, 6)]);
     // Chunks of 8 and 4 tokens, of which the columns have equal and unequal shares.
     all.extend([wide(act, 16, 4), wide(act, 24, 6), wide(act, 12, 6), wide(act, 12, 1)]);
     all.push(Geometry { rows_per_sequence: 1, seq_len: 11, ..wide(act, 12, 2) });
-    let both = |g: Geometry| Geometry { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..g };
-    all.extend([both(padded(act)), both(one_column(act)), both(wide(act, 4, 6)), both(wide(act, 16, 4))]);
     all
+}
+
+/// Without the causal mask, and so without padding tokens; with scores that fall with the distance,
+/// for which a head has three slots more.
+fn others(act: DType) -> Vec<Geometry> {
+    let both = |g: Geometry| Geometry { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..g };
+    let alibi = |g: Geometry| Geometry { alibi: true, hidden: g.hidden + 3u32.div_ceil(g.head_columns), ..g };
+    vec![both(padded(act)), both(wide(act, 4, 6)), both(wide(act, 16, 4)), alibi(padded(act)), alibi(wide(act, 12, 6))]
 }
 
 /// Queries, keys and values as windows of one fused buffer.
@@ -86,7 +95,7 @@ struct Reference {
 
 fn reference(g: &Geometry, qkv: &Array3<f32>, d_out: &Array3<f32>) -> Reference {
     let (d, dh, len) = (g.d_model as usize, g.d_head() as usize, g.seq_len as usize);
-    let scale = 1.0 / (dh as f64).sqrt();
+    let scale = f64::from(g.score_scale());
     let mut out = Array3::zeros(d_out.raw_dim());
     let mut grads = Array3::zeros(qkv.raw_dim());
     for s in 0..g.sequences as usize {
@@ -95,7 +104,10 @@ fn reference(g: &Geometry, qkv: &Array3<f32>, d_out: &Array3<f32>) -> Reference 
             let go = |p: usize, i: usize| f64::from(d_out[[s, p, h * dh + i]]);
             for query in 0..len {
                 let seen = if g.causal { query + 1 } else { len };
-                let score = |key: usize| (0..dh).map(|i| at(0, query, i) * at(1, key, i)).sum::<f64>() * scale;
+                let score = |key: usize| {
+                    (0..dh).map(|i| at(0, query, i) * at(1, key, i)).sum::<f64>() * scale
+                        - if g.alibi { alibi_slope(h as u32, g.heads) * query.abs_diff(key) as f64 } else { 0.0 }
+                };
                 let scores: Vec<f64> = (0..seen).map(score).collect();
                 let largest = scores.iter().fold(f64::MIN, |m, v| m.max(*v));
                 let sum: f64 = scores.iter().map(|v| (v - largest).exp()).sum();
@@ -165,6 +177,9 @@ fn check(g: &Geometry, tolerance: f64) {
     let want = reference(g, &qkv, &d_out);
     let mut w = wafer(g, &qkv);
     let (first, second) = (forward(g), backward(g));
+    if g.alibi {
+        w.run(&Distances { q: first.q.clone(), k: first.k.clone() }, &TestHost::default());
+    }
     w.run(&first, &TestHost::default());
     let name = format!("{g:?}");
     assert_close(&w.get(&first.out), &want.out, tolerance, &name);
@@ -173,7 +188,9 @@ fn check(g: &Geometry, tolerance: f64) {
     w.run(&second, &TestHost::default());
     let d_qkv = Act::whole(g, "d_qkv", Features::Qkv);
     assert_close(&w.get(&d_qkv), &want.grads, tolerance, &name);
-    assert!(w.padding(&d_qkv).iter().all(|v| *v == 0.0), "{name}");
+    // Features of distance have gradients too, which nobody asks for.
+    let padding = w.padding(&d_qkv);
+    assert!(padding.iter().all(|v| if g.alibi { v.is_finite() } else { *v == 0.0 }), "{name}");
 }
 
 #[test]
@@ -192,14 +209,14 @@ fn programs_are_well_formed() {
 
 #[test]
 fn single_precision_is_exact_to_rounding() {
-    for g in all(DType::F32) {
+    for g in all(DType::F32).into_iter().chain(others(DType::F32)) {
         check(&g, 1e-5);
     }
 }
 
 #[test]
 fn half_precision_loses_what_its_operands_lose() {
-    for g in all(DType::F16) {
+    for g in all(DType::F16).into_iter().chain(others(DType::F16)) {
         check(&g, 4e-3);
     }
 }

@@ -5,7 +5,8 @@ use common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Kernel};
 use compiler::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
-use compiler::kernels::elementwise::{Add, Copy, Fill};
+use compiler::kernels::elementwise::{Add, Copy, Fill, Scale};
+use models::design::Decimal;
 use ndarray::{Array3, Zip};
 use sim_core::program::DType;
 
@@ -173,6 +174,16 @@ fn gradients_of_the_gated_linear_unit() {
             for act in [&kernel.d_gate, &kernel.d_up] {
                 assert!(wafer.padding(act).iter().all(|&v| v == 0.0), "{what}: padding");
             }
+        }
+    }
+}
+
+#[test]
+fn products_with_a_constant() {
+    for g in cases() {
+        for name in ["x", "y"] {
+            let kernel = Scale { x: act(&g, "x"), y: act(&g, name), factor: Decimal(14_600_000_000_000) };
+            check(&g, &kernel, &[&kernel.x], &kernel.y, |x, _| 14.6 * x);
         }
     }
 }

@@ -73,8 +73,13 @@ fn put(wafer: &mut Wafer, act: &Act, token0: u32, x: &Array3<f32>) {
     }
 }
 
-fn check(g: &Geometry, size: f32, weight: f32) -> u64 {
-    let kernel = CrossEntropy { logits: Act::whole(g, "logits", Features::Vocab), first_token: 0, per_sequence: false };
+/// The kernel on all tokens; with `wide`, targets have two numbers.
+fn kernel(g: &Geometry, wide: bool) -> CrossEntropy {
+    CrossEntropy { logits: Act::whole(g, "logits", Features::Vocab), first_token: 0, per_sequence: false, wide }
+}
+
+fn check(g: &Geometry, size: f32, weight: f32, wide: bool) -> u64 {
+    let kernel = kernel(g, wide);
     let (x, host) = (logits(g, size), host(g, weight));
     let mut wafer = Wafer::cs2(g);
     put(&mut wafer, &kernel.logits, 0, &x);
@@ -101,19 +106,18 @@ fn check(g: &Geometry, size: f32, weight: f32) -> u64 {
 #[test]
 fn gradient_and_loss() {
     for g in cases() {
-        for (size, weight) in [(1.0, 1.0 / 64.0), (20.0, 8.0)] {
-            check(&g, size, weight);
+        for (size, weight, wide) in [(1.0, 1.0 / 64.0, false), (20.0, 8.0, false), (1.0, 1.0, true)] {
+            check(&g, size, weight, wide);
         }
     }
 }
 
 #[test]
 fn timing_does_not_depend_on_targets() {
-    for dtype in [DType::F32, DType::F16] {
+    for (dtype, wide) in [(DType::F32, false), (DType::F16, false), (DType::F16, true)] {
         let g = padded(dtype);
         let run = |shift: u32| {
-            let kernel =
-                CrossEntropy { logits: Act::whole(&g, "logits", Features::Vocab), first_token: 0, per_sequence: false };
+            let kernel = kernel(&g, wide);
             let mut host = host(&g, 1.0);
             host.targets.mapv_inplace(|v| (v + shift) % g.vocab);
             let mut wafer = Wafer::cs2(&g);
@@ -130,7 +134,7 @@ fn chunks_of_tokens() {
         let g = narrow(dtype);
         let whole = Act { row: 4, tokens: 4, ..Act::whole(&g, "logits", Features::Vocab) };
         for first_token in [0, 4] {
-            let kernel = CrossEntropy { logits: whole.clone(), first_token, per_sequence: false };
+            let kernel = CrossEntropy { logits: whole.clone(), first_token, per_sequence: false, wide: false };
             let (x, host) = (logits(&g, 4.0), host(&g, 0.5));
             let mut wafer = Wafer::cs2(&g);
             put(&mut wafer, &kernel.logits, first_token, &x);

@@ -6,7 +6,7 @@ use compiler::geometry::{Features, Geometry};
 use compiler::kernel::Act;
 use compiler::kernels::norm::{LayerNorm, LayerNormGrad, Style};
 use compiler::kernels::row_sum::RowSum;
-use models::design::{Epsilon, Norm};
+use models::design::{Decimal, Norm};
 use ndarray::{Array1, Array3, ArrayD, Axis};
 use sim_core::program::DType;
 
@@ -33,10 +33,10 @@ fn hidden(g: &Geometry, name: &str) -> Act {
 
 /// That of GPT-2, those of LLaMA and BERT, and one that shows.
 const STYLES: [Style; 4] = [
-    Style { norm: Norm::LayerNorm, epsilon: Epsilon::GPT2 },
-    Style { norm: Norm::RmsNorm, epsilon: Epsilon(1_000_000) },
-    Style { norm: Norm::LayerNorm, epsilon: Epsilon(1) },
-    Style { norm: Norm::RmsNorm, epsilon: Epsilon(500_000_000_000) },
+    Style { norm: Norm::LayerNorm, epsilon: Decimal::GPT2 },
+    Style { norm: Norm::RmsNorm, epsilon: Decimal(1_000_000) },
+    Style { norm: Norm::LayerNorm, epsilon: Decimal(1) },
+    Style { norm: Norm::RmsNorm, epsilon: Decimal(500_000_000_000) },
 ];
 
 /// Normalised values and 1 / deviation.

@@ -8,7 +8,7 @@ mod launches;
 use compiler::kernel::{HostSink, HostSource};
 use compiler::step::{Compiled, Options, compile};
 use fabric::{EngineKind, RunOptions};
-use models::design::{Head, Pairs, Positions, Rotary};
+use models::design::{Decimal, Head, Pairs, Positions, Rotary};
 use models::oracle::{self, Params};
 use models::{Design, GptShape, LayerGraph};
 use ndarray::{ArrayD, IxDyn};
@@ -54,6 +54,7 @@ fn designs() -> Vec<GptShape> {
         other("gpt-neox", Design { positions: rotary(Pairs::Halves, 4), ..Design::gpt_neox(4) }),
         other("bert", Design { head: Head::Classifier { labels: 3 }, ..Design::BERT }),
         other("bert, masked tokens", Design { head: Head::MaskedLm, ..Design::BERT }),
+        other("btlm", Design::btlm(Decimal(222_000_000_000))),
         other("grouped queries", Design { kv_heads: Some(1), head: Head::Tied, ..llama }),
     ]
 }

@@ -3,9 +3,12 @@
 //! **Invariant.** Features and tokens are padded so that every PE has the same counts.
 //! **Not here.** The choice between geometries (`mapping`).
 
-use models::design::Rotary;
+use models::design::{Design, Positions, Rotary};
 use sim_core::coord::{Grid, PeCoord, Region, Span};
 use sim_core::program::DType;
+
+/// Features of a head that make scores fall with the distance: see `kernels::alibi`.
+const DISTANCE_FEATURES: u32 = 3;
 
 /// The layout of a micro-batch on a mesh; see `docs/COMPILER.md`, *Geometry*.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,6 +47,11 @@ pub struct Geometry {
     pub vocab_slots: u32,
     /// The rotation of queries and keys, which decides where a head's features are.
     pub rotary: Option<Rotary>,
+    /// Whether scores fall with the distance of query and key. Then every column has some slots more,
+    /// behind those of its features, for what makes them fall.
+    pub alibi: bool,
+    /// Whether scores are divided by the features of a head, instead of their root.
+    pub scores_by_features: bool,
     /// Whether a token sees only itself and the tokens before it. Otherwise no token is padding.
     pub causal: bool,
     /// Type of activations and of streamed weights.
@@ -90,6 +98,13 @@ impl Geometry {
         Region { x: Span::run(0, self.used_columns()), y: Span::run(0, self.used_rows()) }
     }
 
+    /// What scores are multiplied by.
+    #[must_use]
+    pub fn score_scale(&self) -> f32 {
+        let d = self.d_head() as f32;
+        if self.scores_by_features { 1.0 / d } else { 1.0 / d.sqrt() }
+    }
+
     /// Features of a head.
     #[must_use]
     pub fn d_head(&self) -> u32 {
@@ -103,6 +118,21 @@ impl Geometry {
         self.rotary.map_or(0, |rotary| (rotary.dims / 2).div_ceil(self.head_columns))
     }
 
+    /// Slots of a column for ALiBi: three in a head, evenly.
+    #[must_use]
+    pub fn distance_slots(&self) -> u32 {
+        if self.alibi { DISTANCE_FEATURES.div_ceil(self.head_columns) } else { 0 }
+    }
+
+    /// Hidden features per column that `d_head` features of a head need on `head_columns` columns.
+    #[must_use]
+    pub fn hidden_slots(design: &Design, d_head: u32, head_columns: u32) -> u32 {
+        let pairs = design.rotary().map_or(0, |rotary| (rotary.dims / 2).div_ceil(head_columns));
+        let alibi = design.positions == Positions::Alibi;
+        let distance = if alibi { DISTANCE_FEATURES.div_ceil(head_columns) } else { 0 };
+        d_head.div_ceil(head_columns).max(2 * pairs) + distance
+    }
+
     /// The rotated pair of a head in pair `i` of the slots of its column, or None if there is none.
     #[must_use]
     pub fn pair(&self, column: u32, i: u32) -> Option<u32> {
@@ -112,7 +142,11 @@ impl Geometry {
 
     /// Feature of a head in a slot of one of its columns, counted from 0, or None for padding.
     fn in_head(&self, column: u32, slot: u32) -> Option<u32> {
-        let (at, per) = (column * self.hidden + slot, self.pairs());
+        let own = self.hidden - self.distance_slots();
+        if slot >= own {
+            return None;
+        }
+        let (at, per) = (column * own + slot, self.pairs());
         let feature = match self.rotary {
             None => at,
             Some(rotary) => {
@@ -209,6 +243,8 @@ mod tests {
             vocab: 4,
             vocab_slots: 4,
             rotary,
+            alibi: false,
+            scores_by_features: false,
             causal: true,
             act: DType::F16,
         }

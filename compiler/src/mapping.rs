@@ -5,6 +5,7 @@
 
 use crate::geometry::{Features, Geometry};
 use crate::schedule::Tiled;
+use models::design::Positions;
 use models::{GptShape, LayerGraph};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
@@ -68,9 +69,6 @@ pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> O
         }
     }
     let rows = rows(tokens);
-    // The two features of a pair share a column.
-    let rotary = s.design.rotary();
-    let pairs = rotary.map_or(0, |r| (r.dims / 2).div_ceil(head_columns));
     (rows <= room).then(|| Geometry {
         grid,
         lanes,
@@ -83,12 +81,14 @@ pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> O
         sequences: task.sequences,
         seq_len: task.seq_len,
         d_model: s.d_model,
-        hidden: s.d_head().div_ceil(head_columns).max(2 * pairs),
+        hidden: Geometry::hidden_slots(&s.design, s.d_head(), head_columns),
         d_ff: s.d_ff,
         ffn: s.d_ff.div_ceil(columns),
         vocab: s.classes(),
         vocab_slots: s.classes().div_ceil(columns),
-        rotary,
+        rotary: s.design.rotary(),
+        alibi: s.design.positions == Positions::Alibi,
+        scores_by_features: s.design.scores_by_features,
         causal: s.design.causal,
         act: task.act,
     })

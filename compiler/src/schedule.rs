@@ -13,9 +13,10 @@ mod names;
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Act, Kernel, WeightRef, local};
 use crate::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
+use crate::kernels::alibi::Distances;
 use crate::kernels::attention::{AttentionBackward, AttentionForward};
 use crate::kernels::colsum::ColSum;
-use crate::kernels::elementwise::Add;
+use crate::kernels::elementwise::{Add, Scale};
 use crate::kernels::embed::{EmbedGrad, EmbedScatter};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::norm::{LayerNorm, LayerNormGrad, Style};
@@ -107,8 +108,7 @@ impl Tiled {
             forward.cloned().collect::<Vec<_>>()
         };
         let layers = graph.shape().layers;
-        let (below, above): (Vec<_>, Vec<_>) =
-            of(None).into_iter().partition(|s| s.op.kind == OpKind::Embedding || s.op.name == "embed_ln");
+        let (below, above): (Vec<_>, Vec<_>) = of(None).into_iter().partition(|s| s.op.name.starts_with("embed"));
         for step in &below {
             t.forward(&names, step, Pass::Forward);
         }
@@ -132,7 +132,9 @@ impl Tiled {
             }
         }
         if names.design.embedding_norm {
-            t.forward(&names, &below[0], Pass::Recompute);
+            for step in &below[..below.len() - 1] {
+                t.forward(&names, step, Pass::Recompute);
+            }
         }
         for step in below.iter().rev() {
             t.back(&names, step);
@@ -201,6 +203,14 @@ impl Tiled {
             OpKind::Rotary => {
                 let [q, k] = [0, 1].map(|i| self.third("qkv", i));
                 self.push(pass, l, Rotate { q, k, back: false });
+            }
+            OpKind::Alibi => {
+                let [q, k] = [0, 1].map(|i| self.third("qkv", i));
+                self.push(pass, l, Distances { q, k });
+            }
+            OpKind::Scale => {
+                let (x, factor) = (ins[0].clone(), names.factor(op));
+                self.push(pass, l, Scale { x, y: out, factor });
             }
             OpKind::SwiGlu => {
                 let [gate, up] = [ins[0].clone(), ins[1].clone()];
@@ -307,13 +317,17 @@ impl Tiled {
                 let [q, k] = [0, 1].map(|i| self.third("d.qkv", i));
                 self.push(pass, layer, Rotate { q, k, back: true });
             }
+            OpKind::Scale => {
+                let (x, y, factor) = (dy, d_ins[0].clone(), names.factor(op));
+                self.push(pass, layer, Scale { x, y, factor });
+            }
             OpKind::SwiGlu => {
                 let ([gate, up], [d_gate, d_up]) = ([0, 1].map(|i| ins[i].clone()), [0, 1].map(|i| d_ins[i].clone()));
                 self.push(pass, layer, SwiGluGrad { gate, up, dy, d_gate, d_up });
             }
             // Scores and softmax: in one kernel with the values. The gradient of a sum is passed on
             // as it is; the sum where paths part is the `add` of a later kernel.
-            OpKind::AttentionScores | OpKind::Softmax | OpKind::Residual => {}
+            OpKind::AttentionScores | OpKind::Alibi | OpKind::Softmax | OpKind::Residual => {}
             OpKind::LmHead | OpKind::Classifier | OpKind::CrossEntropy => {} // in `head`
             kind => match function(kind) {
                 Some(f) => {

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::design::{Block, Design, Head, Norm, Positions};
+use crate::design::{Block, Decimal, Design, Head, Norm, Positions};
 use crate::graph::{LayerGraph, LayerOp, OpKind, Phase};
 use crate::shape::GptShape;
 
@@ -76,6 +76,7 @@ struct Wide {
     vocab: u128,
     positions: u128,
     labels: u128,
+    heads: u128,
     /// Rotated features of queries and keys.
     rotated: u128,
     design: Design,
@@ -97,6 +98,7 @@ impl Wide {
             vocab: shape.vocab.into(),
             positions: shape.max_positions.into(),
             labels: shape.classes().into(),
+            heads: shape.heads.into(),
             rotated: heads * shape.design.rotary().map_or(0, |rotary| rotary.dims.into()),
             design: shape.design,
         }
@@ -179,7 +181,7 @@ impl Wide {
     /// training, and `10Vd` for the embeddings. With `f = 4d`: `72Ld² + 24LdT + 282Ld + 10Vd`.
     ///
     /// What the paper's models lack is counted likewise, operation by operation: 4 per feature for
-    /// RMSNorm, 21 for SwiGLU, 3 per rotated feature; `4Vd` is the embedding's part of `10Vd`.
+    /// RMSNorm, 21 for SwiGLU, 3 per rotated feature, 2 per score for ALiBi, 1 per scaled number; `4Vd` is the embedding's part of `10Vd`.
     fn cerebras_flops(&self, t: u128) -> u128 {
         let (d, f) = (self.d, self.f);
         let norm = match self.design.norm {
@@ -187,14 +189,17 @@ impl Wide {
             Norm::RmsNorm => 4 * d,
         };
         let inner = (20 + count(self.design.gated())) * f;
-        let small = self.norms() * norm + inner + 3 * self.rotated;
+        let alibi = count(self.design.positions == Positions::Alibi) * 2 * self.heads * t;
+        let small = self.norms() * norm + inner + 3 * self.rotated + alibi;
         let layer = 2 * self.layer_weights() + 8 * d * t + small;
         let head = match self.design.head {
             Head::Tied | Head::Untied { .. } => 6 * self.vocab * d,
             Head::MaskedLm => 6 * self.vocab * d + 3 * (2 * d * d + 20 * d + norm),
             Head::Classifier { .. } => 0,
         };
-        3 * self.layers * layer + head + 4 * self.vocab * d
+        let scales = [self.design.embedding_scale, self.design.logit_scale];
+        let scaled = scales.iter().filter(|scale| **scale != Decimal::ONE).count() as u128 * 2 * d;
+        3 * self.layers * layer + head + 4 * self.vocab * d + scaled
     }
 
     /// Training FLOPs per token, and those per sequence beside them.

@@ -15,7 +15,7 @@ pub struct Design {
     /// What normalises, everywhere in the model.
     pub norm: Norm,
     /// What is added under its root.
-    pub epsilon: Epsilon,
+    pub epsilon: Decimal,
     /// How attention and feed-forward block are put together.
     pub block: Block,
     /// How a token's position enters.
@@ -32,6 +32,12 @@ pub struct Design {
     pub token_types: u32,
     /// Whether a LayerNorm follows the embedding.
     pub embedding_norm: bool,
+    /// What embeddings are multiplied by (maximal update parametrisation).
+    pub embedding_scale: Decimal,
+    /// What logits are multiplied by.
+    pub logit_scale: Decimal,
+    /// Whether scores are divided by the features of a head, instead of their root.
+    pub scores_by_features: bool,
     /// What stands on top, and what the loss is taken of.
     pub head: Head,
 }
@@ -46,19 +52,21 @@ pub enum Norm {
     RmsNorm,
 }
 
-/// A small number in units of 1e-12, so that designs can be compared and hashed.
+/// A positive number in units of 1e-12, so that designs can be compared and hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Epsilon(pub u64);
+pub struct Decimal(pub u64);
 
-impl Epsilon {
-    /// 1e-5, that of GPT-2.
-    pub const GPT2: Epsilon = Epsilon(10_000_000);
+impl Decimal {
+    /// 1.
+    pub const ONE: Decimal = Decimal(1_000_000_000_000);
+    /// 1e-5, what GPT-2 adds under the root of its norms.
+    pub const GPT2: Decimal = Decimal(10_000_000);
 
-    /// The nearest number of units; `None` for what is not a number from 1e-12 to 1.
+    /// The nearest number of units; `None` for what is not a number from 1e-12 to 1e6.
     #[must_use]
-    pub fn of(value: f64) -> Option<Epsilon> {
+    pub fn of(value: f64) -> Option<Decimal> {
         let units = (value * 1e12).round();
-        ((1.0..=1e12).contains(&units)).then_some(Epsilon(units as u64))
+        ((1.0..=1e18).contains(&units)).then_some(Decimal(units as u64))
     }
 
     /// The number.
@@ -90,6 +98,8 @@ pub enum Positions {
     Learned,
     /// Rotation of queries and keys.
     Rotary(Rotary),
+    /// ALiBi: scores lose a slope, which is the head's own, times the distance of query and key.
+    Alibi,
 }
 
 /// Rotation of pairs of features of queries and keys: pair `i` at position `p` by the angle
@@ -186,7 +196,7 @@ impl Design {
     /// GPT-2, GPT-3 and Cerebras-GPT.
     pub const GPT2: Design = Design {
         norm: Norm::LayerNorm,
-        epsilon: Epsilon::GPT2,
+        epsilon: Decimal::GPT2,
         block: Block::Pre,
         positions: Positions::Learned,
         feed_forward: FeedForward::Gelu,
@@ -195,6 +205,9 @@ impl Design {
         causal: true,
         token_types: 0,
         embedding_norm: false,
+        embedding_scale: Decimal::ONE,
+        logit_scale: Decimal::ONE,
+        scores_by_features: false,
         head: Head::Tied,
     };
 
@@ -224,7 +237,7 @@ impl Design {
     pub const fn llama(dims: u32) -> Design {
         Design {
             norm: Norm::RmsNorm,
-            epsilon: Epsilon(1_000_000),
+            epsilon: Decimal(1_000_000),
             positions: Positions::Rotary(Rotary { dims, base: 10_000, pairs: Pairs::Halves }),
             feed_forward: FeedForward::SwiGlu,
             biases: Biases::NONE,
@@ -235,7 +248,7 @@ impl Design {
 
     /// BERT with a classifier of two labels.
     pub const BERT: Design = Design {
-        epsilon: Epsilon(1),
+        epsilon: Decimal(1),
         block: Block::Post,
         causal: false,
         token_types: 2,
@@ -244,12 +257,32 @@ impl Design {
         ..Design::GPT2
     };
 
+    /// BTLM and Jais: GPT-2 with ALiBi and SwiGLU, scaled by maximal update parametrisation.
+    #[must_use]
+    pub const fn btlm(logit_scale: Decimal) -> Design {
+        Design {
+            positions: Positions::Alibi,
+            feed_forward: FeedForward::SwiGlu,
+            embedding_scale: Decimal(14_600_000_000_000),
+            logit_scale,
+            scores_by_features: true,
+            ..Design::GPT2
+        }
+    }
+
+    /// What scores are multiplied by, with `d_head` features per head.
+    #[must_use]
+    pub fn score_scale(&self, d_head: u32) -> f64 {
+        let d = f64::from(d_head);
+        if self.scores_by_features { 1.0 / d } else { 1.0 / d.sqrt() }
+    }
+
     /// The rotation of queries and keys, if there is one.
     #[must_use]
     pub fn rotary(&self) -> Option<Rotary> {
         match self.positions {
             Positions::Rotary(rotary) => Some(rotary),
-            Positions::Learned => None,
+            Positions::Learned | Positions::Alibi => None,
         }
     }
 
@@ -281,6 +314,7 @@ impl fmt::Display for Design {
         }
         match self.positions {
             Positions::Learned => write!(f, ", learned positions")?,
+            Positions::Alibi => write!(f, ", ALiBi")?,
             Positions::Rotary(r) => write!(f, ", rotary positions on {} features per head", r.dims)?,
         }
         let feed_forward = match self.feed_forward {
@@ -295,6 +329,10 @@ impl fmt::Display for Design {
         if !self.causal {
             write!(f, ", bidirectional")?;
         }
+        let scales = [self.embedding_scale, self.logit_scale] != [Decimal::ONE; 2];
+        if scales || self.scores_by_features {
+            write!(f, ", maximal update parametrisation")?;
+        }
         if self.token_types > 0 {
             write!(f, ", {} token types", self.token_types)?;
         }
@@ -305,5 +343,40 @@ impl fmt::Display for Design {
             Head::MaskedLm => write!(f, ", masked-token head"),
             Head::Classifier { labels } => write!(f, ", pooler and classifier of {labels} labels"),
         }
+    }
+}
+
+/// ALiBi's slope of head `h` of `heads`: powers of `2^(−8 / heads)`; where `heads` is not a power of
+/// two, those of the next smaller one, and then every other one of twice that.
+#[must_use]
+pub fn alibi_slope(h: u32, heads: u32) -> f64 {
+    let power = 1 << heads.max(1).ilog2();
+    let exponent = if h < power {
+        f64::from(h + 1) / f64::from(power)
+    } else {
+        f64::from(2 * (h - power) + 1) / f64::from(2 * power)
+    };
+    (-8.0 * exponent).exp2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_are_those_of_the_paper() {
+        let slopes = |heads| (0..heads).map(|h| alibi_slope(h, heads)).collect::<Vec<f64>>();
+        assert_eq!(slopes(8), (1..=8).map(|k| (-f64::from(k)).exp2()).collect::<Vec<f64>>());
+        let twelve = slopes(12);
+        assert_eq!(twelve[..8], slopes(8)[..]);
+        assert_eq!(twelve[8..], [0.5, 1.5, 2.5, 3.5].map(|e: f64| (-e).exp2()));
+    }
+
+    #[test]
+    fn decimals_are_what_was_written() {
+        for value in [1e-12, 1e-5, 0.222, 1.0, 14.6] {
+            assert_eq!(Decimal::of(value).map(Decimal::value), Some(value));
+        }
+        assert_eq!([0.0, -1.0, f64::NAN, f64::INFINITY].map(Decimal::of), [None; 4]);
     }
 }

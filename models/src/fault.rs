@@ -14,6 +14,7 @@ pub const CODES: &[(&str, &str)] = &[
         "model-heads",
         "The attention heads do not divide the hidden size, so no head size exists; or the heads of keys and values do not divide the heads of queries.",
     ),
+    ("model-scale", "A factor of the logits is given for a model whose logits are not those of a language model."),
     (
         "model-rotary",
         "The features of a head that rotary positions rotate are not an even number of those that it has.",

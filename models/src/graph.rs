@@ -32,6 +32,8 @@ pub use tensor::{Axis, Dim, Tensor, TensorShape};
 pub enum OpKind {
     /// Token embedding plus position embedding. Has no input gradient.
     Embedding,
+    /// Multiplication by a constant.
+    Scale,
     /// LayerNorm over the features of a token, with gain and bias.
     LayerNorm,
     /// RMSNorm over the features of a token, with gain.
@@ -42,6 +44,8 @@ pub enum OpKind {
     Rotary,
     /// `q·kᵀ / sqrt(d_head)`, in a decoder under the causal mask.
     AttentionScores,
+    /// ALiBi: from every score, the head's slope times the distance of query and key.
+    Alibi,
     /// Softmax over the keys of each query.
     Softmax,
     /// Probabilities times values, heads side by side again.

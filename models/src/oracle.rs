@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayD, ArrayView1, ArrayView2, IxDyn};
 
-use crate::design::{Block, FeedForward, Head, Norm, Positions};
+use crate::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
 use crate::shape::GptShape;
 pub use erf::{erf, erfc};
 use ops::Heads;
@@ -111,6 +111,7 @@ impl<'a> Step<'a> {
             heads: shape.heads as usize,
             kv_heads: shape.kv_heads() as usize,
             causal: shape.design.causal,
+            scale: shape.design.score_scale(shape.d_head()),
         };
         let (tensors, gradients) = (BTreeMap::new(), Params::zeros(shape));
         let step = Self { params, shape, heads, tensors, gradients };
@@ -189,6 +190,10 @@ impl<'a> Step<'a> {
             }
         }
         self.keep("embed", embed);
+        let scale = self.shape.design.embedding_scale;
+        if scale != Decimal::ONE {
+            self.keep("embed_scaled", self.rows("embed") * scale.value());
+        }
         if self.shape.design.embedding_norm {
             self.norm("embed", "embed_ln");
         }
@@ -203,6 +208,7 @@ impl<'a> Step<'a> {
         let post = self.shape.design.block == Block::Post;
         match l {
             0 if self.shape.design.embedding_norm => "embed_ln".to_owned(),
+            0 if self.shape.design.embedding_scale != Decimal::ONE => "embed_scaled".to_owned(),
             0 => "embed".to_owned(),
             _ if post => format!("h.{}.ln_2", l - 1),
             _ => format!("h.{}.resid_2", l - 1),
@@ -214,6 +220,11 @@ impl<'a> Step<'a> {
         if self.shape.design.block != Block::Post {
             self.norm(&top, "ln_f");
             "ln_f".clone_into(&mut top);
+        }
+        let scale = self.shape.design.logit_scale;
+        if scale != Decimal::ONE {
+            self.keep("ln_f_scaled", self.rows(&top) * scale.value());
+            "ln_f_scaled".clone_into(&mut top);
         }
         let logits = match self.shape.design.head {
             Head::Tied => self.rows(&top).dot(&self.matrix("wte").t()),
@@ -294,7 +305,12 @@ impl<'a> Step<'a> {
             [q, k] = [n("q_rot"), n("k_rot")];
         }
         let scores = self.heads.scores(&self.rows(&q), &self.rows(&k));
-        let softmax = self.heads.softmax(&scores);
+        let mut biased = scores.clone();
+        if self.shape.design.positions == Positions::Alibi {
+            self.heads.add_slopes(&mut biased);
+            self.tensors.insert(n("alibi"), biased.clone().into_dyn());
+        }
+        let softmax = self.heads.softmax(&biased);
         self.keep(&n("attn"), self.heads.weighted_values(&softmax, &self.rows(&n("v"))));
         self.tensors.insert(n("scores"), scores.into_dyn());
         self.tensors.insert(n("softmax"), softmax.into_dyn());

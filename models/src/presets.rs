@@ -4,9 +4,11 @@
 //! published is `None`, not a guess.
 //! Deliberately not here: measured throughput.
 
+mod other;
+
 use serde::Serialize;
 
-use crate::design::{Design, FeedForward};
+use crate::design::Design;
 use crate::fault::ModelFault;
 use crate::shape::GptShape;
 
@@ -279,119 +281,11 @@ fn plain(&(name, sizes, positions, batch): &Plain) -> Preset {
     Preset { shape: shape(name, sizes, positions), published: Some(published), source: PLAIN }
 }
 
-/// A model of another design than GPT-2's.
-struct Other {
-    name: &'static str,
-    design: Design,
-    /// layers, width, heads
-    sizes: (u32, u32, u32),
-    d_ff: u32,
-    vocab: u32,
-    positions: u32,
-    /// Sequences per step and tokens per sequence on one CS-2.
-    run: Option<(u64, u32)>,
-    source: &'static str,
-}
-
-const MODELZOO: &str = "huggingface.co config.json of EleutherAI/gpt-j-6b, EleutherAI/gpt-neox-20b, \
-    huggyllama/llama-7b and llama-13b; batch: batch_size in the yaml files of Cerebras/modelzoo R_1.7.1 (GPT-J, \
-    GPT-NeoX) and Release_2.1.1 (LLaMA 7B)";
-const BERT: &str = "Devlin et al., arXiv 1810.04805; huggingface.co config.json of bert-base-uncased and \
-    bert-large-uncased; run: fine-tuning of BERT-base to classify 67,350 sequences of 128 tokens, measured on one \
-    CS-2 at batches of 128 to 16,384 (arXiv 2409.00287v2, table IV)";
-
-/// Models of other designs.
-const OTHERS: [Other; 6] = [
-    Other {
-        name: "gpt-j-6b",
-        design: Design::GPT_J,
-        sizes: (28, 4096, 16),
-        d_ff: 16_384,
-        vocab: 50_400,
-        positions: 2048,
-        run: Some((65, 2048)),
-        source: MODELZOO,
-    },
-    Other {
-        name: "gpt-neox-20b",
-        // Its GELU is the one by tanh (`gelu_fast`).
-        design: Design { feed_forward: FeedForward::GeluTanh, ..Design::gpt_neox(24) },
-        sizes: (44, 6144, 64),
-        d_ff: 24_576,
-        vocab: 50_432,
-        positions: 2048,
-        run: Some((50, 2048)),
-        source: MODELZOO,
-    },
-    Other {
-        name: "llama-7b",
-        design: Design::llama(128),
-        sizes: (32, 4096, 32),
-        d_ff: 11_008,
-        vocab: 32_000,
-        positions: 2048,
-        run: Some((99, 2048)),
-        source: MODELZOO,
-    },
-    Other {
-        name: "llama-13b",
-        design: Design::llama(128),
-        sizes: (40, 5120, 40),
-        d_ff: 13_824,
-        vocab: 32_000,
-        positions: 2048,
-        run: None,
-        source: MODELZOO,
-    },
-    Other {
-        name: "bert-base",
-        design: Design::BERT,
-        sizes: (12, 768, 12),
-        d_ff: 3072,
-        vocab: 30_522,
-        positions: 512,
-        run: Some((1024, 128)),
-        source: BERT,
-    },
-    Other {
-        name: "bert-large",
-        design: Design::BERT,
-        sizes: (24, 1024, 16),
-        d_ff: 4096,
-        vocab: 30_522,
-        positions: 512,
-        run: None,
-        source: BERT,
-    },
-];
-
-fn other(row: &Other) -> Preset {
-    let published = row.run.map(|(batch, seq_len)| Published {
-        batch,
-        seq_len,
-        systems: 1,
-        micro_batch_per_system: None,
-        training: None,
-    });
-    let (layers, d_model, heads) = row.sizes;
-    let shape = GptShape {
-        name: row.name.to_owned(),
-        design: row.design,
-        layers,
-        d_model,
-        heads,
-        d_ff: row.d_ff,
-        vocab: row.vocab,
-        max_positions: row.positions,
-    };
-    Preset { shape, published, source: row.source }
-}
-
 /// All presets, smaller Cerebras-GPT models first.
 #[must_use]
 pub fn list() -> Vec<Preset> {
     let plain = PLAIN_ROWS.iter().map(plain);
-    let others = OTHERS.iter().map(other);
+    let others = other::list();
     CEREBRAS_GPT_ROWS.iter().map(cerebras_gpt).chain([gpt2_small()]).chain(plain).chain(others).collect()
 }
 
@@ -445,7 +339,7 @@ mod tests {
             assert_eq!(preset.shape.validate(), []);
             assert_eq!(find(&preset.shape.name.to_uppercase()).unwrap(), preset);
         }
-        assert_eq!(list().len(), 22);
+        assert_eq!(list().len(), 29);
     }
 
     #[test]
@@ -504,6 +398,13 @@ mod tests {
         assert_eq!(of("llama-13b"), 13_015_864_320);
         assert_eq!(of("bert-base"), 109_482_240 + 2 * 769);
         assert_eq!(of("bert-large"), 335_141_888 + 2 * 1025);
+        assert_eq!(of("llama-2-70b"), 68_976_648_192);
+        assert_eq!(of("falcon-40b"), 41_303_293_952);
+        assert_eq!(of("starcoder-15b"), 15_517_456_384);
+        for (name, billions) in [("llama-33b", 32.5), ("btlm-3b", 2.6), ("jais-13b", 13.0), ("gigagpt-70b", 65.0)] {
+            let error = of(name) as f64 / (billions * 1e9) - 1.0;
+            assert!(error.abs() < 0.03, "{name}: {error} of {}", of(name));
+        }
     }
 
     #[test]

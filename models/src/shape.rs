@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::count;
-use crate::design::{Design, Head, Positions};
+use crate::design::{Block, Decimal, Design, Head};
 use crate::fault::ModelFault;
 
 /// Sizes and design of one model.
@@ -77,12 +77,16 @@ impl GptShape {
             let message = format!("{kv_heads} heads of keys and values do not divide {} heads", self.heads);
             faults.push(ModelFault::new("model-heads", "kv_heads", message, ""));
         }
-        if let Positions::Rotary(rotary) = self.design.positions {
+        if let Some(rotary) = self.design.rotary() {
             let fits = rotary.dims > 0 && rotary.dims.is_multiple_of(2) && rotary.dims <= self.d_head();
             if !fits && self.d_head() > 0 {
                 let message = format!("{} features of a head are rotated, and it has {}", rotary.dims, self.d_head());
                 faults.push(ModelFault::new("model-rotary", "rotary", message, "an even number, at most all"));
             }
+        }
+        let lm = matches!(self.design.head, Head::Tied | Head::Untied { .. }) && self.design.block != Block::Post;
+        if self.design.logit_scale != Decimal::ONE && !lm {
+            faults.push(ModelFault::new("model-scale", "logit_scale", "is for logits of a language model", ""));
         }
         for (key, size) in [("labels", self.classes()), ("token_types", self.design.token_types)] {
             if size > VOCAB_MAX && self.vocab <= VOCAB_MAX {

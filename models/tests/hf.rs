@@ -62,14 +62,26 @@ fn all_faults_come_at_once_with_their_keys() {
 #[test]
 fn an_unknown_family_is_refused_with_those_that_are_known() {
     let faults = faults(r#"{"model_type": "mamba", "d_state": 16}"#);
-    let known = "gpt2, gptj, gpt_neox, llama, mistral, bert, falcon, gpt_bigcode";
+    let known = "gpt2, gptj, gpt_neox, llama, mistral, bert, falcon, gpt_bigcode, btlm, jais";
     assert_eq!(faults, [format!("[hf-unsupported] model_type: \"mamba\" is not supported (help: supported: {known})")]);
 }
 
 /// Every example describes its preset, and nothing else does.
 #[test]
 fn examples_are_the_presets() {
-    for name in ["cerebras-gpt-256m", "gpt2-small", "gpt-j-6b", "gpt-neox-20b", "llama-7b", "llama-13b", "bert-base"] {
+    for name in [
+        "cerebras-gpt-256m",
+        "gpt2-small",
+        "gpt-j-6b",
+        "gpt-neox-20b",
+        "llama-7b",
+        "llama-13b",
+        "llama-2-70b",
+        "bert-base",
+        "btlm-3b",
+        "falcon-40b",
+        "starcoder-15b",
+    ] {
         let path = format!("{}/../examples/configs/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
         let shape = from_hf_json(&text, name).unwrap_or_else(|f| panic!("{name}: {}", f[0]));

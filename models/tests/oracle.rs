@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use models::design::{FeedForward, Head, Positions, Rotary};
+use models::design::{Decimal, FeedForward, Head, Positions, Rotary};
 use models::oracle::{self, Params};
 use models::{Design, GptShape, LayerGraph};
 use ndarray::Axis;
@@ -26,11 +26,11 @@ fn shape() -> GptShape {
 
 /// Shapes of every design, with sizes that do not divide evenly.
 fn designs() -> Vec<GptShape> {
-    let wide = GptShape { d_model: 24, heads: 2, ..shape() };
+    let wide = GptShape { d_model: 24, heads: 2, layers: 1, ..shape() };
     let of = |name: &str, design| GptShape { name: name.into(), design, ..wide.clone() };
     let rotary = |dims, design: Design| match design.positions {
         Positions::Rotary(r) => Design { positions: Positions::Rotary(Rotary { dims, ..r }), ..design },
-        Positions::Learned => design,
+        Positions::Learned | Positions::Alibi => design,
     };
     let neox = Design::gpt_neox(4);
     let llama = Design::llama(12);
@@ -38,10 +38,11 @@ fn designs() -> Vec<GptShape> {
         shape(),
         of("gpt-j", rotary(8, Design::GPT_J)),
         of("gpt-neox", neox),
-        of("llama", llama),
-        of("bert-cls", Design { head: Head::Classifier { labels: 3 }, ..Design::BERT }),
+        GptShape { layers: 2, ..of("llama", llama) },
+        GptShape { layers: 2, ..of("bert-cls", Design { head: Head::Classifier { labels: 3 }, ..Design::BERT }) },
         of("bert-mlm", Design { head: Head::MaskedLm, ..Design::BERT }),
         of("grouped", Design { kv_heads: Some(1), head: Head::Tied, ..llama }),
+        of("alibi", Design::btlm(Decimal(222_000_000_000))),
         of("multi-query", Design { kv_heads: Some(1), feed_forward: FeedForward::GeluTanh, ..Design::GPT2 }),
     ]
 }

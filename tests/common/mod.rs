@@ -393,6 +393,8 @@ pub fn padded(act: DType) -> Geometry {
         vocab: 13,
         vocab_slots: 4,
         rotary: None,
+        alibi: false,
+        scores_by_features: false,
         causal: true,
         act,
     }
@@ -418,6 +420,8 @@ pub fn tiny(act: DType) -> Geometry {
         vocab: 6,
         vocab_slots: 3,
         rotary: None,
+        alibi: false,
+        scores_by_features: false,
         causal: true,
         act,
     }
@@ -443,6 +447,8 @@ pub fn one_column(act: DType) -> Geometry {
         vocab: 9,
         vocab_slots: 9,
         rotary: None,
+        alibi: false,
+        scores_by_features: false,
         causal: true,
         act,
     }
@@ -468,6 +474,8 @@ pub fn narrow(act: DType) -> Geometry {
         vocab: 17,
         vocab_slots: 3,
         rotary: None,
+        alibi: false,
+        scores_by_features: false,
         causal: true,
         act,
     }

@@ -9,6 +9,7 @@ use super::window::{uniform, whole};
 use crate::code::{imm, vec};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, Kernel, Need};
+use models::design::Decimal;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Image, Instr, Op, Operand, Program};
 
@@ -30,6 +31,17 @@ pub struct Copy {
     pub from: Act,
     /// Destination.
     pub to: Act,
+}
+
+/// `y = factor · x`; `y` may be `x`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scale {
+    /// Input.
+    pub x: Act,
+    /// Output.
+    pub y: Act,
+    /// The factor.
+    pub factor: Decimal,
 }
 
 /// `to = value`, padding included.
@@ -116,6 +128,27 @@ impl Kernel for Copy {
 
     fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
         u64::from(self.to.slots * self.to.tokens / 2) + 10
+    }
+}
+
+impl Kernel for Scale {
+    fn name(&self) -> String {
+        "scale".to_owned()
+    }
+
+    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+        operands(&[&self.x], &self.y, false)
+    }
+
+    fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
+        same_shape("scale", &[&self.x, &self.y]);
+        let [x, y] = [&self.x, &self.y].map(|act| whole(act, at, act.slots));
+        let factor = imm(self.factor.value() as f32);
+        local(self, g, at, vec![vec(Op::Mul, self.x.slots * self.x.tokens, y, &[x, factor])])
+    }
+
+    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
+        u64::from(self.x.slots * self.x.tokens) + 10
     }
 }
 

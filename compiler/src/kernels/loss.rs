@@ -36,7 +36,8 @@ const RECEIVER: u8 = 0;
 const SENDER: u8 = 1;
 /// Color of that broadcast.
 const ALONG: u8 = 18;
-/// Number of the PE's first vocabulary entry, as `1 − first`: set per column.
+/// Number of the PE's first vocabulary entry, as `1 − first`; of the column, as `−column`, where a
+/// target has two numbers. Set per column.
 const COLUMN: AddrReg = AddrReg(0);
 /// Bytes from the first token's f32 number to the current one's.
 const TOKEN: AddrReg = AddrReg(1);
@@ -44,6 +45,8 @@ const TOKEN: AddrReg = AddrReg(1);
 const WITHIN: AddrReg = AddrReg(2);
 /// Bytes from the dummy to the logit of the target.
 const PLACE: AddrReg = AddrReg(3);
+/// The target's column, less the own one.
+const OTHER: AddrReg = AddrReg(6);
 /// For multiplication.
 const FACTOR: AddrReg = AddrReg(4);
 /// Bytes from the first slot to the current chunk.
@@ -82,6 +85,9 @@ pub struct CrossEntropy {
     pub first_token: u32,
     /// Whether only the first token of a sequence has a target: the sequence's label.
     pub per_sequence: bool,
+    /// Whether a target is sent as the number of its column and that of its slot there, because its
+    /// own has more than 16 bits.
+    pub wide: bool,
 }
 
 /// Emits the code of one class of PEs.
@@ -91,6 +97,8 @@ struct Code<'a> {
     row: &'a RowReduce,
     class: RowClass,
     scatter: &'a Scatter,
+    /// As in [`CrossEntropy`].
+    wide: bool,
     /// What the first column of a lane does in the scatter.
     station: Option<Station>,
 }
@@ -105,11 +113,16 @@ fn stored(act: &Act) -> f32 {
     if act.dtype == DType::F16 { 16_384.0 } else { 1.0 }
 }
 
+/// Words for a PE: numbers of targets, and the loss weight.
+fn received(tokens: u32, wide: bool) -> u32 {
+    if wide { 2 * tokens + 1 } else { tokens + 1 }
+}
+
 /// The scatter of targets: one station per lane.
-fn scatter(g: &Geometry, tokens: u32) -> Scatter {
+fn scatter(g: &Geometry, wavelets: u32) -> Scatter {
     let rows = Span::run(0, g.used_rows());
     let colors = [color(16), color(17)];
-    Scatter { period: g.lane_columns(), stations: g.lanes, rows, wavelets: tokens + 1, colors }
+    Scatter { period: g.lane_columns(), stations: g.lanes, rows, wavelets, colors }
 }
 
 /// Routes from the first column of every lane to its others.
@@ -169,15 +182,20 @@ impl Code<'_> {
         Scratch::new(self.at[".small"], self.tokens(), 4 - phase(self.act), 1, 3)
     }
 
+    /// How many words come from the host.
+    fn received(&self) -> u32 {
+        received(self.tokens(), self.wide)
+    }
+
     /// The words from the host.
     fn words(&self) -> Operand {
-        mem(DType::F32, self.at[".targets"], self.tokens() + 1)
+        mem(DType::F32, self.at[".targets"], self.received())
     }
 
     /// Starts to receive the words.
     fn receive(&self) -> Instr {
         let from = self.station.map_or(color(ALONG), |s| s.recv);
-        spawn(RECEIVER, op(Op::Mov, self.tokens() + 1, self.words(), &[fab(from, DType::F32)]))
+        spawn(RECEIVER, op(Op::Mov, self.received(), self.words(), &[fab(from, DType::F32)]))
     }
 
     /// In the first column of a lane: once the words are there, passes them on.
@@ -189,7 +207,7 @@ impl Code<'_> {
         }
         if self.class.send.is_some() {
             let to = fab(color(ALONG), DType::F32);
-            code.push(spawn(SENDER, op(Op::Mov, self.tokens() + 1, to, &[self.words()])));
+            code.push(spawn(SENDER, op(Op::Mov, self.received(), to, &[self.words()])));
         }
         code
     }
@@ -219,15 +237,21 @@ impl Code<'_> {
         let slots = self.act.slots as i32;
         let bytes = self.act.row * self.act.dtype.bytes();
         let logits = self.act.slot(self.at, 0) as i32 - self.at[".dummy"] as i32;
-        let mut body = vec![
-            AddrOp::Load { reg: PLACE, base: Some(TOKEN), offset: self.at[".targets"] as i32 },
-            AddrOp::AddReg(PLACE, COLUMN),
-            AddrOp::Clamp(PLACE, 0, slots + 1),
-            AddrOp::Wrap { reg: PLACE, end: slots + 1, size: slots + 1 },
-        ]
-        .into_iter()
-        .map(Instr::Addr)
-        .collect::<Vec<Instr>>();
+        let load = |reg, from: u32| {
+            let offset = (self.at[".targets"] + 4 * from) as i32;
+            Instr::Addr(AddrOp::Load { reg, base: Some(TOKEN), offset })
+        };
+        let mut body = vec![load(PLACE, 0)];
+        if self.wide {
+            // Columns before the own one lead below, those behind it above its slots.
+            body.extend([load(OTHER, self.tokens()), Instr::Addr(AddrOp::AddReg(OTHER, COLUMN))]);
+            body.extend(multiply(OTHER, self.act.slots + 1));
+            body.extend([AddrOp::AddReg(PLACE, OTHER), AddrOp::Add(PLACE, 1)].map(Instr::Addr));
+        } else {
+            body.push(Instr::Addr(AddrOp::AddReg(PLACE, COLUMN)));
+        }
+        body.push(Instr::Addr(AddrOp::Clamp(PLACE, 0, slots + 1)));
+        body.push(Instr::Addr(AddrOp::Wrap { reg: PLACE, end: slots + 1, size: slots + 1 }));
         body.extend(multiply(PLACE, bytes));
         body.push(Instr::Addr(AddrOp::Wrap { reg: PLACE, end: bytes as i32, size: bytes as i32 - logits }));
         body.push(Instr::Addr(AddrOp::AddReg(PLACE, WITHIN)));
@@ -285,7 +309,8 @@ impl Code<'_> {
         let (tokens, words) = (self.tokens(), self.at[".targets"]);
         let dims = vec![Dim { len: tokens, stride: 2 }];
         let real = Operand::Mem(MemRef { base: None, offset: words as i32 + 2, dtype: DType::Bf16, dims, ring: None });
-        let mut code = vec![self.small(Op::Mul, Stat::Weight, &[real, word(DType::F32, words + 4 * tokens)])];
+        let mut code =
+            vec![self.small(Op::Mul, Stat::Weight, &[real, word(DType::F32, words + 4 * (self.received() - 1))])];
         let [max, sum, target] = [Stat::Max, Stat::Sum, Stat::Target].map(|s| self.stat(s));
         let [weight, factor, product] = [Stat::Weight, Stat::Factor, Stat::Product].map(|s| self.stat(s));
         math::reciprocal(&mut code, tokens, &sum, &factor, &self.small_scratch());
@@ -335,8 +360,9 @@ impl CrossEntropy {
         for lane in lanes {
             for within in spans(columns) {
                 let x = Span { start: lane * g.lane_columns() + within.start, ..within };
-                let entries = |columns: u32| (self.logits.slots * columns) as i32;
-                let (base, dx) = (1 - entries(within.start), -entries(within.step));
+                let per = if self.wide { 1 } else { self.logits.slots };
+                let entries = |columns: u32| (per * columns) as i32;
+                let (base, dx) = (i32::from(!self.wide) - entries(within.start), -entries(within.step));
                 let param = Param { reg: COLUMN, base, dx, dy: 0, mod_x: within.count, mod_y: 1 };
                 program.placements.push(Placement { region: Region { x, y }, image: index, params: vec![param] });
             }
@@ -354,7 +380,7 @@ impl Kernel for CrossEntropy {
         let chunk = chunk_slots(self.logits.slots, tokens) * tokens;
         vec![
             self.logits.need(Access::Update),
-            Need::scratch(".targets", DType::F32, tokens + 1, 0),
+            Need::scratch(".targets", DType::F32, received(tokens, self.wide), 0),
             Need::scratch(".stats", DType::F32, STATS * tokens, 4 - phase(&self.logits)),
             Need::scratch(".dummy", self.logits.dtype, tokens, 0),
             Need::scratch(".f", DType::F32, Scratch::elements(chunk, 1, 2), 0),
@@ -365,7 +391,7 @@ impl Kernel for CrossEntropy {
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         assert_eq!(self.logits.slots, g.vocab_slots, "the loss needs all entries of a column");
-        let (row, scatter) = (RowReduce::lanes(g), scatter(g, self.logits.tokens));
+        let (row, scatter) = (RowReduce::lanes(g), scatter(g, received(self.logits.tokens, self.wide)));
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         program.routes = [scatter.routes(), along(g), row.routes()].concat();
         program.edges = vec![scatter.feed_west(arch, TARGETS)];
@@ -385,7 +411,15 @@ impl Kernel for CrossEntropy {
                     image.outputs.extend(class.send.map(|_| (1, color(ALONG))));
                 }
                 row.bind(class, &mut image);
-                let code = Code { act: &self.logits, at, row: &row, class, scatter: &scatter, station: *station };
+                let code = Code {
+                    act: &self.logits,
+                    at,
+                    row: &row,
+                    class,
+                    scatter: &scatter,
+                    wide: self.wide,
+                    station: *station,
+                };
                 image.tasks = vec![main_task(code.body())];
                 self.place(&mut program, g, image, (lanes, &columns));
             }
@@ -395,7 +429,7 @@ impl Kernel for CrossEntropy {
 
     fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
         let tokens = self.logits.tokens;
-        scatter(g, tokens).feed(|lane| {
+        scatter(g, received(tokens, self.wide)).feed(|lane| {
             let at = PeCoord { x: lane * g.lane_columns(), y: port };
             let target = |t| {
                 let (sequence, position) = g.token(at, self.first_token + t)?;
@@ -403,24 +437,22 @@ impl Kernel for CrossEntropy {
                     return None;
                 }
                 let entry = host.target(sequence, position);
-                debug_assert!(entry < g.vocab && entry <= u32::from(u16::MAX), "target {entry}");
-                Some(0x3F80_0000 | entry)
+                debug_assert!(entry < g.vocab && (self.wide || entry <= u32::from(u16::MAX)), "target {entry}");
+                let per = if self.wide { g.vocab_slots } else { g.vocab };
+                Some((0x3F80_0000 | entry % per, entry / per))
             };
-            let mut words: Vec<u32> = (0..tokens).map(|t| target(t).unwrap_or(0)).collect();
-            words.push(host.loss_weight().to_bits());
-            words
+            let targets: Vec<(u32, u32)> = (0..tokens).map(|t| target(t).unwrap_or((0, 0))).collect();
+            let columns = targets.iter().filter(|_| self.wide).map(|target| target.1);
+            let words = targets.iter().map(|target| target.0).chain(columns);
+            words.chain([host.loss_weight().to_bits()]).collect()
         })
-    }
-
-    fn own_streams(&self) -> bool {
-        true
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let tokens = self.logits.tokens;
         let row = 2 * RowReduce::lanes(g).estimate(tokens);
         let small = u64::from(60 * (tokens + 7) + 70 * tokens);
-        let edge = scatter(g, tokens).feed_west(arch, TARGETS);
+        let edge = scatter(g, received(tokens, self.wide)).feed_west(arch, TARGETS);
         17 * u64::from(self.logits.slots * tokens)
             + row
             + small

@@ -1,6 +1,7 @@
 //! The kernels that a training step is made of; one file each.
 
 pub mod activation;
+pub mod alibi;
 pub mod attention;
 pub mod colsum;
 pub mod elementwise;

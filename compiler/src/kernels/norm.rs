@@ -17,7 +17,7 @@ use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need, local};
 use crate::math::{self, Scratch};
 use crate::row::{RowClass, RowReduce};
 use crate::streams::{broadcast_south, feed_north};
-use models::design::{Design, Epsilon, Norm};
+use models::design::{Decimal, Design, Norm};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
@@ -37,7 +37,7 @@ pub struct Style {
     /// LayerNorm; or RMSNorm, which has no mean and no β.
     pub norm: Norm,
     /// Added under the root.
-    pub epsilon: Epsilon,
+    pub epsilon: Decimal,
 }
 
 impl Style {

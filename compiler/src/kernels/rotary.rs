@@ -19,7 +19,7 @@ use crate::kernel::{Act, Addresses, HostSource, Kernel, Need};
 use crate::math::{self, Scratch};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
-use sim_core::coord::{Dir, DirSet, Region, Span};
+use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{
     AddrReg, DType, EdgeStream, Flow, Image, Instr, Op, Operand, Param, Placement, Program, Route,
 };
@@ -167,11 +167,11 @@ fn even(words: u32) -> u32 {
 }
 
 /// Routes from the west edge to all columns in use.
-fn routes(g: &Geometry) -> Vec<Route> {
+pub(super) fn west_routes(g: &Geometry, color: Color) -> Vec<Route> {
     let (columns, y) = (g.used_columns(), Span::run(0, g.used_rows()));
     let mut routes = Vec::new();
     let mut push = |x, tx: &[Dir]| {
-        routes.push(Route { color: color(COLOR), region: Region { x, y }, rx: Dir::West, tx: DirSet::of(tx) });
+        routes.push(Route { color, region: Region { x, y }, rx: Dir::West, tx: DirSet::of(tx) });
     };
     if columns > 1 {
         push(Span::run(0, columns - 1), &[Dir::Ramp, Dir::East]);
@@ -205,7 +205,7 @@ impl Kernel for Rotate {
             grid: Some(g.grid),
             images: vec![image],
             placements: vec![Placement { region: g.used(), image: 0, params: vec![param] }],
-            routes: routes(g),
+            routes: west_routes(g, color(COLOR)),
             edges: vec![EdgeStream {
                 name: ANGLES.to_owned(),
                 flow: Flow::In,

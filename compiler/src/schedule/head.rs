@@ -63,7 +63,8 @@ impl Tiled {
     }
 
     fn loss(&mut self, logits: &Act, first_token: u32, per_sequence: bool) {
-        self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token, per_sequence });
+        let wide = self.geometry.vocab > 1 << 16;
+        self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token, per_sequence, wide });
         self.push(Pass::Backward, None, RowSum { parts: Parts::Loss });
     }
 

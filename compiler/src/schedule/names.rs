@@ -8,7 +8,7 @@ use crate::geometry::Features;
 use crate::kernel::local;
 use crate::kernels::activation::Function;
 use crate::kernels::embed::Table;
-use models::design::{Block, Design};
+use models::design::{Block, Decimal, Design};
 use models::{LayerGraph, LayerOp, OpKind, Phase};
 use petgraph::graph::NodeIndex;
 
@@ -32,6 +32,11 @@ impl Names {
         Names { design: graph.shape().design, layers: graph.shape().layers }
     }
 
+    /// What an operation multiplies by.
+    pub(super) fn factor(&self, op: &LayerOp) -> Decimal {
+        if op.name == "embed_scaled" { self.design.embedding_scale } else { self.design.logit_scale }
+    }
+
     /// The buffer behind the last layer.
     pub(super) fn top(&self) -> String {
         residual(self.layers)
@@ -43,8 +48,9 @@ impl Names {
         let layer = || tensor.split('.').nth(1).and_then(|l| l.parse::<u32>().ok());
         let last = if self.design.block == Block::Post { "ln_2" } else { "resid_2" };
         match name {
-            "embed" if !self.design.embedding_norm => residual(0),
             "embed_ln" => residual(0),
+            // Multiplied where it is.
+            "embed" | "embed_scaled" if !self.design.embedding_norm => residual(0),
             "q" | "k" | "v" | "q_rot" | "k_rot" => "qkv".to_owned(),
             name if name == last => residual(layer().map_or(0, |l| l + 1)),
             name => name.to_owned(),
@@ -61,6 +67,7 @@ impl Names {
             "gelu" | "swiglu" | "ffn_up" => "d.ffn".to_owned(),
             "head_gelu" | "head_dense" => "d.head".to_owned(),
             "pooler" | "pooled" => "d.pooled".to_owned(),
+            "embed_scaled" => STREAM.to_owned(),
             name => format!("d.{name}"),
         }
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{Axis, LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
-use crate::design::{Block, Design, FeedForward, Head, Norm, Positions};
+use crate::design::{Block, Decimal, Design, FeedForward, Head, Norm, Positions};
 use crate::fault::ModelFault;
 use crate::shape::GptShape;
 
@@ -196,6 +196,7 @@ impl Shapes {
     fn entering(&self, l: u32) -> String {
         match (l.checked_sub(1), self.design.block) {
             (None, _) if self.design.embedding_norm => "embed_ln".to_owned(),
+            (None, _) if self.design.embedding_scale != Decimal::ONE => "embed_scaled".to_owned(),
             (None, _) => "embed".to_owned(),
             (Some(below), Block::Post) => format!("h.{below}.ln_2"),
             (Some(below), _) => format!("h.{below}.resid_2"),

@@ -94,7 +94,8 @@ impl LayerGraph {
                     k[2].is_multiple_of(q[2] / heads) && *out == [q[0], heads, q[1], k[1]]
                 }
             }
-            (OpKind::Softmax | OpKind::Gelu | OpKind::GeluTanh | OpKind::Tanh, [x], [], [out]) => x == out,
+            (OpKind::Softmax | OpKind::Gelu | OpKind::GeluTanh | OpKind::Tanh, [x], [], [out])
+            | (OpKind::Scale | OpKind::Alibi, [x], [], [out]) => x == out,
             (OpKind::SwiGlu, [gate, up], [], [out]) => gate == up && up == out,
             (OpKind::AttentionValues, [p, v], [], [out]) => {
                 let d_head = u64::from(self.shape.d_head());

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::reader::Reader;
-use crate::design::{Biases, Block, Design, FeedForward, Head, Norm, Pairs, Positions, Rotary};
+use crate::design::{Biases, Block, Decimal, Design, FeedForward, Head, Norm, Pairs, Positions, Rotary};
 use crate::shape::GptShape;
 
 /// Names of the keys of sizes: layers, width, heads, vocabulary, positions.
@@ -23,7 +23,7 @@ const GELUS: [&str; 4] = ["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh"];
 type Read = fn(&mut Reader<'_>) -> GptShape;
 
 /// Families, by `model_type`.
-const FAMILIES: [(&str, Read); 8] = [
+const FAMILIES: [(&str, Read); 10] = [
     ("gpt2", gpt2),
     ("gptj", gptj),
     ("gpt_neox", gpt_neox),
@@ -32,6 +32,8 @@ const FAMILIES: [(&str, Read); 8] = [
     ("bert", bert),
     ("falcon", falcon),
     ("gpt_bigcode", gpt_bigcode),
+    ("btlm", btlm),
+    ("jais", btlm),
 ];
 
 /// The shape that the configuration describes; `None` for an unknown family.
@@ -138,6 +140,43 @@ fn gpt_bigcode(r: &mut Reader<'_>) -> GptShape {
         epsilon: r.epsilon("layer_norm_epsilon", 1e-5),
         head: lm_head(r, true, false),
         kv_heads,
+        ..Design::GPT2
+    };
+    let shape = sizes(r, GPT2_KEYS, None, design);
+    GptShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
+}
+
+/// BTLM and Jais.
+fn btlm(r: &mut Reader<'_>) -> GptShape {
+    r.architecture(&["BTLMLMHeadModel", "JAISLMHeadModel", "BTLMModel", "JAISModel"]);
+    gpt2_flags(r);
+    r.only("reorder_and_upcast_attn", false);
+    if r.value("alibi_scaling").is_some() {
+        r.fault("hf-unsupported", "alibi_scaling", "stretched positions are not supported", "null");
+    }
+    let alibi = r.choice("position_embedding_type", &["learned", "alibi"], true) == Some(1);
+    let swiglu = r.value("activation_function").and_then(Value::as_str) == Some("swiglu");
+    let feed_forward = if swiglu { FeedForward::SwiGlu } else { gelu(r, "activation_function", FeedForward::GeluTanh) };
+    let factor = |r: &mut Reader<'_>, keys: [&str; 2]| keys.map(|key| r.number(key, 1.0)).iter().product::<f64>();
+    let scales = [
+        factor(r, ["mup_embeddings_scale", "embeddings_scale"]),
+        factor(r, ["mup_output_alpha", "mup_width_scale"]) * factor(r, ["output_alpha", "width_scale"]),
+    ];
+    let [embedding_scale, logit_scale] = scales.map(|scale| {
+        Decimal::of(scale).unwrap_or_else(|| {
+            r.fault("hf-unsupported", "mup_width_scale", format!("a factor of {scale} is not supported"), "above 0");
+            Decimal::ONE
+        })
+    });
+    let by_features = ["mup_scale_qk_dot_by_d", "scale_qk_dot_by_d"].map(|key| r.flag(key, false));
+    let design = Design {
+        positions: if alibi { Positions::Alibi } else { Positions::Learned },
+        feed_forward,
+        epsilon: r.epsilon("layer_norm_epsilon", 1e-5),
+        embedding_scale,
+        logit_scale,
+        scores_by_features: by_features.contains(&true),
+        head: lm_head(r, true, false),
         ..Design::GPT2
     };
     let shape = sizes(r, GPT2_KEYS, None, design);

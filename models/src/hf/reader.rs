@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::IGNORED;
-use crate::design::Epsilon;
+use crate::design::Decimal;
 use crate::fault::ModelFault;
 
 /// A configuration that is being read.
@@ -107,11 +107,11 @@ impl<'a> Reader<'a> {
     }
 
     /// What is added under the root of norms.
-    pub(super) fn epsilon(&mut self, key: &str, default: f64) -> Epsilon {
+    pub(super) fn epsilon(&mut self, key: &str, default: f64) -> Decimal {
         let number = self.number(key, default);
-        Epsilon::of(number).unwrap_or_else(|| {
+        Decimal::of(number).filter(|epsilon| epsilon.value() <= 1.0).unwrap_or_else(|| {
             self.fault("hf-unsupported", key, format!("{number} is not supported"), "from 1e-12 to 1");
-            Epsilon::GPT2
+            Decimal::GPT2
         })
     }
 

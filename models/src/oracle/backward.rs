@@ -6,7 +6,7 @@
 use ndarray::{Array, Array2, Axis, Dimension};
 
 use super::{Step, ops};
-use crate::design::{Block, FeedForward, Head, Norm, Positions};
+use crate::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
 
 impl Step<'_> {
     /// Everything from the logits back; gives the loss.
@@ -20,6 +20,10 @@ impl Step<'_> {
         if self.shape.design.embedding_norm {
             let d_embed = self.norm_backward("embed", "embed_ln");
             self.keep("d.embed", d_embed);
+        }
+        let scale = self.shape.design.embedding_scale;
+        if scale != Decimal::ONE {
+            self.keep("d.embed", self.rows("d.embed_scaled") * scale.value());
         }
         self.backward_embedding(tokens);
         loss
@@ -92,8 +96,15 @@ impl Step<'_> {
         let last = self.shape.design.block != Block::Post;
         let below = if last { "ln_f".to_owned() } else { top.clone() };
         match self.shape.design.head {
-            Head::Tied => self.logits_backward("wte", &below),
-            Head::Untied { .. } => self.logits_backward("lm_head.weight", &below),
+            Head::Tied | Head::Untied { .. } => {
+                let scale = self.shape.design.logit_scale;
+                let input = if scale == Decimal::ONE { below.clone() } else { "ln_f_scaled".to_owned() };
+                let table = if self.shape.design.tied() { "wte" } else { "lm_head.weight" };
+                self.logits_backward(table, &input);
+                if input != below {
+                    self.keep(&format!("d.{below}"), self.rows(&format!("d.{input}")) * scale.value());
+                }
+            }
             Head::MaskedLm => {
                 self.logits_backward("wte", "head_ln");
                 let d_gelu = self.norm_backward("head_gelu", "head_ln");
@@ -232,6 +243,9 @@ impl Step<'_> {
         }
         self.keep(dx, d_x);
         self.tensors.insert(d("softmax"), d_softmax.into_dyn());
+        if self.shape.design.positions == Positions::Alibi {
+            self.tensors.insert(d("alibi"), d_scores.clone().into_dyn());
+        }
         self.tensors.insert(d("scores"), d_scores.into_dyn());
     }
 }

@@ -12,7 +12,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, Axis, Slice};
 
 use super::erf::erfc;
-use crate::design::{Design, Norm, Rotary};
+use crate::design::{Design, Norm, Rotary, alibi_slope};
 
 /// A row shifted to mean 0 (of a LayerNorm) and scaled to mean square 1, and the scale.
 fn normalised(design: &Design, row: ArrayView1<'_, f64>) -> (Array1<f64>, f64) {
@@ -115,6 +115,8 @@ pub(super) struct Heads {
     pub(super) kv_heads: usize,
     /// Whether a query sees only its own key and those before it.
     pub(super) causal: bool,
+    /// What scores are multiplied by.
+    pub(super) scale: f64,
 }
 
 impl Heads {
@@ -174,10 +176,15 @@ impl Heads {
         Array4::zeros((self.batch, self.heads, self.seq, self.seq))
     }
 
-    /// `1/sqrt(d_head)`.
-    fn scale(&self, x: &Array2<f64>) -> f64 {
-        let d_head = u32::try_from(x.ncols() / self.heads).expect("d_model is a u32");
-        1.0 / f64::from(d_head).sqrt()
+    /// Takes every head's slope times the distance of query and key from its scores.
+    pub(super) fn add_slopes(&self, scores: &mut Array4<f64>) {
+        let narrow = |n: usize| u32::try_from(n).expect("sizes are 32-bit");
+        for ((_, h, query, key), score) in scores.indexed_iter_mut() {
+            if !self.causal || key <= query {
+                let distance = f64::from(narrow(query.abs_diff(key)));
+                *score -= alibi_slope(narrow(h), narrow(self.heads)) * distance;
+            }
+        }
     }
 
     /// Zero where the column (key) comes after the row (query), if that is not seen.
@@ -194,7 +201,7 @@ impl Heads {
     pub(super) fn scores(&self, q: &Array2<f64>, k: &Array2<f64>) -> Array4<f64> {
         let mut scores = self.square();
         for (b, h) in self.pairs() {
-            let product = self.block(q, b, h).dot(&self.kv_block(k, b, h).t()) * self.scale(q);
+            let product = self.block(q, b, h).dot(&self.kv_block(k, b, h).t()) * self.scale;
             set_square(&mut scores, b, h, &self.masked(product));
         }
         scores
@@ -209,7 +216,7 @@ impl Heads {
     ) -> (Array2<f64>, Array2<f64>) {
         let (mut d_q, mut d_k) = (Array2::zeros(q.dim()), Array2::zeros(k.dim()));
         for (b, h) in self.pairs() {
-            let d = square(d_scores, b, h).to_owned() * self.scale(q);
+            let d = square(d_scores, b, h).to_owned() * self.scale;
             self.set_block(&mut d_q, b, h, &d.dot(&self.kv_block(k, b, h)));
             self.add_kv_block(&mut d_k, b, h, &d.t().dot(&self.block(q, b, h)));
         }

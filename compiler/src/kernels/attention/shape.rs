@@ -32,7 +32,7 @@ pub(super) struct Shape {
     pub(super) kc: u32,
     /// Type of the operands.
     pub(super) act: DType,
-    /// `1 / sqrt(d_head)`.
+    /// What scores are multiplied by.
     pub(super) scale: f32,
     /// Whether a query sees only its own key and those before it.
     pub(super) causal: bool,
@@ -53,7 +53,7 @@ impl Shape {
             r: g.rows_per_sequence,
             kc: t.div_ceil(n),
             act: q.dtype,
-            scale: 1.0 / (g.d_head() as f32).sqrt(),
+            scale: g.score_scale(),
             causal: g.causal,
         }
     }

@@ -7,7 +7,7 @@
 //! Deliberately not here: the shape rules ([`crate::graph`]'s `check`).
 
 use super::{Builder, New};
-use crate::design::{Block, Head};
+use crate::design::{Block, Decimal, Head, Positions};
 use crate::graph::{OpKind, Phase, TensorShape};
 
 const B: Phase = Phase::Backward;
@@ -22,6 +22,11 @@ impl Builder {
         }
         if self.shapes.design.embedding_norm {
             self.norm_back(None, "embed_ln", "d.embed_ln", "embed", "d.embed");
+        }
+        if self.shapes.design.embedding_scale != Decimal::ONE {
+            let hidden = self.shapes.hidden.clone();
+            let at = (OpKind::Scale, None, "embed_scaled".to_owned());
+            self.one(B, at, &["d.embed_scaled"], "d.embed", &hidden);
         }
         self.weight_gradient((OpKind::Embedding, None, "embed".to_owned()), &["d.embed"]);
     }
@@ -55,6 +60,9 @@ impl Builder {
         match self.shapes.design.head {
             Head::Tied | Head::Untied { .. } => {
                 self.product_back((OpKind::LmHead, None, "lm_head"), ("d.logits", &input), (&d_input, &hidden));
+                if input == "ln_f_scaled" {
+                    self.one(B, (OpKind::Scale, None, input), &[&d_input], "d.ln_f", &hidden);
+                }
             }
             Head::MaskedLm => {
                 self.product_back((OpKind::LmHead, None, "lm_head"), ("d.logits", &input), (&d_input, &hidden));
@@ -163,7 +171,12 @@ impl Builder {
         let outputs = [(d_softmax.as_str(), &square), (&dv, &keys)];
         self.add(B, &New { name: n("attn"), kind: OpKind::AttentionValues, layer, inputs: &inputs, outputs: &outputs });
         let softmax = (OpKind::Softmax, layer, n("softmax"));
-        self.one(B, softmax, &[&d_softmax, &n("softmax")], &d("scores"), &square);
+        let alibi = self.shapes.design.positions == Positions::Alibi;
+        let d_scores = d(if alibi { "alibi" } else { "scores" });
+        self.one(B, softmax, &[&d_softmax, &n("softmax")], &d_scores, &square);
+        if alibi {
+            self.one(B, (OpKind::Alibi, layer, n("alibi")), &[&d_scores], &d("scores"), &square);
+        }
         let (inputs, made) = ([d("scores"), n(q), n(k)], [d(q), d(k)]);
         let inputs = inputs.each_ref().map(String::as_str);
         let outputs = [(made[0].as_str(), &hidden), (&made[1], &keys)];

@@ -5,13 +5,16 @@
 //! Deliberately not here: gradients.
 
 use super::{Builder, New};
-use crate::design::{Block, Head};
+use crate::design::{Block, Decimal, Head, Positions};
 use crate::graph::{OpKind, Phase, TensorShape};
 
 impl Builder {
     pub(super) fn forward(&mut self) {
         let hidden = self.shapes.hidden.clone();
         self.run(OpKind::Embedding, None, "embed", &[], &hidden);
+        if self.shapes.design.embedding_scale != Decimal::ONE {
+            self.run(OpKind::Scale, None, "embed_scaled", &["embed"], &hidden);
+        }
         if self.shapes.design.embedding_norm {
             self.run(self.shapes.norm().0, None, "embed_ln", &["embed"], &hidden);
         }
@@ -40,6 +43,9 @@ impl Builder {
             Head::Tied | Head::Untied { .. } if self.shapes.design.block == Block::Post => {
                 self.shapes.entering(self.shapes.layers)
             }
+            Head::Tied | Head::Untied { .. } if self.shapes.design.logit_scale != Decimal::ONE => {
+                "ln_f_scaled".to_owned()
+            }
             Head::Tied | Head::Untied { .. } => "ln_f".to_owned(),
         }
     }
@@ -54,7 +60,12 @@ impl Builder {
             "ln_f".clone_into(&mut top);
         }
         match self.shapes.design.head {
-            Head::Tied | Head::Untied { .. } => {}
+            Head::Tied | Head::Untied { .. } => {
+                // The scale of the logits, where it is least work.
+                if self.head_input() == "ln_f_scaled" {
+                    self.run(OpKind::Scale, None, "ln_f_scaled", &[&top], &hidden);
+                }
+            }
             Head::MaskedLm => {
                 self.run(OpKind::HeadDense, None, "head_dense", &[&top], &hidden);
                 self.run(OpKind::Gelu, None, "head_gelu", &["head_dense"], &hidden);
@@ -114,7 +125,12 @@ impl Builder {
             [q, k] = to;
         }
         self.run(OpKind::AttentionScores, layer, &n("scores"), &[&q, &k], &square);
-        self.run(OpKind::Softmax, layer, &n("softmax"), &[&n("scores")], &square);
+        let mut scores = n("scores");
+        if self.shapes.design.positions == Positions::Alibi {
+            self.run(OpKind::Alibi, layer, &n("alibi"), &[&scores], &square);
+            scores = n("alibi");
+        }
+        self.run(OpKind::Softmax, layer, &n("softmax"), &[&scores], &square);
         self.run(OpKind::AttentionValues, layer, &n("attn"), &[&n("softmax"), &v], &hidden);
         self.run(OpKind::Projection, layer, &n("proj"), &[&n("attn")], &hidden);
     }
