@@ -455,7 +455,7 @@ mod form {
     /// Something that was not stepped cycle by cycle, and why that is exact.
     #[derive(JsonSchema)]
     pub(super) struct FoldNote {
-        /// `time`, `blocks`, `rows` or `kernels`.
+        /// `time`, `blocks`, `rows`, `columns` or `kernels`; `none` where nothing was folded.
         kind: String,
         /// What was folded, by how much, and on which check.
         text: String,

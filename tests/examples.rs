@@ -60,3 +60,24 @@ fn the_star_adds_three_vectors() {
         assert_eq!((sum(0), sum(4)), (3.0, 6.0));
     }
 }
+
+/// A program without any regularity is executed in full, in every place and cycle, and says so.
+#[test]
+fn what_does_not_repeat_is_not_folded() {
+    use fabric::{EngineKind, RunOptions, fold};
+    use sim_core::{arch::cs2::cs2, program};
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/aperiodic.wafer")).unwrap();
+    let program = program::parse(&text, "aperiodic.wafer").unwrap();
+    let arch = cs2();
+    assert!(program::verify(&program, &arch).is_empty());
+    let outcome = fabric::run(&program, &arch, &RunOptions::default(), None).unwrap();
+    let plain = RunOptions { engine: EngineKind::Reference, ..RunOptions::default() };
+    assert_eq!(outcome.cycles, fabric::run(&program, &arch, &plain, None).unwrap().cycles);
+    assert_eq!(outcome.stepped_pe_cycles, outcome.pe_cycles.total(), "every cycle of every PE was stepped");
+    assert_eq!(outcome.folds.iter().map(|f| f.kind.as_str()).collect::<Vec<_>>(), [fold::NONE]);
+    assert!(outcome.folds[0].text.starts_with("nothing was folded: no rows and no columns repeat"));
+    let mut wafersim = Command::cargo_bin("wafersim").unwrap();
+    wafersim.args(["simulate", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/aperiodic.wafer")]);
+    let text = String::from_utf8(wafersim.assert().success().get_output().stdout.clone()).unwrap();
+    assert!(text.contains("\n  nothing was folded: no rows"), "{text}");
+}

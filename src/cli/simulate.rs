@@ -18,7 +18,7 @@ use sim_core::codec::content_hash_hex;
 use sim_core::coord::PeCoord;
 use sim_core::diag::Diagnostic;
 use sim_core::program::{Buffer, DType, Program, verify};
-use sim_core::report::{Outcome, PeCounters};
+use sim_core::report::{FoldNote, Outcome, PeCounters};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -167,8 +167,19 @@ pub(super) fn execute(job: &Job<'_>, program: &Program, arch: &ArchSpec) -> Resu
             cached_programs: 0,
             peak_rss_bytes: peak_rss_bytes(),
         },
-        folds: outcome.folds,
+        folds: folds(outcome.folds, job),
     })
+}
+
+/// What was folded; where nothing may be, that and why.
+fn folds(folds: Vec<FoldNote>, job: &Job<'_>) -> Vec<FoldNote> {
+    let why = match job.limits.engine_name() {
+        _ if !folds.is_empty() => return folds,
+        "reference" => "the reference engine steps everything",
+        _ if job.values => "values are carried",
+        _ => "--fold none",
+    };
+    vec![FoldNote { kind: fabric::fold::NONE.to_owned(), text: format!("nothing was folded: {why}") }]
 }
 
 /// Memories of all PEs, if this computer may hold them.
@@ -243,7 +254,10 @@ fn text(r: &SimulateReport) -> String {
     let _ = writeln!(out, "  multiply-adds  {}", grouped(r.macs));
     let _ = writeln!(out, "  link crossings {}", grouped(r.wavelet_hops));
     for fold in &r.folds {
-        let _ = writeln!(out, "  folded, {}: {}", fold.kind, fold.text);
+        let _ = match fold.kind.as_str() {
+            fabric::fold::NONE => writeln!(out, "  {}", fold.text),
+            kind => writeln!(out, "  folded, {kind}: {}", fold.text),
+        };
     }
     for (x, y, cycle) in r.finish.iter().flatten() {
         let _ = writeln!(out, "  PE ({x}, {y}) finished at {cycle}");

@@ -53,6 +53,8 @@ pub(crate) struct Assembly {
     rows: Vec<Line>,
     columns: Vec<Line>,
     placed: Vec<Placed>,
+    /// Lines that repeat and were all executed, and why.
+    pub(crate) whole: Vec<String>,
 }
 
 /// What a block's PEs counted together.
@@ -71,7 +73,7 @@ impl Assembly {
     pub(crate) fn new(small: Grid, placed: Vec<Placed>, detail: Detail) -> Assembly {
         let rows = lines(&placed, Axis::Rows, small.height);
         let columns = lines(&placed, Axis::Columns, small.width);
-        Assembly { grid: small, detail, rows, columns, placed }
+        Assembly { grid: small, detail, rows, columns, placed, whole: Vec::new() }
     }
 
     /// Sums over all PEs of the block.

@@ -15,18 +15,31 @@ use sim_core::program::{Flow, Instr, Placement, Program};
 
 /// Executes a block, with as few lines as the checks allow.
 pub(crate) fn execute(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<Assembly, RunError> {
-    let stretches = Axis::ALL.into_iter().flat_map(|axis| stretches(program, axis));
+    let found: Vec<Stretch> = Axis::ALL.into_iter().flat_map(|axis| stretches(program, axis)).collect();
+    let mut whole = Vec::new();
     // A trace does not say what control wavelets carry.
     let mut gaps: Vec<Gap> = match sends_control(program) {
-        true => Vec::new(),
-        false => stretches.map(|s| Gap::new(program, s)).collect(),
+        true => {
+            whole.extend(found.iter().map(|s| format!("{s}, but PEs send control wavelets")));
+            Vec::new()
+        }
+        false => found.into_iter().map(|s| Gap::new(program, s)).collect(),
     };
     loop {
-        gaps.retain(Gap::worth_it);
+        gaps.retain(|gap| {
+            whole.extend((!gap.worth_it()).then(|| format!("{}, but {}", gap.s, gap.failed)));
+            gap.worth_it()
+        });
         match fold(program, &gaps, arch, options)? {
-            Folded::Done(done) => return Ok(*done),
+            Folded::Done(mut done) => {
+                done.whole = whole;
+                return Ok(*done);
+            }
             // More groups where a check failed.
-            Folded::Failed(which) => which.into_iter().for_each(|i| gaps[i].groups *= 2),
+            Folded::Failed(which) => which.into_iter().for_each(|(i, why)| {
+                gaps[i].groups *= 2;
+                gaps[i].failed = why;
+            }),
         }
     }
 }
@@ -51,6 +64,8 @@ pub(crate) struct Gap {
     /// Groups that are executed before the place where lines are left out, and behind it; doubled
     /// on failure.
     groups: u32,
+    /// Why more lines are executed than at first.
+    failed: &'static str,
 }
 
 impl Gap {
@@ -59,7 +74,8 @@ impl Gap {
     fn new(program: &Program, s: Stretch) -> Gap {
         let inside = s.start..s.start + s.length;
         let passes = |p: &Placement| !s.axis.span(p.region).iter().any(|line| inside.contains(&line));
-        Gap { s, groups: if program.placements.iter().all(passes) { 8 } else { 2 } }
+        let groups = if program.placements.iter().all(passes) { 8 } else { 2 };
+        Gap { s, groups, failed: "there are too few of them" }
     }
 
     /// Whether so many lines are left out that a failure, which costs a run, may be risked.
@@ -89,8 +105,8 @@ impl Gap {
 /// How folding ended.
 enum Folded {
     Done(Box<Assembly>),
-    /// The gaps at which a check failed.
-    Failed(Vec<usize>),
+    /// The gaps at which a check failed, and which one.
+    Failed(Vec<(usize, &'static str)>),
 }
 
 /// Executes without the lines of the gaps.
@@ -116,17 +132,23 @@ fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) 
         Ok(detail) => detail,
         // Fewer lines may block, or take longer, where all of them would not: more are tried.
         Err(RunError::Deadlock { .. } | RunError::CycleLimit { .. }) if !gaps.is_empty() => {
-            return Ok(Folded::Failed((0..gaps.len()).collect()));
+            let fewer = "a mesh with fewer of them does not end";
+            return Ok(Folded::Failed((0..gaps.len()).map(|i| (i, fewer)).collect()));
         }
         Err(e) => return Err(e),
     };
     if detail.given_up {
         let differs = |i: &usize| Watch::differs(&detail.watches[2 * i..2 * i + 2]);
-        return Ok(Folded::Failed((0..gaps.len()).filter(differs).collect()));
+        return Ok(Folded::Failed((0..gaps.len()).filter(differs).map(|i| (i, DIFFER)).collect()));
     }
-    let shifts: Vec<Option<u64>> = detail.watches.chunks(2).map(|pair| shift(&small, pair)).collect();
-    let fails = |&i: &usize| shifts[i].is_none() || !alone(i, &detail.watches, &shifts);
-    let failed: Vec<usize> = (0..gaps.len()).filter(fails).collect();
+    let shifts: Vec<Result<u64, &'static str>> =
+        detail.watches.chunks(2).map(|pair| shift(&small, &pair[0], &pair[1])).collect();
+    let fails = |i: usize| match shifts[i] {
+        Err(why) => Some((i, why)),
+        Ok(_) if !alone(i, &detail.watches, &shifts) => Some((i, "waves through them begin at several times")),
+        Ok(_) => None,
+    };
+    let failed: Vec<_> = (0..gaps.len()).filter_map(fails).collect();
     if !failed.is_empty() {
         return Ok(Folded::Failed(failed));
     }
@@ -135,28 +157,37 @@ fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) 
     Ok(Folded::Done(Box::new(Assembly::new(small.grid(), placed, detail))))
 }
 
-/// The shift between the two boundaries of a gap, if all conditions of rule F4 hold.
-fn shift(small: &Program, boundaries: &[Watch]) -> Option<u64> {
-    let [a, b] = boundaries else { return None };
-    if a.trace != b.trace {
-        return None;
-    }
-    match (a.first, b.first) {
-        (None, None) => Some(0),
-        (Some(first), Some(second)) if first == second => Some(0),
-        (Some(first), Some(second)) => {
-            let delta = second.checked_sub(first)?;
-            let quiet = a.skipped == b.skipped && a.quiet && b.quiet;
-            (quiet && !fed_behind(small, a)).then_some(delta)
-        }
-        _ => None,
+/// What is said of boundaries that do not agree.
+const DIFFER: &str = "what crosses the boundaries between them differs";
+
+/// The shift between the two boundaries of a gap, if all conditions of rule F4 hold; else which one
+/// does not.
+fn shift(small: &Program, a: &Watch, b: &Watch) -> Result<u64, &'static str> {
+    let (first, second) = match (a.first, b.first) {
+        _ if a.trace != b.trace => return Err(DIFFER),
+        (None, None) => return Ok(0),
+        (Some(first), Some(second)) => (first, second),
+        _ => return Err(DIFFER),
+    };
+    if first == second {
+        Ok(0)
+    } else if second < first {
+        Err("what crosses them begins at the last one")
+    } else if !(a.quiet && b.quiet) {
+        Err("they are at work when the first wavelet comes")
+    } else if fed_behind(small, a) {
+        Err("wavelets come in from the edge behind them")
+    } else if a.skipped != b.skipped {
+        Err("cycles were skipped between their first wavelets")
+    } else {
+        Ok(second - first)
     }
 }
 
 /// Whether the delay of a gap is the same for all that crosses another gap with a delay: everything
 /// that crosses the boundaries of one happens behind the first event of the other, where both delay.
-fn alone(gap: usize, watches: &[Watch], shifts: &[Option<u64>]) -> bool {
-    let delays = |i: usize| shifts[i].is_some_and(|delta| delta > 0);
+fn alone(gap: usize, watches: &[Watch], shifts: &[Result<u64, &str>]) -> bool {
+    let delays = |i: usize| shifts[i].is_ok_and(|delta| delta > 0);
     let start = |w: &Watch| w.skipped + w.first.unwrap_or(0);
     let pair = |i: usize| &watches[2 * i..2 * i + 2];
     let agree = |other: usize| {

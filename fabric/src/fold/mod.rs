@@ -29,10 +29,38 @@ use sim_core::units::Cycles;
 /// # Errors
 /// See [`crate::run`]. A deadlock names the PEs of the whole mesh.
 pub fn run(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<Outcome, RunError> {
-    if !options.fold.space {
-        return fast::run(program, arch, options, None);
+    let mut why = Vec::new();
+    let mut outcome = if options.fold.space {
+        in_space(program, arch, options, &mut why)?
+    } else {
+        fast::run(program, arch, options, None)?
+    };
+    let allowed = options.fold.space || options.fold.time;
+    if allowed && outcome.folds.is_empty() {
+        if options.fold.time {
+            why.push(
+                "the control state did not recur with enough left to do, or in no loop that was looked at".to_owned(),
+            );
+        }
+        outcome.folds.push(FoldNote { kind: NONE.to_owned(), text: format!("nothing was folded: {}", why.join("; ")) });
     }
+    Ok(outcome)
+}
+
+/// Kind of the note of a run in which nothing was folded.
+pub const NONE: &str = "none";
+
+/// Executes with representatives where that is possible; says why it is not.
+fn in_space(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    why: &mut Vec<String>,
+) -> Result<Outcome, RunError> {
     let Some(strips) = blocks::strips(program) else {
+        why.push(
+            "address registers that can decide bank conflicts start with values that depend on the place".to_owned(),
+        );
         return fast::run(program, arch, options, None);
     };
     match assemble(program, arch, options, &strips) {
@@ -41,11 +69,21 @@ pub fn run(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<O
             let whole = RunOptions { fold: Fold { space: false, ..options.fold }, ..*options };
             fast::run(program, arch, &whole, None)
         }
-        done => done,
+        Ok((outcome, whole)) => {
+            why.extend(whole);
+            Ok(outcome)
+        }
+        Err(error) => Err(error),
     }
 }
 
-fn assemble(program: &Program, arch: &ArchSpec, options: &RunOptions, strips: &[Strip]) -> Result<Outcome, RunError> {
+/// The outcome, and what repeats without being folded.
+fn assemble(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    strips: &[Strip],
+) -> Result<(Outcome, Vec<String>), RunError> {
     let mut parts: Vec<(&Block, u64, Assembly)> = Vec::new();
     for strip in strips {
         for block in &strip.blocks {
@@ -74,7 +112,13 @@ fn assemble(program: &Program, arch: &ArchSpec, options: &RunOptions, strips: &[
     if options.per_pe {
         out.per_pe = Some(spread(program, strips, &parts, out.cycles.0));
     }
-    Ok(out)
+    let mut whole: Vec<String> = parts.iter().flat_map(|(_, _, done)| done.whole.clone()).collect();
+    if whole.is_empty() {
+        whole.push(
+            "no rows and no columns repeat often enough with a period up to 8, and no two blocks are equal".to_owned(),
+        );
+    }
+    Ok((out, whole))
 }
 
 /// The counters of a PE in a run of `end` cycles.

@@ -8,7 +8,7 @@ use super::lines::Axis;
 use sim_core::coord::Region;
 use sim_core::program::Program;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// Longest period that is looked for.
 const PERIOD_MAX: u32 = 8;
@@ -20,6 +20,13 @@ pub(crate) struct Stretch {
     pub(crate) start: u32,
     pub(crate) length: u32,
     pub(crate) period: u32,
+}
+
+impl fmt::Display for Stretch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stretch { axis, start, length, period } = self;
+        write!(f, "{} {start}..{} repeat with period {period}", axis.name(), start + length)
+    }
 }
 
 /// All stretches of an axis, in order.
