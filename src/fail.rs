@@ -20,6 +20,11 @@ pub const CODES: &[(&str, &str)] = &[
         "cli-arch",
         "No machine has this name, and it is not the path of a TOML file. `wafersim arch list` names the machines.",
     ),
+    (
+        "fold-differs",
+        "`--verify-fold` found a program whose folded run and full run differ in a counter: a fault of wafersim. Results of `--fold none` do not depend on folding.",
+    ),
+    ("fold-small", "`--verify-fold` could not make a small model of this design: a fault of wafersim."),
     ("cli-set", "`--set` takes KEY=VALUE, such as `--set pe.sram=64KiB`. `wafersim arch show` lists the keys."),
     (
         "cli-systems",

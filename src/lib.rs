@@ -39,5 +39,6 @@ pub mod timeline;
 pub mod trace;
 pub mod train;
 pub mod validate;
+pub mod verify_fold;
 pub mod why;
 pub mod workload;

@@ -48,8 +48,36 @@ pub struct RunReport {
     pub kernels: Vec<KernelReport>,
     /// What no public source says.
     pub assumed: Vec<Assumed>,
+    /// Kernels on which folding was verified (`--verify-fold`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold_verification: Option<FoldVerification>,
     /// How it was obtained.
     pub simulation: Simulation,
+}
+
+/// Programs that were executed folded and in full, and had equal counters in every PE.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct FoldVerification {
+    /// Seed that chose them and their meshes.
+    pub seed: u64,
+    /// They.
+    pub kernels: Vec<VerifiedKernel>,
+}
+
+/// A program whose folded and full runs agree.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct VerifiedKernel {
+    /// What it computes.
+    pub name: String,
+    /// Columns of its mesh.
+    pub width: u32,
+    /// Rows of its mesh.
+    pub height: u32,
+    /// Its cycles; 0 if it does not end.
+    pub cycles: u64,
+    /// What was folded in the folded run.
+    #[schemars(with = "Vec<form::FoldNote>")]
+    pub folds: Vec<FoldNote>,
 }
 
 /// The model that ran.
@@ -347,6 +375,9 @@ pub struct SimulateReport {
     /// Column, row and finishing cycle of every PE that did anything (`--finish`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish: Option<Vec<(u32, u32, u64)>>,
+    /// Smaller programs on which folding was verified (`--verify-fold`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold_verification: Option<FoldVerification>,
     /// Named buffers of the PEs and what left at the edges (`--values`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<ValuesReport>,

@@ -83,6 +83,7 @@ pub fn report(run: Run<'_>) -> RunReport {
         cluster,
         memory: memory(&compiled.memory, compiled.geometry.used().pes()),
         assumed: assumed(arch, arch.systems.value > 1),
+        fold_verification: None,
         simulation: Simulation {
             stepped_cycles: executed.outcomes.iter().map(|o| o.stepped_cycles).sum(),
             stepped_pe_cycles: executed.outcomes.iter().map(|o| o.stepped_pe_cycles).sum(),

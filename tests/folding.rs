@@ -207,3 +207,33 @@ fn kernels_of_random_shapes_fold_exactly() {
         assert!(cases < 100 || kernels.iter().any(|k| k.contains(part)), "no {part} among {kernels:?}");
     }
 }
+
+/// `--verify-fold` says which kernels it executed twice; the same seed chooses the same ones.
+#[test]
+fn folding_is_verified_on_request() {
+    let report = |arguments: &[&str]| -> serde_json::Value {
+        let mut command = assert_cmd::Command::cargo_bin("wafersim").unwrap();
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("WAFERSIM_CACHE", "");
+        let done = command.args(arguments).args(["--format", "json"]).assert().success();
+        serde_json::from_slice(&done.get_output().stdout).unwrap()
+    };
+    let small = ["--set", "wafer.width=24", "--set", "wafer.height=60"];
+    let of_seed = |seed: &str| {
+        let step = ["run", "gpt2-small", "--batch", "1", "--seq-len", "8", "--verify-fold", "4", "--seed", seed];
+        let report = report(&step);
+        assert_eq!(report["seed"].to_string(), seed);
+        report["fold_verification"].clone()
+    };
+    let collective = report(
+        &[&["collective", "broadcast", "--pes", "20x50", "--wavelets", "9", "--verify-fold", "3"][..], &small].concat(),
+    );
+    let folds = |of: &serde_json::Value| of["fold_verification"]["kernels"].to_string();
+    assert_eq!(collective["fold_verification"]["kernels"].as_array().unwrap().len(), 3);
+    assert!(folds(&collective).contains("\"rows\""), "{}", folds(&collective));
+    let simulated = report(&["simulate", "examples/star.wafer", "--verify-fold", "1"]);
+    assert_eq!(simulated["fold_verification"]["kernels"].as_array().unwrap().len(), 1);
+    let first = of_seed("5");
+    assert_eq!(first["kernels"].as_array().unwrap().len(), 4);
+    assert_eq!(first, of_seed("5"));
+    assert_ne!(first["kernels"], of_seed("6")["kernels"]);
+}

@@ -1,13 +1,14 @@
 //! `wafersim collective KIND`.
 
 use super::Output;
-use super::options::{MachineOptions, RunLimits};
+use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
 use super::simulate::{self, Job};
 use super::trace::ProgramTrace;
 use crate::fail::{Failure, Kind};
 use crate::machine;
 use crate::report::SimulateReport;
+use crate::verify_fold::Rng;
 use clap::{Args, ValueEnum};
 use compiler::collective::{self, Collective};
 use sim_core::arch::ArchSpec;
@@ -45,6 +46,8 @@ pub(super) struct Arguments {
     machine: MachineOptions,
     #[command(flatten)]
     limits: RunLimits,
+    #[command(flatten)]
+    verify: VerifyOptions,
     /// Lists when each PE finished
     #[arg(long)]
     finish: bool,
@@ -120,7 +123,17 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
         finish: arguments.finish,
         values: false,
     };
-    let report = simulate::execute(&job, &program, &arch)?;
+    let mut report = simulate::execute(&job, &program, &arch)?;
+    if let Some((count, seed)) = arguments.verify.wanted() {
+        let mut rng = Rng::new(seed);
+        let mut side = |most: u32| if most == 1 { 1 } else { most.min(rng.range(13, 40)) };
+        let smaller = |_| {
+            let pes = Grid { width: side(collective.pes.width), height: side(collective.pes.height) };
+            let small = Collective { pes, ..collective };
+            if small.ring_fault().is_none() { small.program() } else { program.clone() }
+        };
+        report.fold_verification = Some(simulate::verified((0..count).map(smaller), seed, &arguments.limits, &arch)?);
+    }
     Ok((report, program, arch))
 }
 
@@ -194,7 +207,7 @@ impl Arguments {
             self.wavelets,
             collective.dtype.name(),
             self.machine.command(),
-            self.limits.command(),
+            self.limits.command() + &self.verify.command(),
             if self.finish { " --finish" } else { "" }
         )
     }

@@ -123,6 +123,30 @@ pub struct RunLimits {
     pub memory_limit: u64,
 }
 
+/// Checks of folding.
+#[derive(Debug, Clone, Args)]
+pub(super) struct VerifyOptions {
+    /// Executes N random kernels on small meshes, folded and in full, and compares every counter of
+    /// every PE; a difference is exit status 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) verify_fold: Option<u32>,
+    /// Chooses the kernels and meshes of --verify-fold
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+}
+
+impl VerifyOptions {
+    /// How many, and the seed, if that is wanted.
+    pub(super) fn wanted(&self) -> Option<(u32, u64)> {
+        self.verify_fold.map(|count| (count, self.seed))
+    }
+
+    /// The options as on a command line.
+    pub(super) fn command(&self) -> String {
+        self.wanted().map(|(count, seed)| format!(" --verify-fold {count} --seed {seed}")).unwrap_or_default()
+    }
+}
+
 impl RunLimits {
     /// As the engines take them.
     #[must_use]

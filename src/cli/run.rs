@@ -1,6 +1,6 @@
 //! `wafersim run MODEL`.
 
-use super::options::{Format, RunLimits};
+use super::options::{Format, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
 use super::step::{CompiledStep, StepOptions};
 use super::trace::TraceOptions;
@@ -11,7 +11,7 @@ use crate::render::pictures::{self, Source};
 use crate::report::{ClusterReport, RUN_SCHEMA, RunReport, Simulation, peak_rss_bytes};
 use crate::step::Executed;
 use crate::summary::{self, Run};
-use crate::{files, interrupt, manifest, render, step, systems, timeline, trace};
+use crate::{files, interrupt, manifest, render, step, systems, timeline, trace, verify_fold};
 use clap::Args;
 use sim_core::coord::Grid;
 use std::path::PathBuf;
@@ -22,12 +22,15 @@ use std::path::PathBuf;
   wafersim run cerebras-gpt-111m
   wafersim run ./config.json --batch 8 --seq-len 1024 --format json
   wafersim run cerebras-gpt-111m --set pe.sram=64KiB --plot heat.svg
+  wafersim run cerebras-gpt-111m --verify-fold 5 --seed 1
   wafersim run cerebras-gpt-111m --report out.html --plot plots/ --trace step.pftrace")]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) step: StepOptions,
     #[command(flatten)]
     pub(super) limits: RunLimits,
+    #[command(flatten)]
+    pub(super) verify: VerifyOptions,
     /// Draws the step at a glance, or with a folder all pictures: maps of the wafer, roofline,
     /// timeline, memory, histogram, and scaling where there are several systems
     #[arg(long, value_name = "FILE.svg|FOLDER")]
@@ -131,12 +134,13 @@ pub(super) fn finished(
     let work =
         Work { step: &arguments.step, limits, pes: arguments.plot.is_some() || arguments.report.is_some(), cache };
     let (compiled, executed) = execute(&work, output)?;
-    let report = summary::report(Run {
+    let mut report = summary::report(Run {
         workload: &compiled.workload,
         arch: &compiled.arch,
         compiled: &compiled.compiled,
         executed: &executed,
-        command: format!("wafersim run {}{}", arguments.step.command(&compiled), limits.command()),
+        command: format!("wafersim run {}{}", arguments.step.command(&compiled), limits.command())
+            + &arguments.verify.command(),
         simulation: Simulation {
             engine: limits.engine_name().to_owned(),
             fold: limits.fold_name().to_owned(),
@@ -149,6 +153,13 @@ pub(super) fn finished(
             peak_rss_bytes: peak_rss_bytes(),
         },
     });
+    if let Some((count, seed)) = arguments.verify.wanted() {
+        let step = (&compiled.workload, &compiled.compiled, &compiled.arch);
+        let pool = step::pool(limits.threads())?;
+        let verified = pool.install(|| verify_fold::of_step(step, (count, seed), &limits.options(false)))?;
+        report.seed = seed;
+        report.fold_verification = Some(verified);
+    }
     Ok(Finished { step: compiled, executed, report })
 }
 

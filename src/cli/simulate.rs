@@ -1,6 +1,6 @@
 //! `wafersim simulate PROGRAM`.
 
-use super::options::{Format, MachineOptions, RunLimits};
+use super::options::{Format, MachineOptions, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
 use super::trace::ProgramTrace;
 use super::{Output, json, program};
@@ -9,8 +9,10 @@ use crate::machine;
 use crate::manifest::{self, quoted};
 use crate::render::table::{Table, grouped, percent};
 use crate::report::{
-    ArchInfo, BufferValues, EdgeValues, SIMULATE_SCHEMA, SimulateReport, Simulation, ValuesReport, peak_rss_bytes,
+    ArchInfo, BufferValues, EdgeValues, FoldVerification, SIMULATE_SCHEMA, SimulateReport, Simulation, ValuesReport,
+    peak_rss_bytes,
 };
+use crate::verify_fold::{self, Rng};
 use clap::Args;
 use fabric::{HostStreams, Values, WaferMemory};
 use sim_core::arch::ArchSpec;
@@ -35,6 +37,8 @@ pub(super) struct Arguments {
     machine: MachineOptions,
     #[command(flatten)]
     limits: RunLimits,
+    #[command(flatten)]
+    verify: VerifyOptions,
     /// Lists when each PE finished
     #[arg(long)]
     finish: bool,
@@ -78,12 +82,37 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
     let program = program::read(&arguments.program)?;
     check(&program, &arch, output)?;
     let at = arguments.program.display().to_string();
-    let Arguments { machine, limits, finish, values, .. } = arguments;
+    let Arguments { machine, limits, verify, finish, values, .. } = arguments;
     let wanted = [(finish, " --finish"), (values, " --values")];
     let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
-    let command = format!("wafersim simulate {}{}{}{flags}", quoted(&at), machine.command(), limits.command());
-    let report = execute(&Job { at, command, limits, finish: *finish, values: *values }, &program, &arch)?;
+    let command = format!(
+        "wafersim simulate {}{}{}{}{flags}",
+        quoted(&at),
+        machine.command(),
+        limits.command(),
+        verify.command()
+    );
+    let mut report = execute(&Job { at, command, limits, finish: *finish, values: *values }, &program, &arch)?;
+    if let Some((count, seed)) = verify.wanted() {
+        let mut rng = Rng::new(seed);
+        // From a few more periods than are folded.
+        let smaller = |_| fabric::fold::smaller(&program, rng.range(13, 40));
+        report.fold_verification = Some(verified((0..count).map(smaller), seed, limits, &arch)?);
+    }
     Ok((report, program, arch))
+}
+
+/// Executes programs folded and in full.
+pub(super) fn verified(
+    programs: impl Iterator<Item = Program>,
+    seed: u64,
+    limits: &RunLimits,
+    arch: &ArchSpec,
+) -> Result<FoldVerification, Failure> {
+    let pool = crate::step::pool(limits.threads())?;
+    let compare = |p: Program| verify_fold::compare(&p.name, &p, arch, &limits.options(false));
+    let kernels = programs.map(|p| pool.install(|| compare(p))).collect::<Result<_, Failure>>()?;
+    Ok(FoldVerification { seed, kernels })
 }
 
 /// How a program is executed, and what is reported of it.
@@ -155,6 +184,7 @@ pub(super) fn execute(job: &Job<'_>, program: &Program, arch: &ArchSpec) -> Resu
         macs: outcome.macs,
         wavelet_hops: outcome.wavelet_hops,
         finish,
+        fold_verification: None,
         values,
         simulation: Simulation {
             engine: limits.engine_name().to_owned(),
@@ -259,6 +289,7 @@ fn text(r: &SimulateReport) -> String {
             kind => writeln!(out, "  folded, {kind}: {}", fold.text),
         };
     }
+    r.fold_verification.iter().for_each(|v| out += &crate::render::run::verified(v));
     for (x, y, cycle) in r.finish.iter().flatten() {
         let _ = writeln!(out, "  PE ({x}, {y}) finished at {cycle}");
     }

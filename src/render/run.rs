@@ -2,7 +2,7 @@
 
 use super::sums;
 use super::table::{Table, bytes, grouped, percent, si, word};
-use crate::report::{ByConvention, KernelReport, RunReport};
+use crate::report::{ByConvention, FoldVerification, KernelReport, RunReport};
 use std::fmt::Write as _;
 
 /// The kernels, one row each.
@@ -28,6 +28,7 @@ pub fn text(report: &RunReport) -> String {
     out += &memory(report);
     let _ = write!(out, "\nKernels, added up over layers (shares in % of PE-cycles)\n{}", kernels(report).text());
     out += &folded(report);
+    report.fold_verification.iter().for_each(|v| out += &verified(v));
     out += &assumed(report);
     out += &simulation(report);
     out
@@ -185,6 +186,20 @@ fn kernels(r: &RunReport) -> Table {
         ]);
     }
     table
+}
+
+/// What `--verify-fold` found.
+#[must_use]
+pub fn verified(v: &FoldVerification) -> String {
+    let mut out = format!("  verified (seed {}): folded and full runs have equal counters in every PE\n", v.seed);
+    for k in &v.kernels {
+        let mut kinds: Vec<&str> = k.folds.iter().map(|f| f.kind.as_str()).collect();
+        kinds.dedup();
+        let kinds = kinds.join(", ");
+        let _ =
+            writeln!(out, "    {} on {} x {} PEs: {} cycles; {kinds}", k.name, k.width, k.height, grouped(k.cycles));
+    }
+    out
 }
 
 fn folded(r: &RunReport) -> String {

@@ -10,6 +10,7 @@ mod gap;
 mod key;
 mod lines;
 mod registers;
+mod smaller;
 mod stretch;
 
 use crate::fast::{self, snapshot};
@@ -23,6 +24,7 @@ use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::{FoldNote, Outcome, PeCounters, PeCycles};
 use sim_core::units::Cycles;
+pub use smaller::smaller;
 
 /// Executes `program` without values, folded where that is exact.
 ///
