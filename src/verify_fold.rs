@@ -89,7 +89,7 @@ fn difference(folded: &Result<Outcome, RunError>, full: &Result<Outcome, RunErro
     let sums = [("macs", a.macs, b.macs), ("link crossings", a.wavelet_hops, b.wavelet_hops)];
     let mut sums =
         sums.into_iter().filter(|(_, a, b)| a != b).map(|(what, a, b)| format!("{what}: {a} instead of {b}"));
-    let cycles = (a.cycles != b.cycles).then(|| format!("cycles: {} instead of {}", a.cycles, b.cycles));
+    let cycles = (a.cycles != b.cycles).then(|| format!("cycles: {} instead of {}", a.cycles.0, b.cycles.0));
     let parts =
         (a.pe_cycles != b.pe_cycles).then(|| format!("PE-cycles: {:?} instead of {:?}", a.pe_cycles, b.pe_cycles));
     cycles.or_else(|| sums.next()).or(pe).or(parts)
