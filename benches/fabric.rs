@@ -1,112 +1,119 @@
-//! How fast this computer simulates, in PE-cycles per second: `cargo bench`.
+//! How fast this computer simulates: `cargo bench --bench fabric`, about five minutes. Rates are
+//! PE-cycles of the simulated run per second; folded, the PE-cycles that it covers count.
 //!
-//! A matrix product as the compiler emits it, and plain traffic around rows, each on a mesh that
-//! the reference engine can step too. The fast engine runs with and without folding; folded, the
-//! PE-cycles that it covers count.
+//! **Not here.** Curves over the size of the mesh (`curves`), instructions (`instructions`).
 
-use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Access, Act, Addresses, Kernel, WeightRef};
-use compiler::kernels::gemm::Gemm;
+mod programs;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fabric::{EngineKind, Fold, RunOptions};
-use sim_core::arch::cs2::cs2;
-use sim_core::coord::Grid;
-use sim_core::program::{DType, Program, parse, verify};
+use sim_core::arch::{ArchSpec, cs2::cs2};
+use sim_core::program::Program;
+use std::time::Duration;
+use wafersim::step;
 
-const ENGINES: [(&str, EngineKind, Fold); 3] = [
-    ("reference", EngineKind::Reference, Fold::NONE),
-    ("fast, no folding", EngineKind::Fast, Fold::NONE),
-    ("fast, folded", EngineKind::Fast, Fold::ALL),
-];
+const RAW: RunOptions = RunOptions {
+    engine: EngineKind::Fast,
+    fold: Fold::NONE,
+    per_pe: false,
+    cycle_limit: 1 << 42,
+    memory_limit: 16 << 30,
+};
 
-fn geometry(width: u32, height: u32) -> Geometry {
-    Geometry {
-        grid: Grid { width, height },
-        lanes: 1,
-        heads: 2,
-        kv_heads: 2,
-        head_columns: width / 2,
-        sequences_per_lane: 1,
-        rows_per_sequence: height,
-        tokens: 8,
-        sequences: 1,
-        seq_len: 8 * height,
-        d_model: 4 * width,
-        hidden: 4,
-        d_ff: 8 * width,
-        ffn: 8,
-        vocab: width,
-        vocab_slots: 1,
-        rotary: None,
-        alibi: false,
-        scores_by_features: false,
-        causal: true,
-        act: DType::F16,
-    }
+fn quick(
+    c: &mut Criterion,
+    name: &str,
+    body: impl FnOnce(&mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>),
+) {
+    let mut group = c.benchmark_group(name);
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+    body(&mut group);
+    group.finish();
 }
 
-fn gemm() -> Program {
-    let g = geometry(16, 16);
-    let kernel = Gemm {
-        label: "projection".to_owned(),
-        x: Act::whole(&g, "x", Features::Hidden),
-        y: Act::whole(&g, "y", Features::Hidden),
-        weight: WeightRef { tensor: "w".to_owned(), transposed: false, bias: None, mask_padding: false },
-        add: false,
-    };
-    let mut at = Addresses::new();
-    let mut next = 4096_u32;
-    for need in kernel.needs(&g) {
-        assert!(need.access != Access::Update, "a product that replaces reads or writes");
-        next = next.next_multiple_of(8) + need.phase;
-        at.insert(need.name.clone(), next);
-        next += need.len * need.dtype.bytes();
-    }
-    kernel.program(&g, &cs2(), &at)
+/// PE-cycles of a run.
+fn covers(program: &Program, arch: &ArchSpec, options: &RunOptions) -> u64 {
+    fabric::run(program, arch, options, None).expect("the program ends").pe_cycles.total()
 }
 
-/// Every row sends 2000 wavelets from its west end through 30 routers to its east end.
-fn traffic() -> Program {
-    let text = "program traffic
-grid 32x16
-image source {
-  out q2 c0
-  mem data f32[2000] @0
-  task main local active {
-    vec mov 2000: fab c0 f32 <- f32@0[2000]
-  }
-}
-image sink {
-  in q0 c0
-  mem data f32[2000] @0
-  task main local active {
-    vec mov 2000: f32@0[2000] <- fab c0 f32
-  }
-}
-place source x=0 y=0..16
-place sink x=31 y=0..16
-route c0 x=0 y=0..16 ramp -> east
-route c0 x=1..31 y=0..16 west -> east
-route c0 x=31 y=0..16 west -> ramp
-";
-    parse(text, "traffic").expect("the program is well formed")
-}
-
-fn engines(c: &mut Criterion) {
+/// Routers alone under light, medium and saturated traffic, on one thread.
+fn raw(c: &mut Criterion) {
     let arch = cs2();
-    for (name, program) in [("gemm 16x16", gemm()), ("traffic 32x16", traffic())] {
-        assert_eq!(verify(&program, &arch), [], "{name}");
-        let mut group = c.benchmark_group(name);
-        group.sample_size(10);
-        for (engine, kind, fold) in ENGINES {
-            let options = RunOptions { engine: kind, fold, ..RunOptions::default() };
-            let run = || fabric::run(&program, &arch, &options, None).expect("the program ends");
-            group.throughput(Throughput::Elements(run().pe_cycles.total()));
-            group.bench_function(BenchmarkId::from_parameter(engine), |b| b.iter(run));
-        }
-        group.finish();
+    let pool = step::pool(1).expect("a thread");
+    for (side, wavelets) in [(16, 1500), (64, 300), (256, 60)] {
+        quick(c, &format!("traffic {side}x{side}"), |group| {
+            for (load, interval) in [("light", 64_u32), ("medium", 8), ("saturated", 1)] {
+                let program = programs::traffic(side, side, wavelets / interval.isqrt(), interval);
+                group.throughput(Throughput::Elements(covers(&program, &arch, &RAW)));
+                let run = || pool.install(|| fabric::run(&program, &arch, &RAW, None).expect("the program ends"));
+                group.bench_function(BenchmarkId::from_parameter(load), |b| b.iter(run));
+            }
+        });
     }
 }
 
-criterion_group!(benches, engines);
+/// Kernels on each engine, with and without folding.
+fn kernels(c: &mut Criterion) {
+    let arch = programs::machine(16, 32);
+    let small = programs::step(&arch, 1, 32);
+    let kernel = |name| programs::kernel(&small, &arch, name);
+    let all = [
+        ("gemm 16x16, 64 tokens", programs::gemm(16, 16, 64)),
+        ("attention", kernel("attention")),
+        ("outer product", kernel("outer")),
+        ("norm", kernel("norm")),
+        ("broadcast 64x64", programs::collective(false, 64, 64, 512)),
+        ("chain reduce 64x64", programs::collective(true, 64, 64, 512)),
+    ];
+    for (name, program) in all {
+        quick(c, name, |group| {
+            for (engine, options) in [
+                ("reference", RunOptions { engine: EngineKind::Reference, ..RAW }),
+                ("fast, no folding", RAW),
+                ("fast, folded", RunOptions { fold: Fold::ALL, ..RAW }),
+            ] {
+                group.throughput(Throughput::Elements(covers(&program, &arch, &options)));
+                let run = || fabric::run(&program, &arch, &options, None).expect("the program ends");
+                group.bench_function(BenchmarkId::from_parameter(engine), |b| b.iter(run));
+            }
+        });
+    }
+}
+
+/// Whole steps, all distinct programs folded: over layers, width, mesh and threads.
+fn steps(c: &mut Criterion) {
+    quick(c, "step", |group| {
+        let sizes =
+            [(1, 32, 16, 32, 2), (4, 32, 16, 32, 2), (1, 64, 16, 32, 2), (1, 32, 32, 96, 2), (1, 32, 16, 32, 1)];
+        for (layers, d_model, width, height, threads) in sizes {
+            let arch = programs::machine(width, height);
+            let compiled = programs::step(&arch, layers, d_model);
+            let pool = step::pool(threads).expect("threads");
+            let options = RunOptions::default();
+            let run = || {
+                let plan = step::plan(&compiled, &arch).expect("programs without faults");
+                pool.install(|| step::execute(plan, &arch, &options, None, &|_, _| ())).expect("programs that end")
+            };
+            let name = format!("{layers} layers of {d_model}, {width}x{height}, {threads} threads");
+            group.bench_function(name, |b| b.iter(run));
+        }
+    });
+}
+
+/// The raw engine on one thread and on two.
+fn threads(c: &mut Criterion) {
+    let arch = cs2();
+    let program = programs::gemm(128, 128, 64);
+    let limited = RunOptions { cycle_limit: 1000, ..RAW };
+    quick(c, "gemm 128x128, 1000 cycles", |group| {
+        group.throughput(Throughput::Elements(1000 * 128 * 128));
+        for threads in [1, 2] {
+            let pool = step::pool(threads).expect("threads");
+            let run = || pool.install(|| fabric::run(&program, &arch, &limited, None).is_err());
+            group.bench_function(BenchmarkId::from_parameter(threads), |b| b.iter(run));
+        }
+    });
+}
+
+criterion_group!(benches, raw, kernels, steps, threads);
 criterion_main!(benches);

@@ -198,12 +198,12 @@ fn kernels_of_random_shapes_fold_exactly() {
         done.extend(found.into_iter().flatten());
         next += 16;
     }
-    for (kind, percent) in [("rows", 10), ("time", 20), ("blocks", 20)] {
+    for (kind, percent) in [("rows", 10), ("time", 4), ("blocks", 20)] {
         let folded = done.iter().filter(|(_, folds)| folds.iter().any(|f| f.kind == kind)).count();
         assert!(cases < 100 || folded * 100 >= percent * done.len(), "{kind} folded in {folded} of {}", done.len());
     }
     let kernels: BTreeSet<&str> = done.iter().map(|(name, _)| name.as_str()).collect();
-    for part in ["norm", "gemm", "outer", "attention", "loss", "embedding"] {
+    for part in ["norm", "gemm", "outer", "attention", "loss", "embed"] {
         assert!(cases < 100 || kernels.iter().any(|k| k.contains(part)), "no {part} among {kernels:?}");
     }
 }
@@ -218,9 +218,14 @@ fn folding_is_verified_on_request() {
         serde_json::from_slice(&done.get_output().stdout).unwrap()
     };
     let small = ["--set", "wafer.width=24", "--set", "wafer.height=60"];
+    let folder = tempfile::TempDir::new().unwrap();
+    let config = folder.path().join("config.json");
+    let text = r#"{"model_type": "gpt2", "activation_function": "gelu", "n_embd": 16, "n_head": 2, "n_layer": 1,
+        "n_inner": null, "n_positions": 8, "vocab_size": 32}"#;
+    std::fs::write(&config, text).unwrap();
     let of_seed = |seed: &str| {
-        let step = ["run", "gpt2-small", "--batch", "1", "--seq-len", "8", "--verify-fold", "4", "--seed", seed];
-        let report = report(&step);
+        let step = ["run", config.to_str().unwrap(), "--batch", "2", "--verify-fold", "4", "--seed", seed];
+        let report = report(&[&step[..], &small].concat());
         assert_eq!(report["seed"].to_string(), seed);
         report["fold_verification"].clone()
     };

@@ -1,0 +1,80 @@
+//! Prints the curves of `docs/PERFORMANCE.md`: speed and memory of the engine without folding over
+//! the size of the mesh, idle and loaded, on one thread and on two.
+//!
+//! `cargo bench --bench curves` goes up to 256 x 256; `cargo bench --bench curves -- full` up to a
+//! full wafer, some minutes. Every point is a process of its own, so that its memory is its own.
+//! Speeds come from the difference between a run and one that stops earlier: neither building the
+//! tables nor the start, while the first wavelets are under way, counts.
+
+mod programs;
+
+use fabric::{Fold, RunOptions};
+use sim_core::arch::cs2::cs2;
+use sim_core::program::Program;
+use std::process::Command;
+use std::time::Instant;
+
+const MESHES: [(u32, u32); 6] = [(32, 32), (64, 64), (128, 128), (256, 256), (512, 512), (750, 994)];
+/// Set in the processes that measure.
+const POINT: &str = "WAFERSIM_POINT";
+
+/// Seconds until a run is stopped in cycle `limit`, or ends; and its cycles.
+fn seconds(program: &Program, limit: u64, threads: usize) -> (f64, u64, u64) {
+    let options = RunOptions { fold: Fold::NONE, cycle_limit: limit, memory_limit: 1 << 36, ..RunOptions::default() };
+    let pool = wafersim::step::pool(threads).expect("threads");
+    let start = Instant::now();
+    let done = pool.install(|| fabric::run(program, &cs2(), &options, None));
+    let (cycles, hops) = done.map_or((limit, 0), |o| (o.cycles.0, o.wavelet_hops));
+    (start.elapsed().as_secs_f64(), cycles, hops)
+}
+
+/// One point: what, width, height, threads.
+fn point(words: &[&str]) {
+    let number = |i: usize| words[i].parse::<u32>().expect("a number");
+    let (what, width, height, threads) = (words[0], number(1), number(2), number(3) as usize);
+    let (program, from, to) = match what {
+        "idle" => (programs::idle(width, height, 40_000), 100, 1 << 40),
+        "gemm" => {
+            let filled = u64::from(width + height) * 2;
+            (programs::gemm(width, height, 64), filled, filled + 600)
+        }
+        _ => (programs::traffic(width, height, 1000, 1), 0, 1 << 40),
+    };
+    let before = resident();
+    let (start, cycles, _) = seconds(&program, from, threads);
+    let (end, last, hops) = seconds(&program, to, threads);
+    let memory = resident().saturating_sub(before) / (u64::from(width) * u64::from(height));
+    let rate = match what {
+        "traffic" => hops as f64 / end,
+        _ => (last - cycles) as f64 * f64::from(width) * f64::from(height) / (end - start).max(1e-9),
+    };
+    println!("| {what} | {width} x {height} | {threads} | {:.1} | {memory} |", rate / 1e6);
+}
+
+/// Most memory that this process took so far.
+fn resident() -> u64 {
+    wafersim::report::peak_rss_bytes()
+}
+
+fn main() {
+    if let Ok(words) = std::env::var(POINT) {
+        return point(&words.split(' ').collect::<Vec<_>>());
+    }
+    let full = std::env::args().any(|a| a == "full");
+    println!("| load | mesh | threads | million PE-cycles/s (traffic: wavelet-hops/s) | bytes per PE |");
+    println!("|---|---|---:|---:|---:|");
+    let measure = |words: String| {
+        let this = std::env::current_exe().expect("this program");
+        let status = Command::new(this).env(POINT, words).status().expect("this program runs");
+        assert!(status.success());
+    };
+    for what in ["idle", "gemm"] {
+        for (width, height) in MESHES.into_iter().filter(|m| full || m.0 <= 256) {
+            for threads in [1, 2] {
+                measure(format!("{what} {width} {height} {threads}"));
+            }
+        }
+    }
+    measure("traffic 64 64 1".to_owned());
+    measure("traffic 64 64 2".to_owned());
+}
