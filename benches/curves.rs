@@ -6,6 +6,8 @@
 //! Speeds come from the difference between a run and one that stops earlier: neither building the
 //! tables nor the start, while the first wavelets are under way, counts.
 
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "measures this computer, and prints that")]
+
 mod programs;
 
 use fabric::{Fold, RunOptions};
