@@ -3,8 +3,9 @@
 //!
 //! `cargo bench --bench curves` goes up to 256 x 256; `cargo bench --bench curves -- full` up to a
 //! full wafer, some minutes. Every point is a process of its own, so that its memory is its own.
-//! Speeds come from the difference between a run and one that stops earlier: neither building the
-//! tables nor the start, while the first wavelets are under way, counts.
+//! Loaded speeds come from the difference between a run and one that stops earlier: neither building
+//! the tables nor the start, while the first wavelets are under way, counts. Idle ones are of 40,000
+//! cycles, tables included.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "measures this computer, and prints that")]
 
@@ -48,6 +49,7 @@ fn point(words: &[&str]) {
     let memory = resident().saturating_sub(before) / (u64::from(width) * u64::from(height));
     let rate = match what {
         "traffic" => hops as f64 / end,
+        "idle" => last as f64 * f64::from(width) * f64::from(height) / end,
         _ => (last - cycles) as f64 * f64::from(width) * f64::from(height) / (end - start).max(1e-9),
     };
     println!("| {what} | {width} x {height} | {threads} | {:.1} | {memory} |", rate / 1e6);
