@@ -15,6 +15,7 @@ mod ce;
 mod code;
 mod deadlock;
 mod fifo;
+mod host;
 mod laws;
 pub(crate) mod snapshot;
 mod state;
@@ -193,41 +194,6 @@ impl Engine {
             }
         }
         engine
-    }
-
-    fn load(&mut self, program: &Program, values: &mut Values<'_>) {
-        self.t.fifos.carry_words();
-        let mut memories = vec![Memory::default(); self.t.grid.pes() as usize];
-        for (pe, ce) in self.t.ces.iter().enumerate() {
-            let Some(ce) = ce else { continue };
-            let m = &mut memories[pe];
-            m.bytes = std::mem::take(&mut values.memory.pes[pe]);
-            for b in &program.images[usize::from(ce.image)].buffers {
-                for (i, bits) in b.init.iter().enumerate() {
-                    let address = i64::from(b.addr) + i as i64 * i64::from(b.dtype.bytes());
-                    if let Err(address) = m.set(b.dtype, address, f32::from_bits(*bits)) {
-                        self.fault = Some((pe as u32, address));
-                    }
-                }
-            }
-        }
-        self.memories = Some(memories);
-        for p in self.t.ports.iter_mut().filter(|p| p.inward) {
-            let name = program.edges[p.stream as usize].name.clone();
-            p.values = values.inputs.ports.get(&(name, p.ordinal)).cloned().unwrap_or_default();
-        }
-    }
-
-    fn unload(&mut self, program: &Program, values: &mut Values<'_>) {
-        for (pe, m) in self.memories.take().into_iter().flatten().enumerate() {
-            if self.t.ces[pe].is_some() {
-                values.memory.pes[pe] = m.bytes;
-            }
-        }
-        for p in self.t.ports.iter_mut().filter(|p| !p.inward) {
-            let name = program.edges[p.stream as usize].name.clone();
-            values.outputs.ports.insert((name, p.ordinal), std::mem::take(&mut p.values));
-        }
     }
 
     /// Runs to the end and gives its cycle.
