@@ -58,6 +58,9 @@ pub struct RunOptions {
     pub cycle_limit: u64,
     /// Bytes of host memory that the run may take.
     pub memory_limit: u64,
+    /// Bands of rows that the fast engine steps on threads of their own where it does not fold;
+    /// None: as many as there are threads, if the mesh is worth it. Results do not depend on it.
+    pub bands: Option<u32>,
 }
 
 impl Default for RunOptions {
@@ -68,6 +71,7 @@ impl Default for RunOptions {
             per_pe: false,
             cycle_limit: 1 << 42,
             memory_limit: 16 << 30,
+            bands: None,
         }
     }
 }

@@ -1,34 +1,63 @@
 //! From a program to the tables that the engine runs on.
 //!
+//! The mesh is cut into bands of rows. A FIFO belongs to the band of the router that takes from it;
+//! where its producer is in a neighbouring band, a FIFO there stands for it and counts what was
+//! put in and not yet taken out.
+//!
 //! **Not here.** Checks (`sim_core::program::verify`); a program that is not well formed gives an
 //! error or a run that deadlocks, never a panic.
 
 mod special;
 
 use super::code::Prepared;
-use super::fifo::{Fifos, NONE};
-use super::state::{Ce, Path, Port, Target};
+use super::fifo::{BELOW, Fifos, Mark, NONE, REMOTE};
+use super::state::{Ce, Path, Port, Router, Stock, Target};
 use super::switch::{Counter, Special};
 use sim_core::arch::ArchSpec;
-use sim_core::coord::{Dir, Grid, PeCoord};
+use sim_core::coord::{Dir, Grid, PeCoord, PeIdx};
 use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
 use sim_core::program::{EdgeStream, Flow, Program};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A color in a router: number, port of entry, output ports.
+type Routed = (u8, Dir, u8);
+
+/// All routes, router by router.
+#[derive(Debug, Default)]
+struct Routes {
+    /// First one of each router, and one more.
+    start: Vec<u32>,
+    /// Sorted by color within a router.
+    all: Vec<Routed>,
+}
+
+impl Routes {
+    fn of(&self, pe: u32) -> std::ops::Range<usize> {
+        self.start[pe as usize] as usize..self.start[pe as usize + 1] as usize
+    }
+
+    /// The number of a color's route in a router.
+    fn find(&self, pe: u32, color: u8) -> Option<usize> {
+        let of = self.of(pe);
+        self.all[of.clone()].iter().position(|r| r.0 == color).map(|i| of.start + i)
+    }
+}
 
 /// The FIFO behind each port of entry.
 #[derive(Debug, Default)]
 struct Entries {
-    /// For each path, that of its route.
+    /// For each route, that of its port.
     route: Vec<u32>,
-    /// Those of the other positions of switches, by path and port.
+    /// Those of the other positions of switches, by route and port.
     further: BTreeMap<(usize, u8), u32>,
 }
 
 impl Entries {
-    /// The FIFO of path `at` for port `rx`, if it ever takes from there.
-    fn of(&self, routed: &[(u8, Dir, u8)], at: usize, rx: Dir) -> Option<u32> {
-        if routed[at].1 == rx { Some(self.route[at]) } else { self.further.get(&(at, rx as u8)).copied() }
+    /// The FIFO of route `at` for port `rx`, if it ever takes from there.
+    fn of(&self, routes: &Routes, at: usize, rx: Dir) -> Option<u32> {
+        if routes.all[at].1 == rx { Some(self.route[at]) } else { self.further.get(&(at, rx as u8)).copied() }
     }
 }
 
@@ -41,17 +70,18 @@ struct Ends {
     ports: u8,
 }
 
-/// Constant and initial tables of a run. Agents are numbered: routers, compute elements, ports.
+/// Constant and initial tables of a band of rows. Agents are numbered: the router and the compute
+/// element of each PE, then ports.
 #[derive(Debug)]
 pub(crate) struct Tables {
+    /// The whole mesh.
     pub(crate) grid: Grid,
-    pub(crate) images: Vec<Prepared>,
+    /// First PE of the band.
+    pub(crate) first: u32,
+    pub(crate) images: Arc<[Prepared]>,
     pub(crate) fifos: Fifos,
-    pub(crate) ces: Vec<Option<Box<Ce>>>,
-    /// FIFO of each local input queue, then of each output queue, per PE with an image.
-    pub(crate) queues: Vec<Vec<u32>>,
-    /// First path of each router, and one more.
-    pub(crate) path_start: Vec<u32>,
+    pub(crate) ces: Vec<Ce>,
+    pub(crate) routers: Vec<Router>,
     pub(crate) paths: Vec<Path>,
     pub(crate) targets: Vec<Target>,
     /// Colors in routers that switches, control wavelets or filters act on.
@@ -59,6 +89,18 @@ pub(crate) struct Tables {
     /// Service order: for each router its paths by number within the router.
     pub(crate) order: Vec<u8>,
     pub(crate) ports: Vec<Port>,
+}
+
+/// Agent of a router, by its number in the band.
+#[inline]
+pub(crate) fn router_agent(pe: u32) -> u32 {
+    2 * pe
+}
+
+/// Agent of a compute element.
+#[inline]
+pub(crate) fn ce_agent(pe: u32) -> u32 {
+    2 * pe + 1
 }
 
 fn invalid(at: impl std::fmt::Display, text: &str) -> RunError {
@@ -69,119 +111,189 @@ fn invalid(at: impl std::fmt::Display, text: &str) -> RunError {
 fn needs(program: &Program, grid: Grid) -> u64 {
     let routes: u64 = program.routes.iter().map(|r| r.region.pes()).sum();
     let placed: u64 = program.placements.iter().map(|p| p.region.pes()).sum();
-    grid.pes() * 40 + routes * 140 + placed * 1100
+    grid.pes() * 700 + routes * 130 + placed * 250
+}
+
+/// Builds the tables of `bands` bands of rows, from north to south.
+pub(crate) fn bands(program: &Program, arch: &ArchSpec, limit: u64, bands: u32) -> Result<Vec<Tables>, RunError> {
+    let grid = program.grid();
+    let needs = needs(program, grid);
+    if needs > limit || grid.pes() > u64::from(BELOW) / 4 {
+        return Err(RunError::TooLarge { needs, limit });
+    }
+    let images: Arc<[Prepared]> = program.images.iter().map(|i| Prepared::new(i, arch)).collect();
+    let routes = routes(program, grid)?;
+    let bands = bands.clamp(1, grid.height.max(1));
+    let row = |band: u32| (u64::from(grid.height) * u64::from(band) / u64::from(bands)) as u32;
+    let mut all: Vec<Tables> = (0..bands).map(|b| Tables::new(grid, row(b)..row(b + 1), &images)).collect();
+    for t in &mut all {
+        t.place(program)?;
+    }
+    let mut entry = Entries { route: vec![NONE; routes.all.len()], ..Entries::default() };
+    for t in &mut all {
+        t.buffers(&routes, arch, &mut entry);
+    }
+    let special = special::find(program, grid, &routes)?;
+    for t in &mut all {
+        t.further_buffers(&special, &routes, arch, &mut entry);
+        t.add_ports(program, arch, &entry, &routes);
+    }
+    let mut links = Vec::new();
+    for (band, t) in all.iter_mut().enumerate() {
+        if !special.is_empty() {
+            t.fifos.carry_words();
+        }
+        let outs = t.out_ports();
+        let mut c = Connect {
+            t,
+            band,
+            outs,
+            routes: &routes,
+            entry: &entry,
+            arch,
+            links: &mut links,
+            stand_ins: BTreeMap::new(),
+        };
+        c.connect();
+        c.add_specials(&special);
+    }
+    join(&mut all, &links);
+    Ok(all)
+}
+
+/// Routes per router, sorted by color.
+fn routes(program: &Program, grid: Grid) -> Result<Routes, RunError> {
+    let mut counts = vec![0u32; grid.pes() as usize + 1];
+    for r in &program.routes {
+        if r.region.x.last() >= u64::from(grid.width) || r.region.y.last() >= u64::from(grid.height) {
+            return Err(invalid(r.color, "a route leaves the grid"));
+        }
+        for at in r.region.iter() {
+            counts[grid.index(at).0 as usize + 1] += 1;
+        }
+    }
+    for i in 1..counts.len() {
+        counts[i] += counts[i - 1];
+    }
+    let mut fill = counts.clone();
+    let mut all = vec![(0, Dir::Ramp, 0); counts[counts.len() - 1] as usize];
+    for r in &program.routes {
+        let ports = r.tx.iter().fold(0u8, |bits, d| bits | 1 << d as u8);
+        for at in r.region.iter() {
+            let pe = grid.index(at).0 as usize;
+            all[fill[pe] as usize] = (r.color.index() as u8, r.rx, ports);
+            fill[pe] += 1;
+        }
+    }
+    for pe in 0..counts.len() - 1 {
+        all[counts[pe] as usize..counts[pe + 1] as usize].sort_unstable_by_key(|r| r.0);
+    }
+    Ok(Routes { start: counts, all })
+}
+
+/// A FIFO of a band whose producer is in a neighbouring band.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    /// Band of the consumer, and the FIFO there.
+    to: (usize, u32),
+    /// Band of the producer, and the FIFO that stands for it there.
+    from: (usize, u32),
+}
+
+/// Tells both ends of each link about the other.
+fn join(all: &mut [Tables], links: &[Link]) {
+    for l in links {
+        let (below, above) = if l.to.0 > l.from.0 { (BELOW, 0) } else { (0, BELOW) };
+        all[l.to.0].fifos.all[l.to.1 as usize].producer = REMOTE | above | l.from.1;
+        let capacity = all[l.to.0].fifos.all[l.to.1 as usize].capacity;
+        let stand_in = &mut all[l.from.0].fifos.all[l.from.1 as usize];
+        stand_in.consumer = REMOTE | below | l.to.1;
+        stand_in.capacity = capacity;
+    }
 }
 
 impl Tables {
-    /// Builds the tables.
-    pub(crate) fn new(program: &Program, arch: &ArchSpec, limit: u64) -> Result<Tables, RunError> {
-        let grid = program.grid();
-        let needs = needs(program, grid);
-        if needs > limit || grid.pes() > u64::from(u32::MAX) / 4 {
-            return Err(RunError::TooLarge { needs, limit });
-        }
-        let n = grid.pes() as usize;
-        let mut t = Tables {
+    fn new(grid: Grid, rows: std::ops::Range<u32>, images: &Arc<[Prepared]>) -> Tables {
+        let n = (rows.len() as u32 * grid.width) as usize;
+        Tables {
             grid,
-            images: program.images.iter().map(|i| Prepared::new(i, arch)).collect(),
+            first: rows.start * grid.width,
+            images: Arc::clone(images),
             fifos: Fifos::default(),
-            ces: (0..n).map(|_| None).collect(),
-            queues: vec![Vec::new(); n],
-            path_start: vec![0; n + 1],
+            ces: vec![Ce::none(); n],
+            routers: vec![Router::default(); n],
             paths: Vec::new(),
             targets: Vec::new(),
             specials: Vec::new(),
             order: Vec::new(),
             ports: Vec::new(),
-        };
-        t.place(program, arch)?;
-        let routed = t.route(program)?;
-        let mut entry = Entries::default();
-        t.buffers(&routed, arch, &mut entry);
-        let special = special::find(program, grid, &routed, &t.path_start)?;
-        t.further_buffers(&special, &routed, arch, &mut entry);
-        t.add_ports(program, arch, &entry, &routed);
-        t.connect(&routed, &entry, arch);
-        t.add_specials(&special, &routed, &entry, arch);
-        if !t.specials.is_empty() {
-            t.fifos.carry_words();
         }
-        Ok(t)
     }
 
-    fn place(&mut self, program: &Program, arch: &ArchSpec) -> Result<(), RunError> {
-        let n = self.grid.pes() as u32;
-        let depth = |list: &[u32], q: u8| list.get(usize::from(q)).copied().unwrap_or(1);
+    /// PEs of the band.
+    pub(crate) fn pes(&self) -> u32 {
+        self.ces.len() as u32
+    }
+
+    /// Where a PE of the band is.
+    pub(crate) fn coord(&self, pe: u32) -> PeCoord {
+        self.grid.coord(PeIdx(self.first + pe))
+    }
+
+    /// The number in the band of a PE of the mesh.
+    fn local(&self, pe: u32) -> Option<u32> {
+        pe.checked_sub(self.first).filter(|&pe| pe < self.pes())
+    }
+
+    fn place(&mut self, program: &Program) -> Result<(), RunError> {
         for p in &program.placements {
             let image = self.images.get(p.image as usize).ok_or_else(|| invalid("place", "there is no such image"))?;
             for at in p.region.iter() {
                 if !self.grid.contains(at) {
                     return Err(invalid(at, "the placement leaves the grid"));
                 }
-                let pe = self.grid.index(at).0;
-                let mut regs = [0; 16];
+                let Some(pe) = self.local(self.grid.index(at).0) else { continue };
+                let ce = &mut self.ces[pe as usize];
                 for q in &p.params {
                     let i = p.region.x.ordinal(at.x).expect("a PE of the region");
                     let j = p.region.y.ordinal(at.y).expect("a PE of the region");
-                    regs[usize::from(q.reg.0) % 16] = q.value(i, j);
+                    ce.regs[usize::from(q.reg.0) % 16] = q.value(i, j);
                 }
-                self.ces[pe as usize] =
-                    Some(Box::new(Ce::new(p.image as u16, image.active, image.blocked, regs, image.stores.len())));
-                let mut queues = Vec::with_capacity(image.inputs.len() + image.outputs.len());
-                for &(q, _) in &image.inputs {
-                    let capacity = depth(&arch.input_queues.value, q) + arch.ramp_down.value.max(1) - 1;
-                    queues.push(self.fifos.add(capacity, n + pe, pe));
-                }
-                for &(q, _) in &image.outputs {
-                    let latency = (arch.ce_latency.value + arch.ramp_up.value).max(1);
-                    let capacity = depth(&arch.output_queues.value, q) + latency - 1;
-                    queues.push(self.fifos.add(capacity, pe, n + pe));
-                }
-                self.queues[pe as usize] = queues;
+                ce.image = p.image as u16;
+                (ce.active, ce.blocked) = (image.active, image.blocked);
+                ce.stocks = vec![Stock::default(); image.stores.len()];
             }
         }
         Ok(())
     }
 
-    /// Routes per router, sorted by color: `(color, rx, ports)`.
-    fn route(&mut self, program: &Program) -> Result<Vec<(u8, Dir, u8)>, RunError> {
-        let mut counts = vec![0u32; self.grid.pes() as usize + 1];
-        for r in &program.routes {
-            if r.region.x.last() >= u64::from(self.grid.width) || r.region.y.last() >= u64::from(self.grid.height) {
-                return Err(invalid(r.color, "a route leaves the grid"));
-            }
-            for at in r.region.iter() {
-                counts[self.grid.index(at).0 as usize + 1] += 1;
+    /// The FIFOs of all PEs: queues, and the buffer in which each path's wavelets wait.
+    fn buffers(&mut self, routes: &Routes, arch: &ArchSpec, entry: &mut Entries) {
+        for pe in 0..self.pes() {
+            self.queues(pe, arch);
+            for at in routes.of(self.first + pe) {
+                let (color, rx, _) = routes.all[at];
+                entry.route[at] = self.buffer(pe, color, rx, arch);
             }
         }
-        for i in 1..counts.len() {
-            counts[i] += counts[i - 1];
-        }
-        let mut fill = counts.clone();
-        let mut routed = vec![(0, Dir::Ramp, 0); counts[counts.len() - 1] as usize];
-        for r in &program.routes {
-            let ports = r.tx.iter().fold(0u8, |bits, d| bits | 1 << d as u8);
-            for at in r.region.iter() {
-                let pe = self.grid.index(at).0 as usize;
-                routed[fill[pe] as usize] = (r.color.index() as u8, r.rx, ports);
-                fill[pe] += 1;
-            }
-        }
-        for pe in 0..counts.len() - 1 {
-            routed[counts[pe] as usize..counts[pe + 1] as usize].sort_unstable_by_key(|r| r.0);
-        }
-        self.path_start = counts;
-        Ok(routed)
     }
 
-    /// The FIFO in which each path's wavelets wait.
-    fn buffers(&mut self, routed: &[(u8, Dir, u8)], arch: &ArchSpec, entry: &mut Entries) {
-        entry.route = vec![NONE; routed.len()];
-        for pe in 0..self.grid.pes() as u32 {
-            for at in self.path_start[pe as usize]..self.path_start[pe as usize + 1] {
-                let (color, rx, _) = routed[at as usize];
-                entry.route[at as usize] = self.buffer(pe, color, rx, arch);
-            }
+    fn queues(&mut self, pe: u32, arch: &ArchSpec) {
+        let ce = &mut self.ces[pe as usize];
+        if !ce.exists() {
+            return;
+        }
+        ce.queues = self.fifos.all.len() as u32;
+        let image = &self.images[usize::from(ce.image)];
+        let depth = |list: &[u32], q: u8| list.get(usize::from(q)).copied().unwrap_or(1);
+        for &(q, _) in &image.inputs {
+            let capacity = depth(&arch.input_queues.value, q) + arch.ramp_down.value.max(1) - 1;
+            self.fifos.add(capacity, ce_agent(pe), router_agent(pe));
+        }
+        for &(q, _) in &image.outputs {
+            let latency = (arch.ce_latency.value + arch.ramp_up.value).max(1);
+            let capacity = depth(&arch.output_queues.value, q) + latency - 1;
+            self.fifos.add(capacity, router_agent(pe), ce_agent(pe));
         }
     }
 
@@ -192,60 +304,50 @@ impl Tables {
             return self.output_queue(pe, color);
         }
         let capacity = arch.router_buffer.value + arch.hop.value.max(1) - 1;
-        let coord = self.grid.coord(sim_core::coord::PeIdx(pe));
+        let coord = self.coord(pe);
         let from = self.grid.neighbour(coord, rx);
-        let producer = from.map_or(NONE, |c| self.grid.index(c).0);
-        let id = self.fifos.add(capacity, pe, producer);
+        let producer = from.and_then(|c| self.local(self.grid.index(c).0)).map_or(NONE, router_agent);
+        let id = self.fifos.add(capacity, router_agent(pe), producer);
         if let Some(from) = from {
-            let f = &mut self.fifos.all[id as usize];
-            let across = match rx {
-                Dir::North | Dir::South => {
-                    f.boundary = coord.y.min(from.y);
-                    coord.x
-                }
-                Dir::West | Dir::East | Dir::Ramp => {
-                    f.boundary = self.grid.height + coord.x.min(from.x);
-                    coord.y
-                }
+            let (boundary, across) = match rx {
+                Dir::North | Dir::South => (coord.y.min(from.y), coord.x),
+                Dir::West | Dir::East | Dir::Ramp => (self.grid.height + coord.x.min(from.x), coord.y),
             };
-            f.key = u64::from(across) << 16 | u64::from(color) << 8 | rx as u64;
+            let key = u64::from(across) << 16 | u64::from(color) << 8 | rx as u64;
+            self.fifos.marks[id as usize] = Mark { boundary, key };
         }
         id
     }
 
     fn output_queue(&self, pe: u32, color: u8) -> u32 {
-        let Some(ce) = &self.ces[pe as usize] else { return NONE };
-        let image = &self.images[ce.image as usize];
+        let ce = &self.ces[pe as usize];
+        let Some(image) = self.images.get(usize::from(ce.image)) else { return NONE };
         let local = image.outputs.iter().position(|&(_, c)| c.index() == usize::from(color));
-        local.map_or(NONE, |i| self.queues[pe as usize][image.inputs.len() + i])
+        local.map_or(NONE, |i| ce.queues + (image.inputs.len() + i) as u32)
     }
 
     fn input_queue(&self, pe: u32, color: u8) -> u32 {
-        let Some(ce) = &self.ces[pe as usize] else { return NONE };
-        let image = &self.images[ce.image as usize];
+        let ce = &self.ces[pe as usize];
+        let Some(image) = self.images.get(usize::from(ce.image)) else { return NONE };
         let local = image.inputs.iter().position(|&(_, c)| c.index() == usize::from(color));
-        local.map_or(NONE, |i| self.queues[pe as usize][i])
+        local.map_or(NONE, |i| ce.queues + i as u32)
     }
 
-    fn find(&self, routed: &[(u8, Dir, u8)], pe: u32, color: u8) -> Option<usize> {
-        let (from, to) = (self.path_start[pe as usize] as usize, self.path_start[pe as usize + 1] as usize);
-        routed[from..to].iter().position(|r| r.0 == color).map(|i| from + i)
-    }
-
-    fn add_ports(&mut self, program: &Program, arch: &ArchSpec, entry: &Entries, routed: &[(u8, Dir, u8)]) {
+    fn add_ports(&mut self, program: &Program, arch: &ArchSpec, entry: &Entries, routes: &Routes) {
         for (stream, e) in program.edges.iter().enumerate() {
             for (ordinal, at) in edge_pes(e, self.grid).enumerate() {
                 if !self.grid.contains(at) {
                     continue;
                 }
-                let pe = self.grid.index(at).0;
+                let global = self.grid.index(at).0;
+                let Some(pe) = self.local(global) else { continue };
                 let mut into = NONE;
                 if e.flow == Flow::In
-                    && let Some(i) = self.find(routed, pe, e.color.index() as u8)
-                    && let Some(fifo) = entry.of(routed, i, e.side)
+                    && let Some(i) = routes.find(global, e.color.index() as u8)
+                    && let Some(fifo) = entry.of(routes, i, e.side)
                 {
                     into = fifo;
-                    let agent = 2 * self.grid.pes() as u32 + self.ports.len() as u32;
+                    let agent = 2 * self.pes() + self.ports.len() as u32;
                     if let Some(f) = self.fifos.all.get_mut(into as usize) {
                         f.producer = agent;
                     }
@@ -269,56 +371,6 @@ impl Tables {
         }
     }
 
-    fn connect(&mut self, routed: &[(u8, Dir, u8)], entry: &Entries, arch: &ArchSpec) {
-        let outs = self.out_ports();
-        for pe in 0..self.grid.pes() as u32 {
-            let (start, end) = (self.path_start[pe as usize], self.path_start[pe as usize + 1]);
-            for at in start..end {
-                let (color, _, ports) = routed[at as usize];
-                let from = entry.route[at as usize];
-                let path = self.path(Ends { pe, color, from, ports }, routed, entry, &outs, arch);
-                self.paths.push(path);
-                self.order.push((at - start) as u8);
-            }
-        }
-    }
-
-    /// A path with its targets.
-    fn path(
-        &mut self,
-        ends: Ends,
-        routed: &[(u8, Dir, u8)],
-        entry: &Entries,
-        outs: &[(u32, u8, u8, u32)],
-        arch: &ArchSpec,
-    ) -> Path {
-        let Ends { pe, color, from, ports } = ends;
-        let coord = self.grid.coord(sim_core::coord::PeIdx(pe));
-        let first = self.targets.len() as u32;
-        for dir in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0) {
-            let target = match (dir, self.grid.neighbour(coord, dir)) {
-                (Dir::Ramp, _) => {
-                    let latency = arch.ramp_down.value.max(1) as u8;
-                    Target { port: 4, to: self.input_queue(pe, color), edge: false, latency }
-                }
-                (_, Some(next)) => {
-                    let there = self.find(routed, self.grid.index(next).0, color);
-                    let to = there.and_then(|i| entry.of(routed, i, dir.opposite())).unwrap_or(NONE);
-                    Target { port: dir as u8, to, edge: false, latency: arch.hop.value.max(1) as u8 }
-                }
-                (_, None) => {
-                    let to = outs
-                        .binary_search_by_key(&(pe, dir as u8, color), |o| (o.0, o.1, o.2))
-                        .map_or(NONE, |i| outs[i].3);
-                    Target { port: dir as u8, to, edge: true, latency: 0 }
-                }
-            };
-            self.targets.push(target);
-        }
-        let count = (self.targets.len() as u32 - first) as u8;
-        Path { from, ports, first, count, color, special: NONE }
-    }
-
     /// Outgoing ports: `(PE, side, color, port number)`, sorted.
     fn out_ports(&self) -> Vec<(u32, u8, u8, u32)> {
         let mut outs = Vec::new();
@@ -329,6 +381,87 @@ impl Tables {
         }
         outs.sort_unstable();
         outs
+    }
+}
+
+/// Connects the routers of a band, to those of other bands too.
+struct Connect<'a> {
+    t: &'a mut Tables,
+    band: usize,
+    outs: Vec<(u32, u8, u8, u32)>,
+    routes: &'a Routes,
+    entry: &'a Entries,
+    arch: &'a ArchSpec,
+    links: &'a mut Vec<Link>,
+    /// What stands in this band for a FIFO of another one.
+    stand_ins: BTreeMap<(usize, u32), u32>,
+}
+
+impl Connect<'_> {
+    fn connect(&mut self) {
+        for pe in 0..self.t.pes() {
+            let of = self.routes.of(self.t.first + pe);
+            self.t.routers[pe as usize].start = self.t.paths.len() as u32;
+            self.t.routers[pe as usize].count = of.len() as u8;
+            for (local, at) in of.enumerate() {
+                let (color, _, ports) = self.routes.all[at];
+                let from = self.entry.route[at];
+                if let Some(f) = self.t.fifos.all.get_mut(from as usize) {
+                    f.path = local as u8;
+                }
+                let path = self.path(Ends { pe, color, from, ports });
+                self.t.paths.push(path);
+                self.t.order.push(local as u8);
+            }
+        }
+    }
+
+    /// A path with its targets.
+    fn path(&mut self, ends: Ends) -> Path {
+        let Ends { pe, color, from, ports } = ends;
+        let coord = self.t.coord(pe);
+        let first = self.t.targets.len() as u32;
+        for dir in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0) {
+            let (to, edge, latency) = match (dir, self.t.grid.neighbour(coord, dir)) {
+                (Dir::Ramp, _) => (self.t.input_queue(pe, color), false, self.arch.ramp_down.value.max(1)),
+                (_, Some(next)) => (self.link(next, color, dir.opposite()), false, self.arch.hop.value.max(1)),
+                (_, None) => {
+                    let port = self.outs.binary_search_by_key(&(pe, dir as u8, color), |o| (o.0, o.1, o.2));
+                    (port.map_or(NONE, |i| self.outs[i].3), true, 0)
+                }
+            };
+            self.t.targets.push(Target { sent: 0, to, port: dir as u8, edge, latency: latency as u16 });
+        }
+        let count = (self.t.targets.len() as u32 - first) as u8;
+        Path { from, ports, first, count, color, special: NONE }
+    }
+
+    /// The FIFO of a neighbour's color for a port of entry, or what stands for it in this band.
+    fn link(&mut self, next: PeCoord, color: u8, rx: Dir) -> u32 {
+        let pe = self.t.grid.index(next).0;
+        let Some(route) = self.routes.find(pe, color) else { return NONE };
+        let to = self.entry.of(self.routes, route, rx).unwrap_or(NONE);
+        if to == NONE || self.t.local(pe).is_some() {
+            return to;
+        }
+        let band = if pe < self.t.first { self.band - 1 } else { self.band + 1 };
+        // The positions of a switch may lead to one and the same FIFO.
+        if let Some(&from) = self.stand_ins.get(&(band, to)) {
+            return from;
+        }
+        let from = self.t.stand_in(pe);
+        self.stand_ins.insert((band, to), from);
+        self.links.push(Link { to: (band, to), from: (self.band, from) });
+        from
+    }
+}
+
+impl Tables {
+    /// A FIFO that stands for one of the PE `there`, in a neighbouring band.
+    fn stand_in(&mut self, there: u32) -> u32 {
+        let here = if there < self.first { there + self.grid.width } else { there - self.grid.width };
+        let producer = router_agent(here - self.first);
+        self.fifos.stand_in(producer)
     }
 }
 

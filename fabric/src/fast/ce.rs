@@ -1,29 +1,25 @@
 //! What a compute element does in a cycle (rules C1 to C9).
 //!
-//! **Invariant.** Reads FIFOs as they are at the start of the cycle and changes only its own PE's
-//! registers and threads; takes from and puts into FIFOs are handed to the commit phase.
+//! **Invariant.** Reads FIFOs as they were at the start of the cycle (`fifo`), and changes only its
+//! own PE's registers, threads and queues.
 
+use super::build::{ce_agent, router_agent};
 use super::code::{Code, Plan, Prepared, Start};
 use super::fifo::{CONTROL, Fifos, Word};
 use super::state::{Ce, Class, Frame, LOOPS, Main, Run};
 use super::switch;
 use super::values::Memory;
+use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrOp, DType, FifoId, Op, Operand, Priority, Then};
 
-/// What the commit phase and the schedule have to do for a compute element.
+/// What a cycle of a compute element leaves to others to do.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    /// FIFOs to take one entry from.
-    pub(crate) pops: Vec<u32>,
-    /// FIFOs to put a value into, with the ready cycle.
-    pub(crate) pushes: Vec<(u32, u64, Word)>,
     /// Colors to open in its router.
     pub(crate) opens: Vec<u8>,
-    /// Cycles in which to look at it again.
-    pub(crate) wakes: Vec<u64>,
-    /// It changed something in this cycle.
-    pub(crate) acted: bool,
+    /// Wavelets that it gave.
+    pub(crate) given: u64,
     /// It finished a repetition of a loop: the position of the loop's end.
     pub(crate) back_edge: Option<u32>,
     /// First byte of an access outside the memory.
@@ -45,7 +41,7 @@ impl Costs {
             setup: u64::from(arch.vector_setup.value),
             dispatch: u64::from(arch.task_dispatch.value.max(1)),
             loop_back: arch.loop_back.value.min(255) as u8,
-            out_latency: u64::from(arch.ce_latency.value + arch.ramp_up.value),
+            out_latency: u64::from((arch.ce_latency.value + arch.ramp_up.value).max(1)),
         }
     }
 }
@@ -54,13 +50,15 @@ impl Costs {
 pub(crate) struct Step<'a> {
     pub(crate) ce: &'a mut Ce,
     pub(crate) image: &'a Prepared,
-    pub(crate) queues: &'a [u32],
-    pub(crate) fifos: &'a Fifos,
+    pub(crate) fifos: &'a mut Fifos,
+    pub(crate) wheel: &'a mut Wheel,
+    /// Its router's occupied paths.
+    pub(crate) occupied: &'a mut u32,
     pub(crate) memory: Option<&'a mut Memory>,
     pub(crate) costs: Costs,
     pub(crate) now: u64,
-    /// Input queue whose head the main thread takes in this cycle for a data task (rule C9).
-    pub(crate) claimed: Option<u8>,
+    /// Its number in the band.
+    pub(crate) pe: u32,
     pub(crate) out: &'a mut Effects,
 }
 
@@ -79,9 +77,22 @@ impl Step<'_> {
         self.ce.bulk = None;
         let dispatching = self.settle_main();
         let issued = self.issue();
-        let class = self.class(dispatching || issued);
-        if class != self.ce.class {
-            self.ce.class = class;
+        self.ce.class = self.class(dispatching || issued);
+    }
+
+    #[inline]
+    fn wake(&mut self, at: u64) {
+        self.wheel.wake(ce_agent(self.pe), at);
+    }
+
+    /// Looks again in cycle `at`. The main thread alone has something to do, so that nothing can
+    /// happen before, unless microthreads are at work.
+    #[inline]
+    fn wake_main(&mut self, at: u64) {
+        if self.ce.busy == 0 {
+            self.wheel.busy_until(ce_agent(self.pe), at);
+        } else {
+            self.wake(at);
         }
     }
 
@@ -92,7 +103,7 @@ impl Step<'_> {
             match self.ce.main {
                 Main::Idle => return self.select(),
                 Main::Dispatch(until) if until > self.now => {
-                    self.out.wakes.push(until);
+                    self.wake_main(until);
                     return true;
                 }
                 Main::Dispatch(_) => self.ce.main = Main::At(0),
@@ -110,12 +121,11 @@ impl Step<'_> {
                     Code::LoopEnd(begin) if self.costs.loop_back == 0 => self.repeat(*begin),
                     Code::TaskEnd => self.ce.main = Main::Idle,
                     Code::Vec(plan) => {
-                        let run = self.start(*plan, self.now + self.costs.setup);
-                        if run.from > self.now {
-                            self.out.wakes.push(run.from);
-                        }
-                        self.out.acted = true;
+                        let run = self.start(*plan, self.now + self.costs.setup, MAIN);
                         self.ce.main = Main::Vec(run);
+                        if run.from > self.now {
+                            self.wake_main(run.from);
+                        }
                         return false;
                     }
                     _ => return false,
@@ -126,7 +136,8 @@ impl Step<'_> {
 
     /// Rule C9: selects a task.
     fn select(&mut self) -> bool {
-        for (id, task) in self.image.tasks.iter().enumerate() {
+        let image = self.image;
+        for (id, task) in image.tasks.iter().enumerate() {
             if self.ce.blocked & (1 << id) != 0 {
                 continue;
             }
@@ -134,16 +145,13 @@ impl Step<'_> {
                 Start::Active if self.ce.active & (1 << id) != 0 => self.ce.active &= !(1 << id),
                 Start::Control(number) => {
                     let Some(queue) = self.control_queue(number) else { continue };
-                    self.out.pops.push(self.queues[usize::from(queue)]);
-                    self.claimed = Some(queue);
+                    self.take(queue);
                 }
-                Start::Data(queue, reg) if self.has_data(queue, 0) => {
-                    let fifo = self.queues[usize::from(queue)];
+                Start::Data(queue, reg) if self.has_data(queue) => {
+                    let word = self.take(queue);
                     if let Some(memory) = &mut self.memory {
-                        memory.regs[usize::from(reg) % 16] = f32::from_bits(self.fifos.word(fifo, 0) as u32);
+                        memory.regs[usize::from(reg) % 16] = f32::from_bits(word as u32);
                     }
-                    self.out.pops.push(fifo);
-                    self.claimed = Some(queue);
                 }
                 _ => continue,
             }
@@ -151,23 +159,57 @@ impl Step<'_> {
             self.ce.main = Main::Dispatch(until);
             self.ce.pc = task.pc;
             self.ce.depth = 0;
-            self.out.wakes.push(until);
-            self.out.acted = true;
+            self.wake_main(until);
             return true;
         }
         false
     }
 
-    fn has_data(&self, queue: u8, ahead: u16) -> bool {
-        self.queues.get(usize::from(queue)).is_some_and(|&f| self.fifos.has_data(f, ahead, self.now))
+    /// The FIFO of a local input queue.
+    #[inline]
+    fn input(&self, queue: u8) -> Option<u32> {
+        (usize::from(queue) < self.image.inputs.len()).then(|| self.ce.queues + u32::from(queue))
+    }
+
+    /// The FIFO of a local output queue.
+    #[inline]
+    fn output(&self, queue: u8) -> Option<u32> {
+        let inputs = self.image.inputs.len() as u32;
+        (usize::from(queue) < self.image.outputs.len()).then(|| self.ce.queues + inputs + u32::from(queue))
+    }
+
+    /// Whether data is ready at the head of a local input queue. What the main thread took in this
+    /// cycle is no longer there.
+    #[inline]
+    fn has_data(&self, queue: u8) -> bool {
+        self.input(queue).is_some_and(|f| self.fifos.has_data(f, self.now))
+    }
+
+    /// Takes the head of a local input queue.
+    #[inline]
+    fn take(&mut self, queue: u8) -> Word {
+        let fifo = self.input(queue).expect("its head was looked at");
+        self.wheel.wake(router_agent(self.pe), self.now + 1);
+        self.fifos.pop(fifo, self.now)
+    }
+
+    /// Puts a wavelet into a local output queue.
+    #[inline]
+    fn give(&mut self, queue: u8, word: Word) {
+        let fifo = self.output(queue).expect("there was room in its queue");
+        let ready = self.now + self.costs.out_latency;
+        self.fifos.push(fifo, ready, word);
+        *self.occupied |= 1 << self.fifos.all[fifo as usize].path;
+        self.wheel.wake(router_agent(self.pe), ready);
+        self.out.given += 1;
     }
 
     /// Rule S6: the input queue of the smallest number with a control wavelet for a task.
     fn control_queue(&self, number: u8) -> Option<u8> {
         let inputs = self.image.inputs.iter().enumerate();
         let found = inputs.filter(|&(local, _)| {
-            let fifo = self.queues[local];
-            self.fifos.ready(fifo, self.now) && switch::task(self.fifos.word(fifo, 0)) == Some(number)
+            let fifo = self.ce.queues + local as u32;
+            self.fifos.ready(fifo, self.now) && switch::task(self.fifos.word(fifo)) == Some(number)
         });
         found.min_by_key(|(_, (queue, _))| *queue).map(|(local, _)| local as u8)
     }
@@ -192,8 +234,9 @@ impl Step<'_> {
     }
 
     /// Starts a vector instruction whose first beat may start in cycle `from`.
-    fn start(&mut self, index: u16, from: u64) -> Run {
-        let plan = &self.image.plans[usize::from(index)];
+    fn start(&mut self, index: u16, from: u64, thread: usize) -> Run {
+        let image = self.image;
+        let plan = &image.plans[usize::from(index)];
         let mut addr = [0; 4];
         for (slot, operand) in addr.iter_mut().zip([&plan.op.dst].into_iter().chain(&plan.op.src)) {
             if let Operand::Mem(m) = operand {
@@ -210,6 +253,9 @@ impl Step<'_> {
             (x.div_euclid(2) - y.div_euclid(2)).rem_euclid(4) == 0 && !(x == y && same())
         });
         self.ce.activations = self.ce.activations.wrapping_add(1);
+        if let Some(memory) = &mut self.memory {
+            memory.addr[thread] = addr;
+        }
         Run {
             plan: index,
             from,
@@ -217,14 +263,13 @@ impl Step<'_> {
             rest: 0,
             slots: if conflict { plan.slots_conflict } else { plan.slots },
             done: 0,
-            addr,
             activation: self.ce.activations,
         }
     }
 
     /// Gives the issue slot to a thread (rule C1). True if one took it.
     fn issue(&mut self) -> bool {
-        if self.ce.micro.iter().all(Option::is_none) {
+        if self.ce.busy == 0 {
             return self.issue_main();
         }
         self.issue_micro(Priority::High)
@@ -234,34 +279,32 @@ impl Step<'_> {
     }
 
     fn issue_micro(&mut self, priority: Priority) -> bool {
-        for k in 0..8 {
-            let t = (self.ce.turn + k) % 8;
-            let Some(run) = self.ce.micro[usize::from(t)] else { continue };
-            let plan = &self.image.plans[usize::from(run.plan)];
+        let image = self.image;
+        // From the one behind the last on, in a circle.
+        let mut waiting = self.ce.busy.rotate_right(u32::from(self.ce.turn));
+        while waiting != 0 {
+            let t = (self.ce.turn + waiting.trailing_zeros() as u8) % 8;
+            waiting &= waiting - 1;
+            let run = self.ce.micro[usize::from(t)];
+            let plan = &image.plans[usize::from(run.plan)];
             if plan.priority != priority || run.from > self.now || self.hold(&run, plan).is_some() {
                 continue;
             }
             let run = self.beat(run, plan, usize::from(t));
+            self.ce.micro[usize::from(t)] = run;
             self.ce.turn = (t + 1) % 8;
             if run.over() {
-                self.ce.micro[usize::from(t)] = None;
+                self.ce.busy &= !(1 << t);
                 match plan.then {
                     Some(Then::Activate(id)) => self.ce.active |= 1 << id.0,
                     Some(Then::Unblock(id)) => self.ce.blocked &= !(1 << id.0),
                     None => {}
                 }
-            } else {
-                self.ce.micro[usize::from(t)] = Some(run);
             }
-            self.acted();
+            self.wake(self.now + 1);
             return true;
         }
         false
-    }
-
-    fn acted(&mut self) {
-        self.out.acted = true;
-        self.out.wakes.push(self.now + 1);
     }
 
     fn issue_main(&mut self) -> bool {
@@ -273,24 +316,35 @@ impl Step<'_> {
     }
 
     fn issue_vec(&mut self, run: Run) -> bool {
-        let plan = &self.image.plans[usize::from(run.plan)];
+        let image = self.image;
+        let plan = &image.plans[usize::from(run.plan)];
         if run.from > self.now || self.hold(&run, plan).is_some() {
             return false;
         }
-        if plan.memory_only() && self.memory.is_none() {
+        if plan.memory_only && self.memory.is_none() {
             self.ce.bulk = Some(self.now);
             if run.done == 0 {
                 self.count(plan, plan.op.len);
             }
             self.ce.main = Main::Vec(Run { done: plan.op.len, ..run });
-            self.out.wakes.push(self.now + run.slots_left());
-            self.out.acted = true;
+            let end = self.now + run.slots_left();
+            if self.urgent() {
+                self.wake(end)
+            } else {
+                self.wheel.busy_until(ce_agent(self.pe), end)
+            }
             return true;
         }
         let run = self.beat(run, plan, MAIN);
         self.ce.main = Main::Vec(run);
-        self.acted();
+        self.wake(self.now + 1);
         true
+    }
+
+    /// Whether a microthread is at work that takes the issue slot before the main thread.
+    fn urgent(&self) -> bool {
+        let plan = |run: &Run| &self.image.plans[usize::from(run.plan)];
+        self.ce.threads().any(|(_, run)| plan(run).priority != Priority::Low)
     }
 
     fn count(&mut self, plan: &Plan, elements: u32) {
@@ -307,7 +361,7 @@ impl Step<'_> {
         let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
         if let Some(port) = plan.output {
             let completes = (run.done + n).is_multiple_of(port.per) || run.done + n == plan.op.len;
-            let room = self.output(port.queue).is_some_and(|f| self.fifos.room(f));
+            let room = self.output(port.queue).is_some_and(|f| self.fifos.room(f, self.now));
             if completes && !room {
                 return Some(Hold::Room);
             }
@@ -316,17 +370,8 @@ impl Step<'_> {
         if plan.fills.is_some_and(|id| stock(id) + n > self.image.stores[usize::from(id)].1) {
             return Some(Hold::Room);
         }
-        let lacks = plan.inputs.iter().any(|p| run.done.is_multiple_of(p.per) && !self.has_wavelet(p.queue));
+        let lacks = plan.inputs.iter().any(|p| run.done.is_multiple_of(p.per) && !self.has_data(p.queue));
         (lacks || plan.drains.iter().any(|&id| stock(id) < n)).then_some(Hold::Input)
-    }
-
-    /// Whether a beat finds a wavelet in a queue (rule C3).
-    fn has_wavelet(&self, queue: u8) -> bool {
-        self.has_data(queue, u16::from(self.claimed == Some(queue)))
-    }
-
-    fn output(&self, local: u8) -> Option<u32> {
-        self.queues.get(self.image.inputs.len() + usize::from(local)).copied()
     }
 
     /// Uses one slot.
@@ -340,14 +385,13 @@ impl Step<'_> {
         let word = self.compute(&run, plan, thread, n);
         for port in &plan.inputs {
             if run.done.is_multiple_of(port.per) {
-                self.out.pops.push(self.queues[usize::from(port.queue)]);
+                self.take(port.queue);
             }
         }
         if let Some(port) = plan.output
             && ((run.done + n).is_multiple_of(port.per) || ends)
         {
-            let fifo = self.output(port.queue).expect("a beat needs its queue");
-            self.out.pushes.push((fifo, self.now + self.costs.out_latency, Word::from(word)));
+            self.give(port.queue, Word::from(word));
         }
         for &id in &plan.drains {
             let stock = &mut self.ce.stocks[usize::from(id)];
@@ -367,10 +411,10 @@ impl Step<'_> {
     /// Values of `n` elements; the wavelet that they complete.
     fn compute(&mut self, run: &Run, plan: &Plan, thread: usize, n: u32) -> u32 {
         let Some(memory) = &mut self.memory else { return 0 };
-        let (queues, fifos, inputs, claimed) = (self.queues, self.fifos, &self.image.inputs, self.claimed);
+        let (queues, fifos, inputs) = (self.ce.queues, &*self.fifos, &self.image.inputs);
         let wavelet = |color| {
             let local = inputs.iter().position(|&(_, c)| c == color);
-            local.map_or(0, |l| fifos.word(queues[l], u16::from(claimed == Some(l as u8))) as u32)
+            local.map_or(0, |l| fifos.word(queues + l as u32) as u32)
         };
         let (stocks, stores) = (&self.ce.stocks, &self.image.stores);
         let place = |id: FifoId, source: bool, index: u32, dtype: DType| {
@@ -379,7 +423,7 @@ impl Step<'_> {
             let at = (u64::from(stock.head) + u64::from(ahead)) % u64::from(capacity);
             i64::from(addr) + at as i64 * i64::from(dtype.bytes())
         };
-        match memory.beat(&plan.op, thread, &run.addr, run.done..run.done + n, &wavelet, &place) {
+        match memory.beat(&plan.op, thread, run.done..run.done + n, &wavelet, &place) {
             Ok(word) => word,
             Err(address) => {
                 self.out.fault = Some(address);
@@ -392,13 +436,13 @@ impl Step<'_> {
     fn issue_scalar(&mut self, used: u8) -> bool {
         let slots = match &self.image.code[self.ce.pc as usize] {
             Code::Join(t) | Code::Async { thread: t, .. } => {
-                if self.ce.micro[usize::from(*t) % 8].is_some() {
+                if self.ce.busy & 1 << (t % 8) != 0 {
                     return false;
                 }
                 1
             }
             Code::Control { queue, .. } => {
-                if !self.output(*queue).is_some_and(|f| self.fifos.room(f)) {
+                if !self.output(*queue).is_some_and(|f| self.fifos.room(f, self.now)) {
                     return false;
                 }
                 1
@@ -407,7 +451,7 @@ impl Step<'_> {
             Code::LoopEnd(_) => self.costs.loop_back,
             _ => 1,
         };
-        self.acted();
+        self.wake(self.now + 1);
         if used + 1 < slots {
             self.ce.main = Main::At(used + 1);
             return true;
@@ -417,22 +461,24 @@ impl Step<'_> {
     }
 
     fn finish_scalar(&mut self) {
-        match &self.image.code[self.ce.pc as usize] {
+        let image = self.image;
+        match &image.code[self.ce.pc as usize] {
             Code::LoopEnd(begin) => return self.repeat(*begin),
             Code::Async { plan, thread } => {
-                let run = self.start(*plan, self.now + 1 + self.costs.setup);
-                self.out.wakes.push(run.from);
-                self.ce.micro[usize::from(*thread) % 8] = Some(run);
+                let thread = usize::from(*thread) % 8;
+                let run = self.start(*plan, self.now + 1 + self.costs.setup, thread);
+                self.wake(run.from);
+                self.ce.micro[thread] = run;
+                self.ce.busy |= 1 << thread;
             }
             Code::Activate(t) => self.ce.active |= 1 << t,
             Code::Block(t) => self.ce.blocked |= 1 << t,
             Code::Unblock(t) => self.ce.blocked &= !(1 << t),
             Code::Control { queue, word } => {
-                let fifo = self.output(*queue).expect("there was room in its queue");
-                self.out.pushes.push((fifo, self.now + self.costs.out_latency, CONTROL | Word::from(*word)));
+                self.give(*queue, CONTROL | Word::from(*word));
             }
             Code::Open(color) => self.out.opens.push(*color),
-            Code::Addr(op) => self.arithmetic(&op.clone()),
+            Code::Addr(op) => self.arithmetic(op),
             _ => {}
         }
         self.advance();
@@ -454,7 +500,7 @@ impl Step<'_> {
             }
             false
         };
-        if self.ce.micro.iter().flatten().any(&mut look) {
+        if self.ce.threads().any(|(_, run)| look(run)) {
             return Class::Compute;
         }
         match &self.ce.main {

@@ -71,13 +71,8 @@ pub(crate) struct Plan {
     pub(crate) drains: Vec<u8>,
     /// FIFO in memory that is the destination.
     pub(crate) fills: Option<u8>,
-}
-
-impl Plan {
     /// Whether no operand can make a beat wait.
-    pub(crate) fn memory_only(&self) -> bool {
-        self.inputs.is_empty() && self.output.is_none() && self.drains.is_empty() && self.fills.is_none()
-    }
+    pub(crate) memory_only: bool,
 }
 
 /// A task's entry.
@@ -206,8 +201,9 @@ impl Prepared {
             Operand::Fab(color, dtype) => Some(FabPort { queue: self.output(*color), per: dtype.per_wavelet() }),
             _ => None,
         };
-        let drains = op.src.iter().filter_map(fifo).collect();
+        let drains: Vec<u8> = op.src.iter().filter_map(fifo).collect();
         let fills = fifo(&op.dst);
+        let memory_only = inputs.is_empty() && output.is_none() && drains.is_empty() && fills.is_none();
         let width = width(op, arch);
         let into_word = matches!(&op.dst, Operand::Mem(m) if m.is_scalar());
         let slots = if into_word { arch.reduce_cycles.value.max(1) } else { 1 };
@@ -224,6 +220,7 @@ impl Prepared {
             output,
             drains,
             fills,
+            memory_only,
         });
         (self.plans.len() - 1) as u16
     }

@@ -1,9 +1,10 @@
 //! Who is blocked when nothing can move any more (rule M3).
 
 use super::Engine;
+use super::band::Band;
 use super::code::Code;
 use super::state::{Main, Port, Run};
-use sim_core::coord::{Color, PeIdx};
+use sim_core::coord::Color;
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
 use sim_core::program::Operand;
 use sim_core::units::Cycle;
@@ -21,31 +22,33 @@ pub(super) fn find(engine: &Engine, now: u64) -> Option<RunError> {
             blocked.push(b);
         }
     };
-    let mut unfinished: Vec<&Port> = engine.t.ports.iter().filter(|p| p.left != 0).collect();
-    unfinished.sort_by_key(|p| p.pe);
-    let mut ports = unfinished.into_iter().peekable();
-    for pe in 0..engine.t.grid.pes() as u32 {
-        threads(engine, pe, &mut add);
-        wavelets(engine, pe, &mut add);
-        while let Some(p) = ports.next_if(|p| p.pe == pe) {
-            let pe = engine.t.grid.coord(PeIdx(pe));
-            let color = Color::new(p.color).expect("the port's color comes from a color");
-            add(Blocked::new(pe, None, WaitFor::Edge(color)));
+    for band in &engine.bands {
+        let mut unfinished: Vec<&Port> = band.t.ports.iter().filter(|p| p.left != 0).collect();
+        unfinished.sort_by_key(|p| p.pe);
+        let mut ports = unfinished.into_iter().peekable();
+        for pe in 0..band.t.pes() {
+            threads(band, pe, now, &mut add);
+            wavelets(band, pe, &mut add);
+            while let Some(p) = ports.next_if(|p| p.pe == pe) {
+                let color = Color::new(p.color).expect("the port's color comes from a color");
+                add(Blocked::new(band.t.coord(pe), None, WaitFor::Edge(color)));
+            }
         }
     }
-    (total > 0).then(|| RunError::Deadlock { at: Cycle(now + engine.skipped), blocked, total, cycle: Vec::new() })
+    let skipped = engine.skipped();
+    (total > 0).then(|| RunError::Deadlock { at: Cycle(now + skipped), blocked, total, cycle: Vec::new() })
 }
 
-fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
-    let Some(ce) = &engine.t.ces[pe as usize] else { return };
-    let coord = engine.t.grid.coord(PeIdx(pe));
-    let image = &engine.t.images[usize::from(ce.image)];
-    let queues = &engine.t.queues[pe as usize];
+fn threads(band: &Band, pe: u32, now: u64, add: &mut impl FnMut(Blocked)) {
+    let ce = &band.t.ces[pe as usize];
+    let Some(image) = band.t.images.get(usize::from(ce.image)) else { return };
+    let coord = band.t.coord(pe);
     let waits = |run: &Run| {
         let plan = &image.plans[usize::from(run.plan)];
         let local = |o: &super::code::FabPort| usize::from(o.queue);
         let full = |o: &super::code::FabPort| {
-            queues.get(image.inputs.len() + local(o)).is_none_or(|&f| !engine.t.fifos.room(f))
+            let fifo = ce.queues + (image.inputs.len() + local(o)) as u32;
+            local(o) >= image.outputs.len() || !band.t.fifos.room(fifo, now)
         };
         let stock = |id: u8| ce.stocks[usize::from(id)].len;
         let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
@@ -61,18 +64,15 @@ fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
             Operand::Fifo(id, _) => (stock(id.0) < n).then_some(WaitFor::Elements(id.0)),
             Operand::Fab(color, dtype) => {
                 let local = image.inputs.iter().position(|&(_, c)| c == *color);
-                let fifo = local.and_then(|l| queues.get(l));
-                let there = fifo.is_some_and(|&f| engine.t.fifos.has_data(f, 0, u64::MAX));
+                let there = local.is_some_and(|l| band.t.fifos.holds_data(ce.queues + l as u32));
                 (run.done.is_multiple_of(dtype.per_wavelet()) && !there).then_some(WaitFor::Input(*color))
             }
             Operand::Mem(_) | Operand::Reg(_) | Operand::Imm(_) => None,
         };
         plan.op.src.iter().find_map(lacks).expect("a thread that nothing holds does not block")
     };
-    for (t, run) in ce.micro.iter().enumerate() {
-        if let Some(run) = run {
-            add(Blocked::new(coord, Some(t as u8), waits(run)));
-        }
+    for (t, run) in ce.threads() {
+        add(Blocked::new(coord, Some(t as u8), waits(run)));
     }
     match &ce.main {
         Main::Vec(run) => add(Blocked::new(coord, Some(MAIN_THREAD), waits(run))),
@@ -90,21 +90,19 @@ fn threads(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
     }
 }
 
-fn wavelets(engine: &Engine, pe: u32, add: &mut impl FnMut(Blocked)) {
-    let coord = engine.t.grid.coord(PeIdx(pe));
-    let held = |fifo: &u32| engine.t.fifos.all.get(*fifo as usize).is_some_and(|f| f.len > 0);
-    let (inputs, outputs): (&[_], &[_]) = match &engine.t.ces[pe as usize] {
-        Some(ce) => {
-            let image = &engine.t.images[usize::from(ce.image)];
-            (&image.inputs, &image.outputs)
-        }
-        None => (&[], &[]),
-    };
-    let (read, sent) = engine.t.queues[pe as usize].split_at(inputs.len());
+fn wavelets(band: &Band, pe: u32, add: &mut impl FnMut(Blocked)) {
+    let coord = band.t.coord(pe);
+    let held = |fifo: &u32| band.t.fifos.all.get(*fifo as usize).is_some_and(|f| f.len > 0);
+    let ce = &band.t.ces[pe as usize];
+    let (inputs, outputs): (&[_], &[_]) =
+        band.t.images.get(usize::from(ce.image)).map_or((&[], &[]), |image| (&image.inputs, &image.outputs));
+    let queues: Vec<u32> = (ce.queues..).take(inputs.len() + outputs.len()).collect();
+    let (read, sent) = queues.split_at(inputs.len());
     let mut colors: Vec<Color> = sent.iter().zip(outputs).filter(|(f, _)| held(f)).map(|(_, q)| q.1).collect();
-    for at in engine.t.path_start[pe as usize]..engine.t.path_start[pe as usize + 1] {
-        let path = &engine.t.paths[at as usize];
-        let mut from: Vec<u32> = match engine.t.specials.get(path.special as usize) {
+    let router = band.t.routers[pe as usize];
+    for at in router.start..router.start + u32::from(router.count) {
+        let path = &band.t.paths[at as usize];
+        let mut from: Vec<u32> = match band.t.specials.get(path.special as usize) {
             Some(special) => special.paths.iter().map(|p| p.from).collect(),
             None => vec![path.from],
         };

@@ -1,7 +1,9 @@
-//! All FIFOs of a mesh in flat arrays (rule M2).
+//! All FIFOs of a band in flat arrays (rule M2).
 //!
-//! **Invariant.** Within a cycle only the commit phase changes a FIFO; so what the decide phase
-//! reads is the state at the start of the cycle.
+//! Entries are put in and taken out at once, in the cycle in which it happens. **Invariant.** What
+//! a decision reads is nevertheless the state at the start of the cycle: an entry that is put in
+//! is ready in a later cycle, and what was taken out in this cycle still counts as occupied.
+//! Every FIFO has one producer, which puts in at most one entry per cycle.
 
 /// Index of a FIFO.
 pub(crate) type FifoId = u32;
@@ -15,19 +17,43 @@ pub(crate) const CONTROL: Word = 1 << 32;
 /// Value of "no such thing" for FIFOs and agents.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// Set in the number of a producer or consumer in a neighbouring band; [`BELOW`] says in which.
+/// The rest is the number of the FIFO there that stands for this one.
+pub(crate) const REMOTE: u32 = 1 << 31;
+/// Set with [`REMOTE`] for the band below, not for the one above.
+pub(crate) const BELOW: u32 = 1 << 30;
+
+/// Whether a producer or consumer is in another band.
+pub(crate) fn is_remote(agent: u32) -> bool {
+    agent & REMOTE != 0 && agent != NONE
+}
+
+/// Cycles after which ready cycles, which are kept in 32 bits, are refreshed.
+pub(crate) const REFRESH: u64 = 1 << 29;
+
 /// Fixed and changing data of one FIFO.
 #[derive(Debug, Clone)]
 pub(crate) struct Fifo {
     offset: u32,
+    /// Who takes from it.
+    pub(crate) consumer: u32,
+    /// Who puts into it.
+    pub(crate) producer: u32,
+    /// Cycle of the latest entries that were taken out, and how many.
+    popped_at: u32,
+    popped: u16,
     /// Entries that it can hold.
     pub(crate) capacity: u16,
     head: u16,
     /// Entries that it holds.
     pub(crate) len: u16,
-    /// Who takes from it.
-    pub(crate) consumer: u32,
-    /// Who puts into it.
-    pub(crate) producer: u32,
+    /// Number of the consumer's path among those of its router, if it is a router.
+    pub(crate) path: u8,
+}
+
+/// Where a link's FIFO stands, for watches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
     /// Boundary that it stands behind, or [`NONE`]: row `y` and the next have number `y`, column
     /// `x` and the next have the mesh's height plus `x`.
     pub(crate) boundary: u32,
@@ -35,12 +61,15 @@ pub(crate) struct Fifo {
     pub(crate) key: u64,
 }
 
-/// All FIFOs of a mesh.
+/// All FIFOs of a band.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fifos {
     /// One record per FIFO.
     pub(crate) all: Vec<Fifo>,
-    ready: Vec<u64>,
+    /// Where each stands.
+    pub(crate) marks: Vec<Mark>,
+    /// The low bits of ready cycles.
+    ready: Vec<u32>,
     /// Empty where neither values nor control wavelets are carried.
     data: Vec<Word>,
     /// Entries put in and taken out so far.
@@ -56,7 +85,18 @@ impl Fifos {
         let capacity = capacity.clamp(1, u32::from(u16::MAX)) as u16;
         let offset = self.ready.len() as u32;
         self.ready.resize(self.ready.len() + usize::from(capacity), 0);
-        self.all.push(Fifo { offset, capacity, head: 0, len: 0, consumer, producer, boundary: NONE, key: 0 });
+        let popped_at = NONE;
+        self.all.push(Fifo { offset, consumer, producer, popped_at, popped: 0, capacity, head: 0, len: 0, path: 0 });
+        self.marks.push(Mark { boundary: NONE, key: 0 });
+        (self.all.len() - 1) as u32
+    }
+
+    /// A FIFO that only counts, for one in another band.
+    pub(crate) fn stand_in(&mut self, producer: u32) -> FifoId {
+        let offset = self.ready.len() as u32;
+        let (popped_at, consumer) = (NONE, REMOTE);
+        self.all.push(Fifo { offset, consumer, producer, popped_at, popped: 0, capacity: 0, head: 0, len: 0, path: 0 });
+        self.marks.push(Mark { boundary: NONE, key: 0 });
         (self.all.len() - 1) as u32
     }
 
@@ -69,41 +109,50 @@ impl Fifos {
     #[inline]
     pub(crate) fn ready(&self, id: FifoId, now: u64) -> bool {
         let f = &self.all[id as usize];
-        f.len > 0 && self.ready[(f.offset + u32::from(f.head)) as usize] <= now
+        f.len > 0 && !later(self.ready[(f.offset + u32::from(f.head)) as usize], now)
     }
 
-    /// Whether the entry behind `ahead` others is there, usable in cycle `now`, and data.
+    /// Whether the head is there, usable in cycle `now`, and data.
     #[inline]
-    pub(crate) fn has_data(&self, id: FifoId, ahead: u16, now: u64) -> bool {
+    pub(crate) fn has_data(&self, id: FifoId, now: u64) -> bool {
+        self.ready(id, now) && self.word(id) & CONTROL == 0
+    }
+
+    /// Whether the head is there, ready or not, and data.
+    pub(crate) fn holds_data(&self, id: FifoId) -> bool {
+        self.all[id as usize].len > 0 && self.word(id) & CONTROL == 0
+    }
+
+    /// What the head carries; 0 where nothing is carried.
+    #[inline]
+    pub(crate) fn word(&self, id: FifoId) -> Word {
+        self.entry(id, 0)
+    }
+
+    fn entry(&self, id: FifoId, ahead: u16) -> Word {
+        if self.data.is_empty() {
+            return 0;
+        }
         let f = &self.all[id as usize];
-        f.len > ahead && self.ready[self.at(f, ahead)] <= now && self.word(id, ahead) & CONTROL == 0
-    }
-
-    fn at(&self, f: &Fifo, ahead: u16) -> usize {
-        (f.offset + (u32::from(f.head) + u32::from(ahead)) % u32::from(f.capacity)) as usize
-    }
-
-    /// What the entry behind `ahead` others carries; 0 where nothing is carried.
-    #[inline]
-    pub(crate) fn word(&self, id: FifoId, ahead: u16) -> Word {
-        if self.data.is_empty() { 0 } else { self.data[self.at(&self.all[id as usize], ahead)] }
+        self.data[(f.offset + (u32::from(f.head) + u32::from(ahead)) % u32::from(f.capacity)) as usize]
     }
 
     /// Whether each entry is a control wavelet, and which, head first.
     pub(crate) fn controls(&self, id: FifoId) -> impl Iterator<Item = Word> + '_ {
-        (0..self.all[id as usize].len).map(move |i| self.word(id, i)).map(|w| if w & CONTROL == 0 { 0 } else { w })
+        (0..self.all[id as usize].len).map(move |i| self.entry(id, i)).map(|w| if w & CONTROL == 0 { 0 } else { w })
     }
 
-    /// Whether there is room.
+    /// Whether there was room at the start of cycle `now`.
     #[inline]
-    pub(crate) fn room(&self, id: FifoId) -> bool {
+    pub(crate) fn room(&self, id: FifoId, now: u64) -> bool {
         let f = &self.all[id as usize];
-        f.len < f.capacity
+        let popped = if f.popped_at == now as u32 { f.popped } else { 0 };
+        f.len + popped < f.capacity
     }
 
-    /// Takes the head.
+    /// Takes the head in cycle `now`.
     #[inline]
-    pub(crate) fn pop(&mut self, id: FifoId) -> Word {
+    pub(crate) fn pop(&mut self, id: FifoId, now: u64) -> Word {
         let f = &mut self.all[id as usize];
         if f.len == 0 {
             self.broken = true;
@@ -113,6 +162,8 @@ impl Fifos {
         let at = (f.offset + u32::from(f.head)) as usize;
         f.head = if f.head + 1 == f.capacity { 0 } else { f.head + 1 };
         f.len -= 1;
+        f.popped = if f.popped_at == now as u32 { f.popped + 1 } else { 1 };
+        f.popped_at = now as u32;
         self.data.get(at).copied().unwrap_or(0)
     }
 
@@ -125,24 +176,57 @@ impl Fifos {
             return;
         }
         self.pushed += 1;
-        let mut at = f.head + f.len;
-        if at >= f.capacity {
-            at -= f.capacity;
+        let mut at = u32::from(f.head) + u32::from(f.len);
+        if at >= u32::from(f.capacity) {
+            at -= u32::from(f.capacity);
         }
-        let at = (f.offset + u32::from(at)) as usize;
+        let at = (f.offset + at) as usize;
         f.len += 1;
-        self.ready[at] = ready;
+        self.ready[at] = ready as u32;
         if let Some(d) = self.data.get_mut(at) {
             *d = value;
         }
     }
 
-    /// Ready cycles of all entries, head first.
-    pub(crate) fn readies(&self, id: FifoId) -> impl Iterator<Item = u64> + '_ {
+    /// Counts an entry in a FIFO that stands for one in another band.
+    #[inline]
+    pub(crate) fn lend(&mut self, id: FifoId) {
+        let f = &mut self.all[id as usize];
+        self.broken |= f.len >= f.capacity;
+        f.len += 1;
+    }
+
+    /// Counts an entry of such a FIFO as taken out, from the next cycle on.
+    #[inline]
+    pub(crate) fn give_back(&mut self, id: FifoId) {
+        let f = &mut self.all[id as usize];
+        self.broken |= f.len == 0;
+        f.len = f.len.saturating_sub(1);
+    }
+
+    /// Cycles from `now` until each entry is ready, head first.
+    pub(crate) fn waits(&self, id: FifoId, now: u64) -> impl Iterator<Item = u64> + '_ {
         let f = &self.all[id as usize];
         (0..f.len).map(move |i| {
             let at = (u32::from(f.head) + u32::from(i)) % u32::from(f.capacity);
-            self.ready[(f.offset + at) as usize]
+            let ready = self.ready[(f.offset + at) as usize];
+            if later(ready, now) { u64::from(ready.wrapping_sub(now as u32)) } else { 0 }
         })
     }
+
+    /// Keeps ready cycles comparable: to be called at least every [`REFRESH`] cycles.
+    pub(crate) fn refresh(&mut self, now: u64) {
+        for f in &mut self.all {
+            f.popped = 0;
+        }
+        for r in self.ready.iter_mut().filter(|r| !later(**r, now)) {
+            *r = now as u32;
+        }
+    }
+}
+
+/// Whether a cycle, of which the low bits are given, lies behind `now`.
+#[inline]
+fn later(cycle: u32, now: u64) -> bool {
+    (cycle.wrapping_sub(now as u32) as i32) > 0
 }

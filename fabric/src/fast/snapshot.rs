@@ -8,8 +8,8 @@
 //! **Invariant.** After a skip every counter has at least one more whole period to go, and the run
 //! stays periodic for at least the shift between the watched boundaries of a gap.
 
-use super::Engine;
-use super::build::Tables;
+use super::band::Band;
+use super::build::{Tables, ce_agent};
 use super::state::{Ce, Main, Run};
 use sim_core::report::FoldNote;
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ pub(crate) struct TimeFold {
 impl TimeFold {
     /// For a mesh; None if no PE has an image.
     pub(crate) fn new(t: &Tables) -> Option<TimeFold> {
-        let trips = |pe: usize| t.ces[pe].as_ref().map(|ce| t.images[usize::from(ce.image)].trips);
+        let trips = |pe: usize| t.images.get(usize::from(t.ces[pe].image)).map(|image| image.trips);
         let best = (0..t.ces.len()).filter_map(trips).max()?;
         let marker = (0..t.ces.len()).find(|&pe| trips(pe) == Some(best))?;
         Some(TimeFold {
@@ -90,7 +90,7 @@ pub(crate) fn notes(skips: &[(u64, u64)]) -> Vec<FoldNote> {
     vec![FoldNote { kind: "time".to_owned(), text }]
 }
 
-impl Engine {
+impl Band {
     /// After a commit: takes a snapshot if one is due, and skips periods if the run is periodic.
     pub(crate) fn try_fold(&mut self) {
         let Some(fold) = &mut self.fold else { return };
@@ -160,7 +160,7 @@ impl Engine {
             (None, None) => Some(0),
             _ => None,
         };
-        self.watches.chunks(2).map(of_pair).try_fold(0, |most, shift| Some(most.max(shift?)))
+        self.watches.all.chunks(2).map(of_pair).try_fold(0, |most, shift| Some(most.max(shift?)))
     }
 
     /// Writes down the state at the start of the next cycle.
@@ -172,19 +172,17 @@ impl Engine {
             counters: Vec::with_capacity(self.t.ces.len() * 4),
             stats: Vec::with_capacity(self.t.ces.len() * 10),
         };
-        for (pe, ce) in self.t.ces.iter_mut().enumerate() {
-            if let Some(ce) = ce {
-                ce.flush(now, self.skipped);
-                let timing = self.t.images[usize::from(ce.image)].timing_regs;
-                s.ce(ce, timing, now);
-                let c = ce.cycles;
-                s.stats.extend([c.compute, c.wait, c.back_pressure, c.idle, ce.macs]);
-            }
-            s.stats.extend(self.sent[pe]);
+        for ce in self.t.ces.iter_mut().filter(|ce| ce.exists()) {
+            ce.flush(now, self.skipped);
+            let timing = self.t.images[usize::from(ce.image)].timing_regs;
+            s.ce(ce, timing, now);
+            let c = ce.cycles;
+            s.stats.extend([c.compute, c.wait, c.back_pressure, c.idle, ce.macs]);
         }
+        s.stats.extend(self.t.targets.iter().map(|target| target.sent));
         for id in 0..self.t.fifos.all.len() as u32 {
             s.state.push(u64::from(self.t.fifos.all[id as usize].len));
-            s.state.extend(self.t.fifos.readies(id).map(|r| r.saturating_sub(now)));
+            s.state.extend(self.t.fifos.waits(id, now));
         }
         if !self.t.specials.is_empty() {
             for id in 0..self.t.fifos.all.len() as u32 {
@@ -208,32 +206,32 @@ impl Engine {
         let mut deltas = deltas.iter().map(|d| d * times);
         let mut growth = old.iter().zip(new).map(|(a, b)| (b - a) * times);
         let mut grow = |v: &mut u64| *v += growth.next().expect("same PEs as when it was written down");
-        for (pe, ce) in self.t.ces.iter_mut().enumerate() {
-            if let Some(ce) = ce {
-                let mut next = || deltas.next().expect("same counters as when it was written down");
-                for f in &mut ce.frames[..usize::from(ce.depth)] {
-                    f.left -= next() as u32;
-                }
-                let plans = &self.t.images[usize::from(ce.image)].plans;
-                let main = match &mut ce.main {
-                    Main::Vec(run) => Some(run),
-                    _ => None,
-                };
-                for run in main.into_iter().chain(ce.micro.iter_mut().flatten()) {
-                    let beats = next() as u32;
-                    run.beats -= beats;
-                    let plan = &plans[usize::from(run.plan)];
-                    if run.done < plan.op.len {
-                        run.done += beats * plan.width;
-                    }
-                }
-                let c = &mut ce.cycles;
-                for v in [&mut c.compute, &mut c.wait, &mut c.back_pressure, &mut c.idle, &mut ce.macs] {
-                    grow(v);
+        for ce in self.t.ces.iter_mut().filter(|ce| ce.exists()) {
+            let mut next = || deltas.next().expect("same counters as when it was written down");
+            for f in &mut ce.frames[..usize::from(ce.depth)] {
+                f.left -= next() as u32;
+            }
+            let plans = &self.t.images[usize::from(ce.image)].plans;
+            let busy = ce.busy;
+            let main = match &mut ce.main {
+                Main::Vec(run) => Some(run),
+                _ => None,
+            };
+            let micro = ce.micro.iter_mut().enumerate().filter(|(t, _)| busy & 1 << t != 0).map(|(_, run)| run);
+            for run in main.into_iter().chain(micro) {
+                let beats = next() as u32;
+                run.beats -= beats;
+                let plan = &plans[usize::from(run.plan)];
+                if run.done < plan.op.len {
+                    run.done += beats * plan.width;
                 }
             }
-            self.sent[pe].iter_mut().for_each(&mut grow);
+            let c = &mut ce.cycles;
+            for v in [&mut c.compute, &mut c.wait, &mut c.back_pressure, &mut c.idle, &mut ce.macs] {
+                grow(v);
+            }
         }
+        self.t.targets.iter_mut().for_each(|target| grow(&mut target.sent));
         for p in &mut self.t.ports {
             p.left -= deltas.next().expect("same counters as when it was written down");
         }
@@ -242,10 +240,9 @@ impl Engine {
 
     /// Long instructions end at other cycles after their counters moved.
     fn rewake(&mut self) {
-        let n = self.t.ces.len();
         for (pe, ce) in self.t.ces.iter().enumerate() {
-            if ce.as_ref().is_some_and(|ce| ce.bulk.is_some()) {
-                self.wheel.wake((n + pe) as u32, self.now + 1);
+            if ce.bulk.is_some() {
+                self.wheel.rewake(ce_agent(pe as u32), self.now + 1);
             }
         }
     }
@@ -284,7 +281,7 @@ impl Snapshot {
             Main::At(used) => (2, u64::from(used)),
             Main::Vec(_) => (3, 0),
         };
-        let busy = ce.micro.iter().enumerate().fold(0u64, |bits, (i, m)| bits | u64::from(m.is_some()) << i);
+        let busy = u64::from(ce.busy);
         self.state.push(kind | value << 2 | u64::from(ce.pc) << 32);
         self.state
             .push(u64::from(ce.depth) | u64::from(ce.turn) << 8 | busy << 16 | u64::from(ce.bulk.is_some()) << 32);
@@ -301,7 +298,7 @@ impl Snapshot {
         if let Main::Vec(run) = &ce.main {
             self.run(run, now);
         }
-        for run in ce.micro.iter().flatten() {
+        for (_, run) in ce.threads() {
             self.run(run, now);
         }
     }

@@ -19,9 +19,8 @@ pub(crate) enum Class {
 }
 
 /// A vector instruction at work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Run {
-    pub(crate) plan: u16,
     /// First cycle in which a beat may start.
     pub(crate) from: u64,
     /// Beats that have not started.
@@ -32,10 +31,9 @@ pub(crate) struct Run {
     pub(crate) slots: u32,
     /// Elements done.
     pub(crate) done: u32,
-    /// First addresses of destination and sources, for values.
-    pub(crate) addr: [i32; 4],
     /// Which start of an instruction this is, counted per PE.
     pub(crate) activation: u32,
+    pub(crate) plan: u16,
 }
 
 /// A loop at work.
@@ -63,29 +61,37 @@ pub(crate) enum Main {
 /// A compute element.
 #[derive(Debug, Clone)]
 pub(crate) struct Ce {
+    /// Number of its image; [`NO_IMAGE`] for a PE that only routes.
     pub(crate) image: u16,
     pub(crate) class: Class,
+    pub(crate) depth: u8,
+    /// Where the cyclic order of microthreads begins.
+    pub(crate) turn: u8,
+    /// Microthreads at work, as bits.
+    pub(crate) busy: u8,
+    pub(crate) pc: u32,
+    /// FIFO of its first input queue; the others and the output queues follow.
+    pub(crate) queues: u32,
     /// First cycle that is not yet counted under `class`.
     pub(crate) since: u64,
     /// The main thread's memory-only instruction has the issue slot from this cycle on.
     pub(crate) bulk: Option<u64>,
     pub(crate) main: Main,
-    pub(crate) pc: u32,
-    pub(crate) depth: u8,
-    pub(crate) frames: [Frame; LOOPS],
-    pub(crate) micro: [Option<Run>; 8],
-    /// Where the cyclic order of microthreads begins.
-    pub(crate) turn: u8,
-    pub(crate) regs: [i32; 16],
+    pub(crate) activations: u32,
     pub(crate) active: u64,
     pub(crate) blocked: u64,
-    pub(crate) activations: u32,
     pub(crate) macs: u64,
     pub(crate) cycles: PeCycles,
     pub(crate) finish: u64,
+    pub(crate) regs: [i32; 16],
+    pub(crate) frames: [Frame; LOOPS],
+    pub(crate) micro: [Run; 8],
     /// FIFOs in memory.
     pub(crate) stocks: Vec<Stock>,
 }
+
+/// In place of an image's number.
+pub(crate) const NO_IMAGE: u16 = u16::MAX;
 
 /// What a FIFO in memory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,28 +103,41 @@ pub(crate) struct Stock {
 }
 
 impl Ce {
-    /// At the start of a run.
-    pub(crate) fn new(image: u16, active: u64, blocked: u64, regs: [i32; 16], fifos: usize) -> Ce {
+    /// A PE that only routes.
+    pub(crate) fn none() -> Ce {
         Ce {
-            image,
+            image: NO_IMAGE,
             class: Class::Idle,
+            depth: 0,
+            turn: 0,
+            busy: 0,
+            pc: 0,
+            queues: 0,
             since: 0,
             bulk: None,
             main: Main::Idle,
-            pc: 0,
-            depth: 0,
-            frames: [Frame::default(); LOOPS],
-            micro: [None; 8],
-            turn: 0,
-            regs,
-            active,
-            blocked,
             activations: 0,
+            active: 0,
+            blocked: 0,
             macs: 0,
             cycles: PeCycles::default(),
             finish: 0,
-            stocks: vec![Stock::default(); fifos],
+            regs: [0; 16],
+            frames: [Frame::default(); LOOPS],
+            micro: [Run::default(); 8],
+            stocks: Vec::new(),
         }
+    }
+
+    /// Whether it has an image.
+    #[inline]
+    pub(crate) fn exists(&self) -> bool {
+        self.image != NO_IMAGE
+    }
+
+    /// The microthreads at work.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = (usize, &Run)> {
+        self.micro.iter().enumerate().filter(|(t, _)| self.busy & 1 << t != 0)
     }
 
     /// Counts the cycles before `now` under the present class, and advances a main thread that
@@ -164,34 +183,49 @@ impl Run {
     }
 }
 
-/// A router's constant part: its colors with their FIFOs and targets.
+/// A router.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Router {
+    /// First of its paths.
+    pub(crate) start: u32,
+    /// Number of its paths.
+    pub(crate) count: u8,
+    /// Paths whose FIFO holds something, as bits; only where there are no special paths.
+    pub(crate) occupied: u32,
+    /// Cycle after its last event.
+    pub(crate) last_event: u64,
+}
+
+/// One color in a router: where its wavelets wait and where they go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Path {
     /// Where its wavelets wait.
     pub(crate) from: u32,
-    /// Output ports, as bits.
-    pub(crate) ports: u8,
     /// First of its targets in the table of targets.
     pub(crate) first: u32,
-    /// How many there are.
+    /// Its switch or filter in the table of these, or [`NONE`](super::fifo::NONE).
+    pub(crate) special: u32,
+    /// Output ports, as bits.
+    pub(crate) ports: u8,
+    /// How many targets there are.
     pub(crate) count: u8,
     /// The color.
     pub(crate) color: u8,
-    /// Its switch or filter in the table of these, or [`NONE`](super::fifo::NONE).
-    pub(crate) special: u32,
 }
 
 /// Where a wavelet goes when it leaves a router by one port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
-    /// The port.
-    pub(crate) port: u8,
+    /// Wavelets that went there.
+    pub(crate) sent: u64,
     /// The FIFO, or the number of the port of an edge stream.
     pub(crate) to: u32,
+    /// The port.
+    pub(crate) port: u8,
     /// Whether it leaves the mesh.
     pub(crate) edge: bool,
     /// Cycles until it is ready there.
-    pub(crate) latency: u8,
+    pub(crate) latency: u16,
 }
 
 /// A port of an edge stream.
@@ -200,7 +234,7 @@ pub(crate) struct Port {
     /// Index of the stream in the program, and ordinal of the port in it.
     pub(crate) stream: u32,
     pub(crate) ordinal: u32,
-    /// The PE at the edge.
+    /// The PE at the edge, by its number in the band.
     pub(crate) pe: u32,
     /// The edge, as a port of its router.
     pub(crate) side: u8,
@@ -222,13 +256,8 @@ pub(crate) struct Port {
 }
 
 /// Builds what a PE reports.
-pub(crate) fn counters(ce: Option<&Ce>, sent: [u64; 5], cycles: u64) -> PeCounters {
-    let mut out = PeCounters { sent, ..PeCounters::default() };
-    if let Some(ce) = ce {
-        out.cycles = ce.cycles;
-        out.macs = ce.macs;
-        out.finish = ce.finish;
-    }
+pub(crate) fn counters(ce: &Ce, sent: [u64; 5], cycles: u64) -> PeCounters {
+    let mut out = PeCounters { sent, cycles: ce.cycles, macs: ce.macs, finish: ce.finish };
     let busy = out.cycles.compute + out.cycles.wait + out.cycles.back_pressure;
     out.cycles.idle = cycles - busy;
     out

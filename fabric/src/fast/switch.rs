@@ -3,7 +3,8 @@
 //! **Invariant.** The path of a color in a router is always that of its switch's present position.
 //! **Not here.** Control tasks and the instructions that send and open (`ce`).
 
-use super::Engine;
+use super::band::Band;
+use super::build::{ce_agent, router_agent};
 use super::fifo::{CONTROL, NONE, Word};
 use super::state::Path;
 use sim_core::program::Pop;
@@ -36,7 +37,7 @@ pub(crate) fn task(word: Word) -> Option<u8> {
     (word & CONTROL != 0 && word & 1 << 22 != 0).then_some((word >> 16 & 63) as u8)
 }
 
-impl Engine {
+impl Band {
     /// The ports that the head wavelet of a path leaves by; None if its color is closed.
     pub(super) fn head_ports(&self, path: &Path) -> Option<u8> {
         if path.from == NONE {
@@ -46,7 +47,7 @@ impl Engine {
         if special.is_some_and(|s| s.closed) {
             return None;
         }
-        let word = self.t.fifos.word(path.from, 0);
+        let word = self.t.fifos.word(path.from);
         let down = match word & CONTROL {
             0 => special.and_then(|s| s.filter).is_none_or(|f| f.at < f.pass),
             _ => task(word).is_some(),
@@ -54,27 +55,30 @@ impl Engine {
         Some(if down { path.ports } else { path.ports & !RAMP })
     }
 
-    /// What a wavelet that leaves by path `at` of the router of `pe` does there; gives the word
-    /// that goes on.
-    pub(super) fn pass(&mut self, at: u32, pe: usize, word: Word) -> Word {
-        let path = self.t.paths[at as usize];
-        if word & CONTROL != 0 {
-            return self.obey(at, pe, word);
-        }
-        if let Some(special) = self.t.specials.get_mut(path.special as usize)
-            && let Some(filter) = &mut special.filter
-            && path.ports & RAMP != 0
-        {
-            filter.at = (filter.at + 1) % filter.period;
-        }
-        word
+    /// The word that goes on where `word` leaves by a path: perhaps without its first command.
+    pub(super) fn passed(&self, path: &Path, word: Word) -> Word {
+        let Some(special) = self.t.specials.get(path.special as usize) else { return word };
+        let pops = match special.pop {
+            Pop::Never => false,
+            Pop::Always => true,
+            Pop::OnAdvance => word & 3 == 1,
+        };
+        if word & CONTROL != 0 && pops { word & !0xffff | (word & 0xffff) >> 2 } else { word }
     }
 
-    /// The first command of a control wavelet.
-    fn obey(&mut self, at: u32, pe: usize, word: Word) -> Word {
+    /// At the end of a cycle: what a wavelet that left by path `at` of the router of `pe` did there.
+    pub(super) fn settle(&mut self, at: u32, pe: usize, word: Word) {
         let path = self.t.paths[at as usize];
+        let Some(special) = self.t.specials.get_mut(path.special as usize) else { return };
+        if word & CONTROL == 0 {
+            if let Some(filter) = &mut special.filter
+                && path.ports & RAMP != 0
+            {
+                filter.at = (filter.at + 1) % filter.period;
+            }
+            return;
+        }
         let command = word & 3;
-        let Some(special) = self.t.specials.get_mut(path.special as usize) else { return word };
         let last = special.paths.len() as u8 - 1;
         special.position = match command {
             1 if special.position < last => special.position + 1,
@@ -83,37 +87,33 @@ impl Engine {
             _ => special.position,
         };
         special.closed |= command == 3;
-        let pops = match special.pop {
-            Pop::Never => false,
-            Pop::Always => true,
-            Pop::OnAdvance => command == 1,
-        };
         self.t.paths[at as usize] = special.paths[usize::from(special.position)];
         if command == 3 {
             self.activate_teardown(pe, path.color);
         }
-        if pops { word & !0xffff | (word & 0xffff) >> 2 } else { word }
     }
 
     fn activate_teardown(&mut self, pe: usize, color: u8) {
-        let Some(ce) = &mut self.t.ces[pe] else { return };
-        for &(of, task) in &self.t.images[usize::from(ce.image)].teardowns {
+        let ce = &mut self.t.ces[pe];
+        let Some(image) = self.t.images.get(usize::from(ce.image)) else { return };
+        for &(of, task) in &image.teardowns {
             if of == color {
                 ce.active |= 1 << task;
             }
         }
-        self.wheel.wake(self.t.grid.pes() as u32 + pe as u32, self.now + 1);
+        self.wheel.wake(ce_agent(pe as u32), self.now + 1);
     }
 
     /// Rule S4: the PE opens a color in its router.
     pub(super) fn open(&mut self, pe: u32, color: u8) {
-        for at in self.t.path_start[pe as usize]..self.t.path_start[pe as usize + 1] {
+        let router = self.t.routers[pe as usize];
+        for at in router.start..router.start + u32::from(router.count) {
             let path = self.t.paths[at as usize];
             if path.color == color && path.special != NONE {
                 let special = &mut self.t.specials[path.special as usize];
                 (special.closed, special.position) = (false, 0);
                 self.t.paths[at as usize] = special.paths[0];
-                self.wheel.wake(pe, self.now + 1);
+                self.wheel.wake(router_agent(pe), self.now + 1);
             }
         }
     }

@@ -10,6 +10,8 @@ pub(crate) struct Memory {
     pub(crate) regs: [f32; 16],
     /// Per thread: what a vector instruction holds between two beats of one wavelet.
     pub(crate) held: [Held; 9],
+    /// Per thread: first addresses of destination and sources of its vector instruction.
+    pub(crate) addr: [[i32; 4]; 9],
 }
 
 /// Wavelets of which a thread has used or made a half: the sources', and the destination's.
@@ -115,7 +117,6 @@ impl Memory {
         &mut self,
         op: &VecOp,
         thread: usize,
-        addr: &[i32; 4],
         elements: std::ops::Range<u32>,
         head: &dyn Fn(Color) -> u32,
         place: &dyn Fn(FifoId, bool, u32, DType) -> i64,
@@ -128,9 +129,10 @@ impl Memory {
             }
         }
         let mut word = 0;
+        let addr = self.addr[thread];
         let first = elements.start;
         for e in elements {
-            let bits = self.element(op, thread, addr, e, &|id, dtype| place(id, true, e - first, dtype))?;
+            let bits = self.element(op, thread, &addr, e, &|id, dtype| place(id, true, e - first, dtype))?;
             match &op.dst {
                 Operand::Mem(m) => self.store(m.dtype, at(m, addr[0], e), bits)?,
                 Operand::Fifo(id, dtype) => self.store(*dtype, place(*id, false, e - first, *dtype), bits)?,

@@ -4,10 +4,12 @@
 //! cycle.
 //! **Not here.** What equal traces allow (`fold::gap`).
 
+use super::Class;
+use super::band::Band;
+use super::build::{ce_agent, router_agent};
 use super::fifo::NONE;
-use super::{Class, Engine};
 use crate::fold::Axis;
-use sim_core::coord::{Grid, PeIdx};
+use sim_core::coord::Grid;
 
 /// A boundary that is watched (rule F4): between line `line` and the next one.
 #[derive(Debug, Clone)]
@@ -58,58 +60,61 @@ impl Watch {
     }
 }
 
-impl Engine {
-    /// Adds an event to the trace of a boundary.
+/// The watched boundaries of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    /// In pairs: the two boundaries of a gap.
+    pub(crate) all: Vec<Watch>,
+    /// Watch of each boundary, or [`NONE`].
+    of: Vec<u32>,
+}
+
+impl Watches {
+    /// On a mesh.
+    pub(crate) fn new(all: Vec<Watch>, grid: Grid) -> Watches {
+        let mut of = if all.is_empty() { Vec::new() } else { vec![NONE; (grid.height + grid.width) as usize] };
+        for (i, w) in all.iter().enumerate() {
+            of[w.boundary(grid) as usize] = i as u32;
+        }
+        Watches { all, of }
+    }
+
+    /// Whether there are any.
     #[inline]
-    pub(super) fn record(&mut self, boundary: u32, key: u64) {
-        let watch = self.watched[boundary as usize];
-        if watch == NONE {
+    pub(crate) fn any(&self) -> bool {
+        !self.of.is_empty()
+    }
+}
+
+impl Band {
+    /// Adds an event at a FIFO to the trace of the boundary that it stands behind, if that is
+    /// watched; before anything comes of the event.
+    pub(super) fn watch(&mut self, fifo: u32, kind: u64) {
+        let mark = self.t.fifos.marks[fifo as usize];
+        if mark.boundary == NONE || self.watches.of[mark.boundary as usize] == NONE {
             return;
         }
-        let w = &mut self.watches[watch as usize];
-        let first = *w.first.get_or_insert(self.now);
-        let at = self.now - first;
+        let watch = self.watches.of[mark.boundary as usize] as usize;
+        if self.watches.all[watch].first.is_none() {
+            self.begin(watch);
+        }
+        let w = &mut self.watches.all[watch];
+        let (at, key) = (self.now - w.first.unwrap_or(self.now), mark.key | kind);
         w.trace.0 = w.trace.0.wrapping_add(mix(at ^ key.rotate_left(32)));
         w.trace.1 = w.trace.1.wrapping_add(mix(at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key));
         w.trace.2 += 1;
     }
 
-    /// Before a cycle is committed: if it brings the first event of a watched boundary, notes
-    /// whether the lines behind it are quiescent and what all PEs do.
-    pub(super) fn check_quiet(&mut self) {
-        if self.unbegun == 0 {
-            return;
-        }
-        for k in 0..self.moves.len() {
-            let path = self.t.paths[self.moves[k] as usize];
-            self.begin(self.t.fifos.all[path.from as usize].boundary);
-            for i in path.first as usize..path.first as usize + usize::from(path.count) {
-                let target = self.t.targets[i];
-                if !target.edge && target.to != NONE {
-                    self.begin(self.t.fifos.all[target.to as usize].boundary);
-                }
-            }
-        }
-    }
-
-    /// The first event of a boundary.
-    fn begin(&mut self, boundary: u32) {
-        if boundary == NONE || self.watched[boundary as usize] == NONE {
-            return;
-        }
-        let w = &mut self.watches[self.watched[boundary as usize] as usize];
-        if w.first.is_some() {
-            return;
-        }
-        self.unbegun -= 1;
-        w.first = Some(self.now);
-        w.skipped = self.skipped;
-        let n = self.t.grid.pes() as u32;
-        let behind = |pe: &u32| w.axis.line(self.t.grid.coord(PeIdx(*pe))) > w.line;
+    /// At the first event of a boundary: notes whether the lines behind it are quiescent, and what
+    /// all PEs do.
+    fn begin(&mut self, watch: usize) {
+        let w = &mut self.watches.all[watch];
+        (w.first, w.skipped) = (Some(self.now), self.skipped);
+        let behind = |pe: &u32| w.axis.line(self.t.coord(*pe)) > w.line;
         let still = |agent| !self.wheel.expects(agent, self.now);
-        w.untouched = (0..n).filter(behind).all(|pe| self.last_event[pe as usize] == 0);
-        w.quiet = (0..n).filter(behind).all(|pe| still(pe) && still(n + pe));
-        w.classes = self.t.ces.iter().map(|ce| ce.as_ref().map_or(Class::Idle, |ce| ce.class)).collect();
+        w.untouched = (0..self.t.pes()).filter(behind).all(|pe| self.t.routers[pe as usize].last_event == 0);
+        w.quiet = (0..self.t.pes()).filter(behind).all(|pe| still(router_agent(pe)) && still(ce_agent(pe)));
+        w.classes = self.t.ces.iter().map(|ce| ce.class).collect();
     }
 }
 

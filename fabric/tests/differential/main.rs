@@ -27,6 +27,17 @@ struct Done {
 }
 
 fn execute(p: &Program, a: &ArchSpec, engine: EngineKind, with_values: bool, fold: Fold) -> Done {
+    execute_in(p, a, engine, with_values, fold, None)
+}
+
+fn execute_in(
+    p: &Program,
+    a: &ArchSpec,
+    engine: EngineKind,
+    with_values: bool,
+    fold: Fold,
+    bands: Option<u32>,
+) -> Done {
     let mut memory = WaferMemory::new(p.grid(), a.sram.value);
     for (i, pe) in memory.pes.iter_mut().enumerate() {
         for (k, b) in pe.iter_mut().enumerate() {
@@ -39,7 +50,7 @@ fn execute(p: &Program, a: &ArchSpec, engine: EngineKind, with_values: bool, fol
         inputs.ports.insert((e.name.clone(), 0), (0..e.wavelets as u32).map(|k| 0x3c00_3c00 + k).collect());
     }
     let mut outputs = HostStreams::default();
-    let options = RunOptions { engine, fold, per_pe: true, cycle_limit: 2_000_000, ..RunOptions::default() };
+    let options = RunOptions { engine, fold, per_pe: true, cycle_limit: 2_000_000, bands, ..RunOptions::default() };
     let result = if with_values {
         let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
         fabric::run(p, a, &options, Some(&mut values))
@@ -95,10 +106,15 @@ fn difference(p: &Program, a: &ArchSpec, threads: usize) -> Option<String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let slow = execute(p, a, EngineKind::Reference, true, Fold::NONE);
     let want = essence(&slow.result);
-    for (how, with_values, fold) in
-        [("with values", true, Fold::NONE), ("without values", false, Fold::NONE), ("folded", false, Fold::ALL)]
-    {
-        let fast = pool.install(|| execute(p, a, EngineKind::Fast, with_values, fold));
+    // As many bands as threads; one more than rows is one per row.
+    let bands = Some(threads as u32);
+    for (how, with_values, fold, bands) in [
+        ("with values", true, Fold::NONE, None),
+        ("with values, in bands", true, Fold::NONE, bands),
+        ("without values, in bands", false, Fold::NONE, bands),
+        ("folded", false, Fold::ALL, None),
+    ] {
+        let fast = pool.install(|| execute_in(p, a, EngineKind::Fast, with_values, fold, bands));
         let got = essence(&fast.result);
         if got != want {
             return Some(format!("{how}: {got:?} instead of {want:?}"));

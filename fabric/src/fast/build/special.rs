@@ -1,6 +1,6 @@
 //! Tables of switches, control wavelets and filters.
 
-use super::{Counter, Ends, Entries, Special, Tables, invalid};
+use super::{Connect, Counter, Ends, Entries, Routes, Special, Tables, invalid};
 use crate::fast::fifo::NONE;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region};
@@ -18,21 +18,14 @@ pub(super) struct Found {
 }
 
 /// All special paths, by their number.
-pub(super) fn find(
-    program: &Program,
-    grid: Grid,
-    routed: &[(u8, Dir, u8)],
-    path_start: &[u32],
-) -> Result<BTreeMap<usize, Found>, RunError> {
+pub(super) fn find(program: &Program, grid: Grid, routes: &Routes) -> Result<BTreeMap<usize, Found>, RunError> {
     let mut found = BTreeMap::new();
     let path = |at: PeCoord, color: Color| -> Option<(usize, u32)> {
         let pe = grid.index(at).0;
-        let (from, to) = (path_start[pe as usize] as usize, path_start[pe as usize + 1] as usize);
-        let local = routed[from..to].iter().position(|r| usize::from(r.0) == color.index())?;
-        Some((from + local, pe))
+        Some((routes.find(pe, color.index() as u8)?, pe))
     };
     let plain = |at: usize, pe: u32| {
-        let (_, rx, ports) = routed[at];
+        let (_, rx, ports) = routes.all[at];
         Found { pe, positions: vec![(rx, ports)], ring: false, pop: Pop::Never, filter: None }
     };
     for color in controlled(program) {
@@ -99,41 +92,39 @@ impl Tables {
     pub(super) fn further_buffers(
         &mut self,
         found: &BTreeMap<usize, Found>,
-        routed: &[(u8, Dir, u8)],
+        routes: &Routes,
         arch: &ArchSpec,
         entry: &mut Entries,
     ) {
         for (&at, f) in found {
+            let Some(pe) = self.local(f.pe) else { continue };
             for &(rx, _) in &f.positions {
-                if entry.of(routed, at, rx).is_none() {
-                    let fifo = self.buffer(f.pe, routed[at].0, rx, arch);
+                if entry.of(routes, at, rx).is_none() {
+                    let fifo = self.buffer(pe, routes.all[at].0, rx, arch);
                     entry.further.insert((at, rx as u8), fifo);
                 }
             }
         }
     }
+}
 
+impl Connect<'_> {
     /// The paths of all positions.
-    pub(super) fn add_specials(
-        &mut self,
-        found: &BTreeMap<usize, Found>,
-        routed: &[(u8, Dir, u8)],
-        entry: &Entries,
-        arch: &ArchSpec,
-    ) {
-        let outs = self.out_ports();
-        for (&at, f) in found {
-            let special = self.specials.len() as u32;
-            let (pe, color) = (f.pe, routed[at].0);
+    pub(super) fn add_specials(&mut self, found: &BTreeMap<usize, Found>) {
+        for (&route, f) in found {
+            let Some(pe) = self.t.local(f.pe) else { continue };
+            let special = self.t.specials.len() as u32;
+            let color = self.routes.all[route].0;
             let mut paths = Vec::with_capacity(f.positions.len());
             for &(rx, ports) in &f.positions {
-                let from = entry.of(routed, at, rx).unwrap_or(NONE);
-                let path = self.path(Ends { pe, color, from, ports }, routed, entry, &outs, arch);
-                paths.push(super::Path { special, ..path });
+                let from = self.entry.of(self.routes, route, rx).unwrap_or(NONE);
+                paths.push(super::Path { special, ..self.path(Ends { pe, color, from, ports }) });
             }
-            self.paths[at] = paths[0];
+            let local = (route - self.routes.of(f.pe).start) as u32;
+            let at = self.t.routers[pe as usize].start + local;
+            self.t.paths[at as usize] = paths[0];
             let (ring, pop, filter) = (f.ring, f.pop, f.filter);
-            self.specials.push(Special { paths, position: 0, closed: false, ring, pop, filter });
+            self.t.specials.push(Special { paths, position: 0, closed: false, ring, pop, filter });
         }
     }
 }

@@ -1,0 +1,357 @@
+//! A band of rows: its agents, and what they do in a cycle.
+//!
+//! **Invariant.** What a band does in a cycle depends on its own state at the start of the cycle
+//! only; what concerns a neighbouring band is written into letters, which are read before the next
+//! cycle. So bands may be stepped in any order, or at the same time.
+//! **Not here.** When cycles end and letters are carried (`fast`); compute elements (`ce`).
+
+use super::build::{Tables, ce_agent, router_agent};
+use super::ce::{Costs, Effects, Step};
+use super::fifo::{BELOW, NONE, REFRESH, REMOTE, Word, is_remote};
+use super::snapshot::TimeFold;
+use super::state::{Path, Port};
+use super::values::Memory;
+use super::watch::Watches;
+use super::wheel::Wheel;
+use sim_core::arch::ArchSpec;
+
+/// Ports of a color that is closed: none, and never free.
+const CLOSED: u8 = u8::MAX;
+
+/// What a band tells a neighbour at the end of a cycle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Letter {
+    /// A wavelet for a FIFO, with its ready cycle.
+    Wavelet(u32, u64, Word),
+    /// One of the wavelets was taken that a FIFO stands for.
+    Credit(u32),
+}
+
+/// A band and its state.
+#[derive(Debug)]
+pub(crate) struct Band {
+    pub(crate) t: Tables,
+    pub(crate) wheel: Wheel,
+    pub(crate) costs: Costs,
+    pub(crate) now: u64,
+    /// Cycles that were skipped.
+    pub(crate) skipped: u64,
+    /// How often an agent was looked at.
+    pub(crate) looks: u64,
+    /// Wavelets that compute elements gave.
+    pub(crate) given: u64,
+    pub(crate) memories: Option<Vec<Memory>>,
+    pub(crate) effects: Effects,
+    /// Paths of special colors that wavelets leave by: they act at the end of the cycle.
+    passes: Vec<(u32, u32, Word)>,
+    /// Colors to open: `(PE, color)`.
+    opens: Vec<(u32, u8)>,
+    /// To the band above, and to that below.
+    pub(crate) letters: [Vec<Letter>; 2],
+    pub(crate) watches: Watches,
+    pub(crate) fold: Option<TimeFold>,
+    /// PE and first byte of an access outside the memory.
+    pub(crate) fault: Option<(u32, i64)>,
+    agents: Vec<u32>,
+    refreshed: u64,
+    hop: u64,
+}
+
+impl Band {
+    /// At the start of a run.
+    pub(crate) fn new(t: Tables, arch: &ArchSpec, watches: Watches, time_fold: bool) -> Band {
+        let n = t.pes();
+        let fold = time_fold.then(|| TimeFold::new(&t)).flatten();
+        let mut band = Band {
+            wheel: Wheel::new(2 * n as usize + t.ports.len()),
+            costs: Costs::new(arch),
+            now: 0,
+            skipped: 0,
+            looks: 0,
+            given: 0,
+            memories: None,
+            effects: Effects::default(),
+            passes: Vec::new(),
+            opens: Vec::new(),
+            letters: [Vec::new(), Vec::new()],
+            watches,
+            fold,
+            fault: None,
+            agents: Vec::new(),
+            refreshed: 0,
+            hop: u64::from(arch.hop.value.max(1)),
+            t,
+        };
+        for pe in 0..n {
+            if band.t.ces[pe as usize].exists() {
+                band.wheel.wake(ce_agent(pe), 0);
+            }
+        }
+        for (i, p) in band.t.ports.iter().enumerate() {
+            if p.inward {
+                band.wheel.wake(2 * n + i as u32, p.next);
+            }
+        }
+        band
+    }
+
+    /// Does the cycle `now`, if any agent is to be looked at in it.
+    pub(crate) fn step(&mut self, now: u64) {
+        if self.wheel.peek() != Some(now) {
+            return;
+        }
+        if now >= self.refreshed + REFRESH {
+            self.t.fifos.refresh(now);
+            self.refreshed = now;
+        }
+        self.now = now;
+        let mut agents = std::mem::take(&mut self.agents);
+        self.wheel.take(now, &mut agents);
+        self.looks += agents.len() as u64;
+        let n = self.t.pes();
+        for &agent in &agents {
+            if !self.wheel.first_look(agent, now) {
+                continue;
+            }
+            if agent >= 2 * n {
+                self.look_port(agent - 2 * n);
+            } else if agent & 1 == 0 {
+                self.look_router(agent >> 1);
+            } else {
+                self.look_ce(agent >> 1);
+            }
+        }
+        self.agents = agents;
+        for (at, pe, word) in std::mem::take(&mut self.passes) {
+            self.settle(at, pe as usize, word);
+        }
+        for (pe, color) in std::mem::take(&mut self.opens) {
+            self.open(pe, color);
+        }
+    }
+
+    /// Reads the letters of a neighbour at the end of cycle `now`.
+    pub(crate) fn read(&mut self, letters: &mut Vec<Letter>, now: u64) {
+        for letter in letters.drain(..) {
+            match letter {
+                Letter::Wavelet(fifo, ready, word) => self.put(fifo, ready, word),
+                Letter::Credit(fifo) => {
+                    self.t.fifos.give_back(fifo);
+                    self.wheel.wake(self.t.fifos.all[fifo as usize].producer, now + 1);
+                }
+            }
+        }
+    }
+
+    /// Wavelets that left the router of a PE, by port.
+    pub(crate) fn sent(&self, pe: usize) -> [u64; 5] {
+        let router = self.t.routers[pe];
+        let paths = router.start as usize..router.start as usize + usize::from(router.count);
+        let mut sent = [0; 5];
+        let mut add = |path: &Path| {
+            for target in &self.t.targets[path.first as usize..path.first as usize + usize::from(path.count)] {
+                sent[usize::from(target.port)] += target.sent;
+            }
+        };
+        for path in &self.t.paths[paths] {
+            match self.t.specials.get(path.special as usize) {
+                Some(special) => special.paths.iter().for_each(&mut add),
+                None => add(path),
+            }
+        }
+        sent
+    }
+
+    /// Rule R3.
+    fn look_router(&mut self, pe: u32) {
+        let router = self.t.routers[pe as usize];
+        let plain = self.t.specials.is_empty();
+        let occupied = if plain { router.occupied } else { u32::MAX };
+        let (start, end) = (router.start as usize, router.start as usize + usize::from(router.count));
+        let mut taken = 0u8;
+        let mut moved = 0usize;
+        let mut at = start;
+        while at + moved < end {
+            let local = self.t.order[at];
+            if occupied & 1 << local == 0 {
+                at += 1;
+                continue;
+            }
+            let path = self.t.paths[start + usize::from(local)];
+            let ports = if plain { path.ports } else { self.head_ports(&path).unwrap_or(CLOSED) };
+            if ports & taken != 0 || !self.can_move(&path, ports, pe) {
+                at += 1;
+                continue;
+            }
+            taken |= ports;
+            self.move_head((start + usize::from(local)) as u32, &path, ports, pe);
+            // To the end of the service order, behind those that moved before.
+            self.t.order[at..end].rotate_left(1);
+            moved += 1;
+        }
+        if moved > 0 {
+            self.wheel.wake(router_agent(pe), self.now + 1);
+            self.t.routers[pe as usize].last_event = self.now + 1 + self.skipped;
+        }
+    }
+
+    #[inline]
+    fn can_move(&mut self, path: &Path, ports: u8, pe: u32) -> bool {
+        if path.from == NONE || ports == CLOSED || !self.t.fifos.ready(path.from, self.now) {
+            return false;
+        }
+        for i in path.first as usize..path.first as usize + usize::from(path.count) {
+            let target = self.t.targets[i];
+            if ports & 1 << target.port == 0 {
+                continue;
+            }
+            if target.to == NONE {
+                return false;
+            }
+            if !target.edge {
+                if !self.t.fifos.room(target.to, self.now) {
+                    return false;
+                }
+                continue;
+            }
+            let Port { next, left, .. } = self.t.ports[target.to as usize];
+            if left == 0 {
+                return false;
+            }
+            if next > self.now {
+                self.wheel.wake(router_agent(pe), next);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Moves the head wavelet of a path.
+    fn move_head(&mut self, at: u32, path: &Path, ports: u8, pe: u32) {
+        let word = self.pop(path.from, path, pe);
+        let mut sent = word;
+        if !self.t.specials.is_empty() {
+            self.passes.push((at, pe, word));
+            sent = self.passed(path, word);
+        }
+        for i in path.first as usize..path.first as usize + usize::from(path.count) {
+            let target = &mut self.t.targets[i];
+            if ports & 1 << target.port == 0 {
+                continue;
+            }
+            target.sent += 1;
+            let (to, ready) = (target.to, self.now + u64::from(target.latency));
+            if target.edge {
+                let p = &mut self.t.ports[to as usize];
+                p.next = self.now + u64::from(p.interval);
+                p.left -= 1;
+                if self.memories.is_some() {
+                    p.values.push(sent as u32);
+                }
+            } else {
+                self.put(to, ready, sent);
+            }
+        }
+    }
+
+    fn look_ce(&mut self, pe: u32) {
+        let ce = &mut self.t.ces[pe as usize];
+        if !ce.exists() {
+            return;
+        }
+        ce.flush(self.now, self.skipped);
+        let image = &self.t.images[usize::from(ce.image)];
+        let mut step = Step {
+            ce,
+            image,
+            fifos: &mut self.t.fifos,
+            wheel: &mut self.wheel,
+            occupied: &mut self.t.routers[pe as usize].occupied,
+            memory: self.memories.as_mut().map(|m| &mut m[pe as usize]),
+            costs: self.costs,
+            now: self.now,
+            pe,
+            out: &mut self.effects,
+        };
+        step.run();
+        let effects = &mut self.effects;
+        self.given += std::mem::take(&mut effects.given);
+        self.opens.extend(effects.opens.drain(..).map(|color| (pe, color)));
+        if let Some(address) = effects.fault.take() {
+            self.fault = Some((pe, address));
+        }
+        if let Some(pc) = effects.back_edge.take()
+            && let Some(fold) = &mut self.fold
+        {
+            fold.back_edge(pe, pc);
+        }
+    }
+
+    /// Rule E1.
+    fn look_port(&mut self, port: u32) {
+        let p = &mut self.t.ports[port as usize];
+        if !p.inward || p.left == 0 || p.into == NONE || p.next > self.now {
+            return;
+        }
+        if !self.t.fifos.room(p.into, self.now) {
+            return;
+        }
+        let value = p.values.get(p.taken).copied().unwrap_or(0);
+        p.taken += 1;
+        p.left -= 1;
+        p.next = self.now + u64::from(p.interval);
+        let (into, pe, next) = (p.into, p.pe, p.next);
+        self.t.routers[pe as usize].last_event = self.now + 1 + self.skipped;
+        self.wheel.wake(2 * self.t.pes() + port, next);
+        self.put(into, self.now + self.hop, Word::from(value));
+    }
+
+    /// Takes the head of a path's FIFO.
+    #[inline]
+    fn pop(&mut self, fifo: u32, path: &Path, pe: u32) -> Word {
+        if self.watches.any() {
+            self.watch(fifo, 1 << 63);
+        }
+        let word = self.t.fifos.pop(fifo, self.now);
+        let f = &self.t.fifos.all[fifo as usize];
+        if f.len == 0 && path.special == NONE {
+            self.t.routers[pe as usize].occupied &= !(1 << f.path);
+        }
+        let producer = f.producer;
+        if producer == NONE {
+            return word;
+        }
+        if is_remote(producer) {
+            let side = usize::from(producer & BELOW != 0);
+            self.letters[side].push(Letter::Credit(producer & !(REMOTE | BELOW)));
+            return word;
+        }
+        let at = match producer.checked_sub(2 * self.t.pes()) {
+            Some(port) => self.t.ports[port as usize].next.max(self.now + 1),
+            None => self.now + 1,
+        };
+        self.wheel.wake(producer, at);
+        word
+    }
+
+    /// Puts a wavelet into the FIFO of a router or an input queue.
+    #[inline]
+    fn put(&mut self, fifo: u32, ready: u64, word: Word) {
+        if self.watches.any() {
+            self.watch(fifo, 0);
+        }
+        let f = &self.t.fifos.all[fifo as usize];
+        let (consumer, path) = (f.consumer, f.path);
+        if is_remote(consumer) {
+            let side = usize::from(consumer & BELOW != 0);
+            self.letters[side].push(Letter::Wavelet(consumer & !(REMOTE | BELOW), ready, word));
+            self.t.fifos.lend(fifo);
+            return;
+        }
+        self.t.fifos.push(fifo, ready, word);
+        if consumer & 1 == 0 {
+            self.t.routers[(consumer >> 1) as usize].occupied |= 1 << path;
+        }
+        self.wheel.wake(consumer, ready);
+    }
+}
