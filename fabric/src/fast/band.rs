@@ -9,7 +9,7 @@ use super::build::{Tables, ce_agent, router_agent};
 use super::ce::{Costs, Effects, Step};
 use super::fifo::{BELOW, NONE, REFRESH, REMOTE, Word, is_remote};
 use super::snapshot::TimeFold;
-use super::state::{Path, Port};
+use super::state::{Path, Port, RAMP};
 use super::values::Memory;
 use super::watch::Watches;
 use super::wheel::Wheel;
@@ -55,6 +55,26 @@ pub(crate) struct Band {
     agents: Vec<u32>,
     refreshed: u64,
     hop: u64,
+    ramp_down: u64,
+}
+
+impl Path {
+    /// Its output ports, as bits, each with where it leads.
+    #[inline]
+    fn targets(&self) -> impl Iterator<Item = (u8, u32)> {
+        let mut left = self.ports;
+        self.to.into_iter().map_while(move |to| {
+            let port = left & left.wrapping_neg();
+            left ^= port;
+            (port != 0).then_some((port, to))
+        })
+    }
+
+    fn add_sent(&self, sent: &mut [u64; 5]) {
+        for (port, _) in self.targets() {
+            sent[port.trailing_zeros() as usize] += if port == RAMP { self.down } else { self.moved };
+        }
+    }
 }
 
 impl Band {
@@ -80,6 +100,7 @@ impl Band {
             agents: Vec::new(),
             refreshed: 0,
             hop: u64::from(arch.hop.value.max(1)),
+            ramp_down: u64::from(arch.ramp_down.value.max(1)),
             t,
         };
         for pe in 0..n {
@@ -146,75 +167,71 @@ impl Band {
     /// Wavelets that left the router of a PE, by port.
     pub(crate) fn sent(&self, pe: usize) -> [u64; 5] {
         let router = self.t.routers[pe];
-        let paths = router.start as usize..router.start as usize + usize::from(router.count);
         let mut sent = [0; 5];
-        let mut add = |path: &Path| {
-            for target in &self.t.targets[path.first as usize..path.first as usize + usize::from(path.count)] {
-                sent[usize::from(target.port)] += target.sent;
-            }
-        };
-        for path in &self.t.paths[paths] {
-            match self.t.specials.get(path.special as usize) {
-                Some(special) => special.paths.iter().for_each(&mut add),
-                None => add(path),
-            }
+        for path in &self.t.paths[router.start as usize..][..usize::from(router.count)] {
+            path.add_sent(&mut sent);
+            let Some(special) = self.t.specials.get(path.special as usize) else { continue };
+            let present = usize::from(special.position);
+            special.paths.iter().enumerate().filter(|(i, _)| *i != present).for_each(|(_, p)| p.add_sent(&mut sent));
         }
         sent
     }
 
     /// Rule R3.
     fn look_router(&mut self, pe: u32) {
-        let router = self.t.routers[pe as usize];
+        let router = &self.t.routers[pe as usize];
         let plain = self.t.specials.is_empty();
+        let (start, count) = (router.start as usize, usize::from(router.count));
         let occupied = if plain { router.occupied } else { u32::MAX };
-        let (start, end) = (router.start as usize, router.start as usize + usize::from(router.count));
-        let mut taken = 0u8;
-        let mut moved = 0usize;
-        let mut at = start;
-        while at + moved < end {
-            let local = self.t.order[at];
+        let mut order = router.order;
+        let (mut taken, mut moved, mut at) = (0u8, 0, 0);
+        while at + moved < count {
+            let local = order[at];
             if occupied & 1 << local == 0 {
                 at += 1;
                 continue;
             }
-            let path = self.t.paths[start + usize::from(local)];
-            let ports = if plain { path.ports } else { self.head_ports(&path).unwrap_or(CLOSED) };
-            if ports & taken != 0 || !self.can_move(&path, ports, pe) {
+            let index = start + usize::from(local);
+            let path = &self.t.paths[index];
+            let ports = if plain { path.ports } else { self.head_ports(path).unwrap_or(CLOSED) };
+            if ports & taken != 0 || !self.can_move(index, ports, pe) {
                 at += 1;
                 continue;
             }
             taken |= ports;
-            self.move_head((start + usize::from(local)) as u32, &path, ports, pe);
+            self.move_head(index, ports, pe);
             // To the end of the service order, behind those that moved before.
-            self.t.order[at..end].rotate_left(1);
+            order[at..count].rotate_left(1);
             moved += 1;
         }
         if moved > 0 {
             self.wheel.wake(router_agent(pe), self.now + 1);
-            self.t.routers[pe as usize].last_event = self.now + 1 + self.skipped;
+            let router = &mut self.t.routers[pe as usize];
+            router.order = order;
+            router.last_event = self.now + 1 + self.skipped;
         }
     }
 
     #[inline]
-    fn can_move(&mut self, path: &Path, ports: u8, pe: u32) -> bool {
+    fn can_move(&mut self, index: usize, ports: u8, pe: u32) -> bool {
+        let path = &self.t.paths[index];
         if path.from == NONE || ports == CLOSED || !self.t.fifos.ready(path.from, self.now) {
             return false;
         }
-        for i in path.first as usize..path.first as usize + usize::from(path.count) {
-            let target = self.t.targets[i];
-            if ports & 1 << target.port == 0 {
+        for (port, to) in path.targets() {
+            if ports & port == 0 {
                 continue;
             }
-            if target.to == NONE {
+            if to == NONE {
                 return false;
             }
-            if !target.edge {
-                if !self.t.fifos.room(target.to, self.now) {
+            if path.edges & port == 0 {
+                if !self.t.fifos.room(to, self.now) {
                     return false;
                 }
                 continue;
             }
-            let Port { next, left, .. } = self.t.ports[target.to as usize];
+            let Port { next, left, .. } = self.t.ports[to as usize];
             if left == 0 {
                 return false;
             }
@@ -227,29 +244,32 @@ impl Band {
     }
 
     /// Moves the head wavelet of a path.
-    fn move_head(&mut self, at: u32, path: &Path, ports: u8, pe: u32) {
-        let word = self.pop(path.from, path, pe);
+    #[inline]
+    fn move_head(&mut self, index: usize, ports: u8, pe: u32) {
+        let path = &mut self.t.paths[index];
+        path.moved += 1;
+        path.down += u64::from(ports & RAMP != 0);
+        let path = *path;
+        let word = self.pop(path.from, &path, pe);
         let mut sent = word;
         if !self.t.specials.is_empty() {
-            self.passes.push((at, pe, word));
-            sent = self.passed(path, word);
+            self.passes.push((index as u32, pe, word));
+            sent = self.passed(&path, word);
         }
-        for i in path.first as usize..path.first as usize + usize::from(path.count) {
-            let target = &mut self.t.targets[i];
-            if ports & 1 << target.port == 0 {
+        for (port, to) in path.targets() {
+            if ports & port == 0 {
                 continue;
             }
-            target.sent += 1;
-            let (to, ready) = (target.to, self.now + u64::from(target.latency));
-            if target.edge {
-                let p = &mut self.t.ports[to as usize];
-                p.next = self.now + u64::from(p.interval);
-                p.left -= 1;
-                if self.memories.is_some() {
-                    p.values.push(sent as u32);
-                }
-            } else {
-                self.put(to, ready, sent);
+            if path.edges & port == 0 {
+                let latency = if port == RAMP { self.ramp_down } else { self.hop };
+                self.put(to, self.now + latency, sent);
+                continue;
+            }
+            let p = &mut self.t.ports[to as usize];
+            p.next = self.now + u64::from(p.interval);
+            p.left -= 1;
+            if self.memories.is_some() {
+                p.values.push(sent as u32);
             }
         }
     }

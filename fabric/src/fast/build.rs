@@ -11,7 +11,7 @@ mod special;
 
 use super::code::Prepared;
 use super::fifo::{BELOW, Fifos, Mark, NONE, REMOTE};
-use super::state::{Ce, Path, Port, Router, Stock, Target};
+use super::state::{Ce, Path, Port, Router, Stock};
 use super::switch::{Counter, Special};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Grid, PeCoord, PeIdx};
@@ -83,11 +83,8 @@ pub(crate) struct Tables {
     pub(crate) ces: Vec<Ce>,
     pub(crate) routers: Vec<Router>,
     pub(crate) paths: Vec<Path>,
-    pub(crate) targets: Vec<Target>,
     /// Colors in routers that switches, control wavelets or filters act on.
     pub(crate) specials: Vec<Special>,
-    /// Service order: for each router its paths by number within the router.
-    pub(crate) order: Vec<u8>,
     pub(crate) ports: Vec<Port>,
 }
 
@@ -144,16 +141,8 @@ pub(crate) fn bands(program: &Program, arch: &ArchSpec, limit: u64, bands: u32) 
             t.fifos.carry_words();
         }
         let outs = t.out_ports();
-        let mut c = Connect {
-            t,
-            band,
-            outs,
-            routes: &routes,
-            entry: &entry,
-            arch,
-            links: &mut links,
-            stand_ins: BTreeMap::new(),
-        };
+        let mut c =
+            Connect { t, band, outs, routes: &routes, entry: &entry, links: &mut links, stand_ins: BTreeMap::new() };
         c.connect();
         c.add_specials(&special);
     }
@@ -223,9 +212,7 @@ impl Tables {
             ces: vec![Ce::none(); n],
             routers: vec![Router::default(); n],
             paths: Vec::new(),
-            targets: Vec::new(),
             specials: Vec::new(),
-            order: Vec::new(),
             ports: Vec::new(),
         }
     }
@@ -391,7 +378,6 @@ struct Connect<'a> {
     outs: Vec<(u32, u8, u8, u32)>,
     routes: &'a Routes,
     entry: &'a Entries,
-    arch: &'a ArchSpec,
     links: &'a mut Vec<Link>,
     /// What stands in this band for a FIFO of another one.
     stand_ins: BTreeMap<(usize, u32), u32>,
@@ -411,7 +397,7 @@ impl Connect<'_> {
                 }
                 let path = self.path(Ends { pe, color, from, ports });
                 self.t.paths.push(path);
-                self.t.order.push(local as u8);
+                self.t.routers[pe as usize].order[local] = local as u8;
             }
         }
     }
@@ -420,20 +406,19 @@ impl Connect<'_> {
     fn path(&mut self, ends: Ends) -> Path {
         let Ends { pe, color, from, ports } = ends;
         let coord = self.t.coord(pe);
-        let first = self.t.targets.len() as u32;
-        for dir in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0) {
-            let (to, edge, latency) = match (dir, self.t.grid.neighbour(coord, dir)) {
-                (Dir::Ramp, _) => (self.t.input_queue(pe, color), false, self.arch.ramp_down.value.max(1)),
-                (_, Some(next)) => (self.link(next, color, dir.opposite()), false, self.arch.hop.value.max(1)),
+        let mut path = Path { moved: 0, down: 0, from, special: NONE, to: [NONE; 5], ports, edges: 0, color };
+        for (i, dir) in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0).enumerate() {
+            path.to[i] = match (dir, self.t.grid.neighbour(coord, dir)) {
+                (Dir::Ramp, _) => self.t.input_queue(pe, color),
+                (_, Some(next)) => self.link(next, color, dir.opposite()),
                 (_, None) => {
+                    path.edges |= 1 << dir as u8;
                     let port = self.outs.binary_search_by_key(&(pe, dir as u8, color), |o| (o.0, o.1, o.2));
-                    (port.map_or(NONE, |i| self.outs[i].3), true, 0)
+                    port.map_or(NONE, |i| self.outs[i].3)
                 }
             };
-            self.t.targets.push(Target { sent: 0, to, port: dir as u8, edge, latency: latency as u16 });
         }
-        let count = (self.t.targets.len() as u32 - first) as u8;
-        Path { from, ports, first, count, color, special: NONE }
+        path
     }
 
     /// The FIFO of a neighbour's color for a port of entry, or what stands for it in this band.

@@ -272,22 +272,23 @@ impl Step<'_> {
         if self.ce.busy == 0 {
             return self.issue_main();
         }
-        self.issue_micro(Priority::High)
-            || self.issue_micro(Priority::Medium)
+        let [high, medium, low] = self.ce.levels;
+        (high != 0 && self.issue_micro(Priority::High))
+            || (medium != 0 && self.issue_micro(Priority::Medium))
             || self.issue_main()
-            || self.issue_micro(Priority::Low)
+            || (low != 0 && self.issue_micro(Priority::Low))
     }
 
     fn issue_micro(&mut self, priority: Priority) -> bool {
         let image = self.image;
         // From the one behind the last on, in a circle.
-        let mut waiting = self.ce.busy.rotate_right(u32::from(self.ce.turn));
+        let mut waiting = self.ce.levels[priority as usize].rotate_right(u32::from(self.ce.turn));
         while waiting != 0 {
             let t = (self.ce.turn + waiting.trailing_zeros() as u8) % 8;
             waiting &= waiting - 1;
             let run = self.ce.micro[usize::from(t)];
             let plan = &image.plans[usize::from(run.plan)];
-            if plan.priority != priority || run.from > self.now || self.hold(&run, plan).is_some() {
+            if run.from > self.now || self.hold(&run, plan).is_some() {
                 continue;
             }
             let run = self.beat(run, plan, usize::from(t));
@@ -295,6 +296,7 @@ impl Step<'_> {
             self.ce.turn = (t + 1) % 8;
             if run.over() {
                 self.ce.busy &= !(1 << t);
+                self.ce.levels[priority as usize] &= !(1 << t);
                 match plan.then {
                     Some(Then::Activate(id)) => self.ce.active |= 1 << id.0,
                     Some(Then::Unblock(id)) => self.ce.blocked &= !(1 << id.0),
@@ -343,8 +345,8 @@ impl Step<'_> {
 
     /// Whether a microthread is at work that takes the issue slot before the main thread.
     fn urgent(&self) -> bool {
-        let plan = |run: &Run| &self.image.plans[usize::from(run.plan)];
-        self.ce.threads().any(|(_, run)| plan(run).priority != Priority::Low)
+        let [high, medium, _] = self.ce.levels;
+        high | medium != 0
     }
 
     fn count(&mut self, plan: &Plan, elements: u32) {
@@ -470,6 +472,8 @@ impl Step<'_> {
                 self.wake(run.from);
                 self.ce.micro[thread] = run;
                 self.ce.busy |= 1 << thread;
+                let level = image.plans[usize::from(*plan)].priority as usize;
+                self.ce.levels[level] |= 1 << thread;
             }
             Code::Activate(t) => self.ce.active |= 1 << t,
             Code::Block(t) => self.ce.blocked |= 1 << t,

@@ -32,21 +32,25 @@ pub(crate) fn is_remote(agent: u32) -> bool {
 pub(crate) const REFRESH: u64 = 1 << 29;
 
 /// Fixed and changing data of one FIFO.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Fifo {
     offset: u32,
     /// Who takes from it.
     pub(crate) consumer: u32,
     /// Who puts into it.
     pub(crate) producer: u32,
-    /// Cycle of the latest entries that were taken out, and how many.
+    /// Cycle of the latest entries that were taken out.
     popped_at: u32,
-    popped: u16,
+    /// Low bits of the cycle in which the head is ready; those of the entries behind it are in a
+    /// ring of their own.
+    head_ready: u32,
     /// Entries that it can hold.
     pub(crate) capacity: u16,
     head: u16,
     /// Entries that it holds.
     pub(crate) len: u16,
+    /// How many were taken out in the cycle `popped_at`.
+    popped: u8,
     /// Number of the consumer's path among those of its router, if it is a router.
     pub(crate) path: u8,
 }
@@ -85,8 +89,11 @@ impl Fifos {
         let capacity = capacity.clamp(1, u32::from(u16::MAX)) as u16;
         let offset = self.ready.len() as u32;
         self.ready.resize(self.ready.len() + usize::from(capacity), 0);
-        let popped_at = NONE;
-        self.all.push(Fifo { offset, consumer, producer, popped_at, popped: 0, capacity, head: 0, len: 0, path: 0 });
+        self.record(Fifo { offset, consumer, producer, capacity, ..Fifo::default() })
+    }
+
+    fn record(&mut self, fifo: Fifo) -> FifoId {
+        self.all.push(Fifo { popped_at: NONE, ..fifo });
         self.marks.push(Mark { boundary: NONE, key: 0 });
         (self.all.len() - 1) as u32
     }
@@ -94,10 +101,7 @@ impl Fifos {
     /// A FIFO that only counts, for one in another band.
     pub(crate) fn stand_in(&mut self, producer: u32) -> FifoId {
         let offset = self.ready.len() as u32;
-        let (popped_at, consumer) = (NONE, REMOTE);
-        self.all.push(Fifo { offset, consumer, producer, popped_at, popped: 0, capacity: 0, head: 0, len: 0, path: 0 });
-        self.marks.push(Mark { boundary: NONE, key: 0 });
-        (self.all.len() - 1) as u32
+        self.record(Fifo { offset, consumer: REMOTE, producer, ..Fifo::default() })
     }
 
     /// Makes room for what wavelets carry.
@@ -109,7 +113,7 @@ impl Fifos {
     #[inline]
     pub(crate) fn ready(&self, id: FifoId, now: u64) -> bool {
         let f = &self.all[id as usize];
-        f.len > 0 && !later(self.ready[(f.offset + u32::from(f.head)) as usize], now)
+        f.len > 0 && !later(f.head_ready, now)
     }
 
     /// Whether the head is there, usable in cycle `now`, and data.
@@ -146,7 +150,7 @@ impl Fifos {
     #[inline]
     pub(crate) fn room(&self, id: FifoId, now: u64) -> bool {
         let f = &self.all[id as usize];
-        let popped = if f.popped_at == now as u32 { f.popped } else { 0 };
+        let popped = if f.popped_at == now as u32 { u16::from(f.popped) } else { 0 };
         f.len + popped < f.capacity
     }
 
@@ -162,6 +166,9 @@ impl Fifos {
         let at = (f.offset + u32::from(f.head)) as usize;
         f.head = if f.head + 1 == f.capacity { 0 } else { f.head + 1 };
         f.len -= 1;
+        if f.len > 0 {
+            f.head_ready = self.ready[(f.offset + u32::from(f.head)) as usize];
+        }
         f.popped = if f.popped_at == now as u32 { f.popped + 1 } else { 1 };
         f.popped_at = now as u32;
         self.data.get(at).copied().unwrap_or(0)
@@ -181,8 +188,12 @@ impl Fifos {
             at -= u32::from(f.capacity);
         }
         let at = (f.offset + at) as usize;
+        if f.len == 0 {
+            f.head_ready = ready as u32;
+        } else {
+            self.ready[at] = ready as u32;
+        }
         f.len += 1;
-        self.ready[at] = ready as u32;
         if let Some(d) = self.data.get_mut(at) {
             *d = value;
         }
@@ -209,7 +220,7 @@ impl Fifos {
         let f = &self.all[id as usize];
         (0..f.len).map(move |i| {
             let at = (u32::from(f.head) + u32::from(i)) % u32::from(f.capacity);
-            let ready = self.ready[(f.offset + at) as usize];
+            let ready = if i == 0 { f.head_ready } else { self.ready[(f.offset + at) as usize] };
             if later(ready, now) { u64::from(ready.wrapping_sub(now as u32)) } else { 0 }
         })
     }
@@ -219,7 +230,8 @@ impl Fifos {
         for f in &mut self.all {
             f.popped = 0;
         }
-        for r in self.ready.iter_mut().filter(|r| !later(**r, now)) {
+        let heads = self.all.iter_mut().map(|f| &mut f.head_ready);
+        for r in heads.chain(&mut self.ready).filter(|r| !later(**r, now)) {
             *r = now as u32;
         }
     }

@@ -26,7 +26,7 @@ impl Engine {
             return Err(RunError::Broken(law));
         }
         // Skipped periods are in the counters of what was sent, but not in those of the queues.
-        let sent = sum(&|b| b.t.targets.iter().map(|t| t.sent).sum());
+        let sent = sum(&|b| (0..b.t.routers.len()).flat_map(|pe| b.sent(pe)).sum());
         let ports = |b: &Band, inward: bool| -> u64 {
             b.t.ports.iter().filter(|p| p.inward == inward).map(|p| p.total - p.left).sum()
         };

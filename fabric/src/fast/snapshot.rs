@@ -179,7 +179,8 @@ impl Band {
             let c = ce.cycles;
             s.stats.extend([c.compute, c.wait, c.back_pressure, c.idle, ce.macs]);
         }
-        s.stats.extend(self.t.targets.iter().map(|target| target.sent));
+        let switched = self.t.specials.iter().flat_map(|x| &x.paths);
+        s.stats.extend(self.t.paths.iter().chain(switched).flat_map(|p| [p.moved, p.down]));
         for id in 0..self.t.fifos.all.len() as u32 {
             s.state.push(u64::from(self.t.fifos.all[id as usize].len));
             s.state.extend(self.t.fifos.waits(id, now));
@@ -193,7 +194,9 @@ impl Band {
                 s.state.push(u64::from(x.position) | u64::from(x.closed) << 8 | counter << 16);
             }
         }
-        s.state.extend(self.t.order.iter().map(|&o| u64::from(o)));
+        for r in &self.t.routers {
+            s.state.extend(r.order[..usize::from(r.count)].iter().map(|&o| u64::from(o)));
+        }
         for p in &self.t.ports {
             s.state.push(p.next.saturating_sub(now));
             s.counters.push((p.left, 0));
@@ -231,7 +234,11 @@ impl Band {
                 grow(v);
             }
         }
-        self.t.targets.iter_mut().for_each(|target| grow(&mut target.sent));
+        let switched = self.t.specials.iter_mut().flat_map(|x| &mut x.paths);
+        for p in self.t.paths.iter_mut().chain(switched) {
+            grow(&mut p.moved);
+            grow(&mut p.down);
+        }
         for p in &mut self.t.ports {
             p.left -= deltas.next().expect("same counters as when it was written down");
         }

@@ -4,6 +4,7 @@
 //! between, its class (rule P1) is constant, and a main thread in the middle of a memory-only
 //! instruction advances one slot per cycle; [`Ce::since`] and [`Ce::bulk`] say since when.
 
+use sim_core::coord::Color;
 use sim_core::report::{PeCounters, PeCycles};
 
 /// Deepest loop nest that is kept without allocation; the verifier refuses deeper ones.
@@ -58,8 +59,9 @@ pub(crate) enum Main {
     Vec(Run),
 }
 
-/// A compute element.
+/// A compute element. What a look needs comes first.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct Ce {
     /// Number of its image; [`NO_IMAGE`] for a PE that only routes.
     pub(crate) image: u16,
@@ -69,6 +71,8 @@ pub(crate) struct Ce {
     pub(crate) turn: u8,
     /// Microthreads at work, as bits.
     pub(crate) busy: u8,
+    /// Those of high, medium and low priority.
+    pub(crate) levels: [u8; 3],
     pub(crate) pc: u32,
     /// FIFO of its first input queue; the others and the output queues follow.
     pub(crate) queues: u32,
@@ -111,6 +115,7 @@ impl Ce {
             depth: 0,
             turn: 0,
             busy: 0,
+            levels: [0; 3],
             pc: 0,
             queues: 0,
             since: 0,
@@ -183,50 +188,46 @@ impl Run {
     }
 }
 
+/// Most colors of a router.
+pub(crate) const COLORS: usize = Color::MAX as usize;
+
 /// A router.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Router {
-    /// First of its paths.
-    pub(crate) start: u32,
-    /// Number of its paths.
-    pub(crate) count: u8,
-    /// Paths whose FIFO holds something, as bits; only where there are no special paths.
-    pub(crate) occupied: u32,
     /// Cycle after its last event.
     pub(crate) last_event: u64,
+    /// First of its paths.
+    pub(crate) start: u32,
+    /// Paths whose FIFO holds something, as bits; only where there are no special paths.
+    pub(crate) occupied: u32,
+    /// Number of its paths.
+    pub(crate) count: u8,
+    /// Service order: its paths by number.
+    pub(crate) order: [u8; COLORS],
 }
 
 /// One color in a router: where its wavelets wait and where they go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Path {
+    /// Wavelets that left, and those of them that left by the ramp too.
+    pub(crate) moved: u64,
+    pub(crate) down: u64,
     /// Where its wavelets wait.
     pub(crate) from: u32,
-    /// First of its targets in the table of targets.
-    pub(crate) first: u32,
     /// Its switch or filter in the table of these, or [`NONE`](super::fifo::NONE).
     pub(crate) special: u32,
+    /// For each output port, in order: the FIFO, or the number of the port of an edge stream.
+    pub(crate) to: [u32; 5],
     /// Output ports, as bits.
     pub(crate) ports: u8,
-    /// How many targets there are.
-    pub(crate) count: u8,
+    /// Those of them that lead off the mesh.
+    pub(crate) edges: u8,
     /// The color.
     pub(crate) color: u8,
 }
 
-/// Where a wavelet goes when it leaves a router by one port.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Target {
-    /// Wavelets that went there.
-    pub(crate) sent: u64,
-    /// The FIFO, or the number of the port of an edge stream.
-    pub(crate) to: u32,
-    /// The port.
-    pub(crate) port: u8,
-    /// Whether it leaves the mesh.
-    pub(crate) edge: bool,
-    /// Cycles until it is ready there.
-    pub(crate) latency: u16,
-}
+/// The ramp among a path's ports.
+pub(crate) const RAMP: u8 = 1 << 4;
 
 /// A port of an edge stream.
 #[derive(Debug, Clone)]

@@ -6,11 +6,8 @@
 use super::band::Band;
 use super::build::{ce_agent, router_agent};
 use super::fifo::{CONTROL, NONE, Word};
-use super::state::Path;
+use super::state::{Path, RAMP};
 use sim_core::program::Pop;
-
-/// The ramp among a path's ports.
-const RAMP: u8 = 1 << 4;
 
 /// A color that control wavelets may travel on, or that has a filter, in one router.
 #[derive(Debug, Clone)]
@@ -79,7 +76,7 @@ impl Band {
             return;
         }
         let command = word & 3;
-        let last = special.paths.len() as u8 - 1;
+        let (before, last) = (usize::from(special.position), special.paths.len() as u8 - 1);
         special.position = match command {
             1 if special.position < last => special.position + 1,
             1 if special.ring => 0,
@@ -87,6 +84,7 @@ impl Band {
             _ => special.position,
         };
         special.closed |= command == 3;
+        special.paths[before] = path;
         self.t.paths[at as usize] = special.paths[usize::from(special.position)];
         if command == 3 {
             self.activate_teardown(pe, path.color);
@@ -111,6 +109,7 @@ impl Band {
             let path = self.t.paths[at as usize];
             if path.color == color && path.special != NONE {
                 let special = &mut self.t.specials[path.special as usize];
+                special.paths[usize::from(special.position)] = path;
                 (special.closed, special.position) = (false, 0);
                 self.t.paths[at as usize] = special.paths[0];
                 self.wheel.wake(router_agent(pe), self.now + 1);
