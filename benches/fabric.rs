@@ -18,6 +18,7 @@ const RAW: RunOptions = RunOptions {
     per_pe: false,
     cycle_limit: 1 << 42,
     memory_limit: 16 << 30,
+    bands: None,
 };
 
 fn quick(
