@@ -6,7 +6,7 @@
 use super::build::{ce_agent, router_agent};
 use super::code::{Code, Plan, Prepared, Start};
 use super::fifo::{CONTROL, Fifos, Word};
-use super::state::{Ce, Class, Frame, LOOPS, Main, Run};
+use super::state::{Ce, Frame, LOOPS, Main, Run};
 use super::switch;
 use super::values::Memory;
 use super::wheel::Wheel;
@@ -66,7 +66,7 @@ pub(crate) struct Step<'a> {
 const MAIN: usize = 8;
 
 /// Why a thread cannot start a beat.
-enum Hold {
+pub(super) enum Hold {
     Input,
     Room,
 }
@@ -356,7 +356,7 @@ impl Step<'_> {
     }
 
     /// Why the next slot of an instruction cannot be used, if it cannot (rule C3).
-    fn hold(&self, run: &Run, plan: &Plan) -> Option<Hold> {
+    pub(super) fn hold(&self, run: &Run, plan: &Plan) -> Option<Hold> {
         if run.rest > 0 {
             return None;
         }
@@ -486,43 +486,5 @@ impl Step<'_> {
             _ => {}
         }
         self.advance();
-    }
-
-    /// Rule P1.
-    fn class(&self, busy: bool) -> Class {
-        if busy {
-            return Class::Compute;
-        }
-        let (mut room, mut wait) = (false, false);
-        let mut look = |run: &Run| -> bool {
-            if run.from > self.now {
-                return true;
-            }
-            match self.hold(run, &self.image.plans[usize::from(run.plan)]) {
-                Some(Hold::Room) => room = true,
-                Some(Hold::Input) | None => wait = true,
-            }
-            false
-        };
-        if self.ce.threads().any(|(_, run)| look(run)) {
-            return Class::Compute;
-        }
-        match &self.ce.main {
-            Main::Vec(run) => {
-                if look(run) {
-                    return Class::Compute;
-                }
-            }
-            Main::At(_) => match self.image.code[self.ce.pc as usize] {
-                Code::Control { .. } => room = true,
-                _ => wait = true,
-            },
-            Main::Idle | Main::Dispatch(_) => {}
-        }
-        match (room, wait) {
-            (true, _) => Class::BackPressure,
-            (false, true) => Class::Wait,
-            (false, false) => Class::Idle,
-        }
     }
 }

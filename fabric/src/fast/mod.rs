@@ -14,6 +14,7 @@ mod addr;
 mod band;
 mod build;
 mod ce;
+mod class;
 mod code;
 mod deadlock;
 mod fifo;
