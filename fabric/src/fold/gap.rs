@@ -57,6 +57,9 @@ fn sends_control(program: &Program) -> bool {
     images.flat_map(|image| &image.tasks).any(|task| any(&task.body))
 }
 
+/// Why a stretch is not folded at all.
+const TOO_FEW: &str = "there are too few of them";
+
 /// A stretch of which only some groups of lines are executed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gap {
@@ -75,12 +78,14 @@ impl Gap {
         let inside = s.start..s.start + s.length;
         let passes = |p: &Placement| !s.axis.span(p.region).iter().any(|line| inside.contains(&line));
         let groups = if program.placements.iter().all(passes) { 8 } else { 2 };
-        Gap { s, groups, failed: "there are too few of them" }
+        Gap { s, groups, failed: TOO_FEW }
     }
 
-    /// Whether so many lines are left out that a failure, which costs a run, may be risked.
+    /// Whether lines are left out; after a failure, whether so many that another one, which costs a
+    /// run, may be risked.
     fn worth_it(&self) -> bool {
-        (2 * self.groups + 4) * self.s.period * 3 < self.s.length * 2
+        let kept = (2 * self.groups + 4) * self.s.period;
+        if self.failed == TOO_FEW { kept < self.s.length } else { kept * 3 < self.s.length * 2 }
     }
 
     /// First line that is left out, in the whole block.

@@ -25,7 +25,7 @@ fn presets_are_in_range_and_differ_where_they_say() {
     };
     assert_eq!(changed(&andromeda16()), ["cluster.systems=16"]);
     assert_eq!(changed(&teaching()), ["wafer.width=8", "wafer.height=8"]);
-    assert_eq!(changed(&cs1()), ["wafer.width=602", "wafer.height=595"]);
+    assert_eq!(changed(&cs1()), ["wafer.width=602", "wafer.height=595", "system.power=20000"]);
     let wse3 = changed(&cs3());
     assert!(wse3.contains(&"router.hop=2".to_owned()) && wse3.contains(&"wafer.height=1170".to_owned()), "{wse3:?}");
 }
