@@ -70,15 +70,18 @@ fn a_cut_bandwidth_is_named() {
     assert_eq!(bound("cluster.activation=1Mb/s"), "activations");
 }
 
-/// Accumulation repeats the weights; what is a system's own is the same however it is cut.
+/// Accumulation repeats the weights: two micro-batches of a system take them twice, and have twice
+/// the inputs and outputs.
 #[test]
 fn every_micro_batch_takes_the_weights_again() {
-    let of = |micro_batch: &str| report(&["--batch", "16", "--systems", "4", "--micro-batch", micro_batch]);
-    let (once, twice) = (of("4"), of("2"));
+    let of = |batch: &str| report(&["--batch", batch, "--systems", "4", "--micro-batch", "2"]);
+    let (once, twice) = (of("8"), of("16"));
     let bytes = |r: &Value, key: &str| r["cluster"][key].as_u64().unwrap();
     assert_eq!((bytes(&once, "micro_batches"), bytes(&twice, "micro_batches")), (1, 2));
-    assert_eq!(2 * bytes(&once, "weights_bytes"), bytes(&twice, "weights_bytes"));
-    assert!(bytes(&once, "inputs_bytes") > 0 && bytes(&once, "outputs_bytes") > 0);
+    for key in ["weights_bytes", "inputs_bytes", "outputs_bytes"] {
+        assert!(bytes(&once, key) > 0, "{key}");
+        assert_eq!(2 * bytes(&once, key), bytes(&twice, key), "{key}");
+    }
 }
 
 #[test]
