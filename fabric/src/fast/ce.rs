@@ -247,7 +247,9 @@ impl Step<'_> {
         let conflict = plan.pairs.iter().any(|&(a, b)| {
             let (x, y) = (addr[usize::from(a) + 1], addr[usize::from(b) + 1]);
             let same = || match (&plan.op.src[usize::from(a)], &plan.op.src[usize::from(b)]) {
-                (Operand::Mem(p), Operand::Mem(q)) => p.dims == q.dims && p.ring.is_none() && q.ring.is_none(),
+                (Operand::Mem(p), Operand::Mem(q)) => {
+                    (p.dtype, &p.dims) == (q.dtype, &q.dims) && p.ring.is_none() && q.ring.is_none()
+                }
                 _ => false,
             };
             (x.div_euclid(2) - y.div_euclid(2)).rem_euclid(4) == 0 && !(x == y && same())

@@ -5,11 +5,10 @@
 //!
 //! **Not here.** The state of a PE (`state`).
 
+use crate::fold::Deciding;
 use sim_core::arch::{ArchSpec, Widths};
 use sim_core::coord::Color;
-use sim_core::program::{
-    AddrOp, AddrReg, Async, DType, Image, Instr, MemRef, Op, Operand, Priority, Then, Trigger, VecOp,
-};
+use sim_core::program::{AddrOp, Async, DType, Image, Instr, MemRef, Op, Operand, Priority, Then, Trigger, VecOp};
 
 /// One step of linear code.
 #[derive(Debug, Clone)]
@@ -110,7 +109,7 @@ pub(crate) struct Prepared {
     /// FIFOs in memory: address and elements.
     pub(crate) stores: Vec<(u32, u32)>,
     /// Address registers that a bank conflict can depend on.
-    pub(crate) timing_regs: u16,
+    pub(crate) deciding: Deciding,
     /// Product of nested loop counts, at its largest: how promising the image is as a marker.
     pub(crate) trips: u64,
 }
@@ -128,7 +127,7 @@ impl Prepared {
             outputs: image.outputs.clone(),
             teardowns: Vec::new(),
             stores: image.fifos.iter().map(|q| (q.addr, q.len.max(1))).collect(),
-            timing_regs: 0,
+            deciding: Deciding::of(image),
             trips: 0,
         };
         for (id, task) in image.tasks.iter().enumerate() {
@@ -148,7 +147,6 @@ impl Prepared {
             p.emit(&task.body, arch, 1);
             p.code.push(Code::TaskEnd);
         }
-        p.timing_regs = timing_regs(&p);
         p
     }
 
@@ -304,35 +302,5 @@ fn stride_limit(m: &MemRef) -> u32 {
         2 | 3 | 5 | 6 => u32::MAX,
         0 => 1,
         _ => 2,
-    }
-}
-
-/// Registers whose value modulo 8 can decide a bank conflict: those that are in a pair of
-/// operands with different bases, and all that such registers are computed from.
-fn timing_regs(p: &Prepared) -> u16 {
-    let mut regs = 0u16;
-    let base = |plan: &Plan, i: u8| vector(&plan.op.src[i as usize]).and_then(|m| m.base);
-    for plan in &p.plans {
-        for &(a, b) in &plan.pairs {
-            let (a, b) = (base(plan, a), base(plan, b));
-            if a != b {
-                for AddrReg(r) in [a, b].into_iter().flatten() {
-                    regs |= 1 << r;
-                }
-            }
-        }
-    }
-    loop {
-        let before = regs;
-        for code in &p.code {
-            if let Code::Addr(AddrOp::Copy(to, from) | AddrOp::AddReg(to, from)) = code
-                && regs & (1 << to.0) != 0
-            {
-                regs |= 1 << from.0;
-            }
-        }
-        if regs == before {
-            return regs;
-        }
     }
 }

@@ -11,6 +11,7 @@
 use super::band::Band;
 use super::build::{Tables, ce_agent};
 use super::state::{Ce, Main, Run};
+use crate::fold::Deciding;
 use sim_core::report::FoldNote;
 use std::collections::BTreeMap;
 
@@ -174,8 +175,7 @@ impl Band {
         };
         for ce in self.t.ces.iter_mut().filter(|ce| ce.exists()) {
             ce.flush(now, self.skipped);
-            let timing = self.t.images[usize::from(ce.image)].timing_regs;
-            s.ce(ce, timing, now);
+            s.ce(ce, self.t.images[usize::from(ce.image)].deciding, now);
             let c = ce.cycles;
             s.stats.extend([c.compute, c.wait, c.back_pressure, c.idle, ce.macs]);
         }
@@ -281,7 +281,7 @@ fn period(old: &Snapshot, new: &Snapshot, shift: u64) -> Option<(u64, Vec<u64>)>
 }
 
 impl Snapshot {
-    fn ce(&mut self, ce: &Ce, timing: u16, now: u64) {
+    fn ce(&mut self, ce: &Ce, deciding: Deciding, now: u64) {
         let (kind, value) = match ce.main {
             Main::Idle => (0, 0),
             Main::Dispatch(until) => (1, until.saturating_sub(now)),
@@ -295,7 +295,9 @@ impl Snapshot {
         self.state.extend([ce.active, ce.blocked]);
         self.state.extend(ce.stocks.iter().map(|s| u64::from(s.len)));
         for (r, v) in ce.regs.iter().enumerate() {
-            if timing & (1 << r) != 0 {
+            if deciding.whole & (1 << r) != 0 {
+                self.state.push(i64::from(*v) as u64);
+            } else if deciding.modulo & (1 << r) != 0 {
                 self.state.push(v.rem_euclid(8) as u64);
             }
         }

@@ -19,6 +19,7 @@ use assembly::Assembly;
 use blocks::{Block, Strip};
 pub use key::timing_key;
 pub(crate) use lines::Axis;
+pub(crate) use registers::Deciding;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;

@@ -88,7 +88,8 @@ impl Found {
         for (i, a) in vectors.iter().enumerate() {
             for b in vectors[i + 1..].iter().filter(|b| b.base != a.base) {
                 let bases = [a.base, b.base].into_iter().flatten().fold(0, |bits, reg| bits | bit(reg));
-                let one_and_the_same = a.dims == b.dims && a.ring.is_none() && b.ring.is_none();
+                let alike = (a.dtype, &a.dims) == (b.dtype, &b.dims);
+                let one_and_the_same = alike && a.ring.is_none() && b.ring.is_none();
                 *(if one_and_the_same { &mut self.whole } else { &mut self.modulo }) |= bases;
             }
         }

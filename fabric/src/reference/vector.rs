@@ -75,7 +75,7 @@ fn conflict(plan: &Plan, first: &[i64; 4]) -> bool {
             let (Operand::Mem(a), Operand::Mem(b)) = (a, b) else { continue };
             let (at, bt) = (first[i + 1], first[j + 1]);
             let plain = a.ring.is_none() && b.ring.is_none();
-            let same = if plain { at == bt && a.dims == b.dims } else { a == b };
+            let same = if plain { at == bt && (a.dtype, &a.dims) == (b.dtype, &b.dims) } else { a == b };
             if !a.is_scalar() && !b.is_scalar() && !same && bank(at) == bank(bt) {
                 return true;
             }

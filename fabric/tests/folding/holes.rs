@@ -212,3 +212,27 @@ route c0 x=0 y=199 north -> ramp
     assert!(limited(whole.cycles.0).unwrap().folds.iter().any(|f| f.kind == "rows"));
     assert!(limited(whole.cycles.0 - 1).is_err());
 }
+
+/// F2: a register reaches another one's value, or a bound, in the middle of a loop whose state else
+/// recurs every repetition.
+#[test]
+fn a_loop_that_meets_another_address_on_its_way() {
+    let one_and_the_same = "vec mul 16: f32@16384[16] <- f32@a0+0[16], f32@a1+0[16]\na0 = a0 + 8";
+    let bound = "vec mul 16: f32@16384[16] <- f32@a0+0[16], f32@a1+0[8:2,2]\na0 = a0 + 8\na0 = clamp a0 0 4004";
+    for body in [one_and_the_same, bound] {
+        let p = program(&format!(
+            "grid 1x1
+image a {{
+  task main local active {{
+    a1 = 8000
+    loop 2000 {{
+      {body}
+    }}
+  }}
+}}
+place a x=0 y=0
+"
+        ));
+        agree(&p, &cs2()).unwrap();
+    }
+}
