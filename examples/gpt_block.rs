@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use compiler::step::{self, Options};
+use compiler::tiling::Map;
 use fabric::{EngineKind, Fold, RunOptions};
 use models::{Design, GptShape, LayerGraph};
 use sim_core::arch::cs2::cs2;
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arch = cs2();
     (arch.width.value, arch.height.value) = (8, 8);
     let graph = LayerGraph::training_step(&shape, 2, 8).map_err(|fault| format!("{fault:?}"))?;
-    let options = Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, lanes: None };
+    let options = Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, map: Map::default() };
     let step = step::compile(&graph, &arch, &options).map_err(|faults| faults[0].to_string())?;
     println!("kernel           cycles  wavelet-hops    MACs");
     let forward = step.launches.iter().filter(|l| l.layer == Some(0) && l.phase == "forward");

@@ -4,12 +4,13 @@
 //! here.
 
 use crate::report::{
-    ArchInfo, Assumed, ByConvention, KernelReport, Layout, Memory, ModelInfo, RUN_SCHEMA, RunReport, Simulation,
-    StepInfo, TensorReport, Throughput,
+    ArchInfo, Assumed, ByConvention, KernelReport, Layout, Memory, ModelInfo, RUN_SCHEMA, RunReport, RunnerUp,
+    Simulation, StepInfo, TensorReport, Throughput,
 };
 use crate::step::{Executed, Group, groups};
 use crate::workload::Workload;
 use compiler::memory::{MemoryPlan, PlannedBuffer};
+use compiler::passes::Checkpoints;
 use compiler::step::Compiled;
 use models::count::{FlopConvention, training_flops};
 use sim_core::arch::ArchSpec;
@@ -95,7 +96,7 @@ pub fn report(run: Run<'_>) -> RunReport {
 }
 
 fn layout(compiled: &Compiled) -> Layout {
-    let g = &compiled.geometry;
+    let (g, t) = (&compiled.geometry, &compiled.tiling);
     Layout {
         lanes: g.lanes,
         lane_columns: g.lane_columns(),
@@ -105,6 +106,29 @@ fn layout(compiled: &Compiled) -> Layout {
         tokens_per_pe: g.tokens,
         pes: g.used().pes(),
         act: g.act.name().to_owned(),
+        attention_chunks: t.attention_chunks,
+        ffn_parts: t.ffn_parts,
+        lm_chunks: t.lm_chunks,
+        recomputed_twice: t.again,
+        checkpoints: checkpoints(t.checkpoints),
+        estimated_cycles: compiled.estimate,
+        runner_up: compiled.runner_up.as_ref().map(|r| RunnerUp {
+            lanes: r.geometry.lanes,
+            head_columns: r.geometry.head_columns,
+            tokens_per_pe: r.geometry.tokens,
+            micro_batch: r.micro_batch,
+            checkpoints: checkpoints(r.tiling.checkpoints),
+            estimated_cycles: r.estimate,
+        }),
+    }
+}
+
+fn checkpoints(what: Checkpoints) -> String {
+    match what {
+        Checkpoints::Stay => "stay".to_owned(),
+        Checkpoints::Offload { stay: 0 } => "leave the wafer".to_owned(),
+        Checkpoints::Offload { stay } => format!("leave the wafer but for the last {stay}"),
+        Checkpoints::Recompute { block } => format!("every {block} layers"),
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use compiler::step::{Compiled, Options, compile};
+use compiler::tiling::Map;
 use fabric::fold::timing_key;
 use fabric::{Fold, RunOptions};
 use models::{Design, GptShape, LayerGraph};
@@ -26,7 +27,8 @@ fn step(arch: &ArchSpec, act: DType) -> Compiled {
     };
     let batch = 16;
     let graph = LayerGraph::training_step(&shape, batch, 16).unwrap();
-    let options = Options { batch, micro_batch: Some(16), seq_len: 16, act, lanes: Some(2) };
+    let options =
+        Options { batch, micro_batch: Some(16), seq_len: 16, act, map: Map { lanes: Some(2), ..Map::default() } };
     compile(&graph, arch, &options).unwrap_or_else(|faults| panic!("{}", faults[0]))
 }
 

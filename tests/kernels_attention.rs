@@ -45,7 +45,7 @@ fn all(act: DType) -> Vec<Geometry> {
     let mut all = geometries(act);
     all.extend([wide(act, 8, 4), wide(act, 8, 6), wide(act, 4, 6)]);
     // Chunks of 8 and 4 tokens, of which the columns have equal and unequal shares.
-    all.extend([wide(act, 16, 4), wide(act, 24, 6), wide(act, 12, 6), wide(act, 12, 1)]);
+    all.extend([wide(act, 16, 4), wide(act, 12, 6)]);
     all.push(Geometry { rows_per_sequence: 1, seq_len: 11, ..wide(act, 12, 2) });
     all
 }

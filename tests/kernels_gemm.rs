@@ -178,8 +178,7 @@ fn many_inputs_run_in_a_loop() {
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
 }
 
-/// Per step: the AXPY that receives and the one that sends, a wavelet per cycle each; those between
-/// in waves of six, whose setup shows once; and what starts and ends a step.
+/// Per step: `f` AXPYs of `t` tokens, and the wavelets that are received besides the sent ones.
 #[test]
 fn a_step_takes_the_expected_cycles() {
     for (act, f, t) in [(DType::F16, 16, 16), (DType::F16, 8, 32), (DType::F16, 2, 16), (DType::F32, 8, 16)] {
@@ -193,9 +192,8 @@ fn a_step_takes_the_expected_cycles() {
         });
         cycles[1] -= cycles[0];
         let step = cycles[1] as f64 / 8.0;
-        let (middle, beats) = (f - 2, if act == DType::F32 { t } else { t / 2 });
-        let expected = f64::from(middle * beats + middle.div_ceil(6) * 7 + 2 * t + 10);
+        let expected = f64::from(f * (6 + if act == DType::F32 { t } else { t / 2 }) + t);
         println!("{act:?}, {f} inputs, {t} tokens: {step} cycles per step, expected {expected}");
-        assert!((0.98..=1.06).contains(&(step / expected)), "{step} cycles per step, expected {expected}");
+        assert!((0.92..=1.03).contains(&(step / expected)), "{step} cycles per step, expected {expected}");
     }
 }

@@ -7,6 +7,7 @@ mod launches;
 
 use compiler::kernel::{HostSink, HostSource};
 use compiler::step::{Compiled, Options, compile};
+use compiler::tiling::{CheckpointWish, Map};
 use fabric::{EngineKind, RunOptions};
 use models::design::{Decimal, Head, Pairs, Positions, Rotary};
 use models::oracle::{self, Params};
@@ -125,8 +126,13 @@ fn error(ours: &ArrayD<f64>, theirs: &ArrayD<f64>) -> f64 {
 }
 
 fn check(shape: &GptShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
+    check_map(shape, arch, act, Map { lanes, ..Map::default() }, tolerance);
+}
+
+/// Compiles and runs a step with a mapping; gives the names of its kernels.
+fn check_map(shape: &GptShape, arch: &ArchSpec, act: DType, map: Map, tolerance: f64) -> Vec<String> {
     let graph = LayerGraph::training_step(shape, BATCH as u64, SEQ as u32).unwrap();
-    let options = Options { batch: BATCH as u64, micro_batch: Some(BATCH as u32), seq_len: SEQ as u32, act, lanes };
+    let options = Options { batch: BATCH as u64, micro_batch: Some(BATCH as u32), seq_len: SEQ as u32, act, map };
     let compiled = compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
     let mut host = Host::new(shape);
     // A loss scale keeps small gradients within binary16.
@@ -155,6 +161,24 @@ fn check(shape: &GptShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tole
         let folded = fabric::run(&compiled.program(launch, arch), arch, &RunOptions::default(), None).unwrap();
         assert_eq!(folded.cycles.0, cycles, "{}", launch.kernel.name());
         assert_eq!(folded.pe_cycles.total(), cycles * u64::from(arch.width.value * arch.height.value));
+    }
+    compiled.launches.iter().map(|l| l.kernel.name()).collect()
+}
+
+/// Whatever is done to save memory, the gradients stay what they are.
+#[test]
+fn every_way_to_save_memory_gives_the_same_gradients() {
+    let arch = machine(4, 2);
+    let map = Map { tokens: Some(8), attention_chunks: Some(2), ffn_parts: Some(2), ..Map::default() };
+    let count = |names: &[String], what: &str| names.iter().filter(|n| n.contains(what)).count();
+    let gpt2 = shape();
+    let offload = Map { checkpoints: CheckpointWish::Offload, ..map };
+    let names = check_map(&gpt2, &arch, DType::F32, offload, 1e-4);
+    assert_eq!((count(&names, "checkpoint out"), count(&names, "checkpoint in")), (2, 2), "inputs of two layers");
+    assert_eq!(count(&names, "gemm ffn_down"), 2 * 2 + 2 * 2, "two parts forward, and of the input gradient");
+    check_map(&gpt2, &arch, DType::F32, Map { lm_chunks: Some(2), checkpoints: CheckpointWish::Stay, ..map }, 1e-4);
+    for shape in designs().into_iter().filter(|s| s.name != "bert") {
+        check_map(&shape, &arch, DType::F32, offload, 1e-4);
     }
 }
 

@@ -9,6 +9,7 @@ mod launches;
 use cluster::values::{CEREBRAS_GPT, Master, reduce};
 use compiler::kernel::{HostSink, HostSource};
 use compiler::step::{Compiled, Options, compile};
+use compiler::tiling::Map;
 use fabric::EngineKind;
 use models::oracle::{self, Params};
 use models::{Design, GptShape, LayerGraph};
@@ -123,7 +124,13 @@ impl Trainer {
         (arch.width.value, arch.height.value) = (4, 4);
         let batch = (BATCH / way.systems) as u64;
         let graph = LayerGraph::training_step(&shape(), BATCH as u64, SEQ as u32).unwrap();
-        let options = Options { batch, micro_batch: Some(way.micro_batch as u32), seq_len: SEQ as u32, act, lanes };
+        let options = Options {
+            batch,
+            micro_batch: Some(way.micro_batch as u32),
+            seq_len: SEQ as u32,
+            act,
+            map: Map { lanes, ..Map::default() },
+        };
         let compiled = compile(&graph, &arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
         let layout = Layout::of(&Params::zeros(&shape()));
         Trainer { arch, compiled, layout, way, scale: if act == DType::F16 { 64.0 } else { 1.0 } }

@@ -65,26 +65,6 @@ pub fn spawn(thread: u8, op: VecOp) -> Instr {
     Instr::Async(Async { thread, priority: Priority::Low, op, then: None })
 }
 
-/// A vector instruction of a *wave*: AXPYs on the same sums, one after the other, on microthreads of
-/// medium priority. The `i`-th one goes to microthread `threads.0 + i mod threads.1`.
-///
-/// They follow each other element by element, although they overlap: each is ready a cycle after
-/// the one before, then has its first beat at once (no thread has a higher priority), and all take
-/// turns; a microthread is issued anew when the whole circle is through. What the main thread or a
-/// microthread of low priority does behind a wave has its beats when no wave is left.
-#[must_use]
-pub fn wave(threads: (u8, u8), i: u32, op: VecOp) -> Instr {
-    let thread = threads.0 + (i % u32::from(threads.1)) as u8;
-    Instr::Async(Async { thread, priority: Priority::Medium, op, then: None })
-}
-
-/// Rough cycles of a wave of `count` AXPYs of `beats` beats on `threads` microthreads.
-#[must_use]
-pub fn wave_cycles(arch: &sim_core::arch::ArchSpec, threads: (u8, u8), count: u32, beats: u32) -> u64 {
-    let circles = count.div_ceil(u32::from(threads.1));
-    u64::from(count * beats + circles * (arch.vector_setup.value + 1))
-}
-
 /// A counted loop; the body alone for one repetition, nothing for none.
 #[must_use]
 pub fn repeat(count: u32, body: Vec<Instr>) -> Vec<Instr> {

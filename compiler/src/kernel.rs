@@ -9,6 +9,7 @@ use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Program};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// A piece of every PE's memory that a kernel needs: an operand that other kernels share, or
 /// scratch that lives only as long as the kernel.
@@ -125,8 +126,32 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         false
     }
 
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on;
+    /// over all such parts the kernels do together what this one does.
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        let _ = (features, first, slots);
+        Part::Apart
+    }
+
+    /// The same with the tokens of a PE in `chunks` parts, if the kernel has them.
+    fn in_chunks(&self, chunks: u32) -> Option<Arc<dyn Kernel>> {
+        let _ = chunks;
+        None
+    }
+
     /// Rough number of cycles, used only to choose between mappings and never reported.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64;
+}
+
+/// What [`Kernel::part`] leaves of a kernel.
+#[derive(Debug)]
+pub enum Part {
+    /// It has nothing to do with such features.
+    Apart,
+    /// Nothing: its windows lie in other parts.
+    Nothing,
+    /// This.
+    Of(Arc<dyn Kernel>),
 }
 
 /// A window of an activation in PE memory: some slots and some tokens of it.
@@ -142,7 +167,9 @@ pub struct Act {
     pub all_slots: u32,
     /// Tokens per slot of the whole buffer: the distance between slots in memory.
     pub row: u32,
-    /// First slot of the window.
+    /// Slots of the tensor that lie before the buffer: the buffer may hold a part of them.
+    pub skipped: u32,
+    /// First slot of the window within the buffer.
     pub first_slot: u32,
     /// Slots of the window.
     pub slots: u32,
@@ -163,6 +190,7 @@ impl Act {
             dtype: g.act,
             all_slots: slots,
             row: g.tokens,
+            skipped: 0,
             first_slot: 0,
             slots,
             first_token: 0,
@@ -176,6 +204,23 @@ impl Act {
         let whole = self.slots == self.all_slots && self.tokens == self.row;
         let access = if access == Access::Write && !whole { Access::Update } else { access };
         Need::operand(&self.name, self.dtype, self.all_slots * self.row, access)
+    }
+
+    /// Logical index of slot `slot` of the window in a column of a lane, or None for padding.
+    #[must_use]
+    pub fn feature(&self, g: &Geometry, column: u32, slot: u32) -> Option<u32> {
+        g.feature(self.features, column, self.skipped + self.first_slot + slot)
+    }
+
+    /// The part of the window that a buffer holds which has only `slots` of the tensor's slots, from
+    /// `first` on; None if that is nothing. Of a buffer that is whole.
+    #[must_use]
+    pub fn part(&self, first: u32, slots: u32) -> Option<Act> {
+        let start = self.first_slot.max(first);
+        let end = (self.first_slot + self.slots).min(first + slots);
+        let part =
+            || Act { all_slots: slots, skipped: first, first_slot: start - first, slots: end - start, ..self.clone() };
+        (self.skipped == 0 && start < end).then(part)
     }
 
     /// Byte address of the first token of slot `slot` of the window.

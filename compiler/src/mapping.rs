@@ -1,18 +1,18 @@
 //! The choice of a geometry: how many lanes, how many columns per head, which micro-batch.
 //!
-//! Candidates are ranked by the kernels' estimates and taken in that order until one fits the
-//! PE's memory. **Invariant.** An estimate only chooses; no report contains one.
+//! Candidates are ranked by the kernels' estimates. **Invariant.** An estimate only chooses.
+//! **Not here.** How a candidate is brought to fit the memory (`tiling`).
 
-use crate::geometry::{Features, Geometry};
-use crate::schedule::Tiled;
+use crate::geometry::Geometry;
+use crate::tiling::{Map, Samples};
+use models::GptShape;
 use models::design::Positions;
-use models::{GptShape, LayerGraph};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::program::DType;
 
 /// Most lanes that are tried.
-const LANES_MAX: u32 = 24;
+const LANES_MAX: u32 = 64;
 /// Most columns per head that are tried.
 const HEAD_COLUMNS_MAX: u32 = 64;
 
@@ -36,13 +36,31 @@ pub struct Task<'a> {
     pub seq_len: u32,
     /// Type of activations and streamed weights.
     pub act: DType,
-    /// Number of lanes, if it is fixed.
-    pub lanes: Option<u32>,
+    /// What is fixed by hand.
+    pub map: Map,
 }
 
-/// The geometry of `lanes` lanes with `head_columns` columns per head, if the mesh has room.
+/// The geometries of `lanes` lanes with `head_columns` columns per head that the mesh has room for:
+/// with as few tokens per PE as the rows allow, and with some more that are easier to divide.
 #[must_use]
-pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> Option<Geometry> {
+pub fn geometries(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> Vec<Geometry> {
+    let Some(least) = geometry(task, grid, lanes, head_columns, task.map.tokens.unwrap_or(1)) else {
+        return Vec::new();
+    };
+    if task.map.tokens.is_some() {
+        return if task.map.tokens == Some(least.tokens) { vec![least] } else { Vec::new() };
+    }
+    let mut tokens: Vec<u32> = [8, 12, 16].map(|unit| least.tokens.next_multiple_of(unit)).to_vec();
+    tokens.retain(|&t| t > least.tokens && 8 * t <= 9 * least.tokens);
+    tokens.sort_unstable();
+    tokens.dedup();
+    let more = tokens.into_iter().filter_map(|t| geometry(task, grid, lanes, head_columns, t));
+    std::iter::once(least.clone()).chain(more).collect()
+}
+
+/// The geometry of `lanes` lanes with `head_columns` columns per head and at least `tokens` tokens
+/// per PE, if the mesh has room.
+fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: u32) -> Option<Geometry> {
     let s = task.shape;
     let columns = u64::from(s.heads) * u64::from(head_columns);
     let sequences_per_lane = task.sequences.div_ceil(lanes);
@@ -60,7 +78,7 @@ pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> O
         let rows = task.seq_len.div_ceil(tokens);
         if rows > 1 { rows.next_multiple_of(2) } else { 1 }
     };
-    let mut tokens = task.seq_len.div_ceil(room).next_multiple_of(4);
+    let mut tokens = task.seq_len.div_ceil(room).max(tokens).next_multiple_of(4);
     // Where every token sees every other one, none may be padding.
     while !s.design.causal && rows(tokens) * tokens != task.seq_len {
         tokens += 4;
@@ -94,59 +112,21 @@ pub fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> O
     })
 }
 
-/// What there is to choose from.
-#[derive(Debug, Clone, Default)]
-pub struct Candidates {
-    /// Geometries whose largest kernel fits, the best estimate first.
-    pub fitting: Vec<Candidate>,
-    /// Of those in which it does not, the least bytes that a PE needs.
-    pub tightest: Option<u64>,
-}
-
-/// All geometries for a micro-batch.
+/// All geometries for a micro-batch that the map allows, the best estimate first.
 #[must_use]
-pub fn candidates(task: &Task<'_>, arch: &ArchSpec) -> Candidates {
+pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<Candidate> {
     let grid = Grid { width: arch.width.value, height: arch.height.value };
-    let one_layer = GptShape { layers: 1, ..task.shape.clone() };
-    let two_layers = GptShape { layers: 2, ..task.shape.clone() };
-    let graph = |shape: &GptShape| LayerGraph::training_step(shape, u64::from(task.sequences), task.seq_len).ok();
-    let (Some(one), Some(two)) = (graph(&one_layer), graph(&two_layers)) else { return Candidates::default() };
-    let (mut out, mut tightest) = (Vec::new(), None);
-    let lanes = task.lanes.map_or(1..=LANES_MAX, |n| n..=n);
-    for lanes in lanes {
-        if lanes == 0 || lanes > task.sequences {
-            continue;
-        }
-        for head_columns in 1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()) {
-            if head_columns > 1 && !head_columns.is_multiple_of(2) {
-                continue;
+    let lanes = task.map.lanes.map_or(1..=LANES_MAX, |n| n..=n);
+    let head_columns = task.map.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);
+    let mut out = Vec::new();
+    for lanes in lanes.filter(|&n| n > 0 && n <= task.sequences) {
+        for head_columns in head_columns.clone().filter(|&n| n == 1 || (n > 0 && n.is_multiple_of(2))) {
+            for geometry in geometries(task, grid, lanes, head_columns) {
+                let estimate = samples.estimate(&geometry, arch, task.shape.layers);
+                out.push(Candidate { geometry, estimate });
             }
-            let Some(geometry) = geometry(task, grid, lanes, head_columns) else { continue };
-            let cycles =
-                |tiled: &Tiled| -> u64 { tiled.tiles.iter().map(|t| t.kernel.estimate(&geometry, arch)).sum() };
-            let least_bytes = least_bytes(task, &geometry, &one);
-            if least_bytes + u64::from(arch.stack.value) > u64::from(arch.sram.value) {
-                tightest = Some(tightest.map_or(least_bytes, |least: u64| least.min(least_bytes)));
-                continue;
-            }
-            let (first, second) = (cycles(&Tiled::new(&one, &geometry, 2)), cycles(&Tiled::new(&two, &geometry, 2)));
-            let layer = second.saturating_sub(first);
-            let estimate = first + layer * u64::from(task.shape.layers - 1);
-            out.push(Candidate { geometry, estimate });
         }
     }
-    out.sort_by_key(|c| (c.estimate, c.geometry.lanes, c.geometry.head_columns));
-    Candidates { fitting: out, tightest }
-}
-
-/// Bytes that a PE needs at the very least: what one kernel of the last layer works on, and the
-/// inputs of all layers before it.
-fn least_bytes(task: &Task<'_>, g: &Geometry, one_layer: &LayerGraph) -> u64 {
-    let tiled = Tiled::new(one_layer, g, 2);
-    let inputs = u64::from(g.len(Features::Hidden)) * u64::from(task.act.bytes());
-    let needs = |t: &crate::schedule::Tile| -> u64 {
-        t.kernel.needs(g).iter().map(|n| u64::from(n.len) * u64::from(n.dtype.bytes())).sum()
-    };
-    let most = tiled.tiles.iter().filter(|t| t.layer.is_some()).map(needs).max();
-    most.unwrap_or(0) + inputs * u64::from(task.shape.layers - 1)
+    out.sort_by_key(|c| (c.estimate, c.geometry.lanes, c.geometry.head_columns, c.geometry.tokens));
+    out
 }

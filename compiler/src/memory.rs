@@ -95,12 +95,23 @@ pub fn plan(
     Ok((MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at }, addresses))
 }
 
-/// Most bytes of buffers that live in one launch, and the first such launch.
-fn busiest(lives: &[Life], launches: usize) -> (u64, usize) {
+/// Bytes of buffers that live in every launch.
+#[must_use]
+pub fn alive(g: &Geometry, kernels: &[&dyn Kernel]) -> Vec<u64> {
+    living(&lives(g, kernels), kernels.len())
+}
+
+fn living(lives: &[Life], launches: usize) -> Vec<u64> {
     let mut alive = vec![0; launches];
     for Life { buffer, .. } in lives {
         alive[buffer.first..=buffer.last].iter_mut().for_each(|sum| *sum += buffer.bytes);
     }
+    alive
+}
+
+/// Most bytes of buffers that live in one launch, and the first such launch.
+fn busiest(lives: &[Life], launches: usize) -> (u64, usize) {
+    let alive = living(lives, launches);
     let most = alive.iter().copied().max().unwrap_or(0);
     (most, alive.iter().position(|&sum| sum == most).unwrap_or(0))
 }

@@ -29,9 +29,12 @@ use names::{Names, STREAM, Step, features, function, stem, tables};
 use sim_core::diag::Diagnostic;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
-/// Most input slots of a GEMM, and most slots of a stationary operand of an outer product: larger
-/// windows are cut, which bounds code and accumulators.
+/// Most input slots of a GEMM: larger windows are cut, which bounds the weights of a step. Every cut
+/// is a round of its own around the ring.
+const GEMM_SLOTS_MAX: u32 = 128;
+/// Most slots of a stationary operand of an outer product: larger windows are cut.
 const SLOTS_MAX: u32 = 32;
 /// Length of AXPYs that outer products aim at.
 const GATHER_TARGET: u32 = 64;
@@ -63,10 +66,10 @@ impl Pass {
 }
 
 /// A kernel at its place in the step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tile {
     /// The kernel.
-    pub kernel: Box<dyn Kernel>,
+    pub kernel: Arc<dyn Kernel>,
     /// The part of the step.
     pub pass: Pass,
     /// The layer, if it belongs to one.
@@ -151,7 +154,7 @@ impl Tiled {
     }
 
     fn push(&mut self, pass: Pass, layer: Option<u32>, kernel: impl Kernel + 'static) {
-        self.tiles.push(Tile { kernel: Box::new(kernel), pass, layer });
+        self.tiles.push(Tile { kernel: Arc::new(kernel), pass, layer });
     }
 
     fn act(&self, name: &str, features: Features) -> Act {
@@ -242,7 +245,7 @@ impl Tiled {
             Pass::Backward => format!("{label} input gradient"),
             _ => label.to_owned(),
         };
-        for (i, (first, slots)) in parts(x.slots, SLOTS_MAX).into_iter().enumerate() {
+        for (i, (first, slots)) in parts(x.slots, GEMM_SLOTS_MAX).into_iter().enumerate() {
             let mut weight = weight.clone();
             if i > 0 {
                 weight.bias = None;

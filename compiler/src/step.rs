@@ -8,17 +8,23 @@
 
 use crate::geometry::Geometry;
 use crate::kernel::{Addresses, Kernel};
-use crate::mapping::{self, Candidate, Task};
 use crate::memory::{self, MemoryPlan};
-use crate::schedule::Tiled;
+use crate::passes::{Tiling, lower};
+use crate::schedule::{Tile, Tiled};
+use crate::search::{Site, room, search};
+use crate::tiling::{Choice, Map};
 use models::LayerGraph;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::{DType, Program};
 use std::fmt::Write;
+use std::sync::Arc;
 
-/// Most candidate geometries whose memory is planned for one micro-batch.
+/// Most mappings whose memory is planned.
 const PLANS_MAX: usize = 12;
+/// Bytes of code that the search reckons with, and by how much more if that was too little.
+const CODE_FIRST: u64 = 3 << 10;
+const RESERVE_STEP: u64 = 1 << 10;
 
 /// What to compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +37,15 @@ pub struct Options {
     pub seq_len: u32,
     /// Type of activations and streamed weights.
     pub act: DType,
-    /// Lanes; None takes the number with the best estimate.
-    pub lanes: Option<u32>,
+    /// What is fixed by hand; the rest is chosen by estimates.
+    pub map: Map,
 }
 
 /// A kernel with its addresses.
 #[derive(Debug)]
 pub struct Launch {
     /// The kernel.
-    pub kernel: Box<dyn Kernel>,
+    pub kernel: Arc<dyn Kernel>,
     /// `forward`, `recompute`, `backward` or `weight_gradient`.
     pub phase: &'static str,
     /// The layer, if it belongs to one.
@@ -63,9 +69,26 @@ pub struct Compiled {
     pub launches: Vec<Launch>,
     /// The memory of a PE.
     pub memory: MemoryPlan,
-    /// Parts in which the tokens of a PE pass the LM head.
-    pub lm_chunks: u32,
+    /// How it was brought to fit.
+    pub tiling: Tiling,
+    /// Rough cycles of the step: what the choice was made by, never a result.
+    pub estimate: u64,
+    /// The mapping that would have been taken else.
+    pub runner_up: Option<RunnerUp>,
     tiled: String,
+}
+
+/// The second best mapping by the estimates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunnerUp {
+    /// The layout.
+    pub geometry: Geometry,
+    /// How it is brought to fit.
+    pub tiling: Tiling,
+    /// Sequences per micro-batch.
+    pub micro_batch: u32,
+    /// Rough cycles of the step.
+    pub estimate: u64,
 }
 
 impl Compiled {
@@ -111,53 +134,27 @@ impl Compiled {
 /// All faults: `M001` does not fit a PE's memory, `M002` the micro-batch does not divide the
 /// batch, `M003` the mesh has no room for the model, `M004` an operation was not lowered.
 pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
-    let sizes = micro_batches(options)?;
-    let mut fitting: Vec<(u64, Compiled)> = Vec::new();
+    let found = search(graph, arch, options, &micro_batches(options)?);
     let mut faults = Vec::new();
-    for micro_batch in sizes {
-        let repeats = options.batch / u64::from(micro_batch);
-        let task = Task {
-            shape: graph.shape(),
-            sequences: micro_batch,
-            seq_len: options.seq_len,
-            act: options.act,
-            lanes: options.lanes,
-        };
-        let candidates = mapping::candidates(&task, arch);
-        if candidates.fitting.is_empty() {
-            faults
-                .push(candidates.tightest.map_or_else(|| no_room(&task, arch), |least| no_memory(&task, arch, least)));
-            continue;
-        }
-        for c in candidates.fitting.iter().take(PLANS_MAX) {
-            let cost = c.estimate.saturating_mul(repeats);
-            if fitting.iter().any(|f| alike(f.0) < cost) {
-                break;
+    for (i, site) in found.sites.iter().enumerate().take(PLANS_MAX) {
+        match build(graph, arch, site) {
+            Ok(mut compiled) => {
+                let other = |s: &&Site| s.candidate.geometry != compiled.geometry;
+                compiled.runner_up = found.sites[i + 1..].iter().find(other).map(|s| RunnerUp {
+                    geometry: s.candidate.geometry.clone(),
+                    tiling: s.choice.tiling,
+                    micro_batch: s.micro_batch,
+                    estimate: s.cost(),
+                });
+                return Ok(compiled);
             }
-            match build(graph, arch, c, options, micro_batch) {
-                Ok(compiled) => {
-                    fitting.push((cost, compiled));
-                    break;
-                }
-                Err(fault) => faults.push(fault),
-            }
+            Err(fault) => faults.push(fault),
         }
     }
-    let least = fitting.iter().map(|f| f.0).min().unwrap_or(0);
-    let good = fitting.into_iter().filter(|f| f.0 <= alike(least));
-    match good.min_by_key(|f| (f.1.geometry.lanes, f.0)) {
-        Some((_, compiled)) => Ok(compiled),
-        None => {
-            // The smallest micro-batch comes last, and comes closest.
-            Err(faults.pop().into_iter().collect())
-        }
-    }
-}
-
-/// Costs up to here count as equal to `cost`: estimates are off by a few per cent. Of equal ones the
-/// one with the fewest lanes is taken, whose weight gradients leave the wafer the fewest times.
-fn alike(cost: u64) -> u64 {
-    cost.saturating_add(cost / 20)
+    // The cheapest one that seemed to fit; or else the smallest micro-batch, which comes closest.
+    faults.truncate(1);
+    faults.extend(found.faults.into_iter().next_back().filter(|_| faults.is_empty()));
+    Err(faults)
 }
 
 /// Sizes of micro-batches to try, the largest first.
@@ -178,69 +175,57 @@ fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
     Ok((1..=largest).rev().filter(|&m| batch.is_multiple_of(m)).map(|m| m as u32).collect())
 }
 
-fn no_memory(task: &Task<'_>, arch: &ArchSpec, least: u64) -> Diagnostic {
-    let message = format!(
-        "with {} sequences at a time a PE needs at least {least} B for one kernel and the inputs of {} layers, and has {} B with {} B of stack",
-        task.sequences, task.shape.layers, arch.sram.value, arch.stack.value
-    );
-    Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
-}
-
-fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {
-    let message = format!(
-        "{} heads, {} sequences of {} tokens have no place on {} x {} PEs",
-        task.shape.heads, task.sequences, task.seq_len, arch.width.value, arch.height.value
-    );
-    let help = if task.shape.design.causal {
-        "a lane needs a column per head, and a row per sequence"
-    } else {
-        "a lane needs a column per head, and a row per sequence; without a causal mask the sequence length has to be a multiple of 4"
-    };
-    Diagnostic::new("M003", &task.shape.name, message).help(help)
-}
-
-/// Lowers for one geometry, with as few chunks of the LM head as fit.
-fn build(
-    graph: &LayerGraph,
-    arch: &ArchSpec,
-    candidate: &Candidate,
-    options: &Options,
-    micro_batch: u32,
-) -> Result<Compiled, Diagnostic> {
-    let g = &candidate.geometry;
-    let mut fault = None;
-    for lm_chunks in 1..=g.tokens / 4 {
-        let chunk = g.tokens.div_ceil(lm_chunks).next_multiple_of(4);
-        let logits = u64::from(g.vocab_slots) * u64::from(chunk) * u64::from(g.act.bytes());
-        if lm_chunks < g.tokens / 4 && logits > u64::from(arch.sram.value) {
-            continue;
-        }
-        let tiled = Tiled::new(graph, g, lm_chunks);
+/// Lowers for one geometry with the cheapest tiling that fits.
+fn build(graph: &LayerGraph, arch: &ArchSpec, site: &Site) -> Result<Compiled, Diagnostic> {
+    let g = &site.candidate.geometry;
+    let mut choice = site.choice;
+    let mut reserve = CODE_FIRST;
+    loop {
+        let tiled = lower(graph, g, &choice.tiling);
         if let Some(missing) = tiled.verify().into_iter().next() {
             return Err(missing);
         }
         let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
         match memory::plan(g, arch, &kernels) {
             Ok((memory, addresses)) => {
-                let text = tiled.to_string();
-                let launches = tiled
-                    .tiles
-                    .into_iter()
-                    .zip(addresses)
-                    .map(|(t, addresses)| Launch {
-                        kernel: t.kernel,
-                        phase: t.pass.name(),
-                        layer: t.layer,
-                        addresses,
-                        count: 1,
-                    })
-                    .collect();
-                let micro_batches = options.batch / u64::from(micro_batch);
-                let geometry = g.clone();
-                return Ok(Compiled { geometry, micro_batch, micro_batches, launches, memory, lm_chunks, tiled: text });
+                return Ok(Compiled::of(site, choice, tiled, memory, addresses));
             }
-            Err(f) => fault = Some(*f),
+            Err(fault) => {
+                // Code and gaps between buffers are known only now: less room, another tiling.
+                let next = loop {
+                    reserve += RESERVE_STEP;
+                    match site.choices.best(room(arch, reserve)) {
+                        Ok(other) if other != choice => break other,
+                        Ok(_) => {}
+                        Err(_) => return Err(*fault),
+                    }
+                };
+                choice = next;
+            }
         }
     }
-    Err(fault.unwrap_or_else(|| Diagnostic::new("M001", "micro-batch", "a PE has no memory for one token's logits")))
+}
+
+impl Compiled {
+    fn of(site: &Site, choice: Choice, tiled: Tiled, memory: MemoryPlan, addresses: Vec<Addresses>) -> Compiled {
+        let text = tiled.to_string();
+        let launch = |(t, addresses): (Tile, Addresses)| Launch {
+            kernel: t.kernel,
+            phase: t.pass.name(),
+            layer: t.layer,
+            addresses,
+            count: 1,
+        };
+        Compiled {
+            geometry: site.candidate.geometry.clone(),
+            micro_batch: site.micro_batch,
+            micro_batches: site.repeats,
+            launches: tiled.tiles.into_iter().zip(addresses).map(launch).collect(),
+            memory,
+            tiling: choice.tiling,
+            estimate: choice.estimate.saturating_mul(site.repeats),
+            runner_up: None,
+            tiled: text,
+        }
+    }
 }

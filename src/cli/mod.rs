@@ -10,6 +10,7 @@ mod collective;
 mod compile;
 mod diff;
 mod explain;
+mod map;
 mod models;
 mod options;
 mod output;

@@ -1,5 +1,6 @@
 //! What `wafersim run` and `wafersim compile` share: a model, compiled for a machine.
 
+use super::map::MapOptions;
 use super::options::MachineOptions;
 use crate::fail::{Failure, Kind};
 use crate::machine;
@@ -36,13 +37,20 @@ pub(super) struct StepOptions {
     /// Tokens per sequence; a preset has its published length
     #[arg(long, value_name = "N")]
     seq_len: Option<u32>,
-    /// Lanes side by side that receive the same weights; the default is what the compiler finds
-    /// best
-    #[arg(long, value_name = "N")]
-    lanes: Option<u32>,
+    #[command(flatten)]
+    map: MapOptions,
     /// Type of activations and of streamed weights; sums are always 32-bit
     #[arg(long, value_enum, default_value = "f16")]
     act: Act,
+}
+
+/// The mapping as a value of `--map`.
+fn resolved(compiled: &Compiled) -> String {
+    let (g, t) = (&compiled.geometry, &compiled.tiling);
+    format!(
+        "lanes={},head-columns={},tokens={},attention-chunks={},ffn-parts={},lm-chunks={}",
+        g.lanes, g.head_columns, g.tokens, t.attention_chunks, t.ffn_parts, t.lm_chunks
+    )
 }
 
 /// What to do with a batch that does not divide evenly over the systems.
@@ -101,7 +109,7 @@ impl StepOptions {
             micro_batch: self.micro_batch.0,
             seq_len: workload.seq_len,
             act: self.act.dtype(),
-            lanes: self.lanes,
+            map: self.map.map(),
         };
         let compiled =
             step::compile(&graph, &arch, &options).map_err(|faults| Failure::many(Kind::Infeasible, faults))?;
@@ -130,7 +138,7 @@ impl StepOptions {
     }
 
     fn zeros(&self) -> Result<(), Failure> {
-        let options = [("--micro-batch", self.micro_batch.0), ("--lanes", self.lanes)];
+        let options = [("--micro-batch", self.micro_batch.0), ("--lanes", self.map.lanes)];
         let zero = options.iter().filter(|(_, n)| *n == Some(0));
         let faults: Vec<Diagnostic> =
             zero.map(|(at, _)| Diagnostic::new("cli-batch", at, "is 0; at least 1 is needed")).collect();
@@ -147,7 +155,7 @@ impl StepOptions {
             micro_batch: MicroBatch(None),
             split: Split::Even,
             seq_len: None,
-            lanes: None,
+            map: MapOptions::default(),
             act: Act::F16,
         }
     }
@@ -172,7 +180,7 @@ impl StepOptions {
             Setting::new("--batch", workload.batch, origin(self.batch.is_some(), "model")),
             Setting::new("--seq-len", workload.seq_len, origin(self.seq_len.is_some(), "model")),
             Setting::new("--micro-batch", compiled.micro_batch, origin(self.micro_batch.0.is_some(), "compiler")),
-            Setting::new("--lanes", compiled.geometry.lanes, origin(self.lanes.is_some(), "compiler")),
+            Setting::new("--lanes", compiled.geometry.lanes, origin(self.map.map().lanes.is_some(), "compiler")),
             Setting::new("--act", compiled.geometry.act.name(), super::provenance::given("--act")),
             Setting::new("--systems", systems, origin(self.systems.is_some(), "machine")),
             Setting::new(
@@ -195,7 +203,7 @@ impl StepOptions {
             option("--micro-batch", self.micro_batch.0.map(|n| n.to_string())),
             if self.split == Split::Pad { " --split pad" } else { "" },
             option("--seq-len", self.seq_len.map(|n| n.to_string())),
-            option("--lanes", self.lanes.map(|n| n.to_string())),
+            self.map.given(),
             self.act.dtype().name()
         )
     }
@@ -204,7 +212,7 @@ impl StepOptions {
     pub(super) fn command(&self, step: &CompiledStep) -> String {
         let (workload, compiled) = (&step.workload, &step.compiled);
         format!(
-            "{}{}{}{} --batch {} --micro-batch {} --seq-len {} --lanes {} --act {}",
+            "{}{}{}{} --batch {} --micro-batch {} --seq-len {} --map {} --checkpoint {} --act {}",
             quoted(&self.model),
             self.machine.command(),
             self.systems.map(|n| format!(" --systems {n}")).unwrap_or_default(),
@@ -212,7 +220,8 @@ impl StepOptions {
             workload.batch,
             compiled.micro_batch,
             workload.seq_len,
-            compiled.geometry.lanes,
+            resolved(compiled),
+            self.map.checkpoint_name(),
             compiled.geometry.act.name()
         )
     }

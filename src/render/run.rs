@@ -101,6 +101,23 @@ fn head(r: &RunReport) -> String {
     );
     let _ = writeln!(
         out,
+        "  mapping        attention in {} chunks, feed-forward in {} parts, LM head in {}; layer inputs {}",
+        l.attention_chunks, l.ffn_parts, l.lm_chunks, l.checkpoints
+    );
+    if let Some(r) = &l.runner_up {
+        let _ = writeln!(
+            out,
+            "  chosen         by an estimate of {} cycles; the next best, {} lanes with {} columns per head, {} tokens, micro-batches of {}: {}",
+            grouped(l.estimated_cycles),
+            r.lanes,
+            r.head_columns,
+            r.tokens_per_pe,
+            r.micro_batch,
+            grouped(r.estimated_cycles)
+        );
+    }
+    let _ = writeln!(
+        out,
         "  step           {} cycles = {:.4} s, {} micro-batches of {}",
         grouped(s.cycles),
         s.seconds,

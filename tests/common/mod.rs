@@ -215,7 +215,7 @@ impl Wafer {
     fn logical(&self, act: &Act, pe: PeCoord, slot: u32, token: u32) -> Option<(u32, u32, u32)> {
         let (s, p) = self.g.token(pe, token)?;
         let column = pe.x % self.g.lane_columns();
-        Some((s, p, self.g.feature(act.features, column, act.first_slot + slot)?))
+        Some((s, p, act.feature(&self.g, column, slot)?))
     }
 
     fn read(&self, pe: PeCoord, addr: u32, dtype: DType, len: u32) -> Vec<f32> {

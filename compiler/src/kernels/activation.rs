@@ -4,14 +4,15 @@
 //! place of an operand, unless its field says otherwise.
 //! **Not here.** How exponentials and inverses are computed (`math`).
 
-use super::elementwise::{local, operands, phase, same_shape};
+use super::elementwise::{local, operands, part_of, phase, same_shape};
 use super::window::{Moving, chunk_slots, sweep};
 use crate::code::{imm, mem, vec};
-use crate::geometry::Geometry;
-use crate::kernel::{Act, Addresses, Kernel, Need};
+use crate::geometry::{Features, Geometry};
+use crate::kernel::{Act, Addresses, Kernel, Need, Part};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program};
+use std::sync::Arc;
 
 /// Vectors of scratch, like the operand and apart: of exact GELU, of functions by the logistic one,
 /// and of the gradient of SwiGLU.
@@ -213,6 +214,11 @@ impl Kernel for Activation {
         program(self, g, at, (&[&self.x, &self.y], self.f.vectors()), &|w, v| self.f.forward(&w[0], &w[1], v))
     }
 
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        let acts = [&self.x, &self.y];
+        part_of(acts, (features, first, slots), |[x, y]| Arc::new(Activation { f: self.f, x, y }))
+    }
+
     fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
         36 * u64::from(self.x.slots * self.x.tokens) + 300
     }
@@ -232,6 +238,11 @@ impl Kernel for ActivationGrad {
     fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
         let acts = [&self.x, &self.dy, &self.dx];
         program(self, g, at, (&acts, self.f.vectors()), &|w, v| self.f.backward(&w[0], &w[1], &w[2], v))
+    }
+
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        let acts = [&self.x, &self.dy, &self.dx];
+        part_of(acts, (features, first, slots), |[x, dy, dx]| Arc::new(ActivationGrad { f: self.f, x, dy, dx }))
     }
 
     fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
@@ -258,6 +269,11 @@ impl Kernel for SwiGlu {
             code.push(v.op(Op::Mul, &w[2], &[&w[1], &v.apart(0)]));
             code
         })
+    }
+
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        let acts = [&self.gate, &self.up, &self.y];
+        part_of(acts, (features, first, slots), |[gate, up, y]| Arc::new(SwiGlu { gate, up, y }))
     }
 
     fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
@@ -306,6 +322,13 @@ impl Kernel for SwiGluGrad {
                 v.op(Op::Mov, d_up, &[last]),
             ]);
             code
+        })
+    }
+
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        let acts = [&self.gate, &self.up, &self.dy, &self.d_gate, &self.d_up];
+        part_of(acts, (features, first, slots), |[gate, up, dy, d_gate, d_up]| {
+            Arc::new(SwiGluGrad { gate, up, dy, d_gate, d_up })
         })
     }
 

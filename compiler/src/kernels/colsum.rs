@@ -8,11 +8,12 @@
 
 use super::lanes::{ChainRows, buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
 use crate::code::{grid, vec};
-use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::geometry::{Features, Geometry};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
+use std::sync::Arc;
 
 /// Name of the stream of results.
 const RESULTS: &str = "gradient";
@@ -111,10 +112,18 @@ impl Kernel for ColSum {
         sink: &mut dyn HostSink,
     ) {
         for (slot, value) in (0..).zip(chain_results(words)) {
-            if let Some(i) = g.feature(self.b.features, port % g.lane_columns(), self.b.first_slot + slot) {
+            if let Some(i) = self.b.feature(g, port % g.lane_columns(), slot) {
                 sink.add(&self.tensor, &[i], value);
             }
         }
+    }
+
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        if self.b.features != features || self.times.is_some() {
+            return Part::Apart;
+        }
+        let one = |b| Part::Of(Arc::new(ColSum { b, ..self.clone() }));
+        self.b.part(first, slots).map_or(Part::Nothing, one)
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

@@ -7,11 +7,12 @@
 use super::lanes::{buffers, main_task};
 use super::window::{uniform, whole};
 use crate::code::{imm, vec};
-use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Kernel, Need};
+use crate::geometry::{Features, Geometry};
+use crate::kernel::{Access, Act, Addresses, Kernel, Need, Part};
 use models::design::Decimal;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Image, Instr, Op, Operand, Program};
+use std::sync::Arc;
 
 /// `out = a + b`; `out` may be `a` or `b`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -76,6 +77,19 @@ pub(super) fn same_shape(what: &str, acts: &[&Act]) {
 /// Address modulo 8 of a window's buffer.
 pub(super) fn phase(act: &Act) -> u32 {
     act.need(Access::Read).phase
+}
+
+/// The part of a kernel all of whose windows are of `features`.
+pub(super) fn part_of<const N: usize>(
+    acts: [&Act; N],
+    (features, first, slots): (Features, u32, u32),
+    kernel: impl Fn([Act; N]) -> Arc<dyn Kernel>,
+) -> Part {
+    if acts.iter().any(|act| act.features != features) {
+        return Part::Apart;
+    }
+    let parts: Vec<Act> = acts.iter().filter_map(|act| act.part(first, slots)).collect();
+    parts.try_into().map_or(Part::Nothing, |parts| Part::Of(kernel(parts)))
 }
 
 /// A kernel of one image without communication.

@@ -1,27 +1,34 @@
-//! Embedding rows from the west edge to their columns, and their gradients back.
+//! Embeddings from the north edge to their rows, and their gradients to the south edge.
 //!
-//! Every row of the mesh is a chain of compute elements: a PE keeps (or sends) its own block and
-//! passes on what is for (or from) the PEs behind it. So PEs of different columns pass on
-//! different amounts, and every column has its own image, of three instructions.
+//! Rows take turns on their column (`turns`): every row of the mesh gets the rows of the tables
+//! that its tokens choose, as the store looks them up. Positions choose alike in all sequences, so
+//! that table comes once for every row of a sequence, on a stream of its own which all lanes share.
 //!
-//! **Invariant.** Blocks are in order of columns, the westmost first.
+//! **Invariant.** Every row of the mesh does the same; only addresses depend on the row.
 //! **Not here.** The choice of rows by token, position and type, which is the host's.
 
-use super::lanes::{buffers, main_task};
-use crate::code::{color, fab, grid, op, pack, unpack};
+use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task};
+use super::turns::{OTHER, Turns, len, needs};
+use crate::code::{color, fab, imm, mem, pack, unpack, vec};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
-use crate::streams::interval;
+use crate::streams::{broadcast_south, interval};
 use sim_core::arch::ArchSpec;
-use sim_core::coord::{Color, Dir, DirSet, PeCoord, Region, Span};
-use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Operand, Placement, Program, Route, VecOp};
+use sim_core::coord::{Dir, PeCoord, Span};
+use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Program};
 
 /// Name of the stream of embeddings onto the wafer.
 const EMBEDDINGS: &str = "embeddings";
+/// Name of the stream of embeddings of positions.
+const POSITIONS: &str = "positions";
+/// Colors of both.
+const COLORS: [u8; 2] = [0, 3];
+/// Of this many parts of the edge's bandwidth, positions have one.
+const SHARES: u32 = 12;
 /// Name of the stream of their gradients off the wafer.
 const GRADIENTS: &str = "gradients";
 
-/// `x`: the sum of a row of every table, e.g. `wte[token] + wpe[position]`, from the west edge.
+/// `x`: the sum of a row of every table, e.g. `wte[token] + wpe[position]`, from the north edge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmbedScatter {
     /// The embeddings of every token; hidden features.
@@ -68,7 +75,7 @@ impl Table {
     }
 }
 
-/// Gradients of the tables from that of `x`, to the west edge.
+/// Gradients of the tables from that of `x`, to the south edge.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmbedGrad {
     /// The gradient of the embeddings; hidden features.
@@ -83,106 +90,64 @@ fn elements(g: &Geometry, act: &Act, pe: PeCoord) -> Vec<Option<(u32, u32, u32)>
     let column = pe.x % g.lane_columns();
     let one = |slot, t| {
         let (s, p) = g.token(pe, act.first_token + t)?;
-        Some((s, p, g.feature(act.features, column, act.first_slot + slot)?))
+        Some((s, p, act.feature(g, column, slot)?))
     };
     (0..act.slots).flat_map(|slot| (0..act.tokens).map(move |t| one(slot, t))).collect()
 }
 
-/// The window as a vector.
-fn window(act: &Act, at: &Addresses) -> Operand {
-    grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (act.tokens, 1)])
+/// Wavelets of a PE's embeddings from one table.
+fn wavelets(act: &Act) -> u32 {
+    act.dtype.wavelets(len(act))
 }
 
-/// Elements of a window.
-fn len(act: &Act) -> u32 {
-    act.slots * act.tokens
+/// Cycles of the turns of `rows` rows, each of `wavelets` per column at an interval.
+fn turn_cycles(g: &Geometry, arch: &ArchSpec, rows: u32, wavelets: u32, interval: u32) -> u64 {
+    let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
+    u64::from(rows) * u64::from(wavelets * interval + 20) + hop * u64::from(g.used_rows())
 }
 
-/// Color on which column `x` sends, to the east or to the west.
-fn send_color(flow: Flow, x: u32) -> Color {
-    let first = if flow == Flow::In { 16 } else { 18 };
-    color(first + (x % 2) as u8)
-}
-
-/// Color on which column `x` receives: its neighbour's, or the edge's.
-fn recv_color(flow: Flow, x: u32) -> Color {
-    send_color(flow, x + 1)
-}
-
-/// Routes of chains along the rows: away from the west edge for `In`, towards it for `Out`.
-fn routes(g: &Geometry, flow: Flow) -> Vec<Route> {
-    let (columns, y) = (g.used_columns(), Span::run(0, g.used_rows()));
-    // The column that does not send (In) or receive (Out) is the last one.
-    let inner = columns - 1;
-    let (from, to, senders, receivers) = match flow {
-        Flow::In => (Dir::West, Dir::East, inner, columns),
-        Flow::Out => (Dir::East, Dir::West, columns, inner),
-    };
-    let mut routes = Vec::new();
-    for first in 0..2 {
-        if let Some(x) = Span::every(first, senders, 2) {
-            let tx = DirSet::of(&[to]);
-            routes.push(Route { color: send_color(flow, first), region: Region { x, y }, rx: Dir::Ramp, tx });
-        }
-        if let Some(x) = Span::every(first, receivers, 2) {
-            let tx = DirSet::of(&[Dir::Ramp]);
-            routes.push(Route { color: recv_color(flow, first), region: Region { x, y }, rx: from, tx });
-        }
+impl EmbedScatter {
+    /// Tables that every row of the mesh has its own rows of.
+    fn own(&self) -> Vec<Table> {
+        self.tables.iter().copied().filter(|t| *t != Table::Positions).collect()
     }
-    routes
-}
 
-/// The program of a chain along the rows: `own` handles a PE's own block of `block` elements given
-/// its receiving and sending colors, then those of the columns behind it are passed on.
-fn chain(
-    g: &Geometry,
-    arch: &ArchSpec,
-    flow: Flow,
-    (act, block): (&Act, u32),
-    own: impl Fn(Color, Color) -> Vec<VecOp>,
-) -> Program {
-    let columns = g.used_columns();
-    let mut program = Program { grid: Some(g.grid), routes: routes(g, flow), ..Program::default() };
-    for x in 0..columns {
-        let (recv, send) = (recv_color(flow, x), send_color(flow, x));
-        let behind = columns - 1 - x;
-        let mut ops = own(recv, send);
-        let mut image = Image { name: format!("column {x}"), ..Image::default() };
-        if behind > 0 {
-            ops.push(op(Op::Mov, behind * block, fab(send, act.dtype), &[fab(recv, act.dtype)]));
-        }
-        if behind > 0 || flow == Flow::In {
-            image.inputs.push((0, recv));
-        }
-        if behind > 0 || flow == Flow::Out {
-            image.outputs.push((2, send));
-        }
-        image.tasks = vec![main_task(ops.into_iter().map(Instr::Vec).collect())];
-        let region = Region { x: Span::one(x), y: Span::run(0, g.used_rows()) };
-        program.placements.push(Placement { region, image: x, params: Vec::new() });
-        program.images.push(image);
+    fn by_position(&self) -> bool {
+        self.tables.contains(&Table::Positions)
     }
-    let name = if flow == Flow::In { EMBEDDINGS } else { GRADIENTS };
-    program.edges = vec![EdgeStream {
-        name: name.to_owned(),
-        flow,
-        side: Dir::West,
-        ports: Span::run(0, g.used_rows()),
-        color: if flow == Flow::In { recv_color(flow, 0) } else { send_color(flow, 0) },
-        wavelets: u64::from(columns) * u64::from(act.dtype.wavelets(block)),
-        interval: interval(arch, g.used_rows()),
-        fanout: 1,
-    }];
-    program
-}
 
-/// Cycles of a chain whose blocks are `block` elements: what its first PE passes on, and the way
-/// through all columns, each with `setups` of instructions in it.
-fn chain_cycles(g: &Geometry, arch: &ArchSpec, act: &Act, block: u32, setups: u32) -> u64 {
-    let wavelets = u64::from(g.used_columns()) * u64::from(act.dtype.wavelets(block));
-    let through = arch.ramp_up.value + arch.ce_latency.value + arch.ramp_down.value;
-    let hop = u64::from(through + arch.hop.value + setups * arch.vector_setup.value);
-    wavelets * u64::from(interval(arch, g.used_rows())) + hop * u64::from(g.used_columns())
+    /// Least distance of a column's wavelets on the first stream and on that of positions.
+    fn intervals(&self, g: &Geometry, arch: &ArchSpec) -> [u32; 2] {
+        let columns = g.used_columns();
+        if !self.by_position() {
+            return [interval(arch, columns), 1];
+        }
+        [interval(arch, (columns * SHARES).div_ceil(SHARES - 1)), interval(arch, g.lane_columns() * SHARES)]
+    }
+
+    /// What a port of a stream brings in a turn of row `y`: the rows of some tables, one behind the
+    /// other.
+    fn turn(&self, g: &Geometry, at: PeCoord, tables: &[Table], host: &dyn HostSource) -> Vec<u32> {
+        let elements = elements(g, &self.x, at);
+        let one = |table: &Table| {
+            let value = |(s, p, i)| host.value(table.name(), &[table.row(host, s, p), i]);
+            pack(self.x.dtype, &elements.iter().map(|e| e.map_or(0.0, value)).collect::<Vec<f32>>())
+        };
+        tables.iter().flat_map(one).collect()
+    }
+
+    fn body(&self, turns: &Turns<'_>) -> Vec<Instr> {
+        let n = len(&self.x);
+        let x = || turns.operand();
+        let from = |i: usize| fab(color(COLORS[i]), self.x.dtype);
+        let mut own = vec![vec(Op::Mov, n, x(), &[from(0)])];
+        own.extend((1..self.own().len()).map(|_| vec(Op::Add, n, x(), &[x(), from(0)])));
+        let mut code = turns.code(turns.rows, own);
+        if self.by_position() {
+            code.extend(turns.shared(vec![vec(Op::Add, n, x(), &[x(), from(1)])]));
+        }
+        code
+    }
 }
 
 impl Kernel for EmbedScatter {
@@ -191,36 +156,49 @@ impl Kernel for EmbedScatter {
     }
 
     fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        vec![self.x.need(Access::Write)]
+        needs(&self.x, Access::Write)
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
-        let (n, dtype) = (len(&self.x), self.x.dtype);
-        let x = || window(&self.x, at);
-        let more = self.tables.len() - 1;
-        let own = |recv, _| {
-            let mut ops = vec![op(Op::Mov, n, x(), &[fab(recv, dtype)])];
-            ops.extend((0..more).map(|_| op(Op::Add, n, x(), &[x(), fab(recv, dtype)])));
-            ops
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        let turns = Turns::new(&self.x, at, g.used_rows()).with_period(g.rows_per_sequence);
+        let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
+        let [own, shared] = self.intervals(g, arch);
+        let per = u64::from(wavelets(&self.x));
+        let mut stream = |name: &str, i: usize, wavelets, interval, fanout| {
+            let color = color(COLORS[i]);
+            program.routes.extend(broadcast_south(g, color));
+            image.inputs.push((i as u8, color));
+            let ports = Span::run(0, g.used_columns());
+            let name = name.to_owned();
+            program.edges.push(EdgeStream {
+                name,
+                flow: Flow::In,
+                side: Dir::North,
+                ports,
+                color,
+                wavelets,
+                interval,
+                fanout,
+            });
         };
-        let mut program = chain(g, arch, Flow::In, (&self.x, self.tables.len() as u32 * n), own);
-        program.name = self.name();
-        let buffers = buffers(&self.needs(g), at);
-        program.images.iter_mut().for_each(|i| i.buffers.clone_from(&buffers));
+        stream(EMBEDDINGS, 0, u64::from(g.used_rows()) * self.own().len() as u64 * per, own, 1);
+        if self.by_position() {
+            stream(POSITIONS, 1, u64::from(g.rows_per_sequence) * per, shared, g.lanes);
+        }
+        image.tasks = vec![main_task(self.body(&turns))];
+        turns.place(&mut program, g, image, Span::run(0, g.used_rows()));
         program
     }
 
-    fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        let mut words = Vec::new();
-        for x in 0..g.used_columns() {
-            let elements = elements(g, &self.x, PeCoord { x, y: port });
-            for table in &self.tables {
-                let value = |(s, p, i)| host.value(table.name(), &[table.row(host, s, p), i]);
-                let rows = elements.iter().map(|e| e.map_or(0.0, value));
-                words.extend(pack(self.x.dtype, &rows.collect::<Vec<f32>>()));
-            }
-        }
-        words
+    fn feed(&self, g: &Geometry, stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        let own = self.own();
+        let (x, tables, rows) = match stream {
+            // The first sequence of the first lane stands for all.
+            POSITIONS => (port % g.lane_columns(), &[Table::Positions][..], g.rows_per_sequence),
+            _ => (port, &own[..], g.used_rows()),
+        };
+        (0..rows).flat_map(|y| self.turn(g, PeCoord { x, y }, tables, host)).collect()
     }
 
     fn own_streams(&self) -> bool {
@@ -228,7 +206,11 @@ impl Kernel for EmbedScatter {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        chain_cycles(g, arch, &self.x, self.tables.len() as u32 * len(&self.x), self.tables.len() as u32)
+        let [own, shared] = self.intervals(g, arch);
+        let tables = self.own().len() as u32;
+        let positions = if self.by_position() { g.rows_per_sequence } else { 0 };
+        let per = wavelets(&self.x);
+        turn_cycles(g, arch, g.used_rows(), tables * per, own).max(turn_cycles(g, arch, positions, per, shared))
     }
 }
 
@@ -238,17 +220,28 @@ impl Kernel for EmbedGrad {
     }
 
     fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        vec![self.dx.need(Access::Read)]
+        needs(&self.dx, Access::Read)
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        lay_chain(&mut program, g, arch, GRADIENTS, u64::from(g.used_rows()) * u64::from(wavelets(&self.dx)));
+        let turns = Turns::new(&self.dx, at, g.used_rows());
         let (n, dtype) = (len(&self.dx), self.dx.dtype);
-        let own = |_, send| vec![op(Op::Mov, n, fab(send, dtype), &[window(&self.dx, at)])];
-        let mut program = chain(g, arch, Flow::Out, (&self.dx, n), own);
-        program.name = self.name();
-        let buffers = buffers(&self.needs(g), at);
-        program.images.iter_mut().for_each(|i| i.buffers.clone_from(&buffers));
+        for chain in chain_rows(g) {
+            let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
+            chain.bind(&mut image);
+            let mut body = vec![vec(Op::Mov, n, mem(dtype, at[OTHER], n), &[imm(0.0)]), chain.start()];
+            body.extend(turns.code(turns.rows, vec![Instr::Vec(chain.pass(dtype, n, turns.operand()))]));
+            image.tasks = vec![main_task(body)];
+            turns.place(&mut program, g, image, chain.rows);
+        }
         program
+    }
+
+    fn feed(&self, g: &Geometry, _stream: &str, _port: u32, _host: &dyn HostSource) -> Vec<u32> {
+        let results = u64::from(g.used_rows()) * u64::from(wavelets(&self.dx));
+        vec![0; chain_wavelets(results) as usize]
     }
 
     fn collect(
@@ -260,10 +253,9 @@ impl Kernel for EmbedGrad {
         host: &dyn HostSource,
         sink: &mut dyn HostSink,
     ) {
-        let block = self.dx.dtype.wavelets(len(&self.dx)) as usize;
-        for (x, words) in (0..g.used_columns()).zip(words.chunks(block)) {
+        for (y, words) in (0..).zip(words[1..].chunks(wavelets(&self.dx) as usize)) {
             let values = unpack(self.dx.dtype, words, len(&self.dx) as usize);
-            for (element, value) in elements(g, &self.dx, PeCoord { x, y: port }).into_iter().zip(values) {
+            for (element, value) in elements(g, &self.dx, PeCoord { x: port, y }).into_iter().zip(values) {
                 if let Some((s, p, i)) = element {
                     self.tables.iter().for_each(|t| sink.add(t.name(), &[t.row(host, s, p), i], value));
                 }
@@ -276,6 +268,6 @@ impl Kernel for EmbedGrad {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        chain_cycles(g, arch, &self.dx, len(&self.dx), 0)
+        turn_cycles(g, arch, g.used_rows(), wavelets(&self.dx), interval(arch, g.used_columns()))
     }
 }

@@ -6,27 +6,26 @@
 //! **Not here.** Where weights come from (the store, by [`Kernel::feed`]).
 
 use super::lanes::{RING_QUEUES, buffers, classes, main_task, place, ring_routes, row_ring};
-use crate::code::{at, color, fab, mem, op, pack, repeat, set, spawn, step, vec, wave, wave_cycles, word};
-use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need, PAD_BIAS, WeightRef};
+use crate::code::{at, color, fab, mem, op, pack, repeat, set, spawn, step, vec, word};
+use crate::geometry::{Features, Geometry};
+use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need, PAD_BIAS, Part, WeightRef};
 use crate::ring::RingClass;
 use crate::streams::{broadcast_south, feed_north};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Span};
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program, VecOp};
+use std::sync::Arc;
 
 /// Name of the stream of weights.
 const WEIGHTS: &str = "weights";
 /// Most AXPYs of a step that are written out; beyond that they are a loop.
 const UNROLLED: u32 = 64;
 /// AXPYs in the body of that loop.
-const GROUP: u32 = 12;
+const GROUP: u32 = 8;
 /// Microthread that receives weights.
 const LOADER: u8 = 0;
 /// Microthread that receives partial sums.
 const RECEIVER: u8 = 1;
-/// Microthreads of the AXPYs between the first and the last one; `GROUP` is a multiple.
-const WAVE: (u8, u8) = (2, 6);
 /// Bytes from the first output slot to the one of this round.
 const Y_REG: AddrReg = AddrReg(0);
 /// Bytes from the first input slot of the loop of AXPYs to the current group's.
@@ -112,7 +111,7 @@ impl Gemm {
     /// The weights of one step: output `out` (None for padding) from the inputs of `column`.
     fn step_weights(&self, g: &Geometry, column: u32, out: Option<u32>, host: &dyn HostSource) -> Vec<f32> {
         let weight = |i: u32| {
-            let (i, o) = (g.feature(self.x.features, column, self.x.first_slot + i)?, out?);
+            let (i, o) = (self.x.feature(g, column, i)?, out?);
             let index = if self.weight.transposed { [o, i] } else { [i, o] };
             Some(host.value(&self.weight.tensor, &index))
         };
@@ -177,14 +176,14 @@ impl Code<'_> {
     /// The AXPYs between the first and the last one.
     fn middle(&self, parity: u32) -> Vec<Instr> {
         let count = self.gemm.x.slots.saturating_sub(2);
-        let one = |i| wave(WAVE, i - 1, self.axpy(parity, i, self.acc(parity), self.acc(parity)));
+        let one = |i| Instr::Vec(self.axpy(parity, i, self.acc(parity), self.acc(parity)));
         if count <= UNROLLED {
             return (1..=count).map(one).collect();
         }
         let (row, size) = (self.gemm.x.row * self.gemm.x.dtype.bytes(), self.act.bytes());
         let moving = |i| {
             let (x, w) = (at(X_REG, self.x(i)), at(W_REG, self.weight(parity, i)));
-            wave(WAVE, i - 1, op(Op::Fmac, self.gemm.x.tokens, self.acc(parity), &[self.acc(parity), x, w]))
+            vec(Op::Fmac, self.gemm.x.tokens, self.acc(parity), &[self.acc(parity), x, w])
         };
         let mut body: Vec<Instr> = (1..=GROUP).map(moving).collect();
         body.extend([step(X_REG, (GROUP * row) as i32), step(W_REG, (GROUP * size) as i32)]);
@@ -325,7 +324,7 @@ impl Kernel for Gemm {
             for step in 0..steps {
                 let owner = (index + 2 * steps - 1 - step) % steps;
                 let owner = ring.as_ref().map_or(0, |r| r.position(owner));
-                let out = g.feature(self.y.features, owner, self.y.first_slot + round);
+                let out = self.y.feature(g, owner, round);
                 let mut block = self.step_weights(g, column, out, host);
                 if step == 0 {
                     block.push(self.bias(out, host));
@@ -337,16 +336,29 @@ impl Kernel for Gemm {
         words
     }
 
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        let one = |x: Act, y: Act| {
+            // What is not the first part of the inputs is added to what is there.
+            let later = x.skipped + x.first_slot > self.x.first_slot;
+            let bias = self.weight.bias.clone().filter(|_| !later);
+            let weight = WeightRef { bias, ..self.weight.clone() };
+            Part::Of(Arc::new(Gemm { x, y, weight, add: self.add || later, ..self.clone() }))
+        };
+        if self.x.features == features {
+            self.x.part(first, slots).map_or(Part::Nothing, |x| one(x, self.y.clone()))
+        } else if self.y.features == features {
+            self.y.part(first, slots).map_or(Part::Nothing, |y| one(self.x.clone(), y))
+        } else {
+            Part::Apart
+        }
+    }
+
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let widths = &arch.width_fmac.value;
         let width = if self.x.dtype == DType::F32 { widths.single } else { widths.mixed };
-        let beats = self.x.tokens.div_ceil(width.max(1));
-        // The first and the last AXPY of a step receive and send a wavelet per cycle.
-        let (ends, middle) = match (g.lane_columns(), self.x.slots) {
-            (1, slots) => (0, slots),
-            (_, slots) => (2 * self.x.tokens, slots.saturating_sub(2)),
-        };
-        let compute = wave_cycles(arch, WAVE, middle, beats) + u64::from(ends) + 12;
+        let axpy = arch.vector_setup.value + self.x.tokens.div_ceil(width.max(1));
+        let ring = if g.lane_columns() > 1 { self.x.tokens } else { 0 };
+        let compute = u64::from(self.x.slots * axpy + ring + 4);
         let interval = crate::streams::interval(arch, g.lane_columns());
         let steps = u64::from(self.y.slots) * u64::from(g.lane_columns());
         steps * compute.max(u64::from(interval) * self.block_wavelets(g.act, false))

@@ -96,9 +96,14 @@ impl ChainRows {
         vec(Op::Mov, 1, fab(self.send, DType::F32), &[fab(self.recv, DType::F32)])
     }
 
+    /// Passes on `len` elements from above, each with an own one added.
+    pub(super) fn pass(&self, dtype: DType, len: u32, mine: Operand) -> VecOp {
+        op(Op::Add, len, fab(self.send, dtype), &[fab(self.recv, dtype), mine])
+    }
+
     /// Sends `len` f32 elements down, added to what comes from above.
     pub(super) fn send(&self, len: u32, mine: Operand) -> VecOp {
-        op(Op::Add, len, fab(self.send, DType::F32), &[fab(self.recv, DType::F32), mine])
+        self.pass(DType::F32, len, mine)
     }
 }
 

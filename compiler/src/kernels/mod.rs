@@ -6,6 +6,7 @@ pub mod attention;
 pub mod colsum;
 pub mod elementwise;
 pub mod embed;
+pub mod ferry;
 pub mod gemm;
 mod lanes;
 pub mod loss;
@@ -13,6 +14,7 @@ pub mod norm;
 pub mod outer;
 pub mod rotary;
 pub mod row_sum;
+mod turns;
 mod window;
 
 pub(crate) use lanes::main_task;

@@ -219,7 +219,7 @@ fn scratch(x: &Act, stats: u32, affine: u32) -> Vec<Need> {
 fn parameters(g: &Geometry, x: &Act, tensor: &str, column: u32, count: usize, host: &dyn HostSource) -> Vec<u32> {
     let part = |name: &str| -> Vec<u32> {
         let tensor = format!("{tensor}.{name}");
-        let value = |slot| g.feature(x.features, column, x.first_slot + slot).map(|i| host.value(&tensor, &[i]));
+        let value = |slot| x.feature(g, column, slot).map(|i| host.value(&tensor, &[i]));
         (0..padded(x.slots)).map(|s| if s < x.slots { value(s).unwrap_or(0.0) } else { 0.0 }.to_bits()).collect()
     };
     ["weight", "bias"].into_iter().take(count).flat_map(part).collect()

@@ -13,12 +13,13 @@ use super::lanes::{
     ring_routes, row_ring,
 };
 use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
-use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::geometry::{Features, Geometry};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part};
 use crate::ring::RingClass;
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrOp, AddrReg, DType, Image, Instr, Op, Operand, Program};
+use std::sync::Arc;
 
 /// Name of the stream of results.
 const RESULTS: &str = "gradient";
@@ -275,14 +276,25 @@ impl Kernel for Outer {
                     let steps = phase * self.gather + j / self.b.slots;
                     let owner = (index + columns - steps) % columns;
                     let owner = ring.as_ref().map_or(0, |r| r.position(owner));
-                    let a = g.feature(self.a.features, column, self.a.first_slot + i);
-                    let b = g.feature(self.b.features, owner, self.b.first_slot + j % self.b.slots);
+                    let a = self.a.feature(g, column, i);
+                    let b = self.b.feature(g, owner, j % self.b.slots);
                     if let (Some(a), Some(b)) = (a, b) {
                         let index = if self.transposed { [b, a] } else { [a, b] };
                         sink.add(&self.tensor, &index, value);
                     }
                 }
             }
+        }
+    }
+
+    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
+        let one = |a: Act, b: Act| Part::Of(Arc::new(Outer { a, b, ..self.clone() }));
+        if self.a.features == features {
+            self.a.part(first, slots).map_or(Part::Nothing, |a| one(a, self.b.clone()))
+        } else if self.b.features == features {
+            self.b.part(first, slots).map_or(Part::Nothing, |b| one(self.a.clone(), b))
+        } else {
+            Part::Apart
         }
     }
 

@@ -122,7 +122,7 @@ impl Kernel for RowSum {
                 let parts = results.chunks(padded(x.slots) as usize);
                 for (part, name) in parts.zip(["weight", "bias"]) {
                     for (slot, &value) in (0..x.slots).zip(part) {
-                        if let Some(i) = g.feature(x.features, column, x.first_slot + slot) {
+                        if let Some(i) = x.feature(g, column, slot) {
                             sink.add(&format!("{tensor}.{name}"), &[i], value);
                         }
                     }

@@ -29,6 +29,7 @@ use crate::kernel::{Access, Act, Addresses, Kernel, Need};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
+use std::sync::Arc;
 
 /// Microthread that receives sums.
 const SUMS_IN: u8 = 2;
@@ -346,6 +347,10 @@ impl Kernel for AttentionBackward {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })
+    }
+
+    fn in_chunks(&self, chunks: u32) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(AttentionBackward { chunks, ..self.clone() }))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

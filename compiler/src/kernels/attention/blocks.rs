@@ -12,7 +12,7 @@
 use super::mask::KEY;
 use super::place::Links;
 use super::shape::{F32, Shape};
-use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, wave, word};
+use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, VecOp};
 
 /// Microthread that receives.
@@ -23,9 +23,7 @@ const SENDER: u8 = 1;
 const LOOP: [AddrReg; 3] = [AddrReg(6), AddrReg(7), AddrReg(8)];
 /// A register for the loop around them.
 pub(super) const OUTER: AddrReg = AddrReg(9);
-/// Microthreads of waves of AXPYs.
-pub(super) const WAVE: (u8, u8) = (4, 4);
-/// AXPYs of a loop's body: a multiple of the microthreads.
+/// Most instructions of a loop's body.
 const UNROLLED: u32 = 8;
 
 /// Sends a vector to the next PE of a ring, and receives one of the same length.
@@ -43,11 +41,10 @@ fn receive(links: Links, len: u32, dtype: DType, to: u32) -> VecOp {
     op(Op::Mov, len, mem(dtype, to, len), &[fab(links.recv, dtype)])
 }
 
-/// A wave of `count` AXPYs `one(0), one(1), …` whose operands move by the given bytes from one to
+/// `count` instructions `one(0), one(1), …` whose operands move by the given bytes from one to
 /// the next.
-fn series(count: u32, moves: &[(AddrReg, u32)], one: &dyn Fn(u32) -> VecOp) -> Vec<Instr> {
-    let one = |i: u32| wave(WAVE, i, one(i));
-    let group = UNROLLED.min(count);
+fn series(count: u32, moves: &[(AddrReg, u32)], one: &dyn Fn(u32) -> Instr) -> Vec<Instr> {
+    let group = (4..=UNROLLED).rev().find(|d| count.is_multiple_of(*d)).unwrap_or(UNROLLED.min(count));
     let (groups, rest) = (count / group, count % group);
     let mut body: Vec<Instr> = (0..group).map(one).collect();
     if groups == 1 && rest == 0 {
@@ -67,7 +64,7 @@ pub(super) fn products(s: &Shape, left: u32, right: u32, sum: u32) -> Vec<Instr>
     let acc = at(k, mem(DType::F32, sum, s.t));
     let one = |i: u32| {
         let (x, w) = (mem(s.act, left + i * s.t * size, s.t), word(s.act, right + i * size));
-        op(Op::Fmac, s.t, acc.clone(), &[acc.clone(), at(l, x), at(r, w)])
+        vec(Op::Fmac, s.t, acc.clone(), &[acc.clone(), at(l, x), at(r, w)])
     };
     let mut body = series(s.head, &[(l, s.t * size), (r, size)], &one);
     body.extend([step(k, (s.t * F32) as i32), step(r, (s.pitch * size) as i32)]);
@@ -84,7 +81,7 @@ pub(super) fn spread(s: &Shape, factor: (DType, u32), rows: u32, sum: u32) -> Ve
     let one = |t: u32| {
         let acc = at(a, mem(DType::F32, sum + t * s.pitch * F32, s.head));
         let w = at(p, word(dtype, factors + t * dtype.bytes()));
-        op(Op::Fmac, s.head, acc.clone(), &[acc, at(r, mem(s.act, rows, s.head)), w])
+        vec(Op::Fmac, s.head, acc.clone(), &[acc, at(r, mem(s.act, rows, s.head)), w])
     };
     let mut body = series(s.t, &[(a, s.pitch * F32), (p, dtype.bytes())], &one);
     body.extend([step(r, (s.pitch * s.size()) as i32), step(p, (s.t * dtype.bytes()) as i32)]);
@@ -101,7 +98,7 @@ pub(super) fn collect(s: &Shape, factors: u32, rows: u32, sum: u32) -> Vec<Instr
     let one = |t: u32| {
         let x = at(r, mem(s.act, rows + t * s.pitch * s.size(), s.head));
         let w = at(p, word(DType::F32, factors + t * F32));
-        op(Op::Fmac, s.head, acc.clone(), &[acc.clone(), x, w])
+        vec(Op::Fmac, s.head, acc.clone(), &[acc.clone(), x, w])
     };
     let mut body = series(s.t, &[(r, s.pitch * s.size()), (p, F32)], &one);
     body.extend([step(a, (s.pitch * F32) as i32), step(p, (s.t * F32) as i32)]);

@@ -27,6 +27,7 @@ use crate::kernel::{Access, Act, Addresses, Kernel, Need};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
+use std::sync::Arc;
 
 /// Most elements that are exponentiated by one sequence of instructions.
 const CHUNK: u32 = 256;
@@ -322,6 +323,10 @@ impl Kernel for AttentionForward {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })
+    }
+
+    fn in_chunks(&self, chunks: u32) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(AttentionForward { chunks, ..self.clone() }))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

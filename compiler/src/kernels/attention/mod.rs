@@ -96,15 +96,13 @@ struct Cycles {
 
 fn setups(s: &Shape, arch: &ArchSpec) -> Cycles {
     let width = |w: &Widths| if s.act == DType::F32 { w.single } else { w.mixed }.max(1);
-    let wave = |count, len: u32| {
-        crate::code::wave_cycles(arch, blocks::WAVE, count, len.div_ceil(width(&arch.width_fmac.value)))
-    };
-    let (kc, t) = (u64::from(s.kc), u64::from(s.t));
+    let axpy = |len: u32| u64::from(arch.vector_setup.value + len.div_ceil(width(&arch.width_fmac.value)));
+    let (kc, head, t) = (u64::from(s.kc), u64::from(s.head), u64::from(s.t));
     let hop = 20;
     let steps = u64::from(s.n);
     Cycles {
-        products: kc * wave(s.head, s.t) + kc * t,
-        spread: kc * wave(s.t, s.head),
+        products: kc * head * axpy(s.t) + kc * t,
+        spread: kc * t * axpy(s.head),
         travel: u64::from(s.act.wavelets(s.block())) + hop,
         gather: steps * (u64::from(s.act.wavelets(s.own())).max(u64::from(s.kc * s.f)) + hop),
         scatter: steps * (u64::from(s.own()) + hop) + u64::from(s.own()),

@@ -1,0 +1,116 @@
+//! Rows that take turns on a column: what is of a row goes to or comes from its buffer when it is
+//! that row's turn, and from zeros or into memory that nobody reads otherwise. So all rows do the
+//! same, and share the column's streams.
+//!
+//! **Invariant.** Only addresses depend on the row, and no timing on them.
+//! **Not here.** What is sent or received.
+
+use crate::code::{at, mem, repeat, step};
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Act, Addresses, Need};
+use sim_core::coord::{Region, Span};
+use sim_core::program::{AddrOp, AddrReg, Image, Instr, Operand, Param, Placement, Program};
+
+/// Memory for what is of other rows.
+pub(super) const OTHER: &str = ".other";
+/// The row less the row whose turn it is, and the opposite, times the distance from the buffer to
+/// [`OTHER`]; for two kinds of turns.
+const AHEAD: [AddrReg; 2] = [AddrReg(0), AddrReg(4)];
+const BEHIND: [AddrReg; 2] = [AddrReg(1), AddrReg(5)];
+/// Bytes from the buffer to what is sent or received.
+const PLACE: AddrReg = AddrReg(2);
+const SPARE: AddrReg = AddrReg(3);
+
+/// Elements of a buffer.
+pub(super) fn len(act: &Act) -> u32 {
+    act.all_slots * act.row
+}
+
+/// The buffer, and as much for other rows.
+pub(super) fn needs(act: &Act, access: Access) -> Vec<Need> {
+    let buffer = act.need(access);
+    let phase = buffer.phase;
+    vec![buffer, Need::scratch(OTHER, act.dtype, len(act), phase)]
+}
+
+/// Turns of rows, and of rows within their period.
+pub(super) struct Turns<'a> {
+    act: &'a Act,
+    at: &'a Addresses,
+    /// Rows that take turns.
+    pub(super) rows: u32,
+    /// Every so many rows share a turn of the second kind.
+    period: Option<u32>,
+}
+
+impl<'a> Turns<'a> {
+    pub(super) fn new(act: &'a Act, at: &'a Addresses, rows: u32) -> Turns<'a> {
+        Turns { act, at, rows, period: None }
+    }
+
+    /// With a second kind of turns, which rows at a distance of `period` share.
+    pub(super) fn with_period(self, period: u32) -> Turns<'a> {
+        Turns { period: Some(period), ..self }
+    }
+
+    /// Bytes from the buffer to what takes its place.
+    fn distance(&self) -> i32 {
+        self.at[OTHER] as i32 - self.at[&self.act.name] as i32
+    }
+
+    /// The buffer, or what takes its place.
+    pub(super) fn operand(&self) -> Operand {
+        at(PLACE, mem(self.act.dtype, self.at[&self.act.name], len(self.act)))
+    }
+
+    /// One turn after the other: `body`, on [`Turns::operand`].
+    pub(super) fn code(&self, turns: u32, body: Vec<Instr>) -> Vec<Instr> {
+        self.kind(0, turns, body)
+    }
+
+    /// The same with the second kind.
+    pub(super) fn shared(&self, body: Vec<Instr>) -> Vec<Instr> {
+        self.kind(1, self.period.unwrap_or(self.rows), body)
+    }
+
+    fn kind(&self, kind: usize, turns: u32, body: Vec<Instr>) -> Vec<Instr> {
+        let d = self.distance();
+        let clamp = |reg| Instr::Addr(AddrOp::Clamp(reg, d.min(0), d.max(0)));
+        let copy = |to, from| Instr::Addr(AddrOp::Copy(to, from));
+        // One of both is zero; the other one too, if it is the row's turn.
+        let mut code = vec![
+            copy(PLACE, AHEAD[kind]),
+            clamp(PLACE),
+            copy(SPARE, BEHIND[kind]),
+            clamp(SPARE),
+            Instr::Addr(AddrOp::AddReg(PLACE, SPARE)),
+            step(AHEAD[kind], -d),
+            step(BEHIND[kind], d),
+        ];
+        code.extend(body);
+        repeat(turns, code)
+    }
+
+    /// Start values of the registers in the rows of a span.
+    fn params(&self, rows: Span) -> Vec<Param> {
+        let param = |reg, d: i32, mod_y| {
+            let (base, dy) = (d * rows.start as i32, d * rows.step as i32);
+            Param { reg, base, dx: 0, dy, mod_x: 1, mod_y }
+        };
+        let d = self.distance();
+        let mut params = vec![param(AHEAD[0], d, rows.count), param(BEHIND[0], -d, rows.count)];
+        if let Some(period) = self.period {
+            params.extend([param(AHEAD[1], d, period), param(BEHIND[1], -d, period)]);
+        }
+        params
+    }
+
+    /// Puts an image on all columns in use, in the rows of a span. With a second kind of turns that
+    /// is all rows.
+    pub(super) fn place(&self, program: &mut Program, g: &Geometry, image: Image, rows: Span) {
+        let region = Region { x: Span::run(0, g.used_columns()), y: rows };
+        let placement = Placement { region, image: program.images.len() as u32, params: self.params(rows) };
+        program.images.push(image);
+        program.placements.push(placement);
+    }
+}

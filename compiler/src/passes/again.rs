@@ -1,0 +1,58 @@
+//! What a layer's attention needs in its backward pass, computed a second time, so that it does not
+//! take memory during the backward pass of the feed-forward layer.
+//!
+//! **Not here.** The first recomputation, from the layer's input (`schedule`).
+
+use super::names;
+use crate::geometry::{Features, Geometry};
+use crate::kernel::Part;
+use crate::schedule::{Pass, Tile};
+use std::collections::BTreeSet;
+
+/// Repeats the recomputed kernels of every layer whose results wait for the end of the
+/// feed-forward layer's backward pass, right before they are used.
+pub(super) fn repeat_projections(tiles: &mut Vec<Tile>, g: &Geometry) {
+    let mut rest = std::mem::take(tiles).into_iter().peekable();
+    while let Some(tile) = rest.next() {
+        let key = |t: &Tile| (t.layer, t.pass == Pass::Forward);
+        let of = key(&tile);
+        let mut layer = vec![tile];
+        while rest.peek().is_some_and(|t| key(t) == of) {
+            layer.extend(rest.next());
+        }
+        tiles.extend(if of.0.is_some() && !of.1 { repeat_layer(layer, g) } else { layer });
+    }
+}
+
+fn repeat_layer(layer: Vec<Tile>, g: &Geometry) -> Vec<Tile> {
+    let wide = |t: &Tile| !matches!(t.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart);
+    let Some(end) = layer.iter().rposition(wide).map(|i| i + 1) else { return layer };
+    let begin = layer.iter().position(|t| t.pass != Pass::Recompute).unwrap_or(end).min(end);
+    let used = |range: &[Tile]| -> BTreeSet<String> { range.iter().flat_map(|t| names(t, g).0).collect() };
+    let (busy, later) = (used(&layer[begin..end]), used(&layer[end..]));
+    // Recomputed kernels all of whose results wait, and that start from what is there.
+    let mut gone: BTreeSet<String> = BTreeSet::new();
+    let mut again: Vec<Tile> = Vec::new();
+    for tile in &layer[..begin] {
+        let (reads, writes) = names(tile, g);
+        let waits = |n: &String| later.contains(n) && !busy.contains(n);
+        let there = |n: &String| gone.contains(n) || !written(&layer[..begin], g).contains(n);
+        let attention = tile.kernel.in_chunks(1).is_some();
+        if !attention && writes.iter().all(waits) && reads.iter().all(there) {
+            gone.extend(writes);
+            again.push(tile.clone());
+        }
+    }
+    // Attention is not computed again: its result and its statistics wait.
+    let Some(at) = layer[end..].iter().position(|t| names(t, g).0.iter().any(|n| gone.contains(n))) else {
+        return layer;
+    };
+    let mut out = layer[..end + at].to_vec();
+    out.extend(again);
+    out.extend_from_slice(&layer[end + at..]);
+    out
+}
+
+fn written(tiles: &[Tile], g: &Geometry) -> BTreeSet<String> {
+    tiles.iter().flat_map(|t| names(t, g).1).collect()
+}

@@ -1,0 +1,118 @@
+//! Passes over the kernels of a step that trade cycles for memory, between `Tiled` and `Placed`.
+//!
+//! | what | takes | saves |
+//! |---|---|---|
+//! | chunks of attention | rounds around the column | gathered features, scores |
+//! | parts of the feed-forward layer | shorter rounds | its activations, of which one part lives at a time |
+//! | recomputing twice | products of queries, keys and values | their life over the feed-forward layer's backward pass |
+//! | checkpoints off the wafer | edge traffic, not hidden behind compute | layer inputs |
+//! | recomputing blocks of layers | another forward pass | layer inputs inside a block |
+//!
+//! **Invariant.** A pass moves, cuts, repeats or inserts kernels; what they compute together stays.
+//! **Not here.** Which passes are worth it (`step`).
+
+mod again;
+mod checkpoint;
+mod parts;
+
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Kernel};
+use crate::schedule::{Tile, Tiled};
+use models::LayerGraph;
+use std::sync::Arc;
+
+/// What becomes of layer inputs between the forward and the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Checkpoints {
+    /// They stay on the wafer.
+    Stay,
+    /// Those of the first layers leave over the edge and come back.
+    Offload {
+        /// Buffers that stay nevertheless: those that are needed again first.
+        stay: u32,
+    },
+    /// Only those of every `block`-th layer are kept; the others are computed again.
+    Recompute {
+        /// Layers from one kept input to the next.
+        block: u32,
+    },
+}
+
+/// How a step is brought to fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tiling {
+    /// Parts in which the tokens of a PE pass the LM head.
+    pub lm_chunks: u32,
+    /// Chunks of a PE's tokens in attention.
+    pub attention_chunks: u32,
+    /// Parts of the feed-forward layer's features.
+    pub ffn_parts: u32,
+    /// Whether queries, keys and values are computed once more before attention's backward pass.
+    pub again: bool,
+    /// Layer inputs.
+    pub checkpoints: Checkpoints,
+}
+
+impl Tiling {
+    /// Everything at once, all on the wafer.
+    pub const WHOLE: Tiling =
+        Tiling { lm_chunks: 1, attention_chunks: 1, ffn_parts: 1, again: false, checkpoints: Checkpoints::Stay };
+}
+
+/// Lowers a training step, and applies the passes of a tiling.
+#[must_use]
+pub fn lower(graph: &LayerGraph, g: &Geometry, tiling: &Tiling) -> Tiled {
+    let mut tiled = Tiled::new(graph, g, tiling.lm_chunks);
+    if tiling.attention_chunks > 1 {
+        for tile in &mut tiled.tiles {
+            if let Some(kernel) = tile.kernel.in_chunks(tiling.attention_chunks) {
+                tile.kernel = kernel;
+            }
+        }
+    }
+    if tiling.again {
+        again::repeat_projections(&mut tiled.tiles, g);
+    }
+    if tiling.ffn_parts > 1 {
+        parts::cut(&mut tiled.tiles, g, tiling.ffn_parts);
+    }
+    match tiling.checkpoints {
+        Checkpoints::Stay => {}
+        Checkpoints::Offload { stay } => checkpoint::offload(&mut tiled.tiles, g, stay),
+        Checkpoints::Recompute { block } => checkpoint::recompute(&mut tiled.tiles, block),
+    }
+    tiled
+}
+
+/// Bytes per PE of every buffer that waits from the forward to the backward pass.
+#[must_use]
+pub fn waiting_bytes(tiles: &[Tile], g: &Geometry) -> Vec<u64> {
+    checkpoint::waiting_bytes(tiles, g)
+}
+
+/// Whether a kernel reads, and whether it writes a buffer.
+fn access(kernel: &Arc<dyn Kernel>, g: &Geometry, buffer: &str) -> (bool, bool) {
+    let mut found = (false, false);
+    for need in kernel.needs(g).iter().filter(|n| n.name == buffer) {
+        found.0 |= matches!(need.access, Access::Read | Access::Update);
+        found.1 |= matches!(need.access, Access::Write | Access::Update);
+    }
+    found
+}
+
+/// Names of the buffers that a kernel reads, and of those that it writes.
+fn names(tile: &Tile, g: &Geometry) -> (Vec<String>, Vec<String>) {
+    let (mut reads, mut writes) = (Vec::new(), Vec::new());
+    for need in tile.kernel.needs(g) {
+        match need.access {
+            Access::Read => reads.push(need.name),
+            Access::Write => writes.push(need.name),
+            Access::Update => {
+                reads.push(need.name.clone());
+                writes.push(need.name);
+            }
+            Access::Scratch => {}
+        }
+    }
+    (reads, writes)
+}

@@ -1,0 +1,59 @@
+//! The feed-forward layer in parts of its features: up, activation, down and their gradients for
+//! one part, then for the next.
+//!
+//! **Invariant.** A run of kernels is cut only if every kernel that uses one of its buffers can be.
+//! **Not here.** What a part of a kernel is ([`crate::kernel::Kernel::part`]).
+
+use super::names;
+use crate::geometry::{Features, Geometry};
+use crate::kernel::Part;
+use crate::schedule::Tile;
+use std::collections::BTreeSet;
+
+/// Cuts every layer's feed-forward kernels, forward as well as backward, into so many parts.
+pub(super) fn cut(tiles: &mut Vec<Tile>, g: &Geometry, parts: u32) {
+    let size = g.ffn.div_ceil(parts);
+    let mut rest = std::mem::take(tiles).into_iter().peekable();
+    while let Some(tile) = rest.next() {
+        // A layer's forward kernels, or its recomputed and backward ones.
+        let key = |t: &Tile| (t.layer, t.pass == crate::schedule::Pass::Forward);
+        let of = key(&tile);
+        let mut layer = vec![tile];
+        while rest.peek().is_some_and(|t| key(t) == of) {
+            layer.extend(rest.next());
+        }
+        tiles.extend(if of.0.is_some() { cut_layer(layer, g, size) } else { layer });
+    }
+}
+
+fn apart(tile: &Tile, g: &Geometry) -> bool {
+    matches!(tile.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart)
+}
+
+fn cut_layer(layer: Vec<Tile>, g: &Geometry, size: u32) -> Vec<Tile> {
+    let first = layer.iter().position(|t| !apart(t, g));
+    let last = layer.iter().rposition(|t| !apart(t, g));
+    let (Some(first), Some(last)) = (first, last) else { return layer };
+    let (others, run): (Vec<Tile>, Vec<Tile>) = layer[first..=last].iter().cloned().partition(|t| apart(t, g));
+    let written: BTreeSet<String> = run.iter().flat_map(|t| names(t, g).1).collect();
+    let wide = |t: &Tile| {
+        let (reads, writes) = names(t, g);
+        reads.iter().chain(&writes).any(|n| written.contains(n))
+    };
+    // What lies between goes ahead, if it does not depend on the run.
+    if others.iter().any(wide) {
+        return layer;
+    }
+    let mut out = layer[..first].to_vec();
+    out.extend(others);
+    for start in (0..g.ffn).step_by(size as usize) {
+        let slots = size.min(g.ffn - start);
+        for tile in &run {
+            if let Part::Of(kernel) = tile.kernel.part(Features::Ffn, start, slots) {
+                out.push(Tile { kernel, ..tile.clone() });
+            }
+        }
+    }
+    out.extend_from_slice(&layer[last + 1..]);
+    out
+}

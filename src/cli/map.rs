@@ -1,0 +1,95 @@
+//! `--map` and `--checkpoint`: choices of the mapping that are made by hand.
+
+use clap::{Args, ValueEnum};
+use compiler::tiling::{CheckpointWish, Map};
+
+/// Choices of the mapping.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct MapOptions {
+    /// Lanes side by side that receive the same weights; the default is what the compiler finds
+    /// best
+    #[arg(long, value_name = "N")]
+    pub(super) lanes: Option<u32>,
+    /// Fixes choices of the mapping, e.g. lanes=5,head-columns=12,tokens=56. Keys: lanes,
+    /// head-columns, tokens, attention-chunks, ffn-parts, lm-chunks
+    #[arg(long, value_name = "KEY=N,…", value_delimiter = ',', value_parser = entry)]
+    map: Vec<Entry>,
+    /// Layer inputs between the forward and the backward pass: they stay on the wafer, leave it over
+    /// the edge and come back, or some of them are computed again; `auto`: what is fastest by
+    /// estimate
+    #[arg(long, value_enum, default_value = "auto")]
+    checkpoint: Checkpoint,
+}
+
+/// A key of `--map` with its value.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    key: &'static str,
+    value: u32,
+}
+
+const KEYS: [&str; 6] = ["lanes", "head-columns", "tokens", "attention-chunks", "ffn-parts", "lm-chunks"];
+
+fn entry(text: &str) -> Result<Entry, String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=N"))?;
+    let known = KEYS.into_iter().find(|k| *k == key);
+    let key = known.ok_or_else(|| format!("`{key}` is none of {}", KEYS.join(", ")))?;
+    match value.parse() {
+        Ok(value) if value > 0 => Ok(Entry { key, value }),
+        _ => Err(format!("`{value}` is no whole number above 0")),
+    }
+}
+
+/// What becomes of layer inputs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Checkpoint {
+    #[default]
+    Auto,
+    Stay,
+    Offload,
+    Recompute,
+}
+
+impl MapOptions {
+    /// As the compiler takes them; the last one of a key counts.
+    pub(super) fn map(&self) -> Map {
+        let of = |key: &str| self.map.iter().rev().find(|e| e.key == key).map(|e| e.value);
+        Map {
+            lanes: of("lanes").or(self.lanes),
+            head_columns: of("head-columns"),
+            tokens: of("tokens"),
+            attention_chunks: of("attention-chunks"),
+            ffn_parts: of("ffn-parts"),
+            lm_chunks: of("lm-chunks"),
+            checkpoints: match self.checkpoint {
+                Checkpoint::Auto => CheckpointWish::Auto,
+                Checkpoint::Stay => CheckpointWish::Stay,
+                Checkpoint::Offload => CheckpointWish::Offload,
+                Checkpoint::Recompute => CheckpointWish::Recompute,
+            },
+        }
+    }
+
+    /// As on a command line.
+    pub(super) fn given(&self) -> String {
+        let mut out = self.lanes.map(|n| format!(" --lanes {n}")).unwrap_or_default();
+        if !self.map.is_empty() {
+            let entries: Vec<String> = self.map.iter().map(|e| format!("{}={}", e.key, e.value)).collect();
+            out += &format!(" --map {}", entries.join(","));
+        }
+        if self.checkpoint != Checkpoint::Auto {
+            out += &format!(" --checkpoint {}", self.checkpoint_name());
+        }
+        out
+    }
+
+    /// Name of the wish for layer inputs.
+    pub(super) fn checkpoint_name(&self) -> &'static str {
+        match self.checkpoint {
+            Checkpoint::Auto => "auto",
+            Checkpoint::Stay => "stay",
+            Checkpoint::Offload => "offload",
+            Checkpoint::Recompute => "recompute",
+        }
+    }
+}
