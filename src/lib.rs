@@ -35,6 +35,7 @@ pub mod scaling;
 pub mod step;
 pub mod summary;
 pub mod systems;
+pub mod throughput;
 pub mod timeline;
 pub mod trace;
 pub mod train;

@@ -160,6 +160,11 @@ impl StepOptions {
         }
     }
 
+    /// The same with another length of sequences.
+    pub(super) fn of_length(self, seq_len: u32) -> StepOptions {
+        StepOptions { seq_len: Some(seq_len), ..self }
+    }
+
     /// The same with another batch on another number of systems.
     pub(super) fn sized(&self, batch: u64, systems: u32) -> StepOptions {
         StepOptions { batch: Some(batch), systems: Some(systems), ..self.clone() }

@@ -18,6 +18,7 @@ pub mod run;
 pub mod scaling;
 pub mod sums;
 pub mod table;
+pub mod throughput;
 pub mod timeline;
 pub mod train;
 pub mod validate;

@@ -243,7 +243,7 @@ impl LayerNorm {
         let (first, len) = f.summed(2);
         row.all_reduce(class, Op::Add, len, first, &mut code);
         code.extend(f.moments());
-        let y = Moving { act: &self.y, reg: REGS[1] };
+        let y = Moving::along(f.x, &self.y, REGS[1]);
         code.extend(sweep((slots, per), &[f.x, y], &[(SLOT_REG, 4)], |n| {
             let (len, tmp) = (n * f.tokens(), f.scratch(".tmp", n));
             let x = f.x.chunk(f.at, n);
@@ -408,8 +408,8 @@ impl LayerNormGrad {
 
     fn body(&self, f: &Frame<'_>, row: &RowReduce, class: RowClass) -> Vec<Instr> {
         let (slots, per) = (self.x.slots, f.per);
-        let dy = Moving { act: &self.dy, reg: REGS[1] };
-        let dx = Moving { act: &self.dx, reg: REGS[2] };
+        let dy = Moving::along(f.x, &self.dy, REGS[1]);
+        let dx = Moving::along(f.x, &self.dx, REGS[2]);
         let mut code = vec![f.load(1), f.zero(".stats", 4 * f.tokens())];
         code.push(f.zero(row_sum::AFFINE, self.style.parameters() * padded(slots)));
         code.push(Instr::Join(LOADER));

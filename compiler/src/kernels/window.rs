@@ -29,7 +29,15 @@ pub(super) struct Moving<'a> {
     pub(super) reg: AddrReg,
 }
 
-impl Moving<'_> {
+impl<'a> Moving<'a> {
+    /// A window that moves along with another one: on its register where their slots are equally
+    /// far apart, or else on `own`. On one register, only the places relative to each other matter
+    /// (rule F6), so that kernels of different layers are alike.
+    pub(super) fn along(with: Moving<'_>, act: &'a Act, own: AddrReg) -> Moving<'a> {
+        let alone = Moving { act, reg: own };
+        Moving { reg: if alone.slot_bytes() == with.slot_bytes() { with.reg } else { own }, ..alone }
+    }
+
     /// The current chunk, `slots` slots of it, as one vector.
     pub(super) fn chunk(self, addr: &Addresses, slots: u32) -> Operand {
         at(self.reg, whole(self.act, addr, slots))
@@ -70,7 +78,9 @@ pub(super) fn sweep(
     chunk: impl Fn(u32) -> Vec<Instr>,
 ) -> Vec<Instr> {
     let moves = windows.iter().map(|w| (w.reg, w.slot_bytes())).chain(others.iter().copied());
-    let moves: Vec<(AddrReg, i32)> = moves.collect();
+    let mut moves: Vec<(AddrReg, i32)> = moves.collect();
+    moves.sort_unstable();
+    moves.dedup();
     let mut code: Vec<Instr> = moves.iter().map(|&(reg, _)| set(reg, 0)).collect();
     let mut body = chunk(per);
     body.extend(moves.iter().map(|&(reg, bytes)| step(reg, bytes * per as i32)));

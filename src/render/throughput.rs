@@ -1,0 +1,72 @@
+//! Measured and executed throughputs, for people and as a table.
+
+use super::table::{Table, grouped};
+use crate::throughput::{Row, ThroughputReport};
+
+fn percent(share: f64) -> String {
+    format!("{:.1}", 100.0 * share)
+}
+
+fn row(r: &Row) -> Vec<String> {
+    vec![
+        r.model.to_owned(),
+        r.batch.to_string(),
+        r.micro_batch.to_string(),
+        grouped(r.cycles),
+        format!("{:.2}", r.ours),
+        format!("{:.2}", r.theirs),
+        format!("{:+.1}", 100.0 * r.error),
+        percent(r.recompute),
+        percent(r.pes_in_use),
+    ]
+}
+
+fn table(report: &ThroughputReport) -> Table {
+    let mut table = Table::new(&[
+        "model",
+        "batch",
+        "micro-batch",
+        "cycles",
+        "samples/s",
+        "measured",
+        "error %",
+        "recompute %",
+        "PEs in use %",
+    ]);
+    report.rows.iter().for_each(|r| table.row(row(r)));
+    table
+}
+
+/// For people.
+#[must_use]
+pub fn text(report: &ThroughputReport) -> String {
+    let mut out = table(report).text();
+    if !report.sensitivity.is_empty() {
+        let mut moved = Table::new(&["model", "batch", "with", "samples/s", "change %"]);
+        for m in &report.sensitivity {
+            moved.row(vec![
+                m.model.to_owned(),
+                m.batch.to_string(),
+                m.set.clone(),
+                format!("{:.2}", m.samples_per_second),
+                format!("{:+.2}", 100.0 * m.change),
+            ]);
+        }
+        out += "\nAssumed numbers, moved one at a time\n";
+        out += &moved.text();
+    }
+    for failed in &report.failed {
+        out += &format!("\nnot executed: {failed}");
+    }
+    let mut sources: Vec<&str> = report.rows.iter().map(|r| r.source).collect();
+    sources.dedup();
+    out += "\nSources\n";
+    sources.iter().for_each(|s| out += &format!("  {s}\n"));
+    out
+}
+
+/// One line per measurement.
+#[must_use]
+pub fn csv(report: &ThroughputReport) -> String {
+    table(report).csv()
+}
