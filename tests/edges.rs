@@ -4,6 +4,7 @@
 
 use cluster::{Cluster, Picos, Stage, Table, Work};
 use compiler::step::{Compiled, Launch, Options, compile};
+use compiler::tiling::Map;
 use fabric::RunOptions;
 use models::{Design, GptShape, LayerGraph};
 use sim_core::arch::{ArchSpec, cs2::cs2};
@@ -28,7 +29,13 @@ fn compiled(arch: &ArchSpec) -> Compiled {
         max_positions: 32,
     };
     let graph = LayerGraph::training_step(&shape, 2, 32).unwrap();
-    let options = Options { batch: 2, micro_batch: Some(2), seq_len: 32, act: DType::F16, lanes: Some(1) };
+    let options = Options {
+        batch: 2,
+        micro_batch: Some(2),
+        seq_len: 32,
+        act: DType::F16,
+        map: Map { lanes: Some(1), ..Map::default() },
+    };
     compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]))
 }
 
