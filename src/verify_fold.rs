@@ -141,7 +141,13 @@ fn small_step(
             Failure::one(Kind::Internal, Diagnostic::new("fold-small", &shape.name, format!("{faults:?}")))
         })?;
         let act = compiled.geometry.act;
-        let options = Options { batch: sequences, micro_batch: Some(sequences as u32), seq_len, act, lanes: None };
+        let options = Options {
+            batch: sequences,
+            micro_batch: Some(sequences as u32),
+            seq_len,
+            act,
+            map: compiler::tiling::Map::default(),
+        };
         match step::compile(&graph, &arch, &options) {
             Ok(compiled) => return Ok((arch, compiled)),
             Err(why) => faults = why,
