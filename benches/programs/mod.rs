@@ -123,7 +123,13 @@ pub(crate) fn step(arch: &ArchSpec, layers: u32, d_model: u32) -> Compiled {
         max_positions: 32,
     };
     let graph = LayerGraph::training_step(&shape, 8, 32).expect("a model");
-    let options = Options { batch: 8, micro_batch: Some(8), seq_len: 32, act: DType::F16, lanes: Some(1) };
+    let options = Options {
+        batch: 8,
+        micro_batch: Some(8),
+        seq_len: 32,
+        act: DType::F16,
+        map: compiler::tiling::Map { lanes: Some(1), ..Default::default() },
+    };
     compile(&graph, arch, &options).unwrap_or_else(|faults| panic!("{}", faults[0]))
 }
 
