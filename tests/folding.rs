@@ -134,7 +134,13 @@ fn random_step(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
     let graph = LayerGraph::training_step(&shape, u64::from(sequences), seq_len).ok()?;
     let act = [DType::F16, DType::Bf16, DType::F32][rng.range(0, 2) as usize];
     let lanes = [None, Some(1), Some(2)][rng.range(0, 2) as usize];
-    let options = Options { batch: u64::from(sequences), micro_batch: Some(sequences), seq_len, act, lanes };
+    let options = Options {
+        batch: u64::from(sequences),
+        micro_batch: Some(sequences),
+        seq_len,
+        act,
+        map: Map { lanes, ..Map::default() },
+    };
     let compiled = compile(&graph, &arch, &options).ok()?;
     Some((arch, compiled))
 }
