@@ -226,6 +226,10 @@ impl Choices {
                 out.push((Checkpoints::Recompute { block }, blocks + block - 1, cost));
             }
         }
+        // Of fewer than three layers there is nothing to compute again.
+        if out.is_empty() {
+            out.push((Checkpoints::Stay, layers, 0));
+        }
         out
     }
 }
