@@ -53,9 +53,11 @@ pub struct ModelScaling {
     /// Its name.
     pub model: String,
     /// The same share of the batch on every system.
-    pub weak: Curve,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weak: Option<Curve>,
     /// The same batch, shared by more systems.
-    pub strong: Curve,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strong: Option<Curve>,
 }
 
 /// Steps on several numbers of systems.

@@ -71,7 +71,9 @@ fn a_cut_bandwidth_is_the_reason() {
     let speeds = of(&straight["models"][0]["weak"], "efficiency");
     // Chunks are stored in every node: what remains is their length, twice.
     assert!(speeds[4] > 0.99, "{speeds:?}");
-    let cut = scaling(&["--models", &model, "--batch", "2", "--set", "cluster.memory_write=1Mb/s"]);
+    let set = "cluster.memory_write=1Mb/s";
+    let cut = scaling(&["--models", &model, "--batch", "2", "--only", "weak", "--set", set]);
+    assert!(cut["models"][0].get("strong").is_none());
     let rows = &cut["models"][0]["weak"]["rows"];
     assert!((0..5).all(|i| rows[i]["step"]["bottleneck"] == "gradients"), "MemoryX takes one sum, for any number");
 }

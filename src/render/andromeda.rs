@@ -1,7 +1,7 @@
 //! Scaling over systems as text and as CSV.
 
 use super::table::{Table, word};
-use crate::scaling::{Bend, Curve, Failed, ScalingReport};
+use crate::scaling::{Bend, Curve, Failed, ModelScaling, ScalingReport};
 use std::fmt::Write as _;
 
 /// All rows.
@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 pub fn csv(report: &ScalingReport) -> String {
     let mut table = table(true);
     for m in &report.models {
-        rows(&mut table, &m.model, "weak", &m.weak);
-        rows(&mut table, &m.model, "strong", &m.strong);
+        for (kind, curve) in [("weak", &m.weak), ("strong", &m.strong)] {
+            curve.iter().for_each(|curve| rows(&mut table, &m.model, kind, curve));
+        }
     }
     table.csv()
 }
@@ -44,18 +45,26 @@ fn rows(table: &mut Table, model: &str, kind: &str, curve: &Curve) {
     }
 }
 
+/// One of a model's curves.
+type Pick = fn(&ModelScaling) -> Option<&Curve>;
+
 /// The whole report.
 #[must_use]
 pub fn text(report: &ScalingReport) -> String {
     let mut out = String::new();
+    let weak: Pick = |m| m.weak.as_ref();
+    let strong: Pick = |m| m.strong.as_ref();
     for (title, pick) in [
-        ("Weak scaling: every system has the same share of the batch", 0),
-        ("Strong scaling: the batch of the published run is shared by more systems", 1),
+        ("Weak scaling: every system has the same share of the batch", weak),
+        ("Strong scaling: the batch of the published run is shared by more systems", strong),
     ] {
+        if report.models.iter().all(|m| pick(m).is_none()) {
+            continue;
+        }
         let mut table = table(false);
         let mut bends = String::new();
         for m in &report.models {
-            let curve = if pick == 0 { &m.weak } else { &m.strong };
+            let Some(curve) = pick(m) else { continue };
             rows(&mut table, &m.model, "", curve);
             let _ = writeln!(bends, "  {:<20} {}", m.model, bend(&curve.bend));
         }

@@ -38,10 +38,10 @@ pub enum Scaling {
 
 impl Scaling {
     /// The curve of a model.
-    fn of(self, model: &crate::scaling::ModelScaling) -> &Curve {
+    fn of(self, model: &crate::scaling::ModelScaling) -> Option<&Curve> {
         match self {
-            Scaling::Weak => &model.weak,
-            Scaling::Strong => &model.strong,
+            Scaling::Weak => model.weak.as_ref(),
+            Scaling::Strong => model.strong.as_ref(),
         }
     }
 }
@@ -78,8 +78,9 @@ fn draw(area: &Area<'_>, report: &ScalingReport, which: Scaling) -> Drawn {
         Scaling::Strong => ("Strong scaling", "the batch of the published run, shared by more systems"),
     };
     title(area, &format!("{name} on {}", report.arch), sub)?;
-    let curves: Vec<&Curve> = report.models.iter().map(|m| which.of(m)).collect();
-    let rows = || curves.iter().flat_map(|c| &c.rows);
+    let curves: Vec<(&str, &Curve)> =
+        report.models.iter().filter_map(|m| Some((m.model.as_str(), which.of(m)?))).collect();
+    let rows = || curves.iter().flat_map(|c| &c.1.rows);
     let most = rows().map(|r| r.systems).max().unwrap_or(1);
     let top = f64::from(most).log2().max(1.0);
     let speed = Panel { x: LEFT, most, y: (0.0, top) };
@@ -99,13 +100,13 @@ fn draw(area: &Area<'_>, report: &ScalingReport, which: Scaling) -> Drawn {
     }
     line(area, vec![speed.at(1, 0.0), speed.at(most, f64::from(most).log2())], SOFT, 1)?;
     line(area, vec![share.at(1, 100.0), share.at(most, 100.0)], SOFT, 1)?;
-    for (i, (model, curve)) in report.models.iter().zip(&curves).enumerate() {
+    for (i, &(model, curve)) in curves.iter().enumerate() {
         let color = COLORS[i % COLORS.len()];
         points(area, curve.rows.iter().map(|r| speed.at(r.systems, r.speedup.log2())).collect(), color)?;
         points(area, curve.rows.iter().map(|r| share.at(r.systems, 100.0 * r.efficiency)).collect(), color)?;
         let y = ROWS.0 + 8 + 24 * i as i32;
         rectangle(area, (LEGEND, y - 5), (LEGEND + 12, y + 5), color)?;
-        label(area, (LEGEND + 18, y), &model.model, 13, INK, HPos::Left)?;
+        label(area, (LEGEND + 18, y), model, 13, INK, HPos::Left)?;
     }
     let y = ROWS.0 + 8 + 24 * curves.len() as i32;
     line(area, vec![(LEGEND, y), (LEGEND + 12, y)], SOFT, 1)?;

@@ -10,7 +10,7 @@ use crate::render::curves::{self, Scaling as Which};
 use crate::scaling::{CLAIM, Curve, ModelScaling, SCALING_SCHEMA, SYSTEMS, ScalingReport};
 use crate::systems::Job;
 use crate::{files, machine, render};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cluster::Cluster;
 use std::path::PathBuf;
 
@@ -29,9 +29,22 @@ pub(super) struct Scaling {
     /// published
     #[arg(long, value_name = "N")]
     batch: Option<u64>,
+    /// Only one kind of scaling; the weak one executes one step of every model, the strong one a step
+    /// for every share
+    #[arg(long, value_enum)]
+    only: Option<Kind>,
     /// Draws both into the folder DIR, as weak-scaling.svg and strong-scaling.svg
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
+}
+
+/// A kind of scaling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// The same share of the batch on every system.
+    Weak,
+    /// The same batch, shared by more systems.
+    Strong,
 }
 
 pub(super) fn run(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failure> {
@@ -47,8 +60,12 @@ pub(super) fn run(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failu
         failed: failed(&bad),
     };
     if let Some(folder) = arguments.plot.as_ref().filter(|_| !report.models.is_empty()) {
-        for (name, which) in [("weak-scaling.svg", Which::Weak), ("strong-scaling.svg", Which::Strong)] {
-            files::write(&folder.join(name), curves::svg(&report, which)?.as_bytes())?;
+        for (name, which, other) in
+            [("weak-scaling.svg", Which::Weak, Kind::Strong), ("strong-scaling.svg", Which::Strong, Kind::Weak)]
+        {
+            if arguments.only != Some(other) {
+                files::write(&folder.join(name), curves::svg(&report, which)?.as_bytes())?;
+            }
         }
     }
     let result = match output.format {
@@ -86,16 +103,22 @@ fn scale(arguments: &Scaling, step: &StepOptions, output: &Output) -> Result<Mod
         known.push(Executed { share, micro_batch: step.compiled.micro_batch, job, cluster });
         Ok(known.len() - 1)
     };
-    let at = with(share)?;
+    // Executed first: which shares each kind needs.
+    let weak = (arguments.only != Some(Kind::Strong)).then(|| with(share)).transpose()?;
     let shares = SYSTEMS.map(|n| batch.div_ceil(u64::from(n)));
-    let strong = shares.into_iter().map(&mut with).collect::<Result<Vec<usize>, Failure>>()?;
-    let weak = SYSTEMS.map(|systems| {
+    let strong = (arguments.only != Some(Kind::Weak)).then(|| shares.into_iter().map(&mut with).collect());
+    let strong: Option<Vec<usize>> = strong.transpose()?;
+    let weak = weak.map(|at| {
         let k = &known[at];
-        (share * u64::from(systems), k.micro_batch, k.job.weak(&k.cluster, systems))
+        let on = |systems: u32| (share * u64::from(systems), k.micro_batch, k.job.weak(&k.cluster, systems));
+        Curve::of(SYSTEMS.map(on).to_vec())
     });
-    let strong = SYSTEMS.iter().zip(strong).map(|(&systems, at)| {
-        let k = &known[at];
-        (batch, k.micro_batch, k.job.shared(&Cluster { systems, ..k.cluster }, batch))
+    let strong = strong.map(|shares| {
+        let on = |(&systems, at): (&u32, usize)| {
+            let k = &known[at];
+            (batch, k.micro_batch, k.job.shared(&Cluster { systems, ..k.cluster }, batch))
+        };
+        Curve::of(SYSTEMS.iter().zip(shares).map(on).collect())
     });
-    Ok(ModelScaling { model: workload.shape.name, weak: Curve::of(weak.to_vec()), strong: Curve::of(strong.collect()) })
+    Ok(ModelScaling { model: workload.shape.name, weak, strong })
 }
