@@ -154,12 +154,21 @@ impl Body<'_> {
         }
     }
 
+    /// What a microthread does streams from or to the fabric (rule C8).
+    fn check_streams(&mut self, op: &VecOp, at: &str) {
+        if !op.src.iter().chain([&op.dst]).any(|o| matches!(o, Operand::Fab(..))) {
+            let message = "an asynchronous instruction without a fabric operand".to_owned();
+            self.faults.push("R032", at, message, "write it for the main thread, without `async`");
+        }
+    }
+
     fn check_instr(&mut self, instr: &Instr, at: &str) {
         match instr {
             Instr::Vec(op) => self.check_op(op, at),
             Instr::Async(Async { thread, op, then, .. }) => {
                 self.check_thread(*thread, at);
                 self.check_op(op, at);
+                self.check_streams(op, at);
                 match then {
                     Some(Then::Activate(task)) => self.check_task(*task, true, at),
                     Some(Then::Unblock(task)) => self.check_task(*task, false, at),

@@ -33,6 +33,7 @@
 //! | R029 | a filter is on a route, and no more pass than come |
 //! | R030 | FIFOs that are named exist, and circular buffers and FIFOs lie in memory |
 //! | R031 | a control wavelet has at most 8 commands and a task below 64 |
+//! | R032 | an asynchronous instruction has a fabric operand |
 //!
 //! **Invariant.** A program without a fault can be executed without a panic. Faults are true:
 //! where something cannot be derived without running the program, nothing is reported. Hostile
@@ -71,7 +72,7 @@ pub const MAX_TASKS: usize = 64;
 const LISTED: u64 = 20;
 
 /// Codes of this checker with their titles, as in `docs/diagnostics.md`.
-pub const RULES: [(&str, &str); 31] = [
+pub const RULES: [(&str, &str); 32] = [
     ("R001", "grid"),
     ("R002", "region off the grid"),
     ("R003", "two images on one PE"),
@@ -103,6 +104,7 @@ pub const RULES: [(&str, &str); 31] = [
     ("R029", "filter"),
     ("R030", "FIFO or circular buffer"),
     ("R031", "control wavelet"),
+    ("R032", "asynchronous instruction without a fabric operand"),
 ];
 
 /// Checks a program against a machine. An empty list means that it is well formed.

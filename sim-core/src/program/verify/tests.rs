@@ -206,7 +206,7 @@ fn r013_color_without_a_queue() {
 
 #[test]
 fn r014_no_such_microthread() {
-    let op = mov(4, mem(4), Operand::imm(0.0));
+    let op = mov(4, mem(4), fab(0));
     instr("R014", Instr::Async(Async { thread: 8, priority: Priority::Low, op, then: None }));
     instr("R014", Instr::Join(8));
 }
@@ -215,7 +215,7 @@ fn r014_no_such_microthread() {
 fn r015_task_reference() {
     instr("R015", Instr::Activate(TaskId(1)));
     instr("R015", Instr::Block(TaskId(9)));
-    let op = mov(4, mem(4), Operand::imm(0.0));
+    let op = mov(4, mem(4), fab(0));
     let then = Some(Then::Unblock(TaskId(1)));
     instr("R015", Instr::Async(Async { thread: 0, priority: Priority::Low, op, then }));
     fault("R015", |p| {
@@ -437,4 +437,10 @@ fn every_rule_is_in_the_table_once() {
     for (i, (code, _)) in RULES.iter().enumerate() {
         assert_eq!(*code, format!("R{:03}", i + 1));
     }
+}
+
+#[test]
+fn r032_asynchronous_without_a_fabric_operand() {
+    let op = mov(4, mem(4), Operand::imm(0.0));
+    instr("R032", Instr::Async(Async { thread: 0, priority: Priority::Low, op, then: None }));
 }
