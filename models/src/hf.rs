@@ -4,7 +4,7 @@
 //! replaced by a similar one. Every key is read, or known to change neither the operations nor
 //! their sizes ([`IGNORED`]; a layer graph has no dropout), or says that a feature is off (`null`,
 //! `false`, 0); any other key is refused by its name.
-//! Deliberately not here: opening the file; which keys a family has ([`family`]).
+//! Deliberately not here: opening the file; which keys a family has (`hf::family`).
 
 mod family;
 mod reader;
