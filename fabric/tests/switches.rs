@@ -15,7 +15,7 @@ use sim_core::program::parse;
 /// A program in text form, on a CS-2.
 fn text(grid: &str, body: &str) -> Build {
     let program = parse(&format!("program test\ngrid {grid}\n{body}"), "test").unwrap();
-    let faults = sim_core::program::verify(&program, &sim_core::arch::cs2::cs2());
+    let faults = common::faults(&program, &sim_core::arch::cs2::cs2());
     assert!(faults.is_empty(), "{faults:#?}");
     Build { program, ..Build::new(1, 1) }
 }
