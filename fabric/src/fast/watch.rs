@@ -11,6 +11,9 @@ use super::fifo::NONE;
 use crate::fold::Axis;
 use sim_core::coord::Grid;
 
+/// Cycles between two marks of a trace.
+const MARK: u64 = 1024;
+
 /// A boundary that is watched (rule F4): between line `line` and the next one.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
@@ -20,6 +23,8 @@ pub(crate) struct Watch {
     pub(crate) first: Option<u64>,
     /// Order-free hash of all events, relative to the first, and their number.
     pub(crate) trace: (u64, u64, u64),
+    /// The trace so far at multiples of [`MARK`] cycles behind the first event.
+    marks: Vec<(u64, u64, u64)>,
     /// Whether the lines behind it were quiescent at the first event.
     pub(crate) quiet: bool,
     /// Whether no router behind it had moved a wavelet before the first event.
@@ -38,6 +43,7 @@ impl Watch {
             line,
             first: None,
             trace: (0, 0, 0),
+            marks: Vec::new(),
             quiet: false,
             untouched: false,
             skipped: 0,
@@ -45,10 +51,10 @@ impl Watch {
         }
     }
 
-    /// Whether the two boundaries of a gap began in the same cycle and then differed: no later
-    /// event can mend that.
+    /// Whether the two boundaries of a gap differ so far: no later event can mend that.
     pub(crate) fn differs(pair: &[Watch]) -> bool {
-        pair[0].first == pair[1].first && pair[0].trace != pair[1].trace
+        let [a, b] = pair else { return false };
+        (a.first == b.first && a.trace != b.trace) || a.marks.iter().zip(&b.marks).any(|(a, b)| a != b)
     }
 
     /// Its number among the boundaries of a mesh.
@@ -100,6 +106,9 @@ impl Band {
         }
         let w = &mut self.watches.all[watch];
         let (at, key) = (self.now - w.first.unwrap_or(self.now), mark.key | kind);
+        while at >= MARK * (w.marks.len() as u64 + 1) {
+            w.marks.push(w.trace);
+        }
         w.trace.0 = w.trace.0.wrapping_add(mix(at ^ key.rotate_left(32)));
         w.trace.1 = w.trace.1.wrapping_add(mix(at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key));
         w.trace.2 += 1;

@@ -37,7 +37,7 @@ pub(crate) fn execute(program: &Program, arch: &ArchSpec, options: &RunOptions) 
             }
             // More groups where a check failed.
             Folded::Failed(which) => which.into_iter().for_each(|(i, why)| {
-                gaps[i].groups *= 2;
+                gaps[i].grow();
                 gaps[i].failed = why;
             }),
         }
@@ -64,9 +64,13 @@ const TOO_FEW: &str = "there are too few of them";
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gap {
     pub(crate) s: Stretch,
-    /// Groups that are executed before the place where lines are left out, and behind it; doubled
-    /// on failure.
-    groups: u32,
+    /// Groups that are executed before the place where lines are left out: what differs at a
+    /// block's edge has to be over there.
+    before: u32,
+    /// Groups behind it: what comes back from the other edge must not reach the place.
+    behind: u32,
+    /// Failures so far.
+    tries: u32,
     /// Why more lines are executed than at first.
     failed: &'static str,
 }
@@ -78,24 +82,31 @@ impl Gap {
         let inside = s.start..s.start + s.length;
         let passes = |p: &Placement| !s.axis.span(p.region).iter().any(|line| inside.contains(&line));
         let groups = if program.placements.iter().all(passes) { 8 } else { 2 };
-        Gap { s, groups, failed: TOO_FEW }
+        Gap { s, before: groups, behind: groups, tries: 0, failed: TOO_FEW }
     }
 
     /// Whether lines are left out; after a failure, whether so many that another one, which costs a
     /// run, may be risked.
     fn worth_it(&self) -> bool {
-        let kept = (2 * self.groups + 4) * self.s.period;
-        if self.failed == TOO_FEW { kept < self.s.length } else { kept * 3 < self.s.length * 2 }
+        let kept = (self.before + self.behind + 4) * self.s.period;
+        if self.tries == 0 { kept < self.s.length } else { kept * 3 < self.s.length * 2 }
+    }
+
+    /// More groups after a failure: twice as many before the gap, and behind it every second time.
+    fn grow(&mut self) {
+        self.before *= 2;
+        self.behind *= 1 + self.tries % 2;
+        self.tries += 1;
     }
 
     /// First line that is left out, in the whole block.
     fn from(&self) -> u32 {
-        self.s.start + self.groups * self.s.period
+        self.s.start + self.before * self.s.period
     }
 
     /// Groups that are left out.
     pub(crate) fn copies(&self) -> u32 {
-        self.s.length / self.s.period - 2 * self.groups
+        self.s.length / self.s.period - self.before - self.behind
     }
 
     pub(crate) fn left_out(&self) -> u32 {
