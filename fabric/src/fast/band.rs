@@ -332,7 +332,11 @@ impl Band {
         if self.watches.any() {
             self.watch(fifo, 1 << 63);
         }
-        let word = self.t.fifos.pop(fifo, self.now);
+        let popped = self.t.fifos.pop(fifo, self.now);
+        let word = popped.word;
+        if popped.next > 0 {
+            self.wheel.wake(router_agent(pe), popped.next);
+        }
         let f = &self.t.fifos.all[fifo as usize];
         if f.len == 0 && path.special == NONE {
             self.t.routers[pe as usize].occupied &= !(1 << f.path);
@@ -344,6 +348,9 @@ impl Band {
         if is_remote(producer) {
             let side = usize::from(producer & BELOW != 0);
             self.letters[side].push(Letter::Credit(producer & !(REMOTE | BELOW)));
+            return word;
+        }
+        if !popped.freed {
             return word;
         }
         let at = match producer.checked_sub(2 * self.t.pes()) {
@@ -368,10 +375,11 @@ impl Band {
             self.t.fifos.lend(fifo);
             return;
         }
-        self.t.fifos.push(fifo, ready, word);
-        if consumer & 1 == 0 {
-            self.t.routers[(consumer >> 1) as usize].occupied |= 1 << path;
+        if self.t.fifos.push(fifo, ready, word) {
+            if consumer & 1 == 0 {
+                self.t.routers[(consumer >> 1) as usize].occupied |= 1 << path;
+            }
+            self.wheel.wake(consumer, ready);
         }
-        self.wheel.wake(consumer, ready);
     }
 }

@@ -189,8 +189,14 @@ impl Step<'_> {
     #[inline]
     fn take(&mut self, queue: u8) -> Word {
         let fifo = self.input(queue).expect("its head was looked at");
-        self.wheel.wake(router_agent(self.pe), self.now + 1);
-        self.fifos.pop(fifo, self.now)
+        let popped = self.fifos.pop(fifo, self.now);
+        if popped.freed {
+            self.wheel.wake(router_agent(self.pe), self.now + 1);
+        }
+        if popped.next > 0 {
+            self.wake(popped.next);
+        }
+        popped.word
     }
 
     /// Puts a wavelet into a local output queue.
@@ -198,9 +204,10 @@ impl Step<'_> {
     fn give(&mut self, queue: u8, word: Word) {
         let fifo = self.output(queue).expect("there was room in its queue");
         let ready = self.now + self.costs.out_latency;
-        self.fifos.push(fifo, ready, word);
-        *self.occupied |= 1 << self.fifos.all[fifo as usize].path;
-        self.wheel.wake(router_agent(self.pe), ready);
+        if self.fifos.push(fifo, ready, word) {
+            *self.occupied |= 1 << self.fifos.all[fifo as usize].path;
+            self.wheel.wake(router_agent(self.pe), ready);
+        }
         self.out.given += 1;
     }
 

@@ -55,6 +55,17 @@ pub(crate) struct Fifo {
     pub(crate) path: u8,
 }
 
+/// What taking the head of a FIFO gave.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Popped {
+    pub(crate) word: Word,
+    /// The FIFO was full: only then its producer may wait for room, which there is from the next
+    /// cycle on.
+    pub(crate) freed: bool,
+    /// Cycle in which the new head is ready, if it is not yet; else 0.
+    pub(crate) next: u64,
+}
+
 /// Where a link's FIFO stands, for watches.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
@@ -156,31 +167,37 @@ impl Fifos {
 
     /// Takes the head in cycle `now`.
     #[inline]
-    pub(crate) fn pop(&mut self, id: FifoId, now: u64) -> Word {
+    pub(crate) fn pop(&mut self, id: FifoId, now: u64) -> Popped {
         let f = &mut self.all[id as usize];
         if f.len == 0 {
             self.broken = true;
-            return 0;
+            return Popped::default();
         }
+        let already = if f.popped_at == now as u32 { f.popped } else { 0 };
+        let freed = f.len + u16::from(already) >= f.capacity;
+        let mut next = 0;
         self.popped += 1;
         let at = (f.offset + u32::from(f.head)) as usize;
         f.head = if f.head + 1 == f.capacity { 0 } else { f.head + 1 };
         f.len -= 1;
         if f.len > 0 {
             f.head_ready = self.ready[(f.offset + u32::from(f.head)) as usize];
+            if later(f.head_ready, now) {
+                next = now + u64::from(f.head_ready.wrapping_sub(now as u32));
+            }
         }
-        f.popped = if f.popped_at == now as u32 { f.popped + 1 } else { 1 };
+        f.popped = already + 1;
         f.popped_at = now as u32;
-        self.data.get(at).copied().unwrap_or(0)
+        Popped { word: self.data.get(at).copied().unwrap_or(0), freed, next }
     }
 
-    /// Puts an entry in.
+    /// Puts an entry in; gives whether it is the head, so that its consumer has to look.
     #[inline]
-    pub(crate) fn push(&mut self, id: FifoId, ready: u64, value: Word) {
+    pub(crate) fn push(&mut self, id: FifoId, ready: u64, value: Word) -> bool {
         let f = &mut self.all[id as usize];
         if f.len >= f.capacity {
             self.broken = true;
-            return;
+            return false;
         }
         self.pushed += 1;
         let mut at = u32::from(f.head) + u32::from(f.len);
@@ -188,7 +205,8 @@ impl Fifos {
             at -= u32::from(f.capacity);
         }
         let at = (f.offset + at) as usize;
-        if f.len == 0 {
+        let head = f.len == 0;
+        if head {
             f.head_ready = ready as u32;
         } else {
             self.ready[at] = ready as u32;
@@ -197,6 +215,7 @@ impl Fifos {
         if let Some(d) = self.data.get_mut(at) {
             *d = value;
         }
+        head
     }
 
     /// Counts an entry in a FIFO that stands for one in another band.

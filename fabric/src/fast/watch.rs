@@ -121,8 +121,16 @@ impl Band {
         (w.first, w.skipped) = (Some(self.now), self.skipped);
         let behind = |pe: &u32| w.axis.line(self.t.coord(*pe)) > w.line;
         let still = |agent| !self.wheel.expects(agent, self.now);
+        // What waits behind a head gets ready without anybody looking.
+        let fifos = &self.t.fifos;
+        let settled = |id: u32| fifos.waits(id, self.now).all(|wait| wait == 0);
+        let taken_behind = |id: &u32| {
+            let consumer = fifos.all[*id as usize].consumer;
+            consumer < 2 * self.t.pes() && behind(&(consumer >> 1))
+        };
+        let ready = (0..fifos.all.len() as u32).filter(taken_behind).all(settled);
         w.untouched = (0..self.t.pes()).filter(behind).all(|pe| self.t.routers[pe as usize].last_event == 0);
-        w.quiet = (0..self.t.pes()).filter(behind).all(|pe| still(router_agent(pe)) && still(ce_agent(pe)));
+        w.quiet = ready && (0..self.t.pes()).filter(behind).all(|pe| still(router_agent(pe)) && still(ce_agent(pe)));
         w.classes = self.t.ces.iter().map(|ce| ce.class).collect();
     }
 }
