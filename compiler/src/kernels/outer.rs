@@ -18,7 +18,7 @@ use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, 
 use crate::ring::RingClass;
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrOp, AddrReg, DType, Image, Instr, Op, Operand, Program};
+use sim_core::program::{AddrOp, AddrReg, Async, DType, Image, Instr, Op, Operand, Priority, Program, VecOp};
 use std::sync::Arc;
 
 /// Name of the stream of results.
@@ -83,6 +83,20 @@ impl Outer {
         u64::from(self.phases(g)) * u64::from(self.a.slots) * u64::from(self.len())
     }
 
+    /// Instructions of one element behind a hop of the ring during which so many rows are
+    /// computed. All PEs give it the same time, in which it ends everywhere: near its ends, where
+    /// the next PE is one link away instead of two, nobody gets ahead, and columns stay alike.
+    fn pauses(&self, arch: &ArchSpec, rows: u32) -> u32 {
+        let setup = arch.vector_setup.value;
+        if setup == 0 {
+            return 0;
+        }
+        let block = 2 * self.b.dtype.wavelets(self.b.slots * self.b.tokens);
+        let way = 2 * arch.hop.value + arch.ramp_up.value + arch.ramp_down.value + arch.ce_latency.value;
+        let needed = block + rows * self.len() + 2 * setup + way;
+        needed.saturating_sub(rows * self.a.tokens * setup).div_ceil(setup)
+    }
+
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
     /// travels meanwhile takes issue slots that setups leave free.
     fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
@@ -101,9 +115,12 @@ impl Outer {
 /// Emits the code of one class of PEs.
 struct Code<'a> {
     outer: &'a Outer,
+    arch: &'a ArchSpec,
     at: &'a Addresses,
     class: Option<&'a RingClass>,
     chain: &'a ChainRows,
+    /// Whether sums are computed more quickly than they leave the wafer.
+    drains: bool,
 }
 
 impl Code<'_> {
@@ -143,6 +160,13 @@ impl Code<'_> {
         ]
     }
 
+    /// Lets the ring finish a hop: instructions of one element, whose setups leave issue slots to
+    /// the microthreads. `rows` are computed meanwhile and leave slots too.
+    fn pause(&self, rows: u32) -> Vec<Instr> {
+        let nothing = vec(Op::Mov, 1, at(SUMS[0], mem(DType::F32, 0, 1)), &[imm(0.0)]);
+        repeat(self.outer.pauses(self.arch, rows), vec![nothing])
+    }
+
     /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
     fn row(&self) -> Vec<Instr> {
         let (o, len) = (self.outer, self.outer.len());
@@ -155,9 +179,16 @@ impl Code<'_> {
             code.push(vec(Op::Fmac, len, sums(), &[start, b, a]));
         }
         code.push(step(A_ROW, (o.a.row * o.a.dtype.bytes()) as i32));
-        code.extend([Instr::Join(CHAIN), spawn(CHAIN, self.chain.send(len, sums()))]);
+        code.extend([Instr::Join(CHAIN), self.send_down(self.chain.send(len, sums()))]);
         code.extend(self.swap(SUMS));
         code
+    }
+
+    /// Sends a row of sums down. Where sums leave the wafer more slowly than they are computed, the
+    /// chain goes first, so that it comes to all columns at the same time whatever their rings do.
+    fn send_down(&self, op: VecOp) -> Instr {
+        let priority = if self.drains { Priority::Medium } else { Priority::Low };
+        Instr::Async(Async { thread: CHAIN, priority, op, then: None })
     }
 
     /// Multiplies the gathered features; meanwhile those of the next phase arrive, if any: as
@@ -171,15 +202,19 @@ impl Code<'_> {
         }
         code.push(self.copy(BLOCK[1], GATHER[1]));
         if rows < gather {
-            let part = [repeat(gather / rows, self.rotate()), self.row()].concat();
+            let part = [repeat(gather / rows - 1, self.hop(0)), self.hop(1)].concat();
             code.extend(repeat(rows, part));
-            code.extend(repeat(gather % rows, self.rotate()));
+            code.extend(repeat(gather % rows, self.hop(0)));
         } else {
-            let part = [self.rotate(), repeat(rows / gather, self.row())].concat();
-            code.extend(repeat(gather, part));
+            code.extend(repeat(gather, self.hop(rows / gather)));
             code.extend(repeat(rows % gather, self.row()));
         }
         code
+    }
+
+    /// One hop of the ring, while so many rows of sums are computed.
+    fn hop(&self, rows: u32) -> Vec<Instr> {
+        [self.rotate(), repeat(rows, self.row()), self.pause(rows)].concat()
     }
 
     fn body(&self, phases: u32) -> Vec<Instr> {
@@ -196,7 +231,7 @@ impl Code<'_> {
             set(BLOCK[1], gather + shift),
             self.own(),
         ];
-        code.extend(repeat(o.gather - 1, self.rotate()));
+        code.extend(repeat(o.gather - 1, self.hop(0)));
         code.extend([Instr::Join(RECEIVER), Instr::Join(SENDER)]);
         let mut phase = self.multiply(true);
         phase.push(Instr::Join(RECEIVER));
@@ -234,6 +269,7 @@ impl Kernel for Outer {
             program.routes.extend(ring_routes(g, &ring));
         }
         let buffers = buffers(&self.needs(g), at);
+        let drains = self.row_cycles(g, arch) == self.drain_cycles(g, arch);
         for chain in chain_rows(g) {
             for (class, columns) in classes(g) {
                 let mut image = Image { name: "outer".to_owned(), buffers: buffers.clone(), ..Image::default() };
@@ -242,7 +278,7 @@ impl Kernel for Outer {
                     image.outputs.push((RING_QUEUES.1, class.send));
                 }
                 chain.bind(&mut image);
-                let code = Code { outer: self, at, class: class.as_ref(), chain: &chain };
+                let code = Code { outer: self, arch, at, class: class.as_ref(), chain: &chain, drains };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
                 place(&mut program, g, image, &columns, chain.rows);
             }
