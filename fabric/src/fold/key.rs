@@ -6,7 +6,7 @@
 //! **Not here.** Whether an address is in the memory, which the verifier checks for every program.
 
 use super::blocks::timing_only;
-use super::registers::Deciding;
+use super::registers::{Deciding, bit};
 use sim_core::codec::content_hash;
 use sim_core::program::{AddrOp, Image, Instr, MemRef, Operand, Program, VecOp};
 
@@ -21,20 +21,23 @@ pub fn timing_key(program: &Program) -> [u8; 32] {
 fn image(image: &mut Image) {
     image.name.clear();
     image.buffers.clear();
-    let regs = Deciding::of(image).any();
+    let regs = Deciding::of(image);
     for task in &mut image.tasks {
         task.name.clear();
         body(&mut task.body, regs);
     }
 }
 
-fn body(code: &mut [Instr], regs: u16) {
+fn body(code: &mut [Instr], regs: Deciding) {
     for instr in code {
         match instr {
             Instr::Vec(op) => vector(op),
             Instr::Async(a) => vector(&mut a.op),
             Instr::Loop { body: inner, .. } => body(inner, regs),
-            Instr::Addr(op) if regs & (1 << (op.target().0 % 16)) == 0 => address(op),
+            Instr::Addr(op) if regs.any() & bit(op.target()) == 0 => address(op),
+            Instr::Addr(AddrOp::Set(reg, value) | AddrOp::Add(reg, value)) if regs.modulo & bit(*reg) != 0 => {
+                *value = value.rem_euclid(8);
+            }
             _ => {}
         }
     }
@@ -68,6 +71,11 @@ fn vector(op: &mut VecOp) {
     sources.iter_mut().filter(|m| m.is_scalar()).for_each(|m| m.offset = 0);
     sources.retain(|m| !m.is_scalar());
     if sources.iter().any(|m| m.base != sources[0].base) {
+        // Whole offsets only where the values of registers can make two operands one and the same.
+        let alike = |i: usize| sources[..i].iter().any(|m| (m.dtype, &m.dims) == (sources[i].dtype, &sources[i].dims));
+        if !(0..sources.len()).any(alike) {
+            sources.into_iter().for_each(|m| m.offset = m.offset.rem_euclid(8));
+        }
         return;
     }
     let places: Vec<i32> = sources.iter().map(|m| m.offset).collect();
@@ -103,6 +111,27 @@ mod tests {
     #[test]
     fn names_and_addresses_are_left_out() {
         assert_eq!(timing_key(&add("a", 0, 100, 200)), timing_key(&add("b", 8, 140, 0)));
+    }
+
+    /// A program of one multiplication of a vector at a register and `a` with one of `len` elements
+    /// at `b`; the register is set to `start`.
+    fn moving(start: i32, a: u32, b: u32, len: u32) -> [u8; 32] {
+        let mut program = add("a", 0, 0, 0);
+        let from = Operand::Mem(MemRef::vec(DType::F16, a, 8).at(sim_core::program::AddrReg(0)));
+        let src = vec![from, Operand::Mem(MemRef::vec(DType::F16, b, len))];
+        let op = VecOp { op: Op::Mul, len: 8, dst: Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src };
+        let set = Instr::Addr(AddrOp::Set(sim_core::program::AddrReg(0), start));
+        program.images[0].tasks[0].body = vec![set, Instr::Vec(op)];
+        timing_key(&program)
+    }
+
+    #[test]
+    fn places_that_move_are_kept_modulo_8_or_whole() {
+        assert_eq!(moving(0, 40, 100, 4), moving(16, 80, 108, 4), "never one and the same");
+        assert_ne!(moving(0, 40, 100, 4), moving(4, 40, 100, 4), "the register decides");
+        assert_ne!(moving(0, 40, 100, 4), moving(0, 44, 100, 4), "the offset decides");
+        assert_ne!(moving(0, 40, 40, 8), moving(8, 40, 40, 8), "one and the same, or not");
+        assert_ne!(moving(0, 40, 40, 8), moving(0, 48, 40, 8), "one and the same, or not");
     }
 
     #[test]
