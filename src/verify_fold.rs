@@ -92,7 +92,8 @@ fn difference(folded: &Result<Outcome, RunError>, full: &Result<Outcome, RunErro
     let cycles = (a.cycles != b.cycles).then(|| format!("cycles: {} instead of {}", a.cycles.0, b.cycles.0));
     let parts =
         (a.pe_cycles != b.pe_cycles).then(|| format!("PE-cycles: {:?} instead of {:?}", a.pe_cycles, b.pe_cycles));
-    cycles.or_else(|| sums.next()).or(pe).or(parts)
+    let colors = (a.per_color != b.per_color).then(|| "what routers sent by color".to_owned());
+    cycles.or_else(|| sums.next()).or(pe).or(parts).or(colors)
 }
 
 /// Verifies `count` random kernels of a step.
@@ -182,7 +183,7 @@ fn small_shape(shape: &GptShape) -> GptShape {
 #[cfg(test)]
 mod tests {
     use super::difference;
-    use sim_core::report::{Outcome, PeCounters};
+    use sim_core::report::{ColorCounters, Outcome, PeCounters};
     use sim_core::units::Cycles;
 
     #[test]
@@ -196,6 +197,8 @@ mod tests {
         assert_eq!(says(&Outcome { wavelet_hops: 2, ..full.clone() }), "link crossings: 2 instead of 0");
         let pes = vec![pe, PeCounters { finish: 9, ..pe }, pe];
         assert!(says(&Outcome { per_pe: Some(pes), ..full.clone() }).starts_with("PE 1: "));
+        let none = ColorCounters::collect(std::iter::once(Vec::new()));
+        assert_eq!(says(&Outcome { per_color: Some(none), ..full.clone() }), "what routers sent by color");
         let mut parts = full.clone();
         parts.pe_cycles.wait = 1;
         assert!(says(&parts).starts_with("PE-cycles: "));

@@ -52,7 +52,7 @@ pub struct RunOptions {
     pub engine: EngineKind,
     /// Foldings that are allowed.
     pub fold: Fold,
-    /// Whether [`Outcome::per_pe`] is wanted.
+    /// Whether [`Outcome::per_pe`] and [`Outcome::per_color`] are wanted.
     pub per_pe: bool,
     /// The run is stopped when it reaches this many cycles.
     pub cycle_limit: u64,

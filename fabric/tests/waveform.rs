@@ -4,7 +4,7 @@
 
 mod common;
 use common::*;
-use sim_core::coord::{PeCoord, Region};
+use sim_core::coord::{Dir, PeCoord, Region};
 use sim_core::program::DType::F32;
 use sim_core::program::{Flow, Op};
 
@@ -191,6 +191,29 @@ fn every_cycle_is_accounted_for() {
     assert_eq!(counters.map_sent(), [[0, 20, 0, 0, 0], [0, 20, 0, 0, 20], [0, 0, 0, 0, 20]]);
     assert_eq!((outcome.cycles.0, outcome.wavelet_hops, outcome.macs), (36, 40, 0));
     assert_eq!((outcome.stepped_cycles, outcome.stepped_pe_cycles), (36, 108));
+}
+
+/// P2 by color: PE 0 sends 3 on c0 to both neighbours and 5 on c1 to the east, where c1 goes down
+/// the ramp and on over the edge. Every copy of a multicast counts.
+#[test]
+fn what_routers_send_is_counted_by_color() {
+    let mut b = Build::new(2, 2);
+    let send = |color, n| vec(Op::Mov, n, fab(color, F32), &[mem(F32, 0, n)]);
+    let receive = |color, n| vec(Op::Mov, n, mem(F32, 0, n), &[fab(color, F32)]);
+    b.one(0, 0, &[], &[0, 1], vec![start(&[send(0, 3), send(1, 5)])]);
+    b.one(1, 0, &[0, 1], &[], vec![start(&[receive(0, 3), receive(1, 5)])]);
+    b.one(0, 1, &[0], &[], vec![start(&[receive(0, 3)])]);
+    b.route_at(0, 0, 0, RAMP, &[EAST, SOUTH]).route_at(0, 1, 0, WEST, &[RAMP]);
+    b.route_at(0, 0, 1, Dir::North, &[RAMP]);
+    b.route_at(1, 0, 0, RAMP, &[EAST]).route_at(1, 1, 0, WEST, &[EAST, RAMP]);
+    b.edge(1, Flow::Out, EAST, 0, 5);
+    let outcome = b.run().unwrap();
+    let (colors, pes) = (outcome.per_color.unwrap(), outcome.per_pe.unwrap());
+    let sent = |pe| colors.pe(pe).iter().map(|c| (c.color.index(), c.sent)).collect::<Vec<_>>();
+    assert_eq!(sent(0), [(0, [0, 3, 3, 0, 0]), (1, [0, 5, 0, 0, 0])]);
+    assert_eq!(sent(1), [(0, [0, 0, 0, 0, 3]), (1, [0, 5, 0, 0, 5])]);
+    assert_eq!((sent(2), sent(3)), (vec![(0, [0, 0, 0, 0, 3])], vec![]));
+    assert_eq!(pes[1].sent, [0, 5, 0, 0, 8]);
 }
 
 trait MapSent {

@@ -4,6 +4,10 @@
 //! to cycles × PEs.
 //! **Not here.** Rates, percentages, text (the root package).
 
+mod colors;
+
+pub use colors::{ColorCounters, ColorSent};
+
 use crate::coord::{Dir, PeCoord};
 use crate::units::Cycles;
 use serde::{Deserialize, Serialize};
@@ -109,6 +113,8 @@ pub struct Outcome {
     pub folds: Vec<FoldNote>,
     /// Per PE in row-major order, if it was asked for.
     pub per_pe: Option<Vec<PeCounters>>,
+    /// What the PEs' routers sent by color, if `per_pe` was asked for.
+    pub per_color: Option<ColorCounters>,
 }
 
 /// One PE's finishing time, for reports that ask for it.

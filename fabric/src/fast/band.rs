@@ -14,6 +14,8 @@ use super::values::Memory;
 use super::watch::Watches;
 use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
+use sim_core::coord::Color;
+use sim_core::report::ColorSent;
 
 /// Ports of a color that is closed: none, and never free.
 const CLOSED: u8 = u8::MAX;
@@ -166,15 +168,37 @@ impl Band {
 
     /// Wavelets that left the router of a PE, by port.
     pub(crate) fn sent(&self, pe: usize) -> [u64; 5] {
-        let router = self.t.routers[pe];
         let mut sent = [0; 5];
+        self.sending(pe, |path| path.add_sent(&mut sent));
+        sent
+    }
+
+    /// The same by color.
+    pub(crate) fn sent_by_color(&self, pe: usize) -> Vec<ColorSent> {
+        let mut all: Vec<ColorSent> = Vec::with_capacity(usize::from(self.t.routers[pe].count));
+        self.sending(pe, |path| {
+            let color = Color::new(path.color).expect("paths have colors that exist");
+            match all.last_mut().filter(|last| last.color == color) {
+                Some(last) => path.add_sent(&mut last.sent),
+                None => {
+                    let mut one = ColorSent { color, sent: [0; 5] };
+                    path.add_sent(&mut one.sent);
+                    all.push(one);
+                }
+            }
+        });
+        all
+    }
+
+    /// All paths of a router, those of a color together, at all positions of its switch.
+    fn sending(&self, pe: usize, mut visit: impl FnMut(&Path)) {
+        let router = self.t.routers[pe];
         for path in &self.t.paths[router.start as usize..][..usize::from(router.count)] {
-            path.add_sent(&mut sent);
+            visit(path);
             let Some(special) = self.t.specials.get(path.special as usize) else { continue };
             let present = usize::from(special.position);
-            special.paths.iter().enumerate().filter(|(i, _)| *i != present).for_each(|(_, p)| p.add_sent(&mut sent));
+            special.paths.iter().enumerate().filter(|(i, _)| *i != present).for_each(|(_, p)| visit(p));
         }
-        sent
     }
 
     /// Rule R3.

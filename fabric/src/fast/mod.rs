@@ -32,7 +32,7 @@ use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
-use sim_core::report::{Outcome, PeCounters};
+use sim_core::report::{ColorCounters, Outcome, PeCounters};
 use sim_core::units::{Cycle, Cycles};
 pub(crate) use state::Class;
 use values::Memory;
@@ -44,6 +44,8 @@ use watch::Watches;
 pub(crate) struct Detail {
     pub(crate) outcome: Outcome,
     pub(crate) pes: Vec<PeCounters>,
+    /// What their routers sent by color, if that was asked for.
+    pub(crate) colors: Option<ColorCounters>,
     /// Cycle after the last event of each PE: of its router or its compute element.
     pub(crate) ends: Vec<u64>,
     pub(crate) watches: Vec<Watch>,
@@ -82,6 +84,7 @@ pub fn run(
     let mut outcome = detail.outcome;
     if options.per_pe {
         outcome.per_pe = Some(detail.pes);
+        outcome.per_color = detail.colors;
     }
     outcome.folds.extend(snapshot::notes(&detail.skips));
     Ok(outcome)
@@ -108,7 +111,7 @@ pub(crate) fn run_detailed(
     if let Some(v) = values {
         engine.unload(program, v);
     }
-    Ok(engine.detail(end))
+    Ok(engine.detail(end, options.per_pe))
 }
 
 /// A run.
@@ -258,7 +261,7 @@ impl Engine {
         Ok(end)
     }
 
-    fn detail(mut self, end: u64) -> Detail {
+    fn detail(mut self, end: u64, colors: bool) -> Detail {
         let skipped = self.skipped().min(end);
         let mut d = Detail { given_up: self.given_up, ..Detail::default() };
         let pes: u64 = self.bands.iter().map(|b| u64::from(b.t.pes())).sum();
@@ -274,6 +277,10 @@ impl Engine {
                 d.outcome.wavelet_hops += counters.hops();
                 d.pes.push(counters);
             }
+        }
+        if colors {
+            let pes = self.bands.iter().flat_map(|b| (0..b.t.routers.len()).map(|pe| b.sent_by_color(pe)));
+            d.colors = Some(ColorCounters::collect(pes));
         }
         if let Some(band) = self.bands.first_mut() {
             d.skips = band.fold.take().map_or_else(Vec::new, |f| f.skips);

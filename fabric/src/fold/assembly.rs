@@ -106,10 +106,15 @@ impl Assembly {
         Grid { width: self.columns.len() as u32, height: self.rows.len() as u32 }
     }
 
+    /// The executed PE that a PE of the block stands for, by its index.
+    pub(crate) fn executed(&self, x: u32, y: u32) -> u32 {
+        self.rows[y as usize].of * self.grid.width + self.columns[x as usize].of
+    }
+
     /// The counters of a PE of the block, without idle cycles.
     pub(crate) fn pe(&self, x: u32, y: u32) -> PeCounters {
         let (column, row) = (self.columns[x as usize], self.rows[y as usize]);
-        let at = (row.of * self.grid.width + column.of) as usize;
+        let at = self.executed(x, y) as usize;
         let mut pe = self.detail.pes[at];
         let end = pe.finish;
         for line in [row, column] {

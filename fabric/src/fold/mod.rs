@@ -23,7 +23,7 @@ pub(crate) use registers::Deciding;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
-use sim_core::report::{FoldNote, Outcome, PeCounters, PeCycles};
+use sim_core::report::{ColorCounters, FoldNote, Outcome, PeCounters, PeCycles};
 use sim_core::units::Cycles;
 pub use smaller::smaller;
 
@@ -114,6 +114,7 @@ fn assemble(
     out.folds = notes.finish();
     if options.per_pe {
         out.per_pe = Some(spread(program, strips, &parts, out.cycles.0));
+        out.per_color = Some(colors(program, strips, &parts));
     }
     let mut whole: Vec<String> = parts.iter().flat_map(|(_, _, done)| done.whole.clone()).collect();
     if whole.is_empty() {
@@ -131,24 +132,38 @@ fn finished(mut pe: PeCounters, end: u64) -> PeCounters {
     pe
 }
 
-fn spread(program: &Program, strips: &[Strip], parts: &[(&Block, u64, Assembly)], end: u64) -> Vec<PeCounters> {
-    let grid = program.grid();
-    let mut all = vec![finished(PeCounters::default(), end); grid.pes() as usize];
-    let mut parts = parts.iter();
-    for strip in strips {
-        for block in &strip.blocks {
-            let (_, _, done) = parts.next().expect("every block was executed");
-            let size = done.size();
-            for (y, x) in (0..size.height).flat_map(|y| (0..size.width).map(move |x| (y, x))) {
-                let pe = finished(done.pe(x, y), end);
-                for (x0, y0) in strip.at.iter().flat_map(|&x| block.at.iter().map(move |&y| (x, y))) {
-                    let at = u64::from(y0 + y) * u64::from(grid.width) + u64::from(x0 + x);
-                    all[at as usize] = pe;
-                }
+/// Calls `visit` for every PE of the mesh that a block has: with its index, the part that was
+/// executed for it, and its place in the block.
+fn cover(
+    program: &Program,
+    strips: &[Strip],
+    parts: &[(&Block, u64, Assembly)],
+    mut visit: impl FnMut(usize, usize, (u32, u32)),
+) {
+    let width = u64::from(program.grid().width);
+    let blocks = strips.iter().flat_map(|strip| strip.blocks.iter().map(move |block| (strip, block)));
+    for (i, (strip, block)) in blocks.enumerate() {
+        let size = parts[i].2.size();
+        for (y, x) in (0..size.height).flat_map(|y| (0..size.width).map(move |x| (y, x))) {
+            for (x0, y0) in strip.at.iter().flat_map(|&x| block.at.iter().map(move |&y| (x, y))) {
+                visit((u64::from(y0 + y) * width + u64::from(x0 + x)) as usize, i, (x, y));
             }
         }
     }
+}
+
+fn spread(program: &Program, strips: &[Strip], parts: &[(&Block, u64, Assembly)], end: u64) -> Vec<PeCounters> {
+    let mut all = vec![finished(PeCounters::default(), end); program.grid().pes() as usize];
+    cover(program, strips, parts, |pe, part, (x, y)| all[pe] = finished(parts[part].2.pe(x, y), end));
     all
+}
+
+/// What routers send does not depend on when: a PE sent what the executed one did.
+fn colors(program: &Program, strips: &[Strip], parts: &[(&Block, u64, Assembly)]) -> ColorCounters {
+    let mut of = vec![None; program.grid().pes() as usize];
+    cover(program, strips, parts, |pe, part, (x, y)| of[pe] = Some((part as u32, parts[part].2.executed(x, y))));
+    let executed: Vec<&ColorCounters> = parts.iter().filter_map(|(.., done)| done.detail.colors.as_ref()).collect();
+    ColorCounters::spread(&executed, &of)
 }
 
 #[derive(Default)]

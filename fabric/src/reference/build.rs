@@ -195,6 +195,7 @@ fn add_routes(machine: &mut Machine, program: &Program) -> Result<(), Diagnostic
             let queues = pe.element.as_ref().map(|e| e.outputs.as_slice()).unwrap_or_default();
             let channel = Channel {
                 color: route.color,
+                sent: [0; 5],
                 positions: vec![position(route.rx, route.tx)],
                 position: 0,
                 ring: false,

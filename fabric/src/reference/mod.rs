@@ -26,7 +26,7 @@ use router::Move;
 use sim_core::coord::{Color, PeCoord};
 use sim_core::diag::Diagnostic;
 use sim_core::program::{DType, Flow, Trigger};
-use sim_core::report::{PeCounters, PeCycles};
+use sim_core::report::{ColorCounters, ColorSent, PeCounters, PeCycles};
 use sim_core::units::{Cycle, Cycles};
 use sim_core::{arch::ArchSpec, error::RunError, program::Program, report::Outcome};
 use state::Machine;
@@ -221,7 +221,13 @@ fn outcome(machine: &Machine, options: &RunOptions) -> Outcome {
         stepped_pe_cycles: cycles * pe_count,
         folds: Vec::new(),
         per_pe: options.per_pe.then_some(counters),
+        per_color: options.per_pe.then(|| ColorCounters::collect(machine.pes.iter().map(by_color))),
     }
+}
+
+/// What a PE's router sent, by color.
+fn by_color(pe: &state::Pe) -> Vec<ColorSent> {
+    pe.router.channels.iter().map(|c| ColorSent { color: c.color, sent: c.sent }).collect()
 }
 
 /// A PE without a compute element is idle all the time.

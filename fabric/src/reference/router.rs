@@ -95,6 +95,9 @@ pub(super) fn commit(machine: &mut Machine, moves: &[Move]) -> Vec<Closed> {
         } else if channel.closed {
             closed.push(Closed { pe: m.pe, color: channel.color });
         }
+        for output in &outputs {
+            channel.sent[output.dir as usize] += 1; // P2
+        }
         for output in outputs {
             put(machine, m.pe, output, Wavelet { data, ..wavelet });
         }

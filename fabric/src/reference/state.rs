@@ -122,6 +122,8 @@ pub(super) struct Router {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) color: Color,
+    /// Wavelets that left, by port (P2).
+    pub(super) sent: [u64; 5],
     /// Positions of its switch, the route's own one first (S1).
     pub(super) positions: Vec<Position>,
     /// The position that it is in.
