@@ -18,7 +18,7 @@ use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, 
 use crate::ring::RingClass;
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrOp, AddrReg, Async, DType, Image, Instr, Op, Operand, Priority, Program, VecOp};
+use sim_core::program::{AddrOp, AddrReg, Async, DType, Image, Instr, Op, Operand, Priority, Program};
 use std::sync::Arc;
 
 /// Name of the stream of results.
@@ -83,7 +83,21 @@ impl Outer {
         u64::from(self.phases(g)) * u64::from(self.a.slots) * u64::from(self.len())
     }
 
-    /// Instructions of one element behind a hop of the ring during which so many rows are
+    /// Issue slots from the beginning of half a hop to its end, wherever the PE is.
+    fn hop_slots(&self, arch: &ArchSpec) -> u32 {
+        let block = self.b.dtype.wavelets(self.b.slots * self.b.tokens);
+        let way = 2 * arch.hop.value + arch.ramp_up.value + arch.ramp_down.value + arch.ce_latency.value;
+        block + 2 * arch.vector_setup.value + way
+    }
+
+    /// Rows of sums whose setups leave enough issue slots to half a hop and to the sums on
+    /// their way down.
+    fn busy_rows(&self, arch: &ArchSpec) -> u32 {
+        let free = (self.a.tokens * arch.vector_setup.value).saturating_sub(self.len());
+        if free == 0 { u32::MAX } else { self.hop_slots(arch).div_ceil(free) }
+    }
+
+    /// Instructions of one element behind half a hop of the ring during which so many rows are
     /// computed. All PEs give it the same time, in which it ends everywhere: near its ends, where
     /// the next PE is one link away instead of two, nobody gets ahead, and columns stay alike.
     fn pauses(&self, arch: &ArchSpec, rows: u32) -> u32 {
@@ -91,9 +105,7 @@ impl Outer {
         if setup == 0 {
             return 0;
         }
-        let block = 2 * self.b.dtype.wavelets(self.b.slots * self.b.tokens);
-        let way = 2 * arch.hop.value + arch.ramp_up.value + arch.ramp_down.value + arch.ce_latency.value;
-        let needed = block + rows * self.len() + 2 * setup + way;
+        let needed = self.hop_slots(arch) + rows * self.len();
         needed.saturating_sub(rows * self.a.tokens * setup).div_ceil(setup)
     }
 
@@ -118,9 +130,9 @@ struct Code<'a> {
     arch: &'a ArchSpec,
     at: &'a Addresses,
     class: Option<&'a RingClass>,
+    /// Whether a PE sends before it receives: those of even place in the ring.
+    sends_first: bool,
     chain: &'a ChainRows,
-    /// Whether sums are computed more quickly than they leave the wafer.
-    drains: bool,
 }
 
 impl Code<'_> {
@@ -145,19 +157,24 @@ impl Code<'_> {
         vec(Op::Mov, b.slots * b.tokens, self.block(self.at[".gather"]), &[from])
     }
 
-    /// Sends the newest block on and receives the next one.
-    fn rotate(&self) -> Vec<Instr> {
+    /// One half of a hop: every second PE of the ring sends its newest block on, and the next one
+    /// receives it. So what arrives takes no issue slot from what is sent.
+    fn exchange(&self, sends: bool) -> Vec<Instr> {
         let Some(class) = self.class else { return Vec::new() };
         let b = &self.outer.b;
         let len = b.slots * b.tokens;
-        vec![
-            Instr::Join(RECEIVER),
-            Instr::Join(SENDER),
-            spawn(RECEIVER, op(Op::Mov, len, at(BLOCK[1], self.block(0)), &[fab(class.recv, b.dtype)])),
-            spawn(SENDER, op(Op::Mov, len, fab(class.send, b.dtype), &[at(BLOCK[0], self.block(0))])),
-            self.copy(BLOCK[0], BLOCK[1]),
-            step(BLOCK[1], (b.slots * b.dtype.bytes()) as i32),
-        ]
+        let one = if sends {
+            spawn(SENDER, op(Op::Mov, len, fab(class.send, b.dtype), &[at(BLOCK[0], self.block(0))]))
+        } else {
+            spawn(RECEIVER, op(Op::Mov, len, at(BLOCK[1], self.block(0)), &[fab(class.recv, b.dtype)]))
+        };
+        vec![Instr::Join(RECEIVER), Instr::Join(SENDER), one]
+    }
+
+    /// The block that has arrived is the next one to be sent on.
+    fn arrived(&self) -> [Instr; 2] {
+        let b = &self.outer.b;
+        [self.copy(BLOCK[0], BLOCK[1]), step(BLOCK[1], (b.slots * b.dtype.bytes()) as i32)]
     }
 
     /// Lets the ring finish a hop: instructions of one element, whose setups leave issue slots to
@@ -168,7 +185,7 @@ impl Code<'_> {
     }
 
     /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
-    fn row(&self) -> Vec<Instr> {
+    fn row(&self, chain: Priority) -> Vec<Instr> {
         let (o, len) = (self.outer, self.outer.len());
         let sums = || at(SUMS[0], mem(DType::F32, 0, len));
         let mut code = Vec::new();
@@ -179,16 +196,10 @@ impl Code<'_> {
             code.push(vec(Op::Fmac, len, sums(), &[start, b, a]));
         }
         code.push(step(A_ROW, (o.a.row * o.a.dtype.bytes()) as i32));
-        code.extend([Instr::Join(CHAIN), self.send_down(self.chain.send(len, sums()))]);
+        let send = Async { thread: CHAIN, priority: chain, op: self.chain.send(len, sums()), then: None };
+        code.extend([Instr::Join(CHAIN), Instr::Async(send)]);
         code.extend(self.swap(SUMS));
         code
-    }
-
-    /// Sends a row of sums down. Where sums leave the wafer more slowly than they are computed, the
-    /// chain goes first, so that it comes to all columns at the same time whatever their rings do.
-    fn send_down(&self, op: VecOp) -> Instr {
-        let priority = if self.drains { Priority::Medium } else { Priority::Low };
-        Instr::Async(Async { thread: CHAIN, priority, op, then: None })
     }
 
     /// Multiplies the gathered features; meanwhile those of the next phase arrive, if any: as
@@ -197,7 +208,7 @@ impl Code<'_> {
         let (rows, gather) = (self.outer.a.slots, self.outer.gather);
         let mut code = vec![set(A_ROW, self.outer.a.slot(self.at, 0) as i32)];
         if !more {
-            code.extend(repeat(rows, self.row()));
+            code.extend(repeat(rows, self.row(Priority::Low)));
             return code;
         }
         code.push(self.copy(BLOCK[1], GATHER[1]));
@@ -207,14 +218,31 @@ impl Code<'_> {
             code.extend(repeat(gather % rows, self.hop(0)));
         } else {
             code.extend(repeat(gather, self.hop(rows / gather)));
-            code.extend(repeat(rows % gather, self.row()));
+            code.extend(repeat(rows % gather, self.row(Priority::Low)));
         }
         code
     }
 
     /// One hop of the ring, while so many rows of sums are computed.
     fn hop(&self, rows: u32) -> Vec<Instr> {
-        [self.rotate(), repeat(rows, self.row()), self.pause(rows)].concat()
+        let busy = self.outer.busy_rows(self.arch);
+        let mut code = Vec::new();
+        let mut left = rows;
+        for half in [0, 1] {
+            let busy = busy.min(if half == 0 { rows.div_ceil(2) } else { left });
+            code.extend(self.exchange(self.sends_first == (half == 0)));
+            if half == 1 {
+                code.extend(self.arrived());
+            }
+            // Where slots are short, what goes down may not wait for what comes around.
+            let short = self.outer.pauses(self.arch, busy) > 0;
+            let chain = if short { Priority::Medium } else { Priority::Low };
+            code.extend(repeat(busy, self.row(chain)));
+            code.extend(self.pause(busy));
+            left -= busy;
+        }
+        code.extend(repeat(left, self.row(Priority::Low)));
+        code
     }
 
     fn body(&self, phases: u32) -> Vec<Instr> {
@@ -269,7 +297,6 @@ impl Kernel for Outer {
             program.routes.extend(ring_routes(g, &ring));
         }
         let buffers = buffers(&self.needs(g), at);
-        let drains = self.row_cycles(g, arch) == self.drain_cycles(g, arch);
         for chain in chain_rows(g) {
             for (class, columns) in classes(g) {
                 let mut image = Image { name: "outer".to_owned(), buffers: buffers.clone(), ..Image::default() };
@@ -278,7 +305,8 @@ impl Kernel for Outer {
                     image.outputs.push((RING_QUEUES.1, class.send));
                 }
                 chain.bind(&mut image);
-                let code = Code { outer: self, arch, at, class: class.as_ref(), chain: &chain, drains };
+                let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
+                let code = Code { outer: self, arch, at, class: class.as_ref(), sends_first, chain: &chain };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
                 place(&mut program, g, image, &columns, chain.rows);
             }
