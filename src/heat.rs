@@ -4,8 +4,13 @@
 //! **Invariant.** Sums of integers: the order in which programs are added does not matter.
 //! **Not here.** Pictures (`render`).
 
-use sim_core::coord::{Dir, Grid, Region};
-use sim_core::report::PeCounters;
+mod bytes;
+
+pub use bytes::packed;
+
+use sim_core::coord::{Color, Dir, Grid, Region};
+use sim_core::report::{ColorCounters, PeCounters};
+use std::collections::BTreeMap;
 
 /// Most columns of cells.
 const COLUMNS: u32 = 150;
@@ -28,6 +33,8 @@ pub struct Heat {
     /// PEs of each cell that run an image, row by row.
     used: Vec<u32>,
     sums: Vec<[u64; COUNTERS]>,
+    /// Wavelets by color and port: of every cell, where there are any at all.
+    colors: BTreeMap<(Color, Dir), Vec<u64>>,
 }
 
 /// What can be shown of a cell.
@@ -43,10 +50,14 @@ pub enum Layer {
     Idle,
     /// Wavelets per cycle that leave a router by a port.
     Load(Dir),
+    /// Those of one color.
+    Color(Color, Dir),
+    /// Those of one color by the link that has most of them.
+    Busiest(Color),
 }
 
 impl Layer {
-    /// All of them.
+    /// All that are not of a single color.
     pub const ALL: [Layer; 9] = [
         Layer::Compute,
         Layer::Wait,
@@ -61,34 +72,41 @@ impl Layer {
 
     /// A name for files.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> String {
+        let port = |dir: Dir| if dir == Dir::Ramp { "ramp".to_owned() } else { format!("link-{}", dir.name()) };
         match self {
-            Layer::Compute => "compute",
-            Layer::Wait => "wait",
-            Layer::BackPressure => "back-pressure",
-            Layer::Idle => "idle",
-            Layer::Load(Dir::North) => "link-north",
-            Layer::Load(Dir::East) => "link-east",
-            Layer::Load(Dir::South) => "link-south",
-            Layer::Load(Dir::West) => "link-west",
-            Layer::Load(Dir::Ramp) => "ramp",
+            Layer::Compute => "compute".to_owned(),
+            Layer::Wait => "wait".to_owned(),
+            Layer::BackPressure => "back-pressure".to_owned(),
+            Layer::Idle => "idle".to_owned(),
+            Layer::Load(dir) => port(dir),
+            Layer::Color(color, dir) => format!("{}-{color}", port(dir)),
+            Layer::Busiest(color) => format!("link-{color}"),
         }
     }
 
     /// What it is, for people.
     #[must_use]
-    pub fn title(self) -> &'static str {
+    pub fn title(self) -> String {
+        let ports = |dir: Dir| match dir {
+            Dir::Ramp => "ramps down".to_owned(),
+            link => format!("links to the {}", link.name()),
+        };
         match self {
-            Layer::Compute => "compute, share of cycles",
-            Layer::Wait => "wait, share of cycles",
-            Layer::BackPressure => "back-pressure, share of cycles",
-            Layer::Idle => "idle, share of cycles",
-            Layer::Load(Dir::North) => "links to the north, share of their capacity",
-            Layer::Load(Dir::East) => "links to the east, share of their capacity",
-            Layer::Load(Dir::South) => "links to the south, share of their capacity",
-            Layer::Load(Dir::West) => "links to the west, share of their capacity",
-            Layer::Load(Dir::Ramp) => "ramps down, share of their capacity",
+            Layer::Compute => "compute, share of cycles".to_owned(),
+            Layer::Wait => "wait, share of cycles".to_owned(),
+            Layer::BackPressure => "back-pressure, share of cycles".to_owned(),
+            Layer::Idle => "idle, share of cycles".to_owned(),
+            Layer::Load(dir) => format!("{}, share of their capacity", ports(dir)),
+            Layer::Color(color, dir) => format!("{color} on {}, share of their capacity", ports(dir)),
+            Layer::Busiest(color) => format!("{color} on the link that it uses most, share of its capacity"),
         }
+    }
+
+    /// Whether it is of links or ramps, not of PEs.
+    #[must_use]
+    pub fn is_load(self) -> bool {
+        matches!(self, Layer::Load(_) | Layer::Color(..) | Layer::Busiest(_))
     }
 }
 
@@ -99,26 +117,35 @@ impl Heat {
         let cell = Grid { width: mesh.width.div_ceil(COLUMNS).max(1), height: mesh.height.div_ceil(ROWS).max(1) };
         let cells = Grid { width: mesh.width.div_ceil(cell.width), height: mesh.height.div_ceil(cell.height) };
         let n = cells.pes() as usize;
-        Heat { mesh, cell, cells, cycles: 0, used: vec![0; n], sums: vec![[0; COUNTERS]; n] }
+        Heat { mesh, cell, cells, cycles: 0, used: vec![0; n], sums: vec![[0; COUNTERS]; n], colors: BTreeMap::new() }
     }
 
     /// One execution of a program on `grid`, which starts at the mesh's first PE.
     #[must_use]
-    pub fn of(mesh: Grid, grid: Grid, pes: &[PeCounters], cycles: u64) -> Heat {
+    pub fn of(mesh: Grid, grid: Grid, (pes, colors): (&[PeCounters], &ColorCounters), cycles: u64) -> Heat {
         let mut heat = Heat::new(mesh);
         heat.cycles = cycles;
-        let (wide, columns) = (heat.cell.width as usize, heat.cells.width as usize);
-        for (y, row) in pes.chunks(grid.width.max(1) as usize).enumerate() {
-            let first = y / heat.cell.height as usize * columns;
-            for (sum, pes) in heat.sums[first..].iter_mut().zip(row.chunks(wide)) {
-                for pe in pes {
-                    let c = pe.cycles;
-                    let [n, e, s, w, ramp] = pe.sent;
-                    let counted = [c.compute, c.wait, c.back_pressure, n, e, s, w, ramp];
-                    sum.iter_mut().zip(counted).for_each(|(sum, n)| *sum += n);
+        let (cell, columns) = (heat.cell, heat.cells.width);
+        let width = grid.width.max(1);
+        // A plane per color and port, found without a search.
+        let mut planes: Vec<Option<Vec<u64>>> = vec![None; usize::from(Color::MAX) * Dir::ALL.len()];
+        for (i, pe) in pes.iter().enumerate() {
+            let (x, y) = (i as u32 % width, i as u32 / width);
+            let at = (y / cell.height * columns + x / cell.width) as usize;
+            let Some(sum) = heat.sums.get_mut(at) else { continue };
+            let c = pe.cycles;
+            let [n, e, s, w, ramp] = pe.sent;
+            let counted = [c.compute, c.wait, c.back_pressure, n, e, s, w, ramp];
+            sum.iter_mut().zip(counted).for_each(|(sum, n)| *sum += n);
+            for color in colors.pe(i) {
+                for (dir, n) in Dir::ALL.into_iter().zip(color.sent).filter(|(_, n)| *n > 0) {
+                    let plane = &mut planes[color.color.index() * Dir::ALL.len() + dir as usize];
+                    plane.get_or_insert_with(|| vec![0; heat.sums.len()])[at] += n;
                 }
             }
         }
+        let ports = colors_and_ports().zip(planes);
+        heat.colors = ports.filter_map(|(port, plane)| Some((port, plane?))).collect();
         heat
     }
 
@@ -128,6 +155,15 @@ impl Heat {
         for (sum, one) in self.sums.iter_mut().zip(&other.sums) {
             sum.iter_mut().zip(one).for_each(|(sum, n)| *sum += n * weight);
         }
+        for (port, plane) in &other.colors {
+            let sums = self.colors.entry(*port).or_insert_with(|| vec![0; plane.len()]);
+            sums.iter_mut().zip(plane).for_each(|(sum, n)| *sum += n * weight);
+        }
+    }
+
+    /// Colors and ports that carry anything, by color, with the wavelets of the whole mesh.
+    pub fn colors(&self) -> impl Iterator<Item = (Color, Dir, u64)> {
+        self.colors.iter().map(|(&(color, dir), plane)| (color, dir, plane.iter().sum()))
     }
 
     /// Notes that the PEs of these regions run an image.
@@ -164,15 +200,26 @@ impl Heat {
             Layer::Wait => sum[1],
             Layer::BackPressure => sum[2],
             Layer::Idle => all.saturating_sub(sum[0] + sum[1] + sum[2]),
-            Layer::Load(dir) => {
-                let size = |whole: u32, cell: u32, i: u32| u64::from(cell.min(whole - i * cell));
-                let pes =
-                    size(self.mesh.width, self.cell.width, column) * size(self.mesh.height, self.cell.height, row);
-                let sent = sum[3 + dir as usize];
-                return (sent > 0).then(|| sent as f64 / (pes * self.cycles.max(1)) as f64);
+            Layer::Load(dir) => return self.load(sum[3 + dir as usize], column, row),
+            Layer::Color(color, dir) => return self.load(self.sent(color, dir, at), column, row),
+            Layer::Busiest(color) => {
+                let most = Dir::LINKS.into_iter().map(|dir| self.sent(color, dir, at)).max();
+                return self.load(most.unwrap_or(0), column, row);
             }
         };
         (all > 0).then(|| part as f64 / all as f64)
+    }
+
+    /// Wavelets of a color that left the routers of a cell by a port.
+    fn sent(&self, color: Color, dir: Dir, at: usize) -> u64 {
+        self.colors.get(&(color, dir)).map_or(0, |plane| plane[at])
+    }
+
+    /// Wavelets of a cell as a share of what its links in one direction can carry.
+    fn load(&self, sent: u64, column: u32, row: u32) -> Option<f64> {
+        let size = |whole: u32, cell: u32, i: u32| u64::from(cell.min(whole - i * cell));
+        let pes = size(self.mesh.width, self.cell.width, column) * size(self.mesh.height, self.cell.height, row);
+        (sent > 0).then(|| sent as f64 / (pes * self.cycles.max(1)) as f64)
     }
 
     /// Shares of all cells, row by row.
@@ -181,79 +228,42 @@ impl Heat {
         let of = |i: u32| self.share(layer, i % self.cells.width, i / self.cells.width);
         (0..self.cells.pes() as u32).map(of).collect()
     }
-
-    /// As bytes, for the cache: every counter's difference from the cell above.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.sums.len() * COUNTERS);
-        varint(self.cycles, &mut out);
-        let columns = self.cells.width as usize;
-        for i in 0..self.sums.len() {
-            let above = i.checked_sub(columns).map_or([0; COUNTERS], |i| self.sums[i]);
-            for (n, above) in self.sums[i].iter().zip(above) {
-                let difference = n.wrapping_sub(above).cast_signed();
-                varint(((difference << 1) ^ (difference >> 63)).cast_unsigned(), &mut out);
-            }
-        }
-        out
-    }
-
-    /// The inverse; None if the bytes are not those of a mesh of this size.
-    #[must_use]
-    pub fn from_bytes(mesh: Grid, mut bytes: &[u8]) -> Option<Heat> {
-        let mut heat = Heat::new(mesh);
-        heat.cycles = unvarint(&mut bytes)?;
-        let columns = heat.cells.width as usize;
-        for i in 0..heat.sums.len() {
-            let above = i.checked_sub(columns).map_or([0; COUNTERS], |i| heat.sums[i]);
-            for (n, above) in heat.sums[i].iter_mut().zip(above) {
-                let zigzag = unvarint(&mut bytes)?;
-                *n = above.wrapping_add((zigzag >> 1) ^ (zigzag & 1).wrapping_neg());
-            }
-        }
-        bytes.is_empty().then_some(heat)
-    }
 }
 
-/// Seven bits per byte, the lowest first.
-fn varint(mut n: u64, out: &mut Vec<u8>) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-fn unvarint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut n = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        n |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(n);
-        }
-    }
-    None
+/// All colors and ports, in order.
+fn colors_and_ports() -> impl Iterator<Item = (Color, Dir)> {
+    (0..Color::MAX).filter_map(Color::new).flat_map(|color| Dir::ALL.into_iter().map(move |dir| (color, dir)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sim_core::report::PeCycles;
+    use sim_core::report::{ColorSent, PeCycles};
 
     fn pe(compute: u64, east: u64) -> PeCounters {
         let cycles = PeCycles { compute, wait: 1, back_pressure: 2, idle: 7 - compute };
         PeCounters { cycles, sent: [0, east, 0, 0, 3], ..PeCounters::default() }
     }
 
+    /// Every PE sends its wavelets to the east on c2, and to the ramp on c1.
+    fn colors(pes: &[PeCounters]) -> ColorCounters {
+        let one = |n: u8, port: usize, pe: &PeCounters| {
+            let mut sent = [0; 5];
+            sent[port] = pe.sent[port];
+            ColorSent { color: Color::new(n).unwrap(), sent }
+        };
+        ColorCounters::collect(pes.iter().map(|pe| vec![one(2, 1, pe), one(1, 4, pe)]))
+    }
+
     /// 300 columns in cells of two; a program on three PEs, run twice, and one on none.
     fn heat() -> Heat {
         let mesh = Grid { width: 300, height: 1 };
-        let one = Heat::of(mesh, Grid { width: 3, height: 1 }, &[pe(5, 10), pe(7, 0), pe(4, 5)], 10);
+        let pes = [pe(5, 10), pe(7, 0), pe(4, 5)];
+        let one = Heat::of(mesh, Grid { width: 3, height: 1 }, (&pes, &colors(&pes)), 10);
         let mut heat = Heat::new(mesh);
         heat.add(&one, 2);
-        heat.add(&Heat::of(mesh, Grid { width: 300, height: 1 }, &[PeCounters::default(); 300], 4), 1);
+        let none = [PeCounters::default(); 300];
+        heat.add(&Heat::of(mesh, mesh, (&none, &colors(&none)), 4), 1);
         heat.mark(&[Region::rect(0, 0, 3, 1)]);
         heat
     }
@@ -269,6 +279,24 @@ mod tests {
         let east = |c| heat.share(Layer::Load(Dir::East), c, 0);
         assert_eq!([0, 1, 2].map(east), [Some(20.0 / 48.0), Some(10.0 / 48.0), None]);
         assert_eq!(heat.share(Layer::Load(Dir::North), 0, 0), None);
+    }
+
+    #[test]
+    fn links_are_those_of_their_colors() {
+        let heat = heat();
+        let [c1, c2] = [1, 2].map(|n| Color::new(n).unwrap());
+        assert_eq!(heat.colors().collect::<Vec<_>>(), [(c1, Dir::Ramp, 18), (c2, Dir::East, 30)]);
+        for cell in 0..3 {
+            let share = |layer| heat.share(layer, cell, 0);
+            assert_eq!(share(Layer::Color(c2, Dir::East)), share(Layer::Load(Dir::East)));
+            assert_eq!(share(Layer::Busiest(c2)), share(Layer::Load(Dir::East)));
+            assert_eq!(share(Layer::Color(c1, Dir::Ramp)), share(Layer::Load(Dir::Ramp)));
+            assert_eq!(
+                (share(Layer::Busiest(c1)), share(Layer::Color(c1, Dir::East))),
+                (None, None),
+                "a ramp is no link"
+            );
+        }
     }
 
     #[test]

@@ -18,8 +18,9 @@ pub const MANIFEST_SCHEMA: &str = "wafersim.manifest/1";
 const MANIFEST_MAX: u64 = 4 << 20;
 /// Largest input that is hashed, in bytes.
 const INPUT_MAX: u64 = 1 << 30;
-/// Keys of a report that say how it was obtained, not what it is.
-const HOW: [&str; 3] = ["command", "simulation", "wafersim_version"];
+/// Keys of a report that say how it was obtained, not what it is, and that are there only if
+/// pictures were asked for.
+const HOW: [&str; 4] = ["command", "links", "simulation", "wafersim_version"];
 
 /// What a result was obtained from, how, where, and its digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -6,8 +6,10 @@
 //! **Not here.** How the numbers come about (`step`), how they look (`render`).
 
 mod layout;
+mod links;
 
 pub use layout::{Layout, RunnerUp};
+pub use links::LinkLoad;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sim_core::report::{FoldNote, PeCycles};
@@ -49,6 +51,9 @@ pub struct RunReport {
     pub memory: Memory,
     /// What was executed.
     pub kernels: Vec<KernelReport>,
+    /// What routers sent by color and port; only where maps were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<Vec<LinkLoad>>,
     /// What no public source says.
     pub assumed: Vec<Assumed>,
     /// Kernels on which folding was verified (`--verify-fold`).

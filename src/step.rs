@@ -238,8 +238,8 @@ impl Runner<'_> {
         let run = fabric::run(&distinct.program, self.arch, self.options, None);
         let mut outcome = run.map_err(|e| Failure::of_run(&e, &at()))?;
         let pes = outcome.per_pe.take();
-        outcome.per_color = None;
-        let heat = pes.map(|pes| Heat::of(self.mesh, distinct.program.grid(), &pes, outcome.cycles.0));
+        let colors = outcome.per_color.take().unwrap_or_default();
+        let heat = pes.map(|pes| Heat::of(self.mesh, distinct.program.grid(), (&pes, &colors), outcome.cycles.0));
         if let Some((cache, key)) = &key {
             cache.store(key, &outcome);
             heat.iter().for_each(|heat| cache.store_heat(key, heat));

@@ -83,6 +83,7 @@ pub fn report(run: Run<'_>) -> RunReport {
         throughput: throughput(workload, arch, step_seconds),
         cluster,
         memory: memory(&compiled.memory, compiled.geometry.used().pes()),
+        links: executed.heat.as_ref().map(crate::report::LinkLoad::of),
         assumed: assumed(arch, arch.systems.value > 1),
         fold_verification: None,
         simulation: Simulation {

@@ -2,17 +2,38 @@
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 
-// The map: cells of every layer are 16-bit numbers, 0 where there is nothing, else 1 to 65535
-// from the least to the greatest share.
+// The map: cells of every layer are numbers, 0 where there is nothing, else 1 to steps + 1 from the
+// least to the greatest share.
 const shades = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 const heat = $("heat"), tip = $("tip");
-let layer = null;
+const choice = $("color");
+// What is shown: of all colors, or of one.
+let all = null, layer = null;
+// Differences from the cell above in seven bits per byte, twice as large, odd if negative; 0 is
+// followed by how many are 0.
 function cells(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  return new Uint16Array(bytes.buffer);
+  const bytes = atob(text), [columns, rows] = data.cells;
+  const numbers = new Uint16Array(columns * rows);
+  let at = 0, i = 0;
+  function number() {
+    let n = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes.charCodeAt(at++);
+      n |= (byte & 127) << shift;
+      if (byte < 128) return n;
+    }
+  }
+  while (i < numbers.length) {
+    const twice = number(), difference = twice & 1 ? -(twice + 1) / 2 : twice / 2;
+    for (let left = twice === 0 ? number() : 1; left > 0; left--, i++) {
+      numbers[i] = (i < columns ? 0 : numbers[i - columns]) + difference;
+    }
+  }
+  return numbers;
 }
 function share(of, i) {
-  return of.cells[i] === 0 ? null : of.min + (of.max - of.min) * (of.cells[i] - 1) / 65534;
+  of.cells ??= cells(of.data);
+  return of.cells[i] === 0 ? null : of.min + (of.max - of.min) * (of.cells[i] - 1) / of.steps;
 }
 function percent(x) {
   const p = 100 * x;
@@ -22,6 +43,21 @@ function color(x) {
   const at = 4 * Math.min(Math.max(x, 0), 1), i = Math.min(Math.floor(at), 3);
   return shades[i].map((a, k) => Math.round(a + (shades[i + 1][k] - a) * (at - i)));
 }
+function select(next) {
+  const before = choice.value;
+  all = next;
+  choice.parentElement.hidden = all.colors.length === 0;
+  choice.replaceChildren(...["all colors", ...all.colors.map((c) => c.color)].map((name) => new Option(name)));
+  choice.value = all.colors.some((c) => c.color === before) ? before : "all colors";
+  for (const button of $("layers").children) {
+    button.setAttribute("aria-pressed", String(button.textContent === all.name));
+  }
+  filtered();
+}
+function filtered() {
+  paint(all.colors.find((c) => c.color === choice.value) ?? all);
+}
+choice.addEventListener("input", filtered);
 function paint(next) {
   layer = next;
   layer.cells ??= cells(layer.data);
@@ -32,7 +68,7 @@ function paint(next) {
   heat.style.aspectRatio = Math.min(Math.max(data.mesh[0] / data.mesh[1], 0.5), 4);
   const context = heat.getContext("2d"), image = context.createImageData(columns, rows);
   for (let i = 0; i < columns * rows; i++) {
-    const rgb = layer.cells[i] === 0 ? [236, 236, 236] : color((layer.cells[i] - 1) / 65534);
+    const rgb = layer.cells[i] === 0 ? [236, 236, 236] : color((layer.cells[i] - 1) / layer.steps);
     image.data.set([...rgb, 255], 4 * i);
   }
   context.putImageData(image, 0, 0);
@@ -43,15 +79,12 @@ function paint(next) {
   const [w, h] = data.cell;
   const cell = w * h === 1 ? "" : ` A cell is ${w} × ${h} PEs.`;
   $("about").textContent = `${layer.title}; ${data.mesh[0]} × ${data.mesh[1]} PEs, grey: ${layer.none}.${cell}`;
-  for (const button of $("layers").children) {
-    button.setAttribute("aria-pressed", String(button.textContent === layer.name));
-  }
 }
 for (const of of data.layers) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = of.name;
-  button.addEventListener("click", () => paint(of));
+  button.addEventListener("click", () => select(of));
   $("layers").append(button);
 }
 function range(first, size, end) {
@@ -65,17 +98,19 @@ function point(event) {
   const inside = column >= 0 && row >= 0 && column < data.cells[0] && row < data.cells[1];
   tip.hidden = !inside;
   if (!inside) return;
-  const x = share(layer, row * data.cells[0] + column);
+  const at = row * data.cells[0] + column, x = share(layer, at);
   const columns = range(column * data.cell[0], data.cell[0], data.mesh[0]);
   const rows = range(row * data.cell[1], data.cell[1], data.mesh[1]);
-  tip.textContent = `column ${columns}, row ${rows}\n${layer.name}: ${x === null ? layer.none : percent(x)}`;
+  const parts = layer.colors ?? [], most = parts.map((c) => [share(c, at) ?? 0, c.color]).filter((c) => c[0] > 0);
+  const list = most.sort((a, b) => b[0] - a[0]).slice(0, 6).map(([x, color]) => `\n${color}: ${percent(x)}`);
+  tip.textContent = `column ${columns}, row ${rows}\n${layer.name}: ${x === null ? layer.none : percent(x)}${list.join("")}`;
   tip.style.left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8) + "px";
   tip.style.top = Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8) + "px";
 }
 heat.addEventListener("pointermove", point);
 heat.addEventListener("pointerdown", point);
 heat.addEventListener("pointerleave", () => { tip.hidden = true; });
-paint(data.layers[0]);
+select(data.layers[0]);
 
 // The kernels: filter and sort.
 const filter = $("filter"), body = document.querySelector("#kernels tbody");

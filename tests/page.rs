@@ -46,6 +46,11 @@ fn pictures(folder: &Path) -> BTreeMap<String, String> {
     std::fs::read_dir(folder).unwrap().filter_map(|entry| file(entry.unwrap())).collect()
 }
 
+/// Whether a picture is the map of a color.
+fn is_of_a_color(name: &str) -> bool {
+    name.strip_prefix("heat-link-c").is_some_and(|color| color.parse::<u8>().is_ok())
+}
+
 #[test]
 fn the_page_holds_everything_and_runs_nothing_of_a_users() {
     let folder = TempDir::new().unwrap();
@@ -70,7 +75,9 @@ fn the_page_holds_everything_and_runs_nothing_of_a_users() {
         assert!(html.contains(part), "{part}");
     }
     assert_eq!(html.matches("<svg").count(), 4, "timeline, histogram, roofline, memory");
-    assert_eq!(drawn.keys().collect::<Vec<_>>(), PICTURES);
+    let (colors, others): (Vec<&String>, Vec<_>) = drawn.keys().partition(|name| is_of_a_color(name));
+    assert_eq!(others, PICTURES);
+    assert!(colors.len() > 1, "maps by color");
     for (name, picture) in &drawn {
         assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"), "{name}");
         assert!(!picture.contains("<img") && !picture.contains("</script>"), "{name}: a name is text");
@@ -118,8 +125,43 @@ fn tables_are_written_as_parquet() {
 fn a_cluster_has_a_scaling_curve() {
     let folder = TempDir::new().unwrap();
     run(folder.path(), &["--batch", "8", "--systems", "4", "--plot", "plots", "--report", "out.html"]);
-    let drawn = pictures(&folder.path().join("plots"));
+    let mut drawn = pictures(&folder.path().join("plots"));
+    drawn.retain(|name, _| !is_of_a_color(name));
     assert_eq!(drawn.len(), PICTURES.len() + 1);
     assert!(drawn["scaling"].contains("100.0 %"), "one system is as fast as itself");
     assert_eq!(std::fs::read_to_string(folder.path().join("out.html")).unwrap().matches("<svg").count(), 5);
+}
+
+/// Colors that cross links are in the report and have a map; what they carry does not depend on
+/// folding, and is no part of the digest.
+#[test]
+fn links_are_reported_by_color() {
+    let folder = TempDir::new().unwrap();
+    let report = |more: &[&str]| -> serde_json::Value {
+        let words = [&["--batch", "2", "--format", "json", "-o", "out.json"], more].concat();
+        run(folder.path(), &words);
+        serde_json::from_slice(&std::fs::read(folder.path().join("out.json")).unwrap()).unwrap()
+    };
+    let digest = || {
+        let manifest = std::fs::read(folder.path().join("out.run.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&manifest).unwrap()["result_digest"].clone()
+    };
+    assert!(report(&[]).get("links").is_none(), "maps were not asked for");
+    let plain = digest();
+    let with = report(&["--plot", "plots"]);
+    assert_eq!(digest(), plain);
+    let full = report(&["--plot", "full", "--fold", "none"]);
+    assert_eq!(with["links"], full["links"]);
+    let links = with["links"].as_array().unwrap();
+    let ports: BTreeSet<&str> = links.iter().map(|l| l["port"].as_str().unwrap()).collect();
+    assert_eq!(ports, ["east", "north", "ramp", "south", "west"].into());
+    let crossing = links.iter().filter(|l| l["port"] != "ramp").map(|l| format!("heat-link-c{}", l["color"]));
+    let drawn = pictures(&folder.path().join("plots"));
+    let maps: BTreeSet<String> = drawn.into_keys().filter(|name| is_of_a_color(name)).collect();
+    assert_eq!(crossing.collect::<BTreeSet<_>>(), maps);
+    for link in links {
+        let (wavelets, load) = (link["wavelets"].as_u64().unwrap(), link["greatest_load"].as_f64().unwrap());
+        let mean = wavelets as f64 / (256 * with["step"]["cycles"].as_u64().unwrap()) as f64;
+        assert!(wavelets > 0 && mean <= load * (1.0 + 1e-12) && load <= 1.0, "{link}");
+    }
 }

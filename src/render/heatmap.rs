@@ -34,7 +34,7 @@ pub(super) fn map(area: &Area<'_>, heat: &Heat, layer: Layer) -> Drawn {
     let range = Scale::of(&shares);
     cells(area, heat, &shares, width, range)?;
     axes(area, heat, width)?;
-    let unused = if matches!(layer, Layer::Load(_)) { "none" } else { "unused" };
+    let unused = if layer.is_load() { "none" } else { "unused" };
     scale(area, MAP.0 + width + 24, range, unused)
 }
 

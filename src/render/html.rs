@@ -13,12 +13,15 @@ use crate::report::{Assumed, KernelReport, RunReport};
 use askama::Template;
 use base64::Engine;
 use serde::Serialize;
-use sim_core::coord::Grid;
+use sim_core::coord::{Color, Grid};
 use sim_core::diag::Diagnostic;
 use sim_core::report::PeCycles;
 
 /// Most rows of a table, and of spans in time.
 const ROWS: usize = 400;
+/// Steps of the map's shares, and of those of a single color, which are many.
+const STEPS: u32 = 65_534;
+const COLOR_STEPS: u32 = 255;
 /// Kernels that are explained in words.
 const WHY: usize = 5;
 
@@ -66,13 +69,34 @@ struct Map {
 
 #[derive(Serialize)]
 struct MapLayer {
-    name: &'static str,
-    title: &'static str,
+    name: String,
+    title: String,
     none: &'static str,
+    #[serde(flatten)]
+    shares: Shares,
+    /// What it is made of, if it is of links.
+    colors: Vec<MapColor>,
+}
+
+/// What a single color has of a layer.
+#[derive(Serialize)]
+struct MapColor {
+    color: String,
+    name: String,
+    title: String,
+    none: &'static str,
+    #[serde(flatten)]
+    shares: Shares,
+}
+
+/// The shares of all cells.
+#[derive(Serialize)]
+struct Shares {
     min: f64,
     max: f64,
-    /// Cells as 16-bit numbers, low byte first, in base64: 0 for none, else 1 to 65535 from the
-    /// least to the greatest.
+    /// How many steps lie between them.
+    steps: u32,
+    /// Cells in base64, as [`crate::heat::packed`] has them: 0 for none, else 1 to `steps` + 1.
     data: String,
 }
 
@@ -166,16 +190,17 @@ pub fn page(source: &Source<'_>) -> Result<String, Failure> {
 
 /// The map as JSON that cannot end the script it stands in.
 fn data(heat: &Heat) -> Result<String, Failure> {
+    let none = |layer: Layer| if layer.is_load() { "nothing sent" } else { "no code" };
+    let color = |color: Color, dir| {
+        let layer = Layer::Color(color, dir);
+        let shares = Shares::of(heat, layer, COLOR_STEPS);
+        MapColor { color: color.to_string(), name: layer.name(), title: layer.title(), none: none(layer), shares }
+    };
     let layer = |layer: Layer| {
-        let shares = heat.shares(layer);
-        let max = shares.iter().flatten().copied().fold(0.0, f64::max);
-        let min = shares.iter().flatten().copied().fold(max, f64::min);
-        let span = if max > min { max - min } else { 1.0 };
-        let cell = |share: &Option<f64>| share.map_or(0, |s| 1 + ((s - min) / span * 65534.0).round() as u16);
-        let bytes: Vec<u8> = shares.iter().map(cell).flat_map(u16::to_le_bytes).collect();
-        let none = if matches!(layer, Layer::Load(_)) { "nothing sent" } else { "no code" };
-        let data = base64::engine::general_purpose::STANDARD.encode(bytes);
-        MapLayer { name: layer.name(), title: layer.title(), none, min, max, data }
+        let own = heat.colors().filter(|(_, dir, _)| layer == Layer::Load(*dir));
+        let colors = own.map(|(c, dir, _)| color(c, dir)).collect();
+        let shares = Shares::of(heat, layer, STEPS);
+        MapLayer { name: layer.name(), title: layer.title(), none: none(layer), shares, colors }
     };
     let pair = |g: Grid| [g.width, g.height];
     let layers = Layer::ALL.into_iter().map(layer).collect();
@@ -184,6 +209,19 @@ fn data(heat: &Heat) -> Result<String, Failure> {
     let text =
         text.map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-json", "--report", e.to_string())))?;
     Ok(text.replace('<', "\\u003c"))
+}
+
+impl Shares {
+    fn of(heat: &Heat, layer: Layer, steps: u32) -> Shares {
+        let shares = heat.shares(layer);
+        let max = shares.iter().flatten().copied().fold(0.0, f64::max);
+        let min = shares.iter().flatten().copied().fold(max, f64::min);
+        let span = if max > min { max - min } else { 1.0 };
+        let cell = |share: &Option<f64>| share.map_or(0, |s| 1 + ((s - min) / span * f64::from(steps)).round() as u64);
+        let cells: Vec<u64> = shares.iter().map(cell).collect();
+        let packed = crate::heat::packed(&cells, heat.cells.width as usize);
+        Shares { min, max, steps, data: base64::engine::general_purpose::STANDARD.encode(packed) }
+    }
 }
 
 fn cards(r: &RunReport) -> Vec<(&'static str, String, String)> {

@@ -34,7 +34,7 @@ pub fn svg(heat: &Heat, report: &RunReport) -> Result<String, Failure> {
         let name = shortened(&report.model.name, 40);
         title(area, &format!("Where {pes} PEs spend their cycles: one training step of {name}"), &sub)?;
         heatmap::map(area, heat, Layer::Compute)?;
-        label(area, (MAP.0 + 450, MAP.1 - 14), Layer::Compute.title(), 13, INK, HPos::Right)?;
+        label(area, (MAP.0 + 450, MAP.1 - 14), &Layer::Compute.title(), 13, INK, HPos::Right)?;
         bars(area, report)
     })
 }

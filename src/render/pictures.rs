@@ -7,6 +7,8 @@ use crate::fail::Failure;
 use crate::heat::{Heat, Layer};
 use crate::report::{ClusterReport, RunReport};
 use crate::timeline::Span;
+use sim_core::coord::{Color, Dir};
+use std::collections::BTreeSet;
 
 /// What pictures are drawn from.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +29,17 @@ pub struct Source<'a> {
 /// If one cannot be drawn: a fault of ours.
 pub fn all(source: &Source<'_>) -> Result<Vec<(String, String)>, Failure> {
     let mut out = vec![("overview".to_owned(), overview::svg(source.heat, source.report)?)];
-    for layer in Layer::ALL {
+    for layer in Layer::ALL.into_iter().chain(busiest(source.heat)) {
         out.push((format!("heat-{}", layer.name()), heatmap::svg(source.heat, layer, source.report)?));
     }
     out.extend(charts(source)?.into_iter().map(|(name, text)| (name.to_owned(), text)));
     Ok(out)
+}
+
+/// A map of links for every color that crosses any.
+fn busiest(heat: &Heat) -> impl Iterator<Item = Layer> {
+    let colors: BTreeSet<Color> = heat.colors().filter(|(_, dir, _)| *dir != Dir::Ramp).map(|c| c.0).collect();
+    colors.into_iter().map(Layer::Busiest)
 }
 
 /// The pictures that are no maps.

@@ -108,13 +108,41 @@ def heat(browser):
         for text, share in zip(shown, [low, high]):
             assert abs(float(text.rstrip(" %")) - 100 * share) <= 0.051, (layer, text, share)
         ends = browser.js(
-            "[1, 65535].map(end => { const i = layer.cells.indexOf(end);"
+            "[1, layer.steps + 1].map(end => { const i = layer.cells.indexOf(end);"
             " const d = heat.getContext('2d').getImageData(i % heat.width, Math.floor(i / heat.width), 1, 1).data;"
             " return [d[0], d[1], d[2]]; })"
         )
         if cells and low < high:
             assert ends == [[68, 1, 84], [253, 231, 37]], f"{layer} is drawn from {ends}"
+        if i > 3:
+            colors(browser, layer)
     browser.js("document.querySelectorAll('#layers button')[0].click()")
+    assert browser.js("choice.parentElement.hidden"), "the color of a PE's cycles"
+
+
+def colors(browser, layer):
+    """What the colors carry adds up to what all carry, and is what the report says of each."""
+    port = layer.removeprefix("link-")
+    reported = {f"c{l['color']}": l["greatest_load"] for l in report["links"] if l["port"] == port}
+    assert browser.js("[...choice.options].map(o => o.value)") == ["all colors", *reported]
+    shares = "[...Array(data.cells[0] * data.cells[1]).keys()].map(i => share(layer, i) ?? 0)"
+    all_colors, added = browser.js(shares), 0
+    for color, load in reported.items():
+        browser.js(f"choice.value = '{color}'; choice.dispatchEvent(new Event('input'))")
+        assert browser.js("[layer.name, Number(heat.dataset.max)]") == [f"{layer}-{color}", load]
+        assert color in browser.js("about.textContent")
+        added = [a + b for a, b in zip(browser.js(shares), added or itertools.repeat(0))]
+    assert all(abs(a - b) <= 0.004 * sum(reported.values()) for a, b in zip(all_colors, added)), layer
+    browser.js("choice.value = 'all colors'; choice.dispatchEvent(new Event('input'))")
+    assert browser.js("layer.name") == layer
+    if reported:
+        most = browser.js(f"{shares}.reduce((at, x, i, all) => x > all[at] ? i : at, 0)")
+        columns, rows = browser.js("data.cells")
+        browser.point("#heat", (most % columns + 0.5) / columns, (most // columns + 0.5) / rows)
+        listed = browser.js("tip.textContent").split("\n")[2:]
+        assert listed and all(re.fullmatch(r"c\d+: [\d.e-]+ %", line) for line in listed), listed
+        assert {line.split(":")[0] for line in listed} <= set(reported)
+        browser.point("h1", 0.5, 0.5)
 
 
 def tooltip(browser):
