@@ -67,18 +67,29 @@ impl Wafer {
 
     /// Waits for what comes at `arrival` and was updated before: for gradients, for the update, and
     /// for its way.
-    fn wait_for(&mut self, update: Update, arrival: u64, way: [Cause; 2]) {
-        // What was updated long ago is no reason to wait.
-        self.wait(update.begun.min(arrival), way[0] as usize);
-        self.wait(update.done.min(arrival), Cause::Optimizer as usize);
-        self.wait(arrival, way[1] as usize);
+    fn wait_for(&mut self, update: Update, arrival: u64) {
+        let reasons = [
+            (update.written, Cause::Gradients),
+            (update.served, Cause::Activations),
+            (update.begun, Cause::Gradients),
+            (update.done, Cause::Optimizer),
+            (arrival, Cause::Weights),
+        ];
+        for (until, cause) in reasons {
+            // What was updated long ago is no reason to wait.
+            self.wait(until.min(arrival), cause as usize);
+        }
     }
 }
 
 /// The last update of a layer's parameters.
 #[derive(Debug, Clone, Copy, Default)]
 struct Update {
-    /// When its gradients were there.
+    /// When MemoryX had the gradients that wafers give.
+    written: u64,
+    /// When the servers had what the table's gradients are sums of, if it waited for these.
+    served: u64,
+    /// When all gradients were there.
     begun: u64,
     done: u64,
 }
@@ -168,12 +179,12 @@ impl<'a> State<'a> {
                 let (clear, cause) = wafer.leaving.room(c.gradients + c.outputs, limit);
                 wafer.wait(clear, cause);
             }
-            wafer.wait_for(update, *arrival, [Cause::Gradients, Cause::Weights]);
+            wafer.wait_for(update, *arrival);
             if c.inputs > 0 {
                 let room = wafer.coming.room(c.inputs, limit).0;
                 let sent = wafer.sent.pass(room.max(wafer.table), c.inputs, self.cluster.activation);
                 let there = self.tree.feed(i, sent, c.inputs);
-                wafer.wait_for(table, there.min(wafer.table), [Cause::Gradients, Cause::Weights]);
+                wafer.wait_for(table, there.min(wafer.table));
                 wafer.wait(there, Cause::Activations as usize);
             }
         }
@@ -200,7 +211,7 @@ impl<'a> State<'a> {
             self.wafers.iter_mut().for_each(|w| w.leaving.push(c.gradients, written, Cause::Gradients));
             let table = self.work.table.gradients > 0 && c.layer as usize + 1 == self.updated.len();
             if last && !self.cluster.clip && !table {
-                self.update(c.layer as usize, written);
+                self.update(c.layer as usize, Update { begun: written, ..Update::default() });
             }
         }
         if c.outputs > 0 {
@@ -225,28 +236,32 @@ impl<'a> State<'a> {
     pub(super) fn end(&mut self, ends: &[Option<usize>]) {
         let none = self.updated.len() - 1;
         let table = self.work.table.gradients;
-        let mut written = self.write.free();
+        let written = self.write.free();
+        let mut ready = Update { written, begun: written, ..Update::default() };
+        if table > 0 {
+            ready.served = self.wafers.iter().map(|w| w.taken.free()).max().unwrap_or(0);
+        }
         for bytes in pieces(table) {
-            written = self.add(Leaf::Servers, |w| w.taken.free(), bytes);
+            ready.begun = self.add(Leaf::Servers, |w| w.taken.free(), bytes);
             self.given.table.1 += bytes;
         }
         if self.cluster.clip {
             // In the order in which the next step needs them.
             for layer in std::iter::once(none).chain(0..none) {
                 if ends[layer].is_some() || (layer == none && table > 0) {
-                    self.update(layer, written);
+                    self.update(layer, ready);
                 }
             }
         } else if table > 0 {
-            self.update(none, written);
+            self.update(none, ready);
         }
     }
 
     /// Rule K5.
-    fn update(&mut self, layer: usize, ready: u64) {
+    fn update(&mut self, layer: usize, ready: Update) {
         let time = Picos::of(self.work.parameters[layer], self.cluster.optimizer).0;
-        self.optimizer = self.optimizer.max(ready) + time;
-        self.updated[layer] = Update { begun: ready, done: self.optimizer };
+        self.optimizer = self.optimizer.max(ready.begun) + time;
+        self.updated[layer] = Update { done: self.optimizer, ..ready };
     }
 
     /// The slowest wafer's clock, and where its time went.

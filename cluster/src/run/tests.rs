@@ -119,8 +119,31 @@ fn the_next_step_waits_for_its_embeddings() {
         let done = run(&c, &Work { stages: &stages, micro_batches: 1, parameters: &[0, 500], table });
         let (chunk, own, update) = (8000 * US, 8 * US, 500 * US);
         assert_eq!(done.step.0, 10 * US + 2 * own + 3 * chunk + update + 3 * chunk + 2 * own, "{done:?}");
-        assert_eq!([done.optimizer.0, done.weights.0, done.activations.0], [update, 3 * chunk, 2 * own]);
+        let parts = [done.gradients, done.optimizer, done.weights, done.activations].map(|part| part.0);
+        assert_eq!(parts, [3 * chunk, update, 3 * chunk, 4 * own], "2 up to the servers, 2 down");
     }
+}
+
+/// Servers that are slow to take gradients of embeddings hold back the table's sums, and with them,
+/// if all updates wait for all gradients, every layer. The wafer's own gradients, which are there
+/// sooner, are not to blame (rule K6); if these come later than the servers are done, they are.
+#[test]
+fn waits_for_slow_servers_are_theirs() {
+    let outputs = Stage { outputs: MB, layer: 1, ..Stage::default() };
+    let stages = [stage(1000, 1, 0, 0), stage(10, 0, MB, 0), outputs];
+    let table = Table { weights: 1, gradients: 1 };
+    let parts = |clip, activation, write| {
+        let c = Cluster { clip, activation, write, ..fast(16) };
+        let done = run(&c, &Work { stages: &stages, micro_batches: 1, parameters: &[0, 0], table });
+        // Transfers are rounded up to a picosecond.
+        [done.gradients.0, done.activations.0].map(|part| (part + 50) / US)
+    };
+    let (slow, fast) = (1_000_000_000, u64::MAX / 16);
+    assert_eq!(parts(true, slow, fast), [0, 8000], "8 Mb at 1 Gb/s after the last cycle");
+    assert_eq!(parts(false, slow, fast), [0, 0], "layer 0 needs no table, and nothing else comes");
+    assert_eq!(parts(true, fast, slow), [8000, 0]);
+    assert_eq!(parts(true, slow, slow / 2), [16_000, 0]);
+    assert_eq!(parts(true, slow / 2, slow), [8000, 8000], "the servers for what they are later");
 }
 
 /// Two layers of equal gradients, the second one's first: without clipping its update is over when
