@@ -98,8 +98,8 @@ impl Layer {
             Layer::BackPressure => "back-pressure, share of cycles".to_owned(),
             Layer::Idle => "idle, share of cycles".to_owned(),
             Layer::Load(dir) => format!("{}, share of their capacity", ports(dir)),
-            Layer::Color(color, dir) => format!("{color} on {}, share of their capacity", ports(dir)),
-            Layer::Busiest(color) => format!("{color} on the link that it uses most, share of its capacity"),
+            Layer::Color(color, dir) => format!("color {color} on {}, share of their capacity", ports(dir)),
+            Layer::Busiest(color) => format!("color {color} on the link that it uses most, share of its capacity"),
         }
     }
 

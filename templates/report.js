@@ -129,7 +129,7 @@ filter.addEventListener("input", show);
 show();
 function key(row, column) {
   const cell = row.cells[column], text = cell.dataset.sort ?? cell.textContent;
-  const number = Number(text.replace(/[ %]/g, ""));
+  const number = Number(text.replace(/[\s%]/g, ""));
   return Number.isNaN(number) ? text.toLowerCase() : number;
 }
 heads.forEach((head, column) => head.addEventListener("click", () => {

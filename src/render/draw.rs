@@ -50,6 +50,9 @@ pub(super) fn picture(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -
         let drawn = white.and_then(|()| draw(&area)).and_then(|()| area.present().map_err(|e| e.to_string()));
         drawn.map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-plot", "--plot", e)))?;
     }
+    // No seams between rectangles that touch, at whatever size the picture is shown.
+    let body = text.find('>').map_or(text.len(), |end| end + 1);
+    text.insert_str(body, "<style>rect{shape-rendering:crispEdges}</style>");
     Ok(text)
 }
 

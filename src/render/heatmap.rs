@@ -57,7 +57,7 @@ impl Scale {
     fn of(shares: &[Option<f64>]) -> Scale {
         let most = shares.iter().flatten().copied().fold(0.0, f64::max);
         let least = shares.iter().flatten().copied().fold(most, f64::min);
-        let rough = ((most - least) / 5.0).max(0.000_2);
+        let rough = ((most - least) / 5.0).max(most / 50.0).max(1e-12);
         let scale = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|s| s * scale).find(|s| *s >= rough).unwrap_or(rough);
         let low = (least / step).floor() * step;
@@ -145,7 +145,7 @@ fn scale(area: &Area<'_>, left: i32, range: Scale, unused: &str) -> Drawn {
         rectangle(area, (left, y(i + 1)), (left + 16, y(i)), shade((f64::from(i) + 0.5) / f64::from(STEPS)))?;
     }
     let span = 100.0 * (range.high - range.low);
-    let digits = if span >= 5.0 { 0 } else { (1.0 - span.log10().floor()).clamp(0.0, 4.0) as usize };
+    let digits = if span >= 5.0 { 0 } else { (1.0 - span.log10().floor()).clamp(0.0, 10.0) as usize };
     for i in 0..=5 {
         let y = MAP.1 + MAP.2 - MAP.2 * i / 5;
         let share = 100.0 * range.low + span * f64::from(i) / 5.0;

@@ -36,7 +36,7 @@ pub fn svg(heat: &Heat) -> Result<String, Failure> {
         title(area, "PEs by the share of cycles that they compute", &sub)?;
         let x = Axis { pixels: (80, 596), range: (low, high), log: false };
         let most = bins.iter().copied().max().unwrap_or(1).max(1);
-        let y = Axis { pixels: (360, 96), range: (0.0, most as f64 * 1.05), log: false };
+        let y = Axis { pixels: (360, 96), range: (0.0, most as f64 * 1.15), log: false };
         axes(
             area,
             (&x, "compute, share of cycles", &|v| format!("{} %", (1000.0 * v).round() / 10.0)),

@@ -6,7 +6,7 @@
 
 use super::pictures::{self, Source};
 use super::sums;
-use super::table::{bytes, grouped, si};
+use super::table::{self, si};
 use crate::fail::{Failure, Kind};
 use crate::heat::{Heat, Layer};
 use crate::report::{Assumed, KernelReport, RunReport};
@@ -272,6 +272,16 @@ fn spans(kernels: &[KernelReport], all: u64) -> Vec<Span> {
     spans.iter().map(|s| Span { phase: s.0.to_owned(), width: share(s.2, all), text: text(s) }).collect()
 }
 
+/// A number in groups of digits that stay on one line.
+fn grouped(n: u64) -> String {
+    table::grouped(n).replace(' ', "\u{a0}")
+}
+
+/// A number of bytes that stays on one line.
+fn bytes(n: u64) -> String {
+    table::bytes(n).replace(' ', "\u{a0}")
+}
+
 /// Samples per second, with as many digits as mean something.
 fn samples(rate: f64) -> String {
     if rate >= 1000.0 { format!("{} samples/s", grouped(rate as u64)) } else { format!("{rate:.1} samples/s") }
@@ -299,7 +309,7 @@ fn rows(r: &RunReport) -> Vec<Row> {
             rate: format!("{:.3}", k.macs as f64 / (k.cycles.max(1) as f64 * pes as f64)),
             edge: (k.edge_in_bytes, bytes(k.edge_in_bytes), k.edge_out_bytes, bytes(k.edge_out_bytes)),
             name: k.name,
-            phase: k.phase,
+            phase: k.phase.replace('_', " "),
         }
     };
     sums::over_layers(&r.kernels).into_iter().take(ROWS).map(row).collect()

@@ -8,6 +8,7 @@ mod draw;
 pub mod heatmap;
 pub mod histogram;
 pub mod html;
+mod labels;
 pub mod memory;
 pub mod overview;
 pub mod paper;

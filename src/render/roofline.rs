@@ -6,6 +6,7 @@ use super::draw::{
     ACCENT, Area, Axis, Drawn, HPos, INK, PHASES, SOFT, axes, circle, label, legend, line, phase_color, picture,
     shortened, title,
 };
+use super::labels::{LINE, Places, width};
 use super::sums;
 use super::table::si;
 use crate::fail::Failure;
@@ -16,6 +17,10 @@ const SIZE: (u32, u32) = (960, 560);
 const NAMED: usize = 10;
 /// Where kernels are that move nothing over the edges.
 const NONE: i32 = 860;
+/// Where the roofs end.
+const END: i32 = 930;
+/// Points that are nearer than this, in pixels, are named together.
+const NEAR: i32 = 26;
 
 /// A kernel over all layers.
 struct Point {
@@ -45,8 +50,9 @@ pub fn svg(report: &RunReport) -> Result<String, Failure> {
         let y = Axis { pixels: (486, 96), range: (least / 4.0, peak * 2.0), log: true };
         let flops = |v: f64| si(v, "FLOP/s");
         axes(area, (&x, "FLOP per byte", &|v| si(v, "")), (&y, "FLOP/s", &flops))?;
-        roofs(area, report, &x, &y)?;
-        draw(area, &points, report, &x, &y)?;
+        let mut places = Places::new((90, 98, 952, 482));
+        roofs(area, report, (&x, &y), &mut places)?;
+        draw(area, (&points, report), (&x, &y), &mut places)?;
         legend(area, (86, 540), &PHASES)
     })
 }
@@ -74,67 +80,82 @@ fn peaks(report: &RunReport) -> [(&'static str, f64); 3] {
     [("16-bit", rate(f.half)), ("16-bit with 32-bit sums", rate(f.mixed)), ("32-bit", rate(f.single))]
 }
 
-fn roofs(area: &Area<'_>, report: &RunReport, x: &Axis, y: &Axis) -> Drawn {
+fn roofs(area: &Area<'_>, report: &RunReport, (x, y): (&Axis, &Axis), places: &mut Places) -> Drawn {
     let io = report.arch.io_bits_per_second as f64 / 8.0;
     let peak = peaks(report)[0].1;
     let foot = (x.range.0).max(y.range.0 / io);
-    let slope = vec![(x.at(foot), y.at(foot * io)), (x.at(peak / io), y.at(peak))];
-    line(area, slope, ACCENT, 2)?;
-    let mid = (foot * (peak / io)).sqrt();
-    label(
-        area,
-        (x.at(mid) + 10, y.at(mid * io) + 12),
-        &si(report.arch.io_bits_per_second as f64, "b/s over the edges"),
-        12,
-        ACCENT,
-        HPos::Left,
-    )?;
+    let (from, to) = ((x.at(foot), y.at(foot * io)), (x.at(peak / io), y.at(peak)));
+    line(area, vec![from, to], ACCENT, 2)?;
+    // The slope as a row of small boxes.
+    let on = |i: i32| (from.0 + (to.0 - from.0) * i / 40, from.1 + (to.1 - from.1) * i / 40);
+    (0..=40).map(on).for_each(|(x, y)| places.take((x - 4, y - 4, x + 4, y + 4)));
+    let (text, (px, py)) = (si(report.arch.io_bits_per_second as f64, "b/s over the edges"), on(10));
+    label(area, (px + 10, py + 14), &text, 12, ACCENT, HPos::Left)?;
+    places.take_text(px + 10 + width(&text), py + 14, &text);
     for (i, (name, rate)) in peaks(report).into_iter().enumerate().filter(|(_, p)| p.1 > 0.0) {
-        let from = (rate / io).max(x.range.0);
-        line(
-            area,
-            vec![(x.at(from), y.at(rate)), (930, y.at(rate))],
-            if i == 0 { INK } else { SOFT },
-            2 - i.min(1) as u32,
-        )?;
-        label(area, (930, y.at(rate) - 9), &format!("{name}: {}", si(rate, "FLOP/s")), 12, SOFT, HPos::Right)?;
+        let (from, py) = (x.at((rate / io).max(x.range.0)), y.at(rate));
+        line(area, vec![(from, py), (END, py)], if i == 0 { INK } else { SOFT }, 2 - i.min(1) as u32)?;
+        places.take((from, py - 1, END, py + 1));
+        // At the left end, where no disc can be: none is above the slope.
+        let text = format!("{name}: {}", si(rate, "FLOP/s"));
+        let right = (from - 8).max(x.pixels.0 + 6 + width(&text));
+        label(area, (right, py - 8), &text, 12, SOFT, HPos::Right)?;
+        places.take_text(right, py - 8, &text);
     }
     Ok(())
 }
 
-fn draw(area: &Area<'_>, points: &[Point], report: &RunReport, x: &Axis, y: &Axis) -> Drawn {
-    let at = |p: &Point| (p.intensity.map_or(NONE, |i| x.at(i)), y.at(p.rate));
+/// A disc: its center and its radius.
+type Disc = ((i32, i32), i32);
+
+fn draw(
+    area: &Area<'_>,
+    (points, report): (&[Point], &RunReport),
+    (x, y): (&Axis, &Axis),
+    places: &mut Places,
+) -> Drawn {
+    let disc = |p: &Point| {
+        let share = p.kernel.cycles as f64 / report.step.cycles.max(1) as f64;
+        ((p.intensity.map_or(NONE, |i| x.at(i)), y.at(p.rate)), (3.0 + 40.0 * share.sqrt()).round() as i32)
+    };
     if points.iter().any(|p| p.intensity.is_none()) {
         label(area, (NONE, y.pixels.0 + 14), "no traffic", 12, SOFT, HPos::Center)?;
     }
+    let discs: Vec<Disc> = points.iter().map(disc).collect();
     // The small ones last, so that they are seen.
-    for p in points {
-        let share = p.kernel.cycles as f64 / report.step.cycles.max(1) as f64;
-        let radius = (3.0 + 40.0 * share.sqrt()).round() as i32;
-        circle(area, at(p), radius, phase_color(&p.kernel.phase))?;
+    for (p, ((x, y), radius)) in points.iter().zip(&discs) {
+        circle(area, (*x, *y), *radius, phase_color(&p.kernel.phase))?;
+        places.take((x - radius, y - radius, x + radius, y + radius));
     }
-    names(area, points, &at)
+    for ((at, radius), names) in together(points, &discs) {
+        let place = places.near(at, radius, &names);
+        // A line to the nearest point of the names, if they are not beside the disc.
+        let nearest = (at.0.clamp(place.0 - 4, place.2), at.1.clamp(place.1, place.3));
+        if (nearest.0 - at.0).abs().max((nearest.1 - at.1).abs()) > radius + 12 {
+            line(area, vec![at, nearest], SOFT, 1)?;
+        }
+        for (i, name) in (0..).zip(&names) {
+            label(area, (place.0, place.1 + LINE * i + LINE / 2), name, 12, INK, HPos::Left)?;
+        }
+    }
+    Ok(())
 }
 
-/// The names of the longest kernels, one below the other where discs are close.
-fn names(area: &Area<'_>, points: &[Point], at: &dyn Fn(&Point) -> (i32, i32)) -> Drawn {
-    let mut taken: Vec<(i32, i32, i32)> = Vec::new();
+/// The names of the longest kernels; of discs that are near, in one list.
+fn together(points: &[Point], discs: &[Disc]) -> Vec<(Disc, Vec<String>)> {
+    let mut lists: Vec<(Disc, Vec<String>)> = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
-    for p in points {
+    for (p, disc) in points.iter().zip(discs) {
         if seen.contains(&p.kernel.name.as_str()) || seen.len() == NAMED {
             continue;
         }
         seen.push(&p.kernel.name);
-        let ((px, mut row), name) = (at(p), shortened(&p.kernel.name, 28));
-        let wide = 7 * name.chars().count() as i32;
-        let (from, to, side) =
-            if px < 620 { (px + 18, px + 18 + wide, HPos::Left) } else { (px - 18 - wide, px - 18, HPos::Right) };
-        while taken.iter().any(|t| t.0 < to && from < t.1 && (t.2 - row).abs() < 14) {
-            row += 14;
+        let near = |other: &Disc| (other.0.0 - disc.0.0).abs().max((other.0.1 - disc.0.1).abs()) < NEAR;
+        let name = shortened(&p.kernel.name, 40);
+        match lists.iter_mut().find(|(other, _)| near(other)) {
+            Some((_, names)) => names.push(name),
+            None => lists.push((*disc, vec![name])),
         }
-        taken.push((from, to, row));
-        let x = if px < 620 { from } else { to };
-        label(area, (x, row), &name, 12, INK, side)?;
     }
-    Ok(())
+    lists
 }

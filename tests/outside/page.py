@@ -166,7 +166,7 @@ def table(browser):
     assert shown and all("attention" in name for name in shown) and len(shown) < every, shown
     assert browser.js("count.textContent") == f"{len(shown)} of {every}"
     browser.js("filter.value = ''; filter.dispatchEvent(new Event('input'))")
-    cycles = f"{rows}.map(r => Number(r.cells[3].textContent.replaceAll(' ', '')))"
+    cycles = f"{rows}.map(r => Number(r.cells[3].textContent.replace(/\\s/g, '')))"
     browser.js("document.querySelectorAll('#kernels th')[3].click()")
     assert browser.js(cycles) == sorted(browser.js(cycles), reverse=True)
     browser.js("document.querySelectorAll('#kernels th')[3].click()")

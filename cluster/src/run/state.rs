@@ -94,6 +94,18 @@ struct Update {
     done: u64,
 }
 
+impl Update {
+    /// When both are there.
+    fn latest(self, other: Update) -> Update {
+        Update {
+            written: self.written.max(other.written),
+            served: self.served.max(other.served),
+            begun: self.begun.max(other.begun),
+            done: self.done.max(other.done),
+        }
+    }
+}
+
 /// Bytes at their origin.
 #[derive(Debug, Clone, Copy, Default)]
 struct Given {
@@ -119,6 +131,8 @@ pub(super) struct State<'a> {
     optimizer: u64,
     /// The last update of each layer: since it is done, its parameters are those of the next step.
     updated: Vec<Update>,
+    /// What MemoryX has waited for so far: it reads in order, so what comes later waits too.
+    awaited: Update,
     given: Given,
     /// Times of the wafers, or of nodes above them, for one chunk.
     at: Vec<u64>,
@@ -140,6 +154,7 @@ impl<'a> State<'a> {
             coming: Window::default(),
             optimizer: 0,
             updated: vec![Update::default(); work.parameters.len()],
+            awaited: Update::default(),
             given: Given::default(),
             at: Vec::new(),
         }
@@ -148,6 +163,7 @@ impl<'a> State<'a> {
     /// MemoryX reads for the leaves what belongs to a layer; [`State::at`] is when it is there (rule K3).
     fn fetch(&mut self, leaf: Leaf, room: u64, layer: usize, bytes: u64) {
         let ready = room.max(self.updated[layer].done);
+        self.awaited = self.awaited.latest(self.updated[layer]);
         let read = self.read.pass(ready, bytes, self.cluster.read);
         self.tree.broadcast(leaf, read, bytes, &mut self.at);
     }
@@ -173,7 +189,7 @@ impl<'a> State<'a> {
             self.at.resize(self.wafers.len(), 0);
         }
         self.given.inputs += c.inputs;
-        let (update, table) = (self.updated[c.layer as usize], self.updated[self.updated.len() - 1]);
+        let update = self.awaited;
         for (i, (wafer, arrival)) in self.wafers.iter_mut().zip(&self.at).enumerate() {
             if c.gradients + c.outputs > 0 {
                 let (clear, cause) = wafer.leaving.room(c.gradients + c.outputs, limit);
@@ -184,7 +200,7 @@ impl<'a> State<'a> {
                 let room = wafer.coming.room(c.inputs, limit).0;
                 let sent = wafer.sent.pass(room.max(wafer.table), c.inputs, self.cluster.activation);
                 let there = self.tree.feed(i, sent, c.inputs);
-                wafer.wait_for(table, there.min(wafer.table));
+                wafer.wait_for(update, there.min(wafer.table));
                 wafer.wait(there, Cause::Activations as usize);
             }
         }

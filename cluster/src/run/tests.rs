@@ -140,10 +140,30 @@ fn waits_for_slow_servers_are_theirs() {
     };
     let (slow, fast) = (1_000_000_000, u64::MAX / 16);
     assert_eq!(parts(true, slow, fast), [0, 8000], "8 Mb at 1 Gb/s after the last cycle");
-    assert_eq!(parts(false, slow, fast), [0, 0], "layer 0 needs no table, and nothing else comes");
+    assert_eq!(parts(false, slow, fast), [0, 8000], "MemoryX reads layer 0 after the table, in order");
     assert_eq!(parts(true, fast, slow), [8000, 0]);
     assert_eq!(parts(true, slow, slow / 2), [16_000, 0]);
     assert_eq!(parts(true, slow / 2, slow), [8000, 8000], "the servers for what they are later");
+}
+
+/// Servers that take embedding gradients slowly, with room for all of them: the wafer waits at the
+/// start of the next step, for the servers, and not for gradients on their way; nor for weights,
+/// though MemoryX reads the first layer's only after the table.
+#[test]
+fn slow_servers_are_not_slow_gradients() {
+    for clip in [false, true] {
+        let c = Cluster { clip, activation: 8_000_000_000, ..fast(16) };
+        let stages = [
+            stage(10, MB, MB, 0),
+            Stage { time: Picos(10 * US), inputs: 1000, outputs: 100 * MB, layer: 1, ..Stage::default() },
+        ];
+        let table = Table { weights: MB, gradients: MB };
+        let done = run(&c, &Work { stages: &stages, micro_batches: 1, parameters: &[500, 500], table });
+        assert!(done.activations.0 > 99_900 * US, "{done:?}");
+        // The sums of the table, 1 MB at the servers' rate.
+        assert!(done.gradients.0.abs_diff(1000 * US) < US, "{done:?}");
+        assert_eq!(done.bottleneck(), Cause::Activations);
+    }
 }
 
 /// Two layers of equal gradients, the second one's first: without clipping its update is over when
