@@ -57,7 +57,7 @@ impl Scale {
     fn of(shares: &[Option<f64>]) -> Scale {
         let most = shares.iter().flatten().copied().fold(0.0, f64::max);
         let least = shares.iter().flatten().copied().fold(most, f64::min);
-        let rough = ((most - least) / 5.0).max(most / 50.0).max(1e-12);
+        let rough = ((most - least) / 5.0).max((most / 50.0).clamp(1e-12, 0.000_2));
         let scale = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|s| s * scale).find(|s| *s >= rough).unwrap_or(rough);
         let low = (least / step).floor() * step;

@@ -52,6 +52,7 @@ pub fn svg(heat: &Heat) -> Result<String, Failure> {
             )?;
         }
         line(area, vec![(x.at(mean), 360), (x.at(mean), 100)], INK, 1)?;
-        label(area, (x.at(mean) - 8, 106), &format!("mean {:.1} %", 100.0 * mean), 13, SOFT, HPos::Right)
+        let (at, side) = if x.at(mean) < 200 { (x.at(mean) + 8, HPos::Left) } else { (x.at(mean) - 8, HPos::Right) };
+        label(area, (at, 106), &format!("mean {:.1} %", 100.0 * mean), 13, SOFT, side)
     })
 }

@@ -49,8 +49,10 @@ fn overall(report: &RunReport) -> f64 {
 /// The longest kernels over all layers; the others together.
 fn longest(report: &RunReport) -> Vec<KernelReport> {
     let mut bars = sums::over_layers(&report.kernels);
+    let names: Vec<String> = bars.iter().map(|b| b.name.clone()).collect();
     for bar in &mut bars {
-        if bar.phase != "forward" {
+        // The phase, where the name alone does not tell.
+        if bar.phase != "forward" && names.iter().filter(|n| **n == bar.name).count() > 1 {
             bar.name = format!("{}, {}", bar.name, bar.phase.replace('_', " "));
         }
     }

@@ -12,13 +12,13 @@ use super::table::si;
 use crate::fail::Failure;
 use crate::report::{KernelReport, RunReport};
 
-const SIZE: (u32, u32) = (960, 560);
+const SIZE: (u32, u32) = (1110, 560);
 /// Points that have their names beside them.
 const NAMED: usize = 10;
 /// Where kernels are that move nothing over the edges.
-const NONE: i32 = 860;
+const NONE: i32 = 820;
 /// Where the roofs end.
-const END: i32 = 930;
+const END: i32 = 885;
 /// Points that are nearer than this, in pixels, are named together.
 const NEAR: i32 = 26;
 
@@ -50,7 +50,7 @@ pub fn svg(report: &RunReport) -> Result<String, Failure> {
         let y = Axis { pixels: (486, 96), range: (least / 4.0, peak * 2.0), log: true };
         let flops = |v: f64| si(v, "FLOP/s");
         axes(area, (&x, "FLOP per byte", &|v| si(v, "")), (&y, "FLOP/s", &flops))?;
-        let mut places = Places::new((90, 98, 952, 482));
+        let mut places = Places::new((90, 98, END, 482));
         roofs(area, report, (&x, &y), &mut places)?;
         draw(area, (&points, report), (&x, &y), &mut places)?;
         legend(area, (86, 540), &PHASES)
@@ -77,7 +77,7 @@ fn peaks(report: &RunReport) -> [(&'static str, f64); 3] {
     let rate =
         |per_cycle: u32| 2.0 * f64::from(per_cycle) * f64::from(a.width) * f64::from(a.height) * a.clock_hz as f64;
     let f = a.fmacs_per_cycle;
-    [("16-bit", rate(f.half)), ("16-bit with 32-bit sums", rate(f.mixed)), ("32-bit", rate(f.single))]
+    [("16-bit", rate(f.half)), ("16-bit, 32-bit sums", rate(f.mixed)), ("32-bit", rate(f.single))]
 }
 
 fn roofs(area: &Area<'_>, report: &RunReport, (x, y): (&Axis, &Axis), places: &mut Places) -> Drawn {
@@ -96,11 +96,7 @@ fn roofs(area: &Area<'_>, report: &RunReport, (x, y): (&Axis, &Axis), places: &m
         let (from, py) = (x.at((rate / io).max(x.range.0)), y.at(rate));
         line(area, vec![(from, py), (END, py)], if i == 0 { INK } else { SOFT }, 2 - i.min(1) as u32)?;
         places.take((from, py - 1, END, py + 1));
-        // At the left end, where no disc can be: none is above the slope.
-        let text = format!("{name}: {}", si(rate, "FLOP/s"));
-        let right = (from - 8).max(x.pixels.0 + 6 + width(&text));
-        label(area, (right, py - 8), &text, 12, SOFT, HPos::Right)?;
-        places.take_text(right, py - 8, &text);
+        label(area, (END + 8, py), &format!("{name}: {}", si(rate, "FLOP/s")), 12, SOFT, HPos::Left)?;
     }
     Ok(())
 }
