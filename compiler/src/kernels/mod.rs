@@ -12,6 +12,7 @@ mod lanes;
 pub mod loss;
 pub mod norm;
 pub mod outer;
+mod pace;
 pub mod rotary;
 pub mod row_sum;
 mod turns;

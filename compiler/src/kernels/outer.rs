@@ -12,6 +12,7 @@ use super::lanes::{
     ChainRows, RING_QUEUES, buffers, chain_results, chain_rows, chain_wavelets, classes, lay_chain, main_task, place,
     ring_routes, row_ring,
 };
+use super::pace::Pace;
 use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part};
@@ -83,30 +84,21 @@ impl Outer {
         u64::from(self.phases(g)) * u64::from(self.a.slots) * u64::from(self.len())
     }
 
-    /// Issue slots from the beginning of half a hop to its end, wherever the PE is.
-    fn hop_slots(&self, arch: &ArchSpec) -> u32 {
-        let block = self.b.dtype.wavelets(self.b.slots * self.b.tokens);
-        let way = 2 * arch.hop.value + arch.ramp_up.value + arch.ramp_down.value + arch.ce_latency.value;
-        block + 2 * arch.vector_setup.value + way
+    /// Issue slots from the beginning of half a hop to its end.
+    fn hop_slots(&self, pace: Pace) -> u32 {
+        pace.slots(self.b.dtype.wavelets(self.b.slots * self.b.tokens))
     }
 
-    /// Rows of sums whose setups leave enough issue slots to half a hop and to the sums on
-    /// their way down.
-    fn busy_rows(&self, arch: &ArchSpec) -> u32 {
-        let free = (self.a.tokens * arch.vector_setup.value).saturating_sub(self.len());
-        if free == 0 { u32::MAX } else { self.hop_slots(arch).div_ceil(free) }
+    /// Rows of sums whose setups leave enough issue slots to half a hop and to the sums on their
+    /// way down.
+    fn busy_rows(&self, pace: Pace) -> u32 {
+        let free = pace.free(self.a.tokens).saturating_sub(self.len());
+        if free == 0 { u32::MAX } else { self.hop_slots(pace).div_ceil(free) }
     }
 
-    /// Instructions of one element behind half a hop of the ring during which so many rows are
-    /// computed. All PEs give it the same time, in which it ends everywhere: near its ends, where
-    /// the next PE is one link away instead of two, nobody gets ahead, and columns stay alike.
-    fn pauses(&self, arch: &ArchSpec, rows: u32) -> u32 {
-        let setup = arch.vector_setup.value;
-        if setup == 0 {
-            return 0;
-        }
-        let needed = self.hop_slots(arch) + rows * self.len();
-        needed.saturating_sub(rows * self.a.tokens * setup).div_ceil(setup)
+    /// Instructions of one element behind half a hop during which so many rows are computed.
+    fn pauses(&self, pace: Pace, rows: u32) -> u32 {
+        pace.pauses(self.hop_slots(pace) + rows * self.len(), pace.free(rows * self.a.tokens))
     }
 
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
@@ -127,7 +119,7 @@ impl Outer {
 /// Emits the code of one class of PEs.
 struct Code<'a> {
     outer: &'a Outer,
-    arch: &'a ArchSpec,
+    pace: Pace,
     at: &'a Addresses,
     class: Option<&'a RingClass>,
     /// Whether a PE sends before it receives: those of even place in the ring.
@@ -181,7 +173,7 @@ impl Code<'_> {
     /// the microthreads. `rows` are computed meanwhile and leave slots too.
     fn pause(&self, rows: u32) -> Vec<Instr> {
         let nothing = vec(Op::Mov, 1, at(SUMS[0], mem(DType::F32, 0, 1)), &[imm(0.0)]);
-        repeat(self.outer.pauses(self.arch, rows), vec![nothing])
+        repeat(self.outer.pauses(self.pace, rows), vec![nothing])
     }
 
     /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
@@ -225,7 +217,7 @@ impl Code<'_> {
 
     /// One hop of the ring, while so many rows of sums are computed.
     fn hop(&self, rows: u32) -> Vec<Instr> {
-        let busy = self.outer.busy_rows(self.arch);
+        let busy = self.outer.busy_rows(self.pace);
         let mut code = Vec::new();
         let mut left = rows;
         for half in [0, 1] {
@@ -235,7 +227,7 @@ impl Code<'_> {
                 code.extend(self.arrived());
             }
             // Where slots are short, what goes down may not wait for what comes around.
-            let short = self.outer.pauses(self.arch, busy) > 0;
+            let short = self.outer.pauses(self.pace, busy) > 0;
             let chain = if short { Priority::Medium } else { Priority::Low };
             code.extend(repeat(busy, self.row(chain)));
             code.extend(self.pause(busy));
@@ -306,7 +298,8 @@ impl Kernel for Outer {
                 }
                 chain.bind(&mut image);
                 let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
-                let code = Code { outer: self, arch, at, class: class.as_ref(), sends_first, chain: &chain };
+                let code =
+                    Code { outer: self, pace: Pace::of(arch), at, class: class.as_ref(), sends_first, chain: &chain };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
                 place(&mut program, g, image, &columns, chain.rows);
             }

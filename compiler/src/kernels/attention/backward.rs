@@ -341,9 +341,9 @@ impl Kernel for AttentionBackward {
         self.all_needs(g)
     }
 
-    fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let s = Shape::of(g, &self.q, self.chunks);
-        build("attention backward", g, &s, &buffers(&self.needs(g), at), true, &|rings| {
+        build("attention backward", (g, arch), &s, &buffers(&self.needs(g), at), true, &|rings| {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })

@@ -19,7 +19,7 @@ use sim_core::program::{AddrReg, DType, Instr, Op, Operand, VecOp};
 const RECEIVER: u8 = 0;
 /// Microthread that sends.
 const SENDER: u8 = 1;
-/// Registers of loops.
+/// Registers of loops; the last one is only for repeated words, so that no conflict depends on it.
 const LOOP: [AddrReg; 3] = [AddrReg(6), AddrReg(7), AddrReg(8)];
 /// A register for the loop around them.
 pub(super) const OUTER: AddrReg = AddrReg(9);
@@ -59,7 +59,7 @@ fn series(count: u32, moves: &[(AddrReg, u32)], one: &dyn Fn(u32) -> Instr) -> V
 
 /// `sum[k][0..t] += Σ_i left[i][0..t] · right[k][i]` for `kc` keys `k`, and `i` over the head.
 pub(super) fn products(s: &Shape, left: u32, right: u32, sum: u32) -> Vec<Instr> {
-    let [l, r, k] = LOOP;
+    let [l, k, r] = LOOP;
     let size = s.size();
     let acc = at(k, mem(DType::F32, sum, s.t));
     let one = |i: u32| {
@@ -181,9 +181,12 @@ pub(super) fn gather(
     let mut body = Vec::new();
     for i in 0..2 {
         let (from, to) = (buffers[i], buffers[1 - i]);
-        body.extend(exchange(links, mem(s.act, from, len), len, s.act, receive(links, len, s.act, to)));
-        body.extend(keep(from));
-        body.extend(keeps.iter().zip(LOOP).map(|((k, _), reg)| step(reg, k.stride(s) as i32)));
+        let sent = mem(s.act, from, len);
+        let mut work: Vec<Instr> = keep(from).collect();
+        work.extend(keeps.iter().zip(LOOP).map(|((k, _), reg)| step(reg, k.stride(s) as i32)));
+        let pause = links.pace.pause(2 * s.act.wavelets(len), &work, &sent);
+        body.extend(exchange(links, sent, len, s.act, receive(links, len, s.act, to)));
+        body.extend([work, pause].concat());
         body.extend(exchanged());
     }
     code.extend(repeat(s.n / 2, body));
@@ -205,8 +208,10 @@ pub(super) fn travel(
     let mut pair = Vec::new();
     for i in 0..2 {
         let (from, to) = (buffers[i], buffers[1 - i]);
-        pair.extend(exchange(links, mem(s.act, from, len), len, s.act, receive(links, len, s.act, to)));
-        pair.extend(body(i));
+        let (sent, work) = (mem(s.act, from, len), body(i));
+        let pause = links.pace.pause(2 * s.act.wavelets(len), &work, &sent);
+        pair.extend(exchange(links, sent, len, s.act, receive(links, len, s.act, to)));
+        pair.extend([work, pause].concat());
         pair.extend(exchanged());
     }
     repeat(s.r / 2, pair)
@@ -222,6 +227,7 @@ pub(super) fn all_reduce(s: &Shape, row: Option<Links>, o: Op, value: u32, buffe
     let one = |i: usize| {
         let (from, to) = (buffers[i], buffers[1 - i]);
         let mut code = exchange(links, of(from), t, DType::F32, receive(links, t, DType::F32, to)).to_vec();
+        code.extend(links.pace.pause(2 * t, &[], &of(from)));
         code.extend(exchanged());
         code.push(vec(o, t, of(value), &[of(value), of(to)]));
         code
@@ -249,7 +255,8 @@ pub(super) fn reduce_scatter(s: &Shape, row: Option<Links>, sum: u32) -> Vec<Ins
     let stride = s.f * F32;
     let pass = |from: Operand, to: Operand| {
         let add = op(Op::Add, len, to.clone(), &[fab(links.recv, DType::F32), to]);
-        exchange(links, from, len, DType::F32, add).into_iter().chain(exchanged())
+        let pause = links.pace.pause(2 * len, &[], &from);
+        exchange(links, from, len, DType::F32, add).into_iter().chain(pause).chain(exchanged())
     };
     let reg = LOOP[0];
     let mut code = vec![set(reg, 0)];

@@ -317,9 +317,9 @@ impl Kernel for AttentionForward {
         self.all_needs(g)
     }
 
-    fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let s = Shape::of(g, &self.q, self.chunks);
-        build("attention", g, &s, &buffers(&self.needs(g), at), false, &|rings| {
+        build("attention", (g, arch), &s, &buffers(&self.needs(g), at), false, &|rings| {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })

@@ -8,7 +8,9 @@ use super::mask;
 use super::shape::Shape;
 use crate::code::color;
 use crate::geometry::Geometry;
+use crate::kernels::pace::Pace;
 use crate::ring::{Axis, Ring, RingClass, spans};
+use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Region, Span};
 use sim_core::program::{Buffer, Image, Instr, Placement, Program, Route, Task, Trigger};
 
@@ -19,6 +21,14 @@ pub(super) struct Links {
     pub(super) send: Color,
     /// Color from the previous place.
     pub(super) recv: Color,
+    /// The time of a hop.
+    pub(super) pace: Pace,
+}
+
+impl Links {
+    fn of(ring: &Ring, place: u32, pace: Pace) -> Links {
+        Links { send: ring.send(place), recv: ring.recv(place), pace }
+    }
 }
 
 /// The rings that a PE takes part in.
@@ -64,10 +74,12 @@ fn ring(axis: Axis, len: u32, first: u8) -> Option<Ring> {
     (len > 1).then_some(Ring { axis, len, colors })
 }
 
-fn classes(ring: Option<&Ring>) -> Vec<(Option<Links>, Vec<u32>)> {
-    let one = |c: RingClass| (Some(Links { send: c.send, recv: c.recv }), c.positions);
+fn classes(ring: Option<&Ring>, pace: Pace) -> Vec<(Option<Links>, Vec<u32>)> {
     match ring {
-        Some(ring) => ring.classes().into_iter().map(one).collect(),
+        Some(ring) => {
+            let one = |c: RingClass| (Some(Links::of(ring, c.positions[0], pace)), c.positions);
+            ring.classes().into_iter().map(one).collect()
+        }
         None => vec![(None, vec![0])],
     }
 }
@@ -99,23 +111,23 @@ fn routes(ring: &Ring, across: Span, times: u32) -> Vec<Route> {
 /// columns.
 pub(super) fn build(
     name: &str,
-    g: &Geometry,
+    (g, arch): (&Geometry, &ArchSpec),
     shape: &Shape,
     buffers: &[Buffer],
     sums: bool,
     body: &dyn Fn(&Rings) -> Vec<Instr>,
 ) -> Program {
     let mut program = Program { name: name.to_owned(), grid: Some(g.grid), ..Program::default() };
-    let used = g.used();
+    let (used, pace) = (g.used(), Pace::of(arch));
     let (across, down) = (g.lanes * g.heads, g.sequences_per_lane);
     let row = ring(Axis::X, shape.n, 4);
     let column = ring(Axis::Y, shape.r, 8);
     let second = ring(Axis::Y, shape.r, 12).filter(|_| sums);
     program.routes.extend(row.iter().flat_map(|r| routes(r, used.y, across)));
     program.routes.extend(column.iter().chain(&second).flat_map(|r| routes(r, used.x, down)));
-    for (row_links, columns) in classes(row.as_ref()) {
-        for (column_links, rows) in classes(column.as_ref()) {
-            let links = |r: &Ring| Links { send: r.send(rows[0]), recv: r.recv(rows[0]) };
+    for (row_links, columns) in classes(row.as_ref(), pace) {
+        for (column_links, rows) in classes(column.as_ref(), pace) {
+            let links = |r: &Ring| Links::of(r, rows[0], pace);
             let rings = Rings {
                 row: row_links,
                 column: column_links,

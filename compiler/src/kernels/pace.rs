@@ -1,0 +1,66 @@
+//! How long a hop of a ring takes at most, and how a PE waits for that long.
+//!
+//! Near the two ends of a ring the next PE is one link away instead of two. Where PEs go on as soon
+//! as a block has come, those there get ahead of the others, and the difference travels around the
+//! ring. So all PEs give a hop the same time, in which it ends everywhere, and stay in step: which
+//! lets rows and columns fold, and loops recur.
+//!
+//! **Invariant.** The main thread comes first in every cycle that it can use; microthreads of low
+//! priority move in the issue slots that setups of its vector instructions leave free.
+//! **Not here.** What is sent.
+
+use crate::code::{repeat, vec};
+use sim_core::arch::ArchSpec;
+use sim_core::program::{Instr, MemRef, Op, Operand};
+
+/// What the time of a hop depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Setup of a vector instruction: the issue slots that it leaves free.
+    setup: u32,
+    /// Cycles from a beat that sends to the wavelet's place at the other end, and a setup.
+    way: u32,
+}
+
+impl Pace {
+    pub(super) fn of(arch: &ArchSpec) -> Pace {
+        let setup = arch.vector_setup.value;
+        let ramps = arch.ce_latency.value + arch.ramp_up.value + arch.ramp_down.value;
+        Pace { setup, way: 2 * arch.hop.value + ramps + setup }
+    }
+
+    /// Issue slots that so many vector instructions of the main thread leave free.
+    pub(super) fn free(self, instructions: u32) -> u32 {
+        instructions * self.setup
+    }
+
+    /// Issue slots until an exchange of so many beats has ended, wherever the PE is.
+    pub(super) fn slots(self, beats: u32) -> u32 {
+        beats + self.way
+    }
+
+    /// Instructions of one element that leave the rest of the `slots`, of which others leave
+    /// `free`. None on a machine on which an instruction leaves no slot.
+    pub(super) fn pauses(self, slots: u32, free: u32) -> u32 {
+        if self.setup == 0 { 0 } else { slots.saturating_sub(free).div_ceil(self.setup) }
+    }
+
+    /// Waits for an exchange of so many beats that goes on beside `work`: by copying the first
+    /// element of `sent` onto itself.
+    pub(super) fn pause(self, beats: u32, work: &[Instr], sent: &Operand) -> Vec<Instr> {
+        let Operand::Mem(sent) = sent else { return Vec::new() };
+        let first = Operand::Mem(MemRef { dims: MemRef::vec(sent.dtype, 0, 1).dims, ..sent.clone() });
+        let pauses = self.pauses(self.slots(beats), self.free(vectors(work)));
+        repeat(pauses, vec![vec(Op::Mov, 1, first.clone(), &[first])])
+    }
+}
+
+/// Vector instructions of the main thread.
+fn vectors(code: &[Instr]) -> u32 {
+    let one = |instr: &Instr| match instr {
+        Instr::Vec(_) => 1,
+        Instr::Loop { count, body } => count * vectors(body),
+        _ => 0,
+    };
+    code.iter().map(one).sum()
+}
