@@ -312,12 +312,13 @@ impl Tiled {
             }
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
-                let [dq, dk, dv] = [0, 1, 2].map(|i| self.third("d.qkv", i));
+                // Gradients take the place of what they are the gradients of.
+                let [dq, dk, dv] = [&q, &k, &v].map(Clone::clone);
                 let (out, stats) = (self.tensor(names, &op.outputs[0].name), "stats".to_owned());
                 self.push(pass, layer, AttentionBackward { q, k, v, out, d_out: dy, stats, dq, dk, dv, chunks: 1 });
             }
             OpKind::Rotary => {
-                let [q, k] = [0, 1].map(|i| self.third("d.qkv", i));
+                let [q, k] = [0, 1].map(|i| self.third("qkv", i));
                 self.push(pass, layer, Rotate { q, k, back: true });
             }
             OpKind::Scale => {

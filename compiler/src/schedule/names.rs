@@ -68,6 +68,7 @@ impl Names {
             "head_gelu" | "head_dense" => "d.head".to_owned(),
             "pooler" | "pooled" => "d.pooled".to_owned(),
             "embed_scaled" => STREAM.to_owned(),
+            "qkv" => "qkv".to_owned(),
             name => format!("d.{name}"),
         }
     }

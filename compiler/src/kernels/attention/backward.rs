@@ -10,7 +10,8 @@
 //! end the row adds what its columns have, each column its own features.
 //!
 //! To save memory the tokens of a PE may be cut into chunks: all this is done for every chunk of
-//! keys with every chunk of queries. Gradients of queries are then added up in their operand.
+//! keys with every chunk of queries. Gradients of queries are then added up in their operand, or, if
+//! that is the one of the queries, in that of the result, of which only `D` was needed.
 //!
 //! **Invariant.** A step receives its sums while it computes `P` and `dS`, and sends them while
 //! the next step does.
@@ -51,7 +52,7 @@ pub struct AttentionBackward {
     pub d_out: Act,
     /// Name of the statistics that the forward kernel left.
     pub stats: String,
-    /// Gradient of the queries; with one chunk it may be the window of an operand.
+    /// Gradient of the queries; may be the window of an operand.
     pub dq: Act,
     /// Gradient of the keys; may be the window of an operand.
     pub dk: Act,
@@ -176,7 +177,16 @@ impl Code<'_> {
         let mut code = self.statistics(rings);
         code.extend(mask.prepare());
         code.extend(chunks(s, &[(KEYS, s.t * s.size())], keys));
+        if self.kernel.sums_in_out() {
+            let [from, to] = [&self.kernel.out, &self.kernel.dq].map(|act| window(act, self.at));
+            code.push(vec(Op::Mov, s.whole().own(), to, &[from]));
+        }
         code
+    }
+
+    /// Where the gradient of the queries is added up.
+    fn dq(&self) -> &Act {
+        if self.kernel.sums_in_out() { &self.kernel.out } else { &self.kernel.dq }
     }
 
     /// Statistics, and `−D`.
@@ -196,7 +206,7 @@ impl Code<'_> {
         ];
         code.extend(all_reduce(s, rings.row, Op::Add, l.minus_d, l.line));
         if s.t > self.s.t {
-            code.push(vec(Op::Mov, s.own(), own(&self.kernel.dq), &[imm(0.0)]));
+            code.push(vec(Op::Mov, s.own(), own(self.dq()), &[imm(0.0)]));
         }
         code
     }
@@ -290,7 +300,7 @@ impl Code<'_> {
     fn query_results(&self, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
         let mut code = reduce_scatter(s, rings.row, l.acc);
-        let dq = chunk(&self.kernel.dq, self.at, s, QUERIES);
+        let dq = chunk(self.dq(), self.at, s, QUERIES);
         let (own, scale) = (own_features(s, l.acc), imm(s.scale));
         code.push(if s.chunks == 1 {
             vec(Op::Mul, s.own(), dq, &[own, scale])
@@ -322,10 +332,17 @@ impl Code<'_> {
 }
 
 impl AttentionBackward {
+    /// Whether the result's operand holds the gradient of the queries while these are needed.
+    fn sums_in_out(&self) -> bool {
+        self.chunks > 1 && self.dq.name == self.q.name
+    }
+
     fn all_needs(&self, g: &Geometry) -> Vec<Need> {
         let s = Shape::of(g, &self.q, self.chunks);
         let reads = [&self.q, &self.k, &self.v, &self.out, &self.d_out];
-        let mut needs = window_needs(&reads, &[&self.dq, &self.dk, &self.dv]);
+        let mut writes = vec![&self.dq, &self.dk, &self.dv];
+        writes.extend(Some(&self.out).filter(|_| self.sums_in_out()));
+        let mut needs = window_needs(&reads, &writes);
         needs.push(Need::operand(&self.stats, DType::F32, 2 * self.q.tokens, Access::Read));
         needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
         needs
