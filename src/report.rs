@@ -249,7 +249,7 @@ pub struct Memory {
     pub pe_capacity_bytes: u64,
     /// The peak over all PEs that hold activations.
     pub wafer_peak_bytes: u64,
-    /// Code of the largest program, bytes per PE.
+    /// Code of the program that runs when a PE holds the most, bytes per PE.
     pub pe_code_bytes: u64,
     /// Stack, bytes per PE.
     pub pe_stack_bytes: u64,

@@ -3,8 +3,11 @@
 //! A buffer lives from the kernel that writes it to the last kernel that reads what was written;
 //! scratch lives as long as its kernel. Buffers whose lives overlap never overlap in memory.
 //!
-//! **Invariant.** The plan is the same for every PE. Code of the largest kernel and the stack are
-//! set aside at the top.
+//! A kernel's code is loaded when it is launched: it lies at the top, below the stack, and every
+//! buffer that lives in that launch lies below it.
+//!
+//! **Invariant.** The plan is the same for every PE. Buffers, code and stack of a launch do not
+//! overlap. Queues have registers of their own and take no memory.
 //! **Not here.** What the buffers are for (`schedule`).
 
 use crate::geometry::Geometry;
@@ -32,9 +35,9 @@ pub struct PlannedBuffer {
 /// The memory of a PE over a step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryPlan {
-    /// High-water mark: buffers, code and stack.
+    /// High-water mark over all launches: the end of the highest buffer that lives, code and stack.
     pub peak_bytes: u64,
-    /// Code of the largest kernel.
+    /// Code of the launch with the high-water mark.
     pub code_bytes: u64,
     /// Stack.
     pub stack_bytes: u64,
@@ -42,8 +45,10 @@ pub struct MemoryPlan {
     pub capacity: u64,
     /// All buffers, in order of their first use.
     pub buffers: Vec<PlannedBuffer>,
-    /// The launch in which a buffer reaches the high-water mark.
+    /// The launch with the high-water mark.
     pub peak_launch: usize,
+    /// Bytes of code of every launch.
+    pub code: Vec<u64>,
 }
 
 impl MemoryPlan {
@@ -54,7 +59,7 @@ impl MemoryPlan {
     }
 }
 
-/// Bytes that a buffer takes, with room to bring it to its phase.
+/// Bytes that a buffer takes.
 fn bytes(need: &Need) -> u64 {
     u64::from(need.len) * u64::from(need.dtype.bytes())
 }
@@ -67,32 +72,44 @@ struct Life {
 /// Plans the memory for kernels that are launched in this order.
 ///
 /// # Errors
-/// `M001` if the PE's memory is too small: what is needed, and by which buffers.
+/// `M001` if the PE's memory is too small: what is needed, and by which buffers of which kernel.
 pub fn plan(
     g: &Geometry,
     arch: &ArchSpec,
     kernels: &[&dyn Kernel],
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<Diagnostic>> {
     let mut lives = lives(g, kernels);
-    let capacity = u64::from(arch.sram.value);
-    let stack_bytes = u64::from(arch.stack.value);
-    // Where this is too much, no places and no code make it less.
-    let (alive, at) = busiest(&lives, kernels.len());
-    if alive + stack_bytes > capacity {
-        return Err(Box::new(too_small(kernels, &lives, at, [alive, 0, stack_bytes, capacity])));
+    let (capacity, stack_bytes) = (u64::from(arch.sram.value), u64::from(arch.stack.value));
+    // Where this is too much, no places make it less.
+    let alive = living(&lives, kernels.len());
+    let most = peak(&alive, &vec![0; kernels.len()]);
+    if alive[most] + stack_bytes > capacity {
+        return Err(Box::new(too_small(g, arch, kernels, &lives, (most, alive[most]))));
     }
-    place(&mut lives);
-    let top = lives.iter().map(|l| l.buffer.addr + l.buffer.bytes).max().unwrap_or(0);
-    let code_bytes = largest_code(g, arch, kernels);
-    let peak_bytes = top + code_bytes + stack_bytes;
-    let highest = lives.iter().find(|l| l.buffer.addr + l.buffer.bytes == top);
-    let at = highest.map_or(0, |l| l.buffer.first);
-    if peak_bytes > capacity {
-        return Err(Box::new(too_small(kernels, &lives, at, [top, code_bytes, stack_bytes, capacity])));
+    let code = code(g, arch, kernels);
+    let mut found: Option<(u64, usize)> = None;
+    for order in ORDERS {
+        place(&mut lives, order);
+        let tops = tops(&lives, kernels.len());
+        let at = peak(&tops, &code);
+        let peak_bytes = tops[at] + code[at] + stack_bytes;
+        if peak_bytes <= capacity {
+            let addresses = addresses(g, kernels, &lives);
+            let buffers = lives.into_iter().map(|l| l.buffer).collect();
+            let code_bytes = code[at];
+            let plan = MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at, code };
+            return Ok((plan, addresses));
+        }
+        found = Some(found.unwrap_or((tops[at], at)).min((tops[at], at)));
     }
-    let addresses = addresses(g, kernels, &lives);
-    let buffers = lives.into_iter().map(|l| l.buffer).collect();
-    Ok((MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at }, addresses))
+    let (top, at) = found.unwrap_or_default();
+    Err(Box::new(too_small(g, arch, kernels, &lives, (at, top))))
+}
+
+/// The launch with the highest sum of its bytes of buffers and of code.
+fn peak(buffers: &[u64], code: &[u64]) -> usize {
+    let sum = |&i: &usize| (buffers[i] + code[i], std::cmp::Reverse(i));
+    (0..buffers.len()).max_by_key(sum).unwrap_or(0)
 }
 
 /// Bytes of buffers that live in every launch.
@@ -109,25 +126,37 @@ fn living(lives: &[Life], launches: usize) -> Vec<u64> {
     alive
 }
 
-/// Most bytes of buffers that live in one launch, and the first such launch.
-fn busiest(lives: &[Life], launches: usize) -> (u64, usize) {
-    let alive = living(lives, launches);
-    let most = alive.iter().copied().max().unwrap_or(0);
-    (most, alive.iter().position(|&sum| sum == most).unwrap_or(0))
+/// The end of the highest buffer that lives in every launch.
+fn tops(lives: &[Life], launches: usize) -> Vec<u64> {
+    let mut tops = vec![0; launches];
+    for Life { buffer, .. } in lives {
+        let end = buffer.addr + buffer.bytes;
+        tops[buffer.first..=buffer.last].iter_mut().for_each(|top| *top = end.max(*top));
+    }
+    tops
 }
 
-/// `M001`: the launch `at` needs bytes of buffers, code (0: not counted) and stack beyond the
-/// capacity.
-fn too_small(kernels: &[&dyn Kernel], lives: &[Life], at: usize, [top, code, stack, capacity]: [u64; 4]) -> Diagnostic {
+/// `M001`: the buffers of the launch `at` end at `top`, so that with its code and the stack they
+/// are beyond the capacity.
+fn too_small(
+    g: &Geometry,
+    arch: &ArchSpec,
+    kernels: &[&dyn Kernel],
+    lives: &[Life],
+    (at, top): (usize, u64),
+) -> Diagnostic {
     let alive = |b: &&PlannedBuffer| b.first <= at && at <= b.last;
     let mut peak: Vec<&PlannedBuffer> = lives.iter().map(|l| &l.buffer).filter(alive).collect();
     peak.sort_by_key(|b| std::cmp::Reverse(b.bytes));
     let largest: Vec<String> = peak.iter().take(4).map(|b| format!("{} {} B", b.name, b.bytes)).collect();
-    let needs = top + code + stack;
-    let code = if code > 0 { format!("{code} B of code") } else { "code".to_owned() };
+    let (stack, capacity) = (arch.stack.value, arch.sram.value);
+    let code = kernels.get(at).map_or(0, |k| code_of(g, arch, *k));
     let message = format!(
-        "a PE needs at least {needs} B ({top} B of buffers, {code}, {stack} B of stack) and has {capacity}; the largest buffers in `{}` are {}",
+        "with {} sequences at a time kernel `{}` needs {} B of a PE ({top} B of buffers, {code} B of code, {stack} B of stack), which has {capacity} B; `{}` does not fit; the largest buffers are {}",
+        g.sequences,
         kernels.get(at).map_or(String::new(), |k| k.name()),
+        top + code + u64::from(stack),
+        peak.first().map_or("", |b| &b.name),
         largest.join(", ")
     );
     Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
@@ -161,10 +190,33 @@ fn lives(g: &Geometry, kernels: &[&dyn Kernel]) -> Vec<Life> {
     lives
 }
 
-/// First fit, the largest buffers first.
-fn place(lives: &mut [Life]) {
+/// In which order buffers get their places.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// The largest first.
+    Bytes,
+    /// Those that live longest first.
+    Life,
+    /// Those first that take the most memory for the longest time.
+    Both,
+}
+
+/// The orders that are tried, one after the other, until everything fits.
+const ORDERS: [Order; 3] = [Order::Bytes, Order::Both, Order::Life];
+
+/// First fit.
+fn place(lives: &mut [Life], by: Order) {
     let mut order: Vec<usize> = (0..lives.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(lives[i].buffer.bytes), lives[i].buffer.first, i));
+    order.sort_by_key(|&i| {
+        let b = &lives[i].buffer;
+        let life = (b.last - b.first) as u64 + 1;
+        let rank = match by {
+            Order::Bytes => (b.bytes, 0),
+            Order::Life => (life, b.bytes),
+            Order::Both => (life * b.bytes, 0),
+        };
+        (std::cmp::Reverse(rank), b.first, i)
+    });
     let mut placed: Vec<usize> = Vec::new();
     for i in order {
         let me = &lives[i];
@@ -207,26 +259,24 @@ fn addresses(g: &Geometry, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addre
         .collect()
 }
 
-/// Code of the largest kernel: emitted once for kernels that differ in their layer only, with
-/// buffers one behind the other.
-fn largest_code(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> u64 {
-    let mut seen = BTreeSet::new();
-    let mut most = 0;
-    for k in kernels {
-        if !seen.insert(without_layers(&format!("{k:?}"))) {
-            continue;
-        }
-        let mut next = 0u32;
-        let mut at = Addresses::new();
-        for need in k.needs(g) {
-            let addr = next.next_multiple_of(8) + need.phase;
-            at.insert(need.name.clone(), addr);
-            next = addr + bytes(&need) as u32;
-        }
-        let program = k.program(g, arch, &at);
-        most = most.max(program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0));
+/// Bytes of code of every launch: emitted once for kernels that differ in their layer only.
+fn code(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> Vec<u64> {
+    let mut known: BTreeMap<String, u64> = BTreeMap::new();
+    let of = |k: &&dyn Kernel| *known.entry(without_layers(&format!("{k:?}"))).or_insert_with(|| code_of(g, arch, *k));
+    kernels.iter().map(of).collect()
+}
+
+/// Bytes of a kernel's code, with buffers one behind the other.
+fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
+    let mut next = 0u32;
+    let mut at = Addresses::new();
+    for need in kernel.needs(g) {
+        let addr = next.next_multiple_of(8) + need.phase;
+        at.insert(need.name.clone(), addr);
+        next = addr + bytes(&need) as u32;
     }
-    most
+    let program = kernel.program(g, arch, &at);
+    program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0)
 }
 
 /// A text without the numbers of layers in the names of tensors: `h.3.attn` becomes `h.attn`.

@@ -1,0 +1,166 @@
+//! The memory of a PE: what lives in a launch has places of its own, below the code of its kernel.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use compiler::geometry::Geometry;
+use compiler::kernel::{Access, Addresses, Kernel, Need};
+use compiler::memory::{MemoryPlan, plan};
+use compiler::step::{Compiled, Options, compile};
+use compiler::tiling::Map;
+use models::{GptShape, LayerGraph, presets};
+use proptest::prelude::*;
+use sim_core::arch::{ArchSpec, cs2::cs2};
+use sim_core::program::{DType, Image, Instr, Op, Operand, Program, Task, Trigger, VecOp, code_bytes};
+use std::collections::BTreeMap;
+
+fn step(shape: &GptShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Result<Compiled, String> {
+    let graph = LayerGraph::training_step(shape, u64::from(micro_batch), shape.max_positions).unwrap();
+    let options = Options {
+        batch,
+        micro_batch: Some(micro_batch),
+        seq_len: shape.max_positions,
+        act: DType::F16,
+        map: Map::default(),
+    };
+    compile(&graph, arch, &options).map_err(|faults| format!("{faults:?}"))
+}
+
+fn geometry() -> Geometry {
+    let shape = GptShape { layers: 1, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
+    let mut arch = cs2();
+    (arch.width.value, arch.height.value) = (24, 8);
+    step(&shape, &arch, 1, 1).unwrap().geometry
+}
+
+/// A kernel with given needs, and as many instructions.
+#[derive(Debug)]
+struct Made {
+    needs: Vec<Need>,
+    instructions: usize,
+}
+
+impl Kernel for Made {
+    fn name(&self) -> String {
+        format!("kernel of {} instructions", self.instructions)
+    }
+
+    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+        self.needs.clone()
+    }
+
+    fn program(&self, g: &Geometry, _arch: &ArchSpec, _at: &Addresses) -> Program {
+        let nothing = VecOp { op: Op::Mov, len: 1, dst: Operand::imm(0.0), src: vec![Operand::imm(0.0)] };
+        let body = vec![Instr::Vec(nothing); self.instructions];
+        let task = Task { name: "main".into(), trigger: Trigger::Local, active: true, blocked: false, body };
+        Program {
+            grid: Some(g.grid),
+            images: vec![Image { tasks: vec![task], ..Image::default() }],
+            ..Program::default()
+        }
+    }
+
+    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
+        0
+    }
+}
+
+/// Needs from numbers: what has not been written yet is written, the rest is read, or written anew.
+fn kernels(steps: &[(Vec<(u8, u16, u8)>, u8)]) -> Vec<Made> {
+    let mut written: BTreeMap<u8, u32> = BTreeMap::new();
+    let one = |(needs, instructions): &(Vec<(u8, u16, u8)>, u8)| {
+        let mut out: Vec<Need> = Vec::new();
+        for &(name, len, access) in needs {
+            if out.iter().any(|n| n.name == format!("b{name}")) {
+                continue;
+            }
+            let access = match access % 3 {
+                0 if written.contains_key(&name) => Access::Read,
+                1 if written.contains_key(&name) => Access::Update,
+                _ => Access::Write,
+            };
+            let len = if access == Access::Write { u32::from(len) } else { written[&name] };
+            written.insert(name, len);
+            let dtype = if name % 2 == 0 { DType::F16 } else { DType::F32 };
+            out.push(Need::operand(&format!("b{name}"), dtype, len, access));
+        }
+        out.push(Need::scratch(".scratch", DType::F32, 1 + u32::from(*instructions), 4));
+        Made { needs: out, instructions: usize::from(*instructions) }
+    };
+    steps.iter().map(one).collect()
+}
+
+/// What is in memory in every launch, found by following each buffer from its write to its last
+/// read: no two places meet, all lie below the code, and the plan's numbers are what they say.
+fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], g: &Geometry, arch: &ArchSpec) {
+    let bytes = |n: &Need| n.len * n.dtype.bytes();
+    let mut peak = 0;
+    for at in 0..kernels.len() {
+        let mut places: Vec<(u32, u32)> = Vec::new();
+        let mut names: Vec<&str> = kernels.iter().flat_map(|k| k.needs.iter().map(|n| n.name.as_str())).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let need = |i: usize| kernels[i].needs.iter().find(|n| n.name == name);
+            let reads = |i: usize| need(i).is_some_and(|n| matches!(n.access, Access::Read | Access::Update));
+            let writes = |i: usize| need(i).is_some_and(|n| !matches!(n.access, Access::Read | Access::Update));
+            let Some(first) = (0..=at).rev().find(|&i| writes(i)) else { continue };
+            let end = (first + 1..kernels.len()).find(|&i| writes(i)).unwrap_or(kernels.len());
+            let last = (first..end).rev().find(|&i| i == first || reads(i)).unwrap();
+            if last < at {
+                continue;
+            }
+            let place = addresses[first][name];
+            assert_eq!(place % 8, need(first).unwrap().phase);
+            for user in (first..=last).filter(|&i| need(i).is_some()) {
+                assert_eq!(addresses[user][name], place, "{name} moves");
+            }
+            places.push((place, place + bytes(need(first).unwrap())));
+        }
+        places.sort_unstable();
+        assert!(places.windows(2).all(|w| w[0].1 <= w[1].0), "places meet in launch {at}: {places:?}");
+        let program = kernels[at].program(g, arch, &addresses[at]);
+        let code = code_bytes(&program.images[0], arch);
+        assert_eq!(plan.code[at], code);
+        let top = u64::from(places.last().map_or(0, |p| p.1));
+        peak = peak.max(top + code + u64::from(arch.stack.value));
+    }
+    assert_eq!(plan.peak_bytes, peak);
+    assert!(peak <= u64::from(arch.sram.value));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn nothing_that_lives_overlaps(
+        steps in prop::collection::vec((prop::collection::vec((0u8..9, 1u16..900, any::<u8>()), 1..5), 0u8..120), 1..24)
+    ) {
+        let (g, mut arch, kernels) = (geometry(), cs2(), kernels(&steps));
+        let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
+        // Some fit into the last byte, some do not fit at all.
+        for sram in [64 << 10, 12 << 10] {
+            arch.sram.value = sram;
+            match plan(&g, &arch, &all) {
+                Ok((plan, addresses)) => check(&plan, &addresses, &kernels, &g, &arch),
+                Err(fault) => prop_assert_eq!(fault.code, "M001"),
+            }
+        }
+    }
+}
+
+/// The code of a kernel counts beside what lives in its launch, not beside the fullest launch.
+#[test]
+fn large_code_and_large_buffers_share_memory_at_different_times() {
+    let (g, mut arch) = (geometry(), cs2());
+    let buffer = |len| Need::operand("b", DType::F16, len, Access::Write);
+    let kernels =
+        [Made { needs: vec![buffer(4)], instructions: 400 }, Made { needs: vec![buffer(4000)], instructions: 1 }];
+    let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
+    let (whole, _) = plan(&g, &arch, &all).unwrap();
+    let sum = |i: usize, bytes: u64| bytes + whole.code[i] + whole.stack_bytes;
+    assert_eq!(whole.peak_bytes, sum(0, 8).max(sum(1, 8000)));
+    assert!(whole.peak_bytes < sum(0, 8000));
+    arch.sram.value = whole.peak_bytes as u32;
+    assert!(plan(&g, &arch, &all).is_ok(), "what is needed suffices");
+    arch.sram.value -= 1;
+    let fault = plan(&g, &arch, &all).unwrap_err();
+    assert!(fault.message.contains("`b` does not fit"), "{}", fault.message);
+}
