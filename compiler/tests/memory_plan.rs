@@ -63,10 +63,13 @@ impl Kernel for Made {
     }
 }
 
+/// Numbers of a kernel: name, length and access of every need, and instructions.
+type Numbers = (Vec<(u8, u16, u8)>, u8);
+
 /// Needs from numbers: what has not been written yet is written, the rest is read, or written anew.
-fn kernels(steps: &[(Vec<(u8, u16, u8)>, u8)]) -> Vec<Made> {
+fn kernels(steps: &[Numbers]) -> Vec<Made> {
     let mut written: BTreeMap<u8, u32> = BTreeMap::new();
-    let one = |(needs, instructions): &(Vec<(u8, u16, u8)>, u8)| {
+    let one = |(needs, instructions): &Numbers| {
         let mut out: Vec<Need> = Vec::new();
         for &(name, len, access) in needs {
             if out.iter().any(|n| n.name == format!("b{name}")) {
