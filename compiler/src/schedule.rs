@@ -36,8 +36,6 @@ use std::sync::Arc;
 const GEMM_SLOTS_MAX: u32 = 128;
 /// Most slots of a stationary operand of an outer product: larger windows are cut.
 const SLOTS_MAX: u32 = 32;
-/// Length of AXPYs that outer products aim at.
-const GATHER_TARGET: u32 = 64;
 
 /// Which part of the step a kernel belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,13 +87,15 @@ pub struct Tiled {
     wanted: BTreeSet<String>,
     /// Gradients of products' inputs that a kernel of the layer has written.
     begun: BTreeSet<String>,
+    /// Length of AXPYs that outer products aim at.
+    gather: u32,
 }
 
 impl Tiled {
     /// Lowers a training step, with the tokens of a PE passed through the LM head in `lm_chunks`
-    /// parts.
+    /// parts, and AXPYs of about `gather` elements in outer products.
     #[must_use]
-    pub fn new(graph: &LayerGraph, geometry: &Geometry, lm_chunks: u32) -> Tiled {
+    pub fn new(graph: &LayerGraph, geometry: &Geometry, lm_chunks: u32, gather: u32) -> Tiled {
         let wanted = graph.graph().node_weights().map(|op| op.name.clone()).collect();
         let mut t = Tiled {
             geometry: geometry.clone(),
@@ -103,6 +103,7 @@ impl Tiled {
             covered: BTreeSet::new(),
             wanted,
             begun: BTreeSet::new(),
+            gather,
         };
         let names = Names::of(graph);
         let order: Vec<Step<'_>> = graph.topological_order().into_iter().map(|i| Step::of(graph, i)).collect();
@@ -276,7 +277,7 @@ impl Tiled {
     }
 
     fn outer_parts(&mut self, label: &str, layer: Option<u32>, a: Act, b: Act, to: (String, bool)) {
-        let gather = gather(self.geometry.lane_columns(), b.slots);
+        let gather = gather(self.geometry.lane_columns(), b.slots, self.gather);
         for (first, slots) in parts(a.slots, SLOTS_MAX) {
             let a = Act { first_slot: a.first_slot + first, slots, ..a.clone() };
             let (tensor, transposed) = to.clone();
@@ -372,11 +373,11 @@ fn parts(length: u32, most: u32) -> Vec<(u32, u32)> {
 }
 
 /// Blocks that an outer product gathers: the divisor of the ring's length that brings the AXPYs
-/// nearest to [`GATHER_TARGET`] elements.
-fn gather(columns: u32, slots: u32) -> u32 {
+/// nearest to `target` elements.
+fn gather(columns: u32, slots: u32, target: u32) -> u32 {
     (1..=columns)
         .filter(|&n| columns.is_multiple_of(n))
-        .min_by_key(|&n| ((n * slots).abs_diff(GATHER_TARGET), n))
+        .min_by_key(|&n| ((n * slots).abs_diff(target), n))
         .unwrap_or(1)
 }
 

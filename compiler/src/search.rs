@@ -20,8 +20,6 @@ const LOOKED_AT_MAX: usize = 48;
 /// of step, which no estimate sees and which takes long to execute; the vendor's compiler takes lanes
 /// of about 83 columns for a model of 7B parameters.
 const WIDE: u32 = 160;
-/// About the code of a step's largest kernel, in bytes.
-const CODE: u64 = 3 << 10;
 
 /// A micro-batch on a geometry.
 #[derive(Debug)]
@@ -52,10 +50,10 @@ impl Site {
     }
 }
 
-/// Bytes for buffers in a PE with so many bytes of code.
+/// Bytes for buffers and code in a PE.
 #[must_use]
-pub fn room(arch: &ArchSpec, code: u64) -> u64 {
-    u64::from(arch.sram.value).saturating_sub(u64::from(arch.stack.value) + code)
+pub fn room(arch: &ArchSpec) -> u64 {
+    u64::from(arch.sram.value).saturating_sub(u64::from(arch.stack.value))
 }
 
 /// Cycles, a tenth more for a geometry with wide lanes.
@@ -68,6 +66,8 @@ fn handicapped(cycles: u64, g: &Geometry) -> u64 {
 pub struct Found {
     /// Mappings that seem to fit, the cheapest first.
     pub sites: Vec<Site>,
+    /// If there are none: the one that takes least of a PE's memory.
+    pub least: Option<Site>,
     /// Why others do not.
     pub faults: Vec<Diagnostic>,
 }
@@ -91,23 +91,24 @@ pub fn search(graph: &LayerGraph, arch: &ArchSpec, options: &Options, sizes: &[u
     }
     open.sort_by_key(|(bound, _, _, c, _)| (*bound, c.geometry.lanes, c.geometry.head_columns, c.geometry.tokens));
     let layers = graph.shape().layers;
-    let mut least: Option<(u64, u32)> = None;
+    let mut least = u64::MAX;
     for (bound, micro_batch, repeats, candidate, samples) in open {
         let enough = found.sites.len() > 1 && found.sites[1].rank().0 <= bound;
         if enough || (found.sites.len() >= LOOKED_AT_MAX) {
             break;
         }
         let choices = Choices::of(&samples, &candidate.geometry, arch, layers, &options.map);
-        match choices.best(room(arch, CODE)) {
+        match choices.best(room(arch)) {
             Ok(choice) => {
                 found.sites.push(Site { micro_batch, repeats, candidate, choices, choice });
                 found.sites.sort_by_key(Site::rank);
             }
-            Err(bytes) => least = Some(least.unwrap_or((bytes, micro_batch)).min((bytes, micro_batch))),
+            Err(Some((bytes, choice))) if bytes < least => {
+                least = bytes;
+                found.least = Some(Site { micro_batch, repeats, candidate, choices, choice });
+            }
+            Err(_) => {}
         }
-    }
-    if let Some((bytes, micro_batch)) = least {
-        found.faults.push(no_memory(arch, bytes, micro_batch));
     }
     found
 }
@@ -115,14 +116,6 @@ pub fn search(graph: &LayerGraph, arch: &ArchSpec, options: &Options, sizes: &[u
 /// The task of lowering micro-batches of a size.
 fn task<'a>(graph: &'a LayerGraph, options: &Options, sequences: u32) -> Task<'a> {
     Task { shape: graph.shape(), sequences, seq_len: options.seq_len, act: options.act, map: options.map }
-}
-
-fn no_memory(arch: &ArchSpec, least: u64, micro_batch: u32) -> Diagnostic {
-    let message = format!(
-        "with {micro_batch} sequences at a time a PE needs at least {least} B for buffers, about {CODE} B for code and {} B for the stack, and has {} B",
-        arch.stack.value, arch.sram.value
-    );
-    Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
 }
 
 fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {

@@ -22,9 +22,8 @@ use std::sync::Arc;
 
 /// Most mappings whose memory is planned.
 const PLANS_MAX: usize = 12;
-/// Bytes of code that the search reckons with, and by how much more if that was too little.
-const CODE_FIRST: u64 = 3 << 10;
-const RESERVE_STEP: u64 = 1 << 10;
+/// By how many bytes less the search reckons with where gaps between buffers take so much.
+const GAPS_STEP: u64 = 1 << 9;
 
 /// What to compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +150,14 @@ pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result
             Err(fault) => faults.push(fault),
         }
     }
-    // The cheapest one that seemed to fit; or else the smallest micro-batch, which comes closest.
+    // The cheapest one that seemed to fit, or the one that comes closest.
     faults.truncate(1);
+    if let Some(site) = found.least.filter(|_| faults.is_empty()) {
+        match build(graph, arch, &site) {
+            Ok(compiled) => return Ok(compiled),
+            Err(fault) => faults.push(fault),
+        }
+    }
     faults.extend(found.faults.into_iter().next_back().filter(|_| faults.is_empty()));
     Err(faults)
 }
@@ -179,7 +184,7 @@ fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
 fn build(graph: &LayerGraph, arch: &ArchSpec, site: &Site) -> Result<Compiled, Diagnostic> {
     let g = &site.candidate.geometry;
     let mut choice = site.choice;
-    let mut reserve = CODE_FIRST;
+    let mut room = room(arch);
     loop {
         let tiled = lower(graph, g, &choice.tiling);
         if let Some(missing) = tiled.verify().into_iter().next() {
@@ -191,16 +196,15 @@ fn build(graph: &LayerGraph, arch: &ArchSpec, site: &Site) -> Result<Compiled, D
                 return Ok(Compiled::of(site, choice, tiled, memory, addresses));
             }
             Err(fault) => {
-                // Code and gaps between buffers are known only now: less room, another tiling.
-                let next = loop {
-                    reserve += RESERVE_STEP;
-                    match site.choices.best(room(arch, reserve)) {
+                // Gaps between buffers are known only now: less room, another tiling.
+                choice = loop {
+                    room = room.saturating_sub(GAPS_STEP);
+                    match site.choices.best(room) {
                         Ok(other) if other != choice => break other,
                         Ok(_) => {}
                         Err(_) => return Err(*fault),
                     }
                 };
-                choice = next;
             }
         }
     }

@@ -7,19 +7,22 @@
 //! **Not here.** What a tiling does (`passes`), geometries (`mapping`).
 
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Act, Kernel};
+use crate::kernel::{Access, Act, Kernel, Need};
 use crate::kernels::ferry::Save;
 use crate::mapping::Task;
-use crate::memory;
+use crate::memory::{self, Codes};
 use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
-use crate::schedule::{Pass, Tiled};
+use crate::schedule::{Pass, Tile, Tiled};
 use models::{GptShape, LayerGraph};
 use sim_core::arch::ArchSpec;
+use std::sync::Arc;
 
 /// Most parts of the feed-forward layer that are tried.
 const FFN_PARTS_MAX: u32 = 8;
 /// Most layers between kept inputs that are tried.
 const BLOCK_MAX: u32 = 8;
+/// Lengths of outer products' AXPYs that are aimed at.
+const GATHERS: [u32; 3] = [Tiling::WHOLE.gather, 32, 16];
 
 /// What the user asks to be done with layer inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +53,8 @@ pub struct Map {
     pub ffn_parts: Option<u32>,
     /// Parts in which the tokens of a PE pass the LM head.
     pub lm_chunks: Option<u32>,
+    /// Length of outer products' AXPYs that is aimed at.
+    pub gather: Option<u32>,
     /// Layer inputs.
     pub checkpoints: CheckpointWish,
 }
@@ -58,7 +63,7 @@ pub struct Map {
 #[derive(Debug, Clone)]
 struct Inside {
     tiling: Tiling,
-    /// Most bytes that live in a kernel of a layer, beside inputs of other layers.
+    /// Most bytes that live in a kernel of a layer, code included, beside inputs of other layers.
     bytes: u64,
     /// Cycles of a layer, and of its forward pass.
     layer: u64,
@@ -69,6 +74,7 @@ struct Inside {
 #[derive(Debug, Clone, Copy)]
 struct Outside {
     lm_chunks: u32,
+    gather: u32,
     bytes: u64,
     cycles: u64,
 }
@@ -127,17 +133,6 @@ fn cycles(tiled: &Tiled, g: &Geometry, arch: &ArchSpec) -> u64 {
     tiled.tiles.iter().map(|t| t.kernel.estimate(g, arch)).sum()
 }
 
-/// Bytes that live, most in a layer's kernel and most in another one.
-fn alive(tiled: &Tiled, g: &Geometry) -> [u64; 2] {
-    let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
-    let mut most = [0, 0];
-    for (tile, bytes) in tiled.tiles.iter().zip(memory::alive(g, &kernels)) {
-        let at = usize::from(tile.layer.is_none());
-        most[at] = bytes.max(most[at]);
-    }
-    most
-}
-
 /// Divisors of a PE's tokens into multiples of 4, the largest parts first.
 fn divisions(tokens: u32) -> Vec<u32> {
     (1..=tokens / 4).filter(|c| tokens.is_multiple_of(4 * c)).collect()
@@ -152,45 +147,45 @@ impl Choices {
         let kept = Act::whole(g, "x", Features::Hidden);
         let unit = u64::from(g.len(Features::Hidden)) * u64::from(g.act.bytes());
         let ferry = 2 * Save { act: kept }.estimate(g, arch) * waiting / unit.max(1);
-        let mut inside = Vec::new();
-        let parts = |n: &u32| map.ffn_parts.is_none_or(|fixed| fixed == *n);
-        let ffn_parts: Vec<u32> = (1..=FFN_PARTS_MAX.min(g.ffn)).filter(parts).collect();
-        for attention_chunks in divisions(g.tokens) {
-            if map.attention_chunks.is_some_and(|fixed| fixed != attention_chunks) {
-                continue;
+        let mut lowering = Lowering { samples, g, arch, waiting, codes: Codes::default() };
+        let fixed = |by_hand: Option<u32>, n: &u32| by_hand.is_none_or(|fixed| fixed == *n);
+        let chunks: Vec<u32> = divisions(g.tokens).into_iter().filter(|n| fixed(map.attention_chunks, n)).collect();
+        let parts = (1..=FFN_PARTS_MAX.min(g.ffn)).filter(|n| fixed(map.ffn_parts, n));
+        let parts: Vec<u32> = parts.filter(|n| n.is_power_of_two() || map.ffn_parts.is_some()).collect();
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        for gather in GATHERS.into_iter().chain(map.gather).filter(|n| fixed(map.gather, n)) {
+            for (&ffn_parts, again) in parts.iter().flat_map(|n| [(n, false), (n, true)]) {
+                inside.extend(lowering.inside(Tiling { ffn_parts, again, gather, ..Tiling::WHOLE }, &chunks));
             }
-            for &ffn_parts in ffn_parts.iter().filter(|n| n.is_power_of_two() || map.ffn_parts.is_some()) {
-                for again in [false, true] {
-                    let tiling = Tiling { attention_chunks, ffn_parts, again, ..Tiling::WHOLE };
-                    inside.push(Inside::of(samples, g, arch, tiling, 2 * waiting));
-                }
+            for lm_chunks in (1..=g.tokens / 4).filter(|n| fixed(map.lm_chunks, n)) {
+                outside.push(lowering.outside(lm_chunks, gather));
             }
         }
-        let chunks = |n: &u32| map.lm_chunks.is_none_or(|fixed| fixed == *n);
-        let outside = (1..=g.tokens / 4).filter(chunks).map(|lm| Outside::of(samples, g, arch, lm, waiting)).collect();
         Choices { layers, waiting, ferry, inside, outside, wish: map.checkpoints }
     }
 
-    /// The cheapest choice that takes at most `room` bytes of buffers; or the bytes that the least
-    /// one needs.
+    /// The cheapest choice that takes at most `room` bytes of buffers and code; or the one that
+    /// takes least.
     ///
     /// # Errors
-    /// The least number of bytes that is needed.
-    pub fn best(&self, room: u64) -> Result<Choice, u64> {
+    /// The bytes that are needed at least, and the choice that needs them; None if there is no
+    /// choice at all.
+    pub fn best(&self, room: u64) -> Result<Choice, Option<(u64, Choice)>> {
         let mut best: Option<Choice> = None;
-        let mut least = u64::MAX;
+        let mut least: Option<(u64, Choice)> = None;
         for inside in &self.inside {
             for (checkpoints, kept, cost) in self.checkpoints(inside, room) {
-                let inner = inside.bytes + self.waiting * u64::from(kept);
-                let fits = |o: &&Outside| o.bytes + self.waiting * u64::from(kept) <= room;
-                let outside = self.outside.iter().find(fits);
-                let outer = self.outside.iter().map(|o| o.bytes + self.waiting * u64::from(kept)).min().unwrap_or(0);
-                least = least.min(inner.max(outer));
-                let Some(outside) = outside.filter(|_| inner <= room) else { continue };
-                let tiling = Tiling { lm_chunks: outside.lm_chunks, checkpoints, ..inside.tiling };
-                let estimate = outside.cycles + u64::from(self.layers) * inside.layer + cost;
-                if best.is_none_or(|b| estimate < b.estimate) {
-                    best = Some(Choice { tiling, estimate });
+                let kept = self.waiting * u64::from(kept);
+                for outside in self.outside.iter().filter(|o| o.gather == inside.tiling.gather) {
+                    let tiling = Tiling { lm_chunks: outside.lm_chunks, checkpoints, ..inside.tiling };
+                    let estimate = outside.cycles + u64::from(self.layers) * inside.layer + cost;
+                    let (bytes, choice) = (kept + inside.bytes.max(outside.bytes), Choice { tiling, estimate });
+                    if bytes <= room && best.is_none_or(|b| estimate < b.estimate) {
+                        best = Some(choice);
+                    }
+                    if least.is_none_or(|(b, l)| (bytes, estimate) < (b, l.estimate)) {
+                        least = Some((bytes, choice));
+                    }
                 }
             }
         }
@@ -234,21 +229,62 @@ impl Choices {
     }
 }
 
-impl Inside {
-    fn of(samples: &Samples, g: &Geometry, arch: &ArchSpec, tiling: Tiling, waiting: u64) -> Inside {
-        let (one, two) = (lower(&samples.one, g, &tiling), lower(&samples.two, g, &tiling));
-        let layer = cycles(&two, g, arch).saturating_sub(cycles(&one, g, arch));
-        let of_forward = one.tiles.iter().filter(|t| t.layer.is_some() && t.pass == Pass::Forward);
-        let forward = of_forward.map(|t| t.kernel.estimate(g, arch)).sum();
-        Inside { tiling, bytes: alive(&two, g)[0].saturating_sub(waiting), layer, forward }
-    }
+/// Lowers samples for one geometry.
+struct Lowering<'a> {
+    samples: &'a Samples,
+    g: &'a Geometry,
+    arch: &'a ArchSpec,
+    /// Bytes of what waits of a layer.
+    waiting: u64,
+    codes: Codes,
 }
 
-impl Outside {
-    fn of(samples: &Samples, g: &Geometry, arch: &ArchSpec, lm_chunks: u32, waiting: u64) -> Outside {
-        let tiled = lower(&samples.one, g, &Tiling { lm_chunks, ..Tiling::WHOLE });
-        let own = tiled.tiles.iter().filter(|t| t.layer.is_none());
-        let cycles = own.map(|t| t.kernel.estimate(g, arch)).sum();
-        Outside { lm_chunks, bytes: alive(&tiled, g)[1].saturating_sub(waiting), cycles }
+impl Lowering<'_> {
+    /// The kernels with the bytes that live in them, code included.
+    fn alive<'t>(&mut self, tiled: &'t Tiled) -> Vec<(&'t Tile, u64)> {
+        let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
+        let alive = memory::alive(self.g, self.arch, &kernels, &mut self.codes);
+        tiled.tiles.iter().zip(alive).collect()
+    }
+
+    /// Bytes of a kernel that live as long as it: scratch and code.
+    fn own(&mut self, kernel: &dyn Kernel) -> u64 {
+        let scratch = kernel.needs(self.g).into_iter().filter(|n| n.access == Access::Scratch);
+        let bytes = |n: Need| u64::from(n.len) * u64::from(n.dtype.bytes());
+        scratch.map(bytes).sum::<u64>() + self.codes.of(self.g, self.arch, kernel)
+    }
+
+    /// Layers lowered with a tiling, and attention in every number of chunks: chunks change
+    /// nothing but attention's own scratch, code and cycles.
+    fn inside(&mut self, tiling: Tiling, chunks: &[u32]) -> Vec<Inside> {
+        let (g, arch) = (self.g, self.arch);
+        let (one, two) = (lower(&self.samples.one, g, &tiling), lower(&self.samples.two, g, &tiling));
+        let of_layer: Vec<(&Tile, u64)> = self.alive(&two).into_iter().filter(|(t, _)| t.layer.is_some()).collect();
+        let cut = |kernel: &Arc<dyn Kernel>, chunks| kernel.in_chunks(chunks);
+        let (attention, rest): (Vec<_>, Vec<_>) = of_layer.into_iter().partition(|(t, _)| cut(&t.kernel, 1).is_some());
+        let beside: Vec<u64> = attention.iter().map(|(t, bytes)| bytes - self.own(&*t.kernel)).collect();
+        let rest = rest.into_iter().map(|(_, bytes)| bytes).max().unwrap_or(0);
+        let of = |chunks: u32| {
+            let cycles = |tiled: &Tiled, only: &dyn Fn(&Tile) -> bool| -> u64 {
+                let kernel = |t: &Tile| cut(&t.kernel, chunks).unwrap_or_else(|| t.kernel.clone());
+                tiled.tiles.iter().filter(|t| only(t)).map(|t| kernel(t).estimate(g, arch)).sum()
+            };
+            let layer = cycles(&two, &|_| true).saturating_sub(cycles(&one, &|_| true));
+            let forward = cycles(&one, &|t| t.layer.is_some() && t.pass == Pass::Forward);
+            let own = |(t, _): &(&Tile, u64)| cut(&t.kernel, chunks).map_or(0, |kernel| self.own(&*kernel));
+            let own: Vec<u64> = attention.iter().map(own).collect();
+            let bytes = own.iter().zip(&beside).map(|(own, beside)| own + beside).max().unwrap_or(0).max(rest);
+            let tiling = Tiling { attention_chunks: chunks, ..tiling };
+            Inside { tiling, bytes: bytes.saturating_sub(2 * self.waiting), layer, forward }
+        };
+        chunks.iter().copied().map(of).collect()
+    }
+
+    fn outside(&mut self, lm_chunks: u32, gather: u32) -> Outside {
+        let tiled = lower(&self.samples.one, self.g, &Tiling { lm_chunks, gather, ..Tiling::WHOLE });
+        let own = |t: &&Tile| t.layer.is_none();
+        let cycles = tiled.tiles.iter().filter(own).map(|t| t.kernel.estimate(self.g, self.arch)).sum();
+        let bytes = self.alive(&tiled).into_iter().filter(|(t, _)| own(t)).map(|(_, bytes)| bytes).max().unwrap_or(0);
+        Outside { lm_chunks, gather, bytes: bytes.saturating_sub(self.waiting), cycles }
     }
 }

@@ -11,7 +11,7 @@ pub(super) struct MapOptions {
     #[arg(long, value_name = "N")]
     pub(super) lanes: Option<u32>,
     /// Fixes choices of the mapping, e.g. lanes=5,head-columns=12,tokens=56. Keys: lanes,
-    /// head-columns, tokens, attention-chunks, ffn-parts, lm-chunks
+    /// head-columns, tokens, attention-chunks, ffn-parts, lm-chunks, gather
     #[arg(long, value_name = "KEY=N,…", value_delimiter = ',', value_parser = entry)]
     map: Vec<Entry>,
     /// Layer inputs between the forward and the backward pass: they stay on the wafer, leave it over
@@ -28,7 +28,7 @@ struct Entry {
     value: u32,
 }
 
-const KEYS: [&str; 6] = ["lanes", "head-columns", "tokens", "attention-chunks", "ffn-parts", "lm-chunks"];
+const KEYS: [&str; 7] = ["lanes", "head-columns", "tokens", "attention-chunks", "ffn-parts", "lm-chunks", "gather"];
 
 fn entry(text: &str) -> Result<Entry, String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=N"))?;
@@ -61,6 +61,7 @@ impl MapOptions {
             attention_chunks: of("attention-chunks"),
             ffn_parts: of("ffn-parts"),
             lm_chunks: of("lm-chunks"),
+            gather: of("gather"),
             checkpoints: match self.checkpoint {
                 Checkpoint::Auto => CheckpointWish::Auto,
                 Checkpoint::Stay => CheckpointWish::Stay,

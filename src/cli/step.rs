@@ -48,8 +48,8 @@ pub(super) struct StepOptions {
 fn resolved(compiled: &Compiled) -> String {
     let (g, t) = (&compiled.geometry, &compiled.tiling);
     format!(
-        "lanes={},head-columns={},tokens={},attention-chunks={},ffn-parts={},lm-chunks={}",
-        g.lanes, g.head_columns, g.tokens, t.attention_chunks, t.ffn_parts, t.lm_chunks
+        "lanes={},head-columns={},tokens={},attention-chunks={},ffn-parts={},lm-chunks={},gather={}",
+        g.lanes, g.head_columns, g.tokens, t.attention_chunks, t.ffn_parts, t.lm_chunks, t.gather
     )
 }
 

@@ -5,6 +5,7 @@
 //! | chunks of attention | rounds around the column | gathered features, scores |
 //! | parts of the feed-forward layer | shorter rounds | its activations, of which one part lives at a time |
 //! | recomputing twice | products of queries, keys and values | their life over the feed-forward layer's backward pass |
+//! | shorter AXPYs of outer products | setups of more vector instructions | gathered features |
 //! | checkpoints off the wafer | edge traffic, not hidden behind compute | layer inputs |
 //! | recomputing blocks of layers | another forward pass | layer inputs inside a block |
 //!
@@ -47,6 +48,8 @@ pub struct Tiling {
     pub attention_chunks: u32,
     /// Parts of the feed-forward layer's features.
     pub ffn_parts: u32,
+    /// Length of outer products' AXPYs that is aimed at.
+    pub gather: u32,
     /// Whether queries, keys and values are computed once more before attention's backward pass.
     pub again: bool,
     /// Layer inputs.
@@ -55,14 +58,20 @@ pub struct Tiling {
 
 impl Tiling {
     /// Everything at once, all on the wafer.
-    pub const WHOLE: Tiling =
-        Tiling { lm_chunks: 1, attention_chunks: 1, ffn_parts: 1, again: false, checkpoints: Checkpoints::Stay };
+    pub const WHOLE: Tiling = Tiling {
+        lm_chunks: 1,
+        attention_chunks: 1,
+        ffn_parts: 1,
+        gather: 64,
+        again: false,
+        checkpoints: Checkpoints::Stay,
+    };
 }
 
 /// Lowers a training step, and applies the passes of a tiling.
 #[must_use]
 pub fn lower(graph: &LayerGraph, g: &Geometry, tiling: &Tiling) -> Tiled {
-    let mut tiled = Tiled::new(graph, g, tiling.lm_chunks);
+    let mut tiled = Tiled::new(graph, g, tiling.lm_chunks, tiling.gather);
     if tiling.attention_chunks > 1 {
         for tile in &mut tiled.tiles {
             if let Some(kernel) = tile.kernel.in_chunks(tiling.attention_chunks) {
