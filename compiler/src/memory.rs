@@ -1,11 +1,14 @@
 //! The stage `Placed`: where every buffer of a step is in the memory of a PE, and for how long.
 //!
 //! A buffer lives from the kernel that writes it to the last kernel that reads what was written;
-//! scratch and code live as long as their kernel. What lives at the same time never overlaps.
+//! scratch lives as long as its kernel. Buffers whose lives overlap never overlap in memory.
 //!
-//! **Invariant.** The plan is the same for every PE. A kernel's code is above all its buffers, and
-//! ends where the stack begins, for all kernels.
-//! **Not here.** What the buffers are for (`schedule`). Queues: they are hardware, not memory.
+//! A kernel's code is loaded when it is launched: it lies at the top, below the stack, and every
+//! buffer that lives in that launch lies below it.
+//!
+//! **Invariant.** The plan is the same for every PE. Buffers, code and stack of a launch do not
+//! overlap. Queues have registers of their own and take no memory.
+//! **Not here.** What the buffers are for (`schedule`).
 
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Addresses, Kernel, Need};
@@ -14,13 +17,10 @@ use sim_core::diag::Diagnostic;
 use sim_core::program::code_bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Name of a kernel's code in a plan.
-pub const CODE: &str = ".code";
-
 /// A buffer with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedBuffer {
-    /// Its name; [`CODE`] for code.
+    /// Its name.
     pub name: String,
     /// Bytes.
     pub bytes: u64,
@@ -32,26 +32,18 @@ pub struct PlannedBuffer {
     pub last: usize,
 }
 
-impl PlannedBuffer {
-    /// Whether it lives in a launch.
-    #[must_use]
-    pub fn lives(&self, launch: usize) -> bool {
-        (self.first..=self.last).contains(&launch)
-    }
-}
-
 /// The memory of a PE over a step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryPlan {
     /// High-water mark over all launches: the end of the highest buffer that lives, code and stack.
     pub peak_bytes: u64,
-    /// Code of the kernel at the high-water mark.
+    /// Code of the launch with the high-water mark.
     pub code_bytes: u64,
     /// Stack.
     pub stack_bytes: u64,
     /// What a PE has.
     pub capacity: u64,
-    /// All buffers, in order of their first use, and the code of every launch.
+    /// All buffers, in order of their first use.
     pub buffers: Vec<PlannedBuffer>,
     /// The launch with the high-water mark.
     pub peak_launch: usize,
@@ -63,7 +55,7 @@ impl MemoryPlan {
     /// Whether a buffer lives at the high-water mark.
     #[must_use]
     pub fn at_peak(&self, buffer: &PlannedBuffer) -> bool {
-        buffer.lives(self.peak_launch)
+        (buffer.first..=buffer.last).contains(&self.peak_launch)
     }
 }
 
@@ -85,25 +77,40 @@ pub fn plan(
     g: &Geometry,
     arch: &ArchSpec,
     kernels: &[&dyn Kernel],
+    codes: &mut Codes,
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<Diagnostic>> {
     let mut lives = lives(g, kernels);
-    let (stack_bytes, capacity) = (u64::from(arch.stack.value), u64::from(arch.sram.value));
-    // Where this is too much, no places and no code make it less.
-    let (alive, at) = busiest(&lives, kernels.len());
-    if alive + stack_bytes > capacity {
-        return Err(Box::new(too_small(kernels, &lives, at, alive + stack_bytes, arch)));
+    let (capacity, stack_bytes) = (u64::from(arch.sram.value), u64::from(arch.stack.value));
+    // Where this is too much, no places make it less.
+    let alive = living(&lives, kernels.len());
+    let most = peak(&alive, &vec![0; kernels.len()]);
+    if alive[most] + stack_bytes > capacity {
+        return Err(Box::new(too_small(g, arch, kernels, &lives, (most, alive[most]))));
     }
-    lives.extend(codes(g, arch, kernels));
-    let room = capacity - stack_bytes;
-    let (top, at) = place(&mut lives, room);
-    if top > room {
-        return Err(Box::new(too_small(kernels, &lives, at, top + stack_bytes, arch)));
+    let code: Vec<u64> = kernels.iter().map(|k| codes.of(g, arch, *k)).collect();
+    let mut found: Option<(u64, usize)> = None;
+    for order in ORDERS {
+        place(&mut lives, order);
+        let tops = tops(&lives, kernels.len());
+        let at = peak(&tops, &code);
+        let peak_bytes = tops[at] + code[at] + stack_bytes;
+        if peak_bytes <= capacity {
+            let addresses = addresses(g, kernels, &lives);
+            let buffers = lives.into_iter().map(|l| l.buffer).collect();
+            let code_bytes = code[at];
+            let plan = MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at, code };
+            return Ok((plan, addresses));
+        }
+        found = Some(found.unwrap_or((tops[at], at)).min((tops[at], at)));
     }
-    let addresses = addresses(g, kernels, &lives);
-    let buffers: Vec<PlannedBuffer> = lives.into_iter().map(|l| l.buffer).collect();
-    let code_bytes = buffers.iter().filter(|b| b.name == CODE && b.lives(at)).map(|b| b.bytes).sum();
-    let peak_bytes = top + stack_bytes;
-    Ok((MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at }, addresses))
+    let (top, at) = found.unwrap_or_default();
+    Err(Box::new(too_small(g, arch, kernels, &lives, (at, top))))
+}
+
+/// The launch with the highest sum of its bytes of buffers and of code.
+fn peak(buffers: &[u64], code: &[u64]) -> usize {
+    let sum = |&i: &usize| (buffers[i] + code[i], std::cmp::Reverse(i));
+    (0..buffers.len()).max_by_key(sum).unwrap_or(0)
 }
 
 /// Bytes of buffers and code that live in every launch.
@@ -131,19 +138,27 @@ fn tops(lives: &[Life], launches: usize) -> Vec<u64> {
     tops
 }
 
-/// `M001`: the launch `at` needs `needs` bytes, stack included.
-fn too_small(kernels: &[&dyn Kernel], lives: &[Life], at: usize, needs: u64, arch: &ArchSpec) -> Diagnostic {
-    let mut peak: Vec<&PlannedBuffer> = lives.iter().map(|l| &l.buffer).filter(|b| b.lives(at)).collect();
+/// `M001`: the buffers of the launch `at` end at `top`, so that with its code and the stack they
+/// are beyond the capacity.
+fn too_small(
+    g: &Geometry,
+    arch: &ArchSpec,
+    kernels: &[&dyn Kernel],
+    lives: &[Life],
+    (at, top): (usize, u64),
+) -> Diagnostic {
+    let alive = |b: &&PlannedBuffer| b.first <= at && at <= b.last;
+    let mut peak: Vec<&PlannedBuffer> = lives.iter().map(|l| &l.buffer).filter(alive).collect();
     peak.sort_by_key(|b| std::cmp::Reverse(b.bytes));
-    let code = peak.iter().find(|b| b.name == CODE).map(|b| b.bytes);
-    let code = code.map_or("code".to_owned(), |bytes| format!("{bytes} B of code"));
-    let largest = peak.iter().filter(|b| b.name != CODE).take(4);
-    let largest: Vec<String> = largest.map(|b| format!("{} {} B", b.name, b.bytes)).collect();
+    let largest: Vec<String> = peak.iter().take(4).map(|b| format!("{} {} B", b.name, b.bytes)).collect();
+    let (stack, capacity) = (arch.stack.value, arch.sram.value);
+    let code = kernels.get(at).map_or(0, |k| code_of(g, arch, *k));
     let message = format!(
-        "a PE needs at least {needs} B in `{}`, {code} and {} B of stack included, and has {}; the largest buffers there are {}",
+        "with {} sequences at a time kernel `{}` needs {} B of a PE ({top} B of buffers, {code} B of code, {stack} B of stack), which has {capacity} B; `{}` does not fit; the largest buffers are {}",
+        g.sequences,
         kernels.get(at).map_or(String::new(), |k| k.name()),
-        arch.stack.value,
-        arch.sram.value,
+        top + code + u64::from(stack),
+        peak.first().map_or("", |b| &b.name),
         largest.join(", ")
     );
     Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
@@ -177,71 +192,56 @@ fn lives(g: &Geometry, kernels: &[&dyn Kernel]) -> Vec<Life> {
     lives
 }
 
-/// Orders in which buffers are placed, tried until one fits: the largest first; those that take
-/// most over their life first; those that live longest first.
-const ORDERS: [fn(&Life) -> u64; 3] = [
-    |l| l.buffer.bytes,
-    |l| l.buffer.bytes * (l.buffer.last - l.buffer.first + 1) as u64,
-    |l| (l.buffer.last - l.buffer.first) as u64,
-];
-
-/// Finds places below `room`, if they are found; the number of bytes that it takes, and a launch
-/// that takes them.
-fn place(lives: &mut [Life], room: u64) -> (u64, usize) {
-    let mut best: Option<(Vec<u64>, u64, usize)> = None;
-    for order in ORDERS {
-        let depths = depths(lives, order);
-        let end = |i: usize| depths[i] + lives[i].buffer.bytes;
-        let lowest = (0..lives.len()).max_by_key(|&i| (end(i), std::cmp::Reverse(i)));
-        let (top, at) = lowest.map_or((0, 0), |i| (end(i), lives[i].buffer.first));
-        if best.as_ref().is_none_or(|b| top < b.1) {
-            best = Some((depths, top, at));
-        }
-        if top <= room {
-            break;
-        }
-    }
-    let Some((depths, top, at)) = best else { return (0, 0) };
-    let top = top.next_multiple_of(8);
-    for (life, depth) in lives.iter_mut().zip(depths) {
-        life.buffer.addr = top - depth - life.buffer.bytes;
-    }
-    (top, at)
+/// In which order buffers get their places.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// The largest first.
+    Bytes,
+    /// Those that live longest first.
+    Life,
+    /// Those first that take the most memory for the longest time.
+    Both,
 }
 
-/// First fit from where the stack begins downwards, below the kernels' code: the distance of every
-/// buffer's end from there.
-fn depths(lives: &[Life], key: fn(&Life) -> u64) -> Vec<u64> {
-    let mut order: Vec<usize> = (0..lives.len()).filter(|&i| lives[i].buffer.name != CODE).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(key(&lives[i])), std::cmp::Reverse(lives[i].buffer.bytes), lives[i].buffer.first, i));
-    let mut depths = vec![0; lives.len()];
-    // What is placed, by launch.
-    let launches = lives.iter().map(|l| l.buffer.last + 1).max().unwrap_or(0);
-    let mut placed: Vec<Vec<usize>> = vec![Vec::new(); launches];
-    for (i, l) in lives.iter().enumerate().filter(|(_, l)| l.buffer.name == CODE) {
-        placed[l.buffer.first].push(i);
-    }
+/// The orders that are tried, one after the other, until everything fits.
+const ORDERS: [Order; 3] = [Order::Bytes, Order::Both, Order::Life];
+
+/// First fit.
+fn place(lives: &mut [Life], by: Order) {
+    let mut order: Vec<usize> = (0..lives.len()).collect();
+    order.sort_by_key(|&i| {
+        let b = &lives[i].buffer;
+        let life = (b.last - b.first) as u64 + 1;
+        let rank = match by {
+            Order::Bytes => (b.bytes, 0),
+            Order::Life => (life, b.bytes),
+            Order::Both => (life * b.bytes, 0),
+        };
+        (std::cmp::Reverse(rank), b.first, i)
+    });
+    let mut placed: Vec<usize> = Vec::new();
     for i in order {
-        let Life { buffer: me, phase } = &lives[i];
-        let mut taken: Vec<(u64, u64)> = placed[me.first..=me.last]
+        let me = &lives[i];
+        let overlaps = |j: &&usize| {
+            let b = &lives[**j].buffer;
+            b.first <= me.buffer.last && me.buffer.first <= b.last
+        };
+        let mut taken: Vec<(u64, u64)> = placed
             .iter()
-            .flatten()
-            .map(|&j| (depths[j], depths[j] + lives[j].buffer.bytes))
+            .filter(overlaps)
+            .map(|&j| (lives[j].buffer.addr, lives[j].buffer.addr + lives[j].buffer.bytes))
             .collect();
         taken.sort_unstable();
-        taken.dedup();
-        // Its start, as far from a multiple of 8 as its phase asks for.
-        let fit = |from: u64| (from + me.bytes + phase).next_multiple_of(8) - phase - me.bytes;
-        let mut depth = fit(0);
+        let fit = |from: u64| from.next_multiple_of(8) + me.phase;
+        let mut addr = fit(0);
         for (start, end) in taken {
-            if start < depth + me.bytes && depth < end {
-                depth = fit(end);
+            if start < addr + me.buffer.bytes && addr < end {
+                addr = fit(end);
             }
         }
-        depths[i] = depth;
-        placed[me.first..=me.last].iter_mut().for_each(|p| p.push(i));
+        lives[i].buffer.addr = addr;
+        placed.push(i);
     }
-    depths
 }
 
 fn addresses(g: &Geometry, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addresses> {
@@ -261,29 +261,29 @@ fn addresses(g: &Geometry, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addre
         .collect()
 }
 
-/// Bytes of kernels' code on one geometry: emitted once for kernels that differ in their layer only,
-/// with buffers one behind the other.
-#[derive(Debug, Default)]
-pub struct Codes(BTreeMap<String, u64>);
+/// Bytes of kernels' code on one geometry: emitted once for kernels that differ only in their layer and
+/// in where their windows begin.
+#[derive(Debug, Clone, Default)]
+pub struct Codes {
+    known: BTreeMap<String, u64>,
+    guess: Option<u64>,
+}
 
 impl Codes {
+    /// So many bytes for every kernel: nothing is emitted.
+    #[must_use]
+    pub fn guess(bytes: u64) -> Codes {
+        Codes { guess: Some(bytes), ..Codes::default() }
+    }
+
     /// Bytes of a kernel's code.
     pub fn of(&mut self, g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
-        *self.0.entry(without_layers(&format!("{kernel:?}"))).or_insert_with(|| code_of(g, arch, kernel))
+        let emit = || code_of(g, arch, kernel);
+        self.guess.unwrap_or_else(|| *self.known.entry(alike(&format!("{kernel:?}"))).or_insert_with(emit))
     }
 }
 
-/// The code of every launch.
-fn codes(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> Vec<Life> {
-    let mut codes = Codes::default();
-    let life = |(at, k): (usize, &&dyn Kernel)| {
-        let buffer = PlannedBuffer { name: CODE.to_owned(), bytes: codes.of(g, arch, *k), addr: 0, first: at, last: at };
-        Life { buffer, phase: 0 }
-    };
-    kernels.iter().enumerate().map(life).collect()
-}
-
-/// Bytes of a kernel's code in the PE that has most of it.
+/// Bytes of a kernel's code, with buffers one behind the other.
 fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
     let mut next = 0u32;
     let mut at = Addresses::new();
@@ -296,14 +296,19 @@ fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
     program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0)
 }
 
-/// A text without the numbers of layers in the names of tensors: `h.3.attn` becomes `h.attn`.
-fn without_layers(text: &str) -> String {
-    let mut parts = text.split("h.");
+/// A kernel's text without the numbers of layers in the names of tensors, `h.3.attn`, and without the
+/// beginnings of windows, `first_slot: 32`.
+fn alike(text: &str) -> String {
+    ["h.", "first_slot: ", "first_token: ", "skipped: "].iter().fold(text.to_owned(), |text, key| without(&text, key))
+}
+
+/// A text without the numbers that follow a key.
+fn without(text: &str, key: &str) -> String {
+    let mut parts = text.split(key);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
-        out += if rest.len() < part.len() { "h" } else { "h." };
-        out += rest;
+        out += key;
+        out += part.trim_start_matches(|c: char| c.is_ascii_digit());
     }
     out
 }
@@ -313,8 +318,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_layers_go_and_numbers_stay() {
-        assert_eq!(without_layers("Gemm { out: \"h.11.attn.q\", slots: 4 }"), "Gemm { out: \"h.attn.q\", slots: 4 }");
-        assert_eq!(without_layers("h.x 12 h.0.y"), "h.x 12 h.y");
+    fn names_of_layers_and_beginnings_go_and_numbers_stay() {
+        assert_eq!(alike("Gemm { out: \"h.11.attn.q\", slots: 4 }"), "Gemm { out: \"h..attn.q\", slots: 4 }");
+        assert_eq!(alike("h.x 12 h.0.y"), "h.x 12 h..y");
+        assert_eq!(alike("all_slots: 8, first_slot: 32, slots: 4"), "all_slots: 8, first_slot: , slots: 4");
     }
 }

@@ -375,10 +375,7 @@ fn parts(length: u32, most: u32) -> Vec<(u32, u32)> {
 /// Blocks that an outer product gathers: the divisor of the ring's length that brings the AXPYs
 /// nearest to `target` elements.
 fn gather(columns: u32, slots: u32, target: u32) -> u32 {
-    (1..=columns)
-        .filter(|&n| columns.is_multiple_of(n))
-        .min_by_key(|&n| ((n * slots).abs_diff(target), n))
-        .unwrap_or(1)
+    (1..=columns).filter(|&n| columns.is_multiple_of(n)).min_by_key(|&n| ((n * slots).abs_diff(target), n)).unwrap_or(1)
 }
 
 impl fmt::Display for Tiled {

@@ -1,25 +1,33 @@
 //! The search for the mapping of a step: micro-batch, geometry and tiling, the cheapest first by the
 //! kernels' estimates.
 //!
-//! The estimate without regard to memory bounds that of any tiling from below, so geometries are
-//! taken in that order, until no further one can be better.
+//! Mappings become more precise when it is their turn: from the estimate without regard to memory,
+//! which bounds that of any tiling from below, to the cheapest tiling whose buffers fit, with code
+//! guessed and then known, to the memory plan of the whole step. Each of these costs at least as much
+//! as the one before, so the first mapping with a plan is the cheapest one.
+//!
 //! **Invariant.** Deterministic: equal costs are told apart by their geometry.
 //! **Not here.** Lowering (`passes`), the memory plan (`memory`).
 
-use crate::geometry::Geometry;
 use crate::mapping::{self, Candidate, Task};
-use crate::step::Options;
+use crate::memory::Codes;
+use crate::step::{Compiled, Options, RunnerUp, build};
 use crate::tiling::{Choice, Choices, Samples};
 use models::LayerGraph;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Most geometries whose tilings are looked at.
-const LOOKED_AT_MAX: usize = 48;
-/// Lanes with more columns than this are taken only if they are a tenth better: long rings fall out
-/// of step, which no estimate sees and which takes long to execute; the vendor's compiler takes lanes
-/// of about 83 columns for a model of 7B parameters.
-const WIDE: u32 = 160;
+const LOOKED_AT_MAX: usize = 64;
+/// Bytes of code of a kernel that nobody has emitted yet: few, so that nothing is left out that fits.
+const CODE_GUESS: u64 = 1 << 10;
+/// By how many bytes less a tiling may take where gaps between buffers take so much.
+const GAPS: u64 = 1 << 9;
+/// Mappings whose costs differ by less than this part of them are equal: the one with the fewest
+/// columns in a lane is taken. Its rings are the shortest.
+const NEAR: u64 = 50;
 
 /// A micro-batch on a geometry.
 #[derive(Debug)]
@@ -30,24 +38,21 @@ pub struct Site {
     pub repeats: u64,
     /// The geometry.
     pub candidate: Candidate,
-    /// What there is to choose from.
-    pub choices: Choices,
-    /// The cheapest choice that seems to fit.
-    pub choice: Choice,
+    samples: Arc<Samples>,
+    /// Bytes for buffers and code.
+    room: u64,
+    known: Known,
 }
 
-impl Site {
-    /// Estimated cycles of a step.
-    #[must_use]
-    pub fn cost(&self) -> u64 {
-        self.choice.estimate.saturating_mul(self.repeats)
-    }
-
-    /// What sites are ranked by.
-    fn rank(&self) -> (u64, u32, u32) {
-        let g = &self.candidate.geometry;
-        (handicapped(self.cost(), g), g.lanes, g.head_columns)
-    }
+/// What is known of a site.
+#[derive(Debug)]
+enum Known {
+    /// Its geometry.
+    Bound,
+    /// Its tiling, with code guessed or emitted.
+    Tiling(Box<Choices>, Choice, bool),
+    /// All.
+    Plan(Box<Compiled>),
 }
 
 /// Bytes for buffers and code in a PE.
@@ -56,61 +61,204 @@ pub fn room(arch: &ArchSpec) -> u64 {
     u64::from(arch.sram.value).saturating_sub(u64::from(arch.stack.value))
 }
 
-/// Cycles, a tenth more for a geometry with wide lanes.
-fn handicapped(cycles: u64, g: &Geometry) -> u64 {
-    if g.lane_columns() > WIDE { cycles.saturating_add(cycles / 10) } else { cycles }
-}
+/// Costs first; what follows tells sites apart.
+type Rank = (u64, u32, u32, u32, u32);
 
-/// What a search found.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// Mappings that seem to fit, the cheapest first.
-    pub sites: Vec<Site>,
-    /// If there are none: the one that takes least of a PE's memory.
-    pub least: Option<Site>,
-    /// Why others do not.
-    pub faults: Vec<Diagnostic>,
-}
-
-/// Looks at the geometries of all sizes of micro-batches.
-#[must_use]
-pub fn search(graph: &LayerGraph, arch: &ArchSpec, options: &Options, sizes: &[u32]) -> Found {
-    let tasks: Vec<Task<'_>> = sizes.iter().map(|&n| task(graph, options, n)).collect();
-    let mut open = Vec::new();
-    let mut found = Found::default();
-    for task in &tasks {
-        let Some(samples) = Samples::of(task) else { continue };
-        let candidates = mapping::candidates(task, arch, &samples);
-        if candidates.is_empty() {
-            found.faults.push(no_room(task, arch));
-        }
-        let samples = std::sync::Arc::new(samples);
-        let repeats = options.batch / u64::from(task.sequences);
-        let bound = |c: &Candidate| handicapped(c.estimate.saturating_mul(repeats), &c.geometry);
-        open.extend(candidates.into_iter().map(|c| (bound(&c), task.sequences, repeats, c, samples.clone())));
+impl Site {
+    /// Estimated cycles of a step.
+    fn cost(&self) -> u64 {
+        let cycles = match &self.known {
+            Known::Bound => self.candidate.estimate,
+            Known::Tiling(_, choice, _) => choice.estimate,
+            Known::Plan(compiled) => return compiled.estimate,
+        };
+        cycles.saturating_mul(self.repeats)
     }
-    open.sort_by_key(|(bound, _, _, c, _)| (*bound, c.geometry.lanes, c.geometry.head_columns, c.geometry.tokens));
-    let layers = graph.shape().layers;
-    let mut least = u64::MAX;
-    for (bound, micro_batch, repeats, candidate, samples) in open {
-        let enough = found.sites.len() > 1 && found.sites[1].rank().0 <= bound;
-        if enough || (found.sites.len() >= LOOKED_AT_MAX) {
+
+    fn rank(&self) -> Rank {
+        let g = &self.candidate.geometry;
+        (self.cost(), g.lanes, g.head_columns, g.tokens, self.micro_batch)
+    }
+
+    fn columns(&self) -> u32 {
+        self.candidate.geometry.lane_columns()
+    }
+
+    fn runner_up(&self, tiling: crate::passes::Tiling) -> RunnerUp {
+        let geometry = self.candidate.geometry.clone();
+        RunnerUp { geometry, tiling, micro_batch: self.micro_batch, estimate: self.cost() }
+    }
+}
+
+/// A search under way.
+struct Search<'a> {
+    graph: &'a LayerGraph,
+    arch: &'a ArchSpec,
+    options: &'a Options,
+    open: BTreeMap<Rank, Site>,
+    /// The mapping that is taken, and what the cheapest one costs.
+    best: Option<(Site, u64)>,
+    runner_up: Option<RunnerUp>,
+    /// What comes closest to fitting, with its bytes.
+    least: Option<(u64, Site)>,
+    looked_at: usize,
+    faults: Vec<Diagnostic>,
+}
+
+/// The mapping of a step, among all sizes of micro-batches.
+///
+/// # Errors
+/// `M001` of the mapping that comes closest to fitting, or `M003` if there is none at all.
+pub fn search(
+    graph: &LayerGraph,
+    arch: &ArchSpec,
+    options: &Options,
+    sizes: &[u32],
+) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut search = Search {
+        graph,
+        arch,
+        options,
+        open: BTreeMap::new(),
+        best: None,
+        runner_up: None,
+        least: None,
+        looked_at: 0,
+        faults: Vec::new(),
+    };
+    for &size in sizes {
+        search.begin(size);
+    }
+    while let Some((rank, site)) = search.open.pop_first() {
+        if search.done(rank.0) {
             break;
         }
-        let choices = Choices::of(&samples, &candidate.geometry, arch, layers, &options.map);
-        match choices.best(room(arch)) {
-            Ok(choice) => {
-                found.sites.push(Site { micro_batch, repeats, candidate, choices, choice });
-                found.sites.sort_by_key(Site::rank);
-            }
-            Err(Some((bytes, choice))) if bytes < least => {
-                least = bytes;
-                found.least = Some(Site { micro_batch, repeats, candidate, choices, choice });
-            }
-            Err(_) => {}
+        search.advance(site);
+    }
+    search.result()
+}
+
+impl Search<'_> {
+    /// All geometries of a micro-batch.
+    fn begin(&mut self, size: u32) {
+        let task = task(self.graph, self.options, size);
+        let Some(samples) = Samples::of(&task) else { return };
+        let samples = Arc::new(samples);
+        let candidates = mapping::candidates(&task, self.arch, &samples);
+        if candidates.is_empty() {
+            self.faults.push(no_room(&task, self.arch));
+        }
+        let (repeats, room) = (self.options.batch / u64::from(size), room(self.arch));
+        for candidate in candidates {
+            let samples = samples.clone();
+            self.push(Site { micro_batch: size, repeats, candidate, samples, room, known: Known::Bound });
         }
     }
-    found
+
+    fn push(&mut self, site: Site) {
+        self.open.insert(site.rank(), site);
+    }
+
+    /// Whether nothing at this cost or above is of interest.
+    fn done(&self, cost: u64) -> bool {
+        let near = |least: u64| cost <= least.saturating_add(least / NEAR);
+        self.best.as_ref().is_some_and(|(_, least)| !near(*least) && self.runner_up.is_some())
+    }
+
+    /// Learns more of a site.
+    fn advance(&mut self, mut site: Site) {
+        let near = self.best.as_ref().is_none_or(|(best, least)| {
+            site.cost() <= least.saturating_add(least / NEAR) && site.columns() < best.columns()
+        });
+        match site.known {
+            Known::Bound if self.looked_at < LOOKED_AT_MAX => self.look(site, Codes::guess(CODE_GUESS), false),
+            Known::Bound => {}
+            Known::Tiling(_, choice, _) if !near => {
+                self.runner_up.get_or_insert_with(|| site.runner_up(choice.tiling));
+            }
+            Known::Tiling(_, _, false) => self.look(site, Codes::default(), true),
+            Known::Tiling(ref mut choices, choice, true) => {
+                match build(self.graph, self.arch, &site.candidate.geometry, choice, &mut choices.codes) {
+                    Ok(mut compiled) => {
+                        compiled.micro_batch = site.micro_batch;
+                        compiled.micro_batches = site.repeats;
+                        compiled.estimate = choice.estimate.saturating_mul(site.repeats);
+                        site.known = Known::Plan(Box::new(compiled));
+                        self.push(site);
+                    }
+                    // Gaps between buffers are known only now.
+                    Err(_) => self.squeeze(site, choice),
+                }
+            }
+            Known::Plan(_) => self.take(site),
+        }
+    }
+
+    /// Looks at a site's tilings.
+    fn look(&mut self, mut site: Site, codes: Codes, exact: bool) {
+        self.looked_at += usize::from(!exact);
+        let (g, layers) = (&site.candidate.geometry, self.graph.shape().layers);
+        let choices = Choices::of(&site.samples, g, self.arch, layers, &self.options.map, codes);
+        match choices.best(site.room) {
+            Ok(choice) => {
+                site.known = Known::Tiling(Box::new(choices), choice, exact);
+                self.push(site);
+            }
+            Err(Some((bytes, choice))) => {
+                site.known = Known::Tiling(Box::new(choices), choice, exact);
+                self.missed(site, bytes);
+            }
+            Err(None) => {}
+        }
+    }
+
+    /// Takes a tiling with less room for buffers.
+    fn squeeze(&mut self, mut site: Site, failed: Choice) {
+        let Known::Tiling(choices, choice, _) = &mut site.known else { return };
+        while *choice == failed {
+            site.room = site.room.saturating_sub(GAPS);
+            match choices.best(site.room) {
+                Ok(other) => *choice = other,
+                Err(_) => {
+                    let bytes = room(self.arch);
+                    return self.missed(site, bytes);
+                }
+            }
+        }
+        self.push(site);
+    }
+
+    fn missed(&mut self, site: Site, bytes: u64) {
+        if self.least.as_ref().is_none_or(|(least, _)| bytes < *least) {
+            self.least = Some((bytes, site));
+        }
+    }
+
+    /// Takes a site instead of one with wider lanes.
+    fn take(&mut self, site: Site) {
+        let least = self.best.as_ref().map_or(site.cost(), |(_, least)| *least);
+        if let Some((before, _)) = self.best.replace((site, least))
+            && let Known::Plan(compiled) = &before.known
+        {
+            self.runner_up = Some(before.runner_up(compiled.tiling));
+        }
+    }
+
+    fn result(mut self) -> Result<Compiled, Vec<Diagnostic>> {
+        if let Some((Site { known: Known::Plan(mut compiled), .. }, _)) = self.best {
+            compiled.runner_up = self.runner_up;
+            return Ok(*compiled);
+        }
+        if let Some((_, Site { known: Known::Tiling(mut choices, choice, _), candidate, .. })) = self.least {
+            match build(self.graph, self.arch, &candidate.geometry, choice, &mut choices.codes) {
+                Ok(_) => {}
+                Err(fault) => return Err(vec![fault]),
+            }
+        }
+        self.faults.reverse();
+        self.faults.truncate(1);
+        Err(self.faults)
+    }
 }
 
 /// The task of lowering micro-batches of a size.

@@ -8,10 +8,10 @@
 
 use crate::geometry::Geometry;
 use crate::kernel::{Addresses, Kernel};
-use crate::memory::{self, MemoryPlan};
+use crate::memory::{self, Codes, MemoryPlan};
 use crate::passes::{Tiling, lower};
 use crate::schedule::{Tile, Tiled};
-use crate::search::{Site, room, search};
+use crate::search::search;
 use crate::tiling::{Choice, Map};
 use models::LayerGraph;
 use sim_core::arch::ArchSpec;
@@ -19,11 +19,6 @@ use sim_core::diag::Diagnostic;
 use sim_core::program::{DType, Program};
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// Most mappings whose memory is planned.
-const PLANS_MAX: usize = 12;
-/// By how many bytes less the search reckons with where gaps between buffers take so much.
-const GAPS_STEP: u64 = 1 << 9;
 
 /// What to compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,33 +128,7 @@ impl Compiled {
 /// All faults: `M001` does not fit a PE's memory, `M002` the micro-batch does not divide the
 /// batch, `M003` the mesh has no room for the model, `M004` an operation was not lowered.
 pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
-    let found = search(graph, arch, options, &micro_batches(options)?);
-    let mut faults = Vec::new();
-    for (i, site) in found.sites.iter().enumerate().take(PLANS_MAX) {
-        match build(graph, arch, site) {
-            Ok(mut compiled) => {
-                let other = |s: &&Site| s.candidate.geometry != compiled.geometry;
-                compiled.runner_up = found.sites[i + 1..].iter().find(other).map(|s| RunnerUp {
-                    geometry: s.candidate.geometry.clone(),
-                    tiling: s.choice.tiling,
-                    micro_batch: s.micro_batch,
-                    estimate: s.cost(),
-                });
-                return Ok(compiled);
-            }
-            Err(fault) => faults.push(fault),
-        }
-    }
-    // The cheapest one that seemed to fit, or the one that comes closest.
-    faults.truncate(1);
-    if let Some(site) = found.least.filter(|_| faults.is_empty()) {
-        match build(graph, arch, &site) {
-            Ok(compiled) => return Ok(compiled),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    faults.extend(found.faults.into_iter().next_back().filter(|_| faults.is_empty()));
-    Err(faults)
+    search(graph, arch, options, &micro_batches(options)?)
 }
 
 /// Sizes of micro-batches to try, the largest first.
@@ -180,38 +149,25 @@ fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
     Ok((1..=largest).rev().filter(|&m| batch.is_multiple_of(m)).map(|m| m as u32).collect())
 }
 
-/// Lowers for one geometry with the cheapest tiling that fits.
-fn build(graph: &LayerGraph, arch: &ArchSpec, site: &Site) -> Result<Compiled, Diagnostic> {
-    let g = &site.candidate.geometry;
-    let mut choice = site.choice;
-    let mut room = room(arch);
-    loop {
-        let tiled = lower(graph, g, &choice.tiling);
-        if let Some(missing) = tiled.verify().into_iter().next() {
-            return Err(missing);
-        }
-        let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
-        match memory::plan(g, arch, &kernels) {
-            Ok((memory, addresses)) => {
-                return Ok(Compiled::of(site, choice, tiled, memory, addresses));
-            }
-            Err(fault) => {
-                // Gaps between buffers are known only now: less room, another tiling.
-                choice = loop {
-                    room = room.saturating_sub(GAPS_STEP);
-                    match site.choices.best(room) {
-                        Ok(other) if other != choice => break other,
-                        Ok(_) => {}
-                        Err(_) => return Err(*fault),
-                    }
-                };
-            }
-        }
+/// Lowers for one geometry with a tiling.
+pub(crate) fn build(
+    graph: &LayerGraph,
+    arch: &ArchSpec,
+    g: &Geometry,
+    choice: Choice,
+    codes: &mut Codes,
+) -> Result<Compiled, Diagnostic> {
+    let tiled = lower(graph, g, &choice.tiling);
+    if let Some(missing) = tiled.verify().into_iter().next() {
+        return Err(missing);
     }
+    let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
+    let (memory, addresses) = memory::plan(g, arch, &kernels, codes).map_err(|fault| *fault)?;
+    Ok(Compiled::of(g, choice, tiled, memory, addresses))
 }
 
 impl Compiled {
-    fn of(site: &Site, choice: Choice, tiled: Tiled, memory: MemoryPlan, addresses: Vec<Addresses>) -> Compiled {
+    fn of(g: &Geometry, choice: Choice, tiled: Tiled, memory: MemoryPlan, addresses: Vec<Addresses>) -> Compiled {
         let text = tiled.to_string();
         let launch = |(t, addresses): (Tile, Addresses)| Launch {
             kernel: t.kernel,
@@ -221,13 +177,13 @@ impl Compiled {
             count: 1,
         };
         Compiled {
-            geometry: site.candidate.geometry.clone(),
-            micro_batch: site.micro_batch,
-            micro_batches: site.repeats,
+            geometry: g.clone(),
+            micro_batch: g.sequences,
+            micro_batches: 1,
             launches: tiled.tiles.into_iter().zip(addresses).map(launch).collect(),
             memory,
             tiling: choice.tiling,
-            estimate: choice.estimate.saturating_mul(site.repeats),
+            estimate: choice.estimate,
             runner_up: None,
             tiled: text,
         }

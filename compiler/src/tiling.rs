@@ -13,6 +13,7 @@ use crate::mapping::Task;
 use crate::memory::{self, Codes};
 use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
 use crate::schedule::{Pass, Tile, Tiled};
+use crate::search::room;
 use models::{GptShape, LayerGraph};
 use sim_core::arch::ArchSpec;
 use std::sync::Arc;
@@ -90,6 +91,8 @@ pub struct Choices {
     inside: Vec<Inside>,
     outside: Vec<Outside>,
     wish: CheckpointWish,
+    /// Bytes of code of the kernels that were looked at.
+    pub(crate) codes: Codes,
 }
 
 /// A tiling with its estimated cycles per micro-batch.
@@ -119,11 +122,11 @@ impl Samples {
         Some(Samples { one: graph(1)?, two: graph(2)? })
     }
 
-    /// Rough cycles of a step of `layers` layers, without regard to memory.
+    /// Rough cycles of a step of `layers` layers with a tiling, without regard to memory.
     #[must_use]
-    pub fn estimate(&self, g: &Geometry, arch: &ArchSpec, layers: u32) -> u64 {
-        let cycles =
-            |graph| cycles(&lower(graph, g, &Tiling { lm_chunks: 2.min(g.tokens / 4), ..Tiling::WHOLE }), g, arch);
+    pub fn estimate(&self, g: &Geometry, arch: &ArchSpec, layers: u32, tiling: &Tiling) -> u64 {
+        let tiling = Tiling { lm_chunks: 2.min(g.tokens / 4), ..*tiling };
+        let cycles = |graph| cycles(&lower(graph, g, &tiling), g, arch);
         let (one, two) = (cycles(&self.one), cycles(&self.two));
         one + two.saturating_sub(one) * u64::from(layers - 1)
     }
@@ -139,29 +142,36 @@ fn divisions(tokens: u32) -> Vec<u32> {
 }
 
 impl Choices {
-    /// Lowers samples in all ways that the map leaves open.
+    /// Lowers samples in all ways that the map leaves open, and that may be the cheapest one that
+    /// fits.
     #[must_use]
-    pub fn of(samples: &Samples, g: &Geometry, arch: &ArchSpec, layers: u32, map: &Map) -> Choices {
+    pub fn of(samples: &Samples, g: &Geometry, arch: &ArchSpec, layers: u32, map: &Map, codes: Codes) -> Choices {
         let whole = lower(&samples.two, g, &Tiling::WHOLE);
         let waiting: u64 = waiting_bytes(&whole.tiles, g).iter().sum::<u64>() / 2;
         let kept = Act::whole(g, "x", Features::Hidden);
         let unit = u64::from(g.len(Features::Hidden)) * u64::from(g.act.bytes());
         let ferry = 2 * Save { act: kept }.estimate(g, arch) * waiting / unit.max(1);
-        let mut lowering = Lowering { samples, g, arch, waiting, codes: Codes::default() };
+        let mut lowering = Lowering { samples, g, arch, waiting, codes };
         let fixed = |by_hand: Option<u32>, n: &u32| by_hand.is_none_or(|fixed| fixed == *n);
         let chunks: Vec<u32> = divisions(g.tokens).into_iter().filter(|n| fixed(map.attention_chunks, n)).collect();
         let parts = (1..=FFN_PARTS_MAX.min(g.ffn)).filter(|n| fixed(map.ffn_parts, n));
         let parts: Vec<u32> = parts.filter(|n| n.is_power_of_two() || map.ffn_parts.is_some()).collect();
-        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        let mut lm_chunks: Vec<u32> = (1..=g.tokens / 4).filter(|n| fixed(map.lm_chunks, n)).collect();
+        lm_chunks.dedup_by_key(|n| g.tokens.div_ceil(*n).next_multiple_of(4));
+        let (inside, outside, wish) = (Vec::new(), Vec::new(), map.checkpoints);
+        let mut choices = Choices { layers, waiting, ferry, inside, outside, wish, codes: Codes::default() };
         for gather in GATHERS.into_iter().chain(map.gather).filter(|n| fixed(map.gather, n)) {
+            let most = Tiling { gather, ..Tiling::WHOLE };
+            if choices.best(room(arch)).is_ok_and(|best| best.estimate <= samples.estimate(g, arch, layers, &most)) {
+                break;
+            }
             for (&ffn_parts, again) in parts.iter().flat_map(|n| [(n, false), (n, true)]) {
-                inside.extend(lowering.inside(Tiling { ffn_parts, again, gather, ..Tiling::WHOLE }, &chunks));
+                choices.inside.extend(lowering.inside(Tiling { ffn_parts, again, ..most }, &chunks));
             }
-            for lm_chunks in (1..=g.tokens / 4).filter(|n| fixed(map.lm_chunks, n)) {
-                outside.push(lowering.outside(lm_chunks, gather));
-            }
+            choices.outside.extend(lm_chunks.iter().map(|&n| lowering.outside(n, gather)));
         }
-        Choices { layers, waiting, ferry, inside, outside, wish: map.checkpoints }
+        choices.codes = lowering.codes;
+        choices
     }
 
     /// The cheapest choice that takes at most `room` bytes of buffers and code; or the one that

@@ -3,7 +3,7 @@
 
 use compiler::geometry::Geometry;
 use compiler::kernel::{Access, Addresses, Kernel, Need};
-use compiler::memory::{MemoryPlan, plan};
+use compiler::memory::{Codes, MemoryPlan, plan};
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::Map;
 use models::{GptShape, LayerGraph, presets};
@@ -141,7 +141,7 @@ proptest! {
         // Some fit into the last byte, some do not fit at all.
         for sram in [64 << 10, 12 << 10] {
             arch.sram.value = sram;
-            match plan(&g, &arch, &all) {
+            match plan(&g, &arch, &all, &mut Codes::default()) {
                 Ok((plan, addresses)) => check(&plan, &addresses, &kernels, &g, &arch),
                 Err(fault) => prop_assert_eq!(fault.code, "M001"),
             }
@@ -157,13 +157,13 @@ fn large_code_and_large_buffers_share_memory_at_different_times() {
     let kernels =
         [Made { needs: vec![buffer(4)], instructions: 400 }, Made { needs: vec![buffer(4000)], instructions: 1 }];
     let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
-    let (whole, _) = plan(&g, &arch, &all).unwrap();
+    let (whole, _) = plan(&g, &arch, &all, &mut Codes::default()).unwrap();
     let sum = |i: usize, bytes: u64| bytes + whole.code[i] + whole.stack_bytes;
     assert_eq!(whole.peak_bytes, sum(0, 8).max(sum(1, 8000)));
     assert!(whole.peak_bytes < sum(0, 8000));
     arch.sram.value = whole.peak_bytes as u32;
-    assert!(plan(&g, &arch, &all).is_ok(), "what is needed suffices");
+    assert!(plan(&g, &arch, &all, &mut Codes::default()).is_ok(), "what is needed suffices");
     arch.sram.value -= 1;
-    let fault = plan(&g, &arch, &all).unwrap_err();
+    let fault = plan(&g, &arch, &all, &mut Codes::default()).unwrap_err();
     assert!(fault.message.contains("`b` does not fit"), "{}", fault.message);
 }
