@@ -18,7 +18,7 @@ use sim_core::program::{Instr, MemRef, Op, Operand};
 pub(super) struct Pace {
     /// Setup of a vector instruction: the issue slots that it leaves free.
     setup: u32,
-    /// Cycles from a beat that sends to the wavelet's place at the other end, and a setup.
+    /// Cycles from a beat that sends to the wavelet's place at the other end, and two setups.
     way: u32,
 }
 
@@ -26,7 +26,7 @@ impl Pace {
     pub(super) fn of(arch: &ArchSpec) -> Pace {
         let setup = arch.vector_setup.value;
         let ramps = arch.ce_latency.value + arch.ramp_up.value + arch.ramp_down.value;
-        Pace { setup, way: 2 * arch.hop.value + ramps + setup }
+        Pace { setup, way: 2 * arch.hop.value + ramps + 2 * setup }
     }
 
     /// Issue slots that so many vector instructions of the main thread leave free.
