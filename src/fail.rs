@@ -15,7 +15,10 @@ pub const CODES: &[(&str, &str)] = &[
         "cli-read",
         "A file cannot be read: it does not exist, is not readable, is larger than anything it could be, or is not text where text is needed.",
     ),
-    ("cli-write", "The result cannot be written where `-o` or `--plot` says."),
+    (
+        "cli-write",
+        "A result cannot be written where an option such as `-o` or `--plot` says: the folder is not there, a folder has the name of a file, or two results would have one name.",
+    ),
     (
         "cli-arch",
         "No machine has this name, and it is not the path of a TOML file. `wafersim arch list` names the machines.",

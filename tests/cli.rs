@@ -356,3 +356,21 @@ fn the_page_of_validation_is_what_the_program_says() {
         }
     }
 }
+
+#[test]
+fn places_of_results_are_checked_before_anything_is_executed() {
+    let folder = TempDir::new().unwrap();
+    let config = file(&folder, "config.json", CONFIG);
+    let at = |name: &str| word(&folder.path().join(name)).to_owned();
+    let [out, missing] = [at("out"), at("none/t.pftrace")];
+    let words = ["run", word(&config), "--report", &out, "-o", &out, "--trace", &missing, "--plot", word(&config)];
+    // A step of this size would fail later, and with another status.
+    let (_, err) = run(&[&words[..], &["--batch", "2", "--cycle-limit", "1"]].concat(), 3);
+    for (option, said) in [("--report", "names, too"), ("--trace", "there is no folder"), ("--plot", "is a file")] {
+        assert!(
+            err.lines().any(|l| l.starts_with("error[cli-write]") && l.contains(option) && l.contains(said)),
+            "{err}"
+        );
+    }
+    assert!(!folder.path().join("out").exists() && std::fs::read_to_string(&config).unwrap() == CONFIG);
+}

@@ -97,7 +97,7 @@ fn pes(text: &str) -> Result<Grid, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let mut making = Making::start();
+    let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments)?;
     let Arguments { limits, trace, .. } = arguments;
     trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;

@@ -3,14 +3,14 @@
 use super::options::Format;
 use super::{Output, json};
 use crate::fail::{Failure, Kind};
-use crate::files;
 use crate::render::table::{Table, grouped};
 use crate::report::RUN_SCHEMA;
+use crate::{files, manifest};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 use sim_core::diag::Diagnostic;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Largest report that is read, in bytes.
@@ -101,15 +101,32 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
 /// Numbers and words that differ, by key; lists are compared as a whole.
 fn values(a: &Value, b: &Value) -> Vec<Changed> {
     let mut out = Vec::new();
+    let [x, y] = [a, b].map(parameters);
+    for key in x.keys().chain(y.keys()).collect::<BTreeSet<_>>() {
+        let value = |of: &BTreeMap<String, String>| of.get(key).map_or(Value::Null, |v| Value::String(v.clone()));
+        walk("input", (*key).clone(), &value(&x), &value(&y), &mut out);
+    }
     for (part, section) in SECTIONS {
         walk(part, section.to_owned(), &a[section], &b[section], &mut out);
     }
     out
 }
 
+/// Parameters of the machine that a report names: those that are assumed, and those that its
+/// command sets.
+fn parameters(report: &Value) -> BTreeMap<String, String> {
+    let assumed = report["assumed"].as_array().into_iter().flatten();
+    let mut all: BTreeMap<String, String> =
+        assumed.filter_map(|a| Some((a["parameter"].as_str()?.to_owned(), a["value"].as_str()?.to_owned()))).collect();
+    let words = manifest::words(report["command"].as_str().unwrap_or(""));
+    let sets = words.windows(2).filter(|pair| pair[0] == "--set");
+    all.extend(sets.filter_map(|pair| pair[1].split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())));
+    all
+}
+
 fn walk(part: &'static str, key: String, a: &Value, b: &Value, out: &mut Vec<Changed>) {
     if let (Value::Object(x), Value::Object(y)) = (a, b) {
-        let names: std::collections::BTreeSet<&String> = x.keys().chain(y.keys()).collect();
+        let names: BTreeSet<&String> = x.keys().chain(y.keys()).collect();
         for name in names {
             walk(part, format!("{key}.{name}"), &a[name], &b[name], out);
         }
@@ -145,6 +162,10 @@ fn table(d: &Difference) -> Table {
     let plain = |v: &Value| match v {
         Value::Null => "-".to_owned(),
         Value::String(s) => s.clone(),
+        Value::Number(n) => match n.as_f64().filter(|_| n.is_f64()) {
+            Some(x) => significant(x, 7),
+            None => n.to_string(),
+        },
         other => other.to_string(),
     };
     for v in &d.values {
@@ -163,7 +184,44 @@ fn table(d: &Difference) -> Table {
 /// In per cent, where both are numbers.
 fn change(a: Option<f64>, b: Option<f64>) -> String {
     match (a, b) {
-        (Some(a), Some(b)) if a != 0.0 => format!("{:+.2} %", 100.0 * (b / a - 1.0)),
+        (Some(a), Some(b)) if a != 0.0 => {
+            let percent = 100.0 * (b / a - 1.0);
+            // A difference is never nothing.
+            if percent.abs() < 0.01 { format!("{percent:+.1e} %") } else { format!("{percent:+.2} %") }
+        }
         _ => String::new(),
+    }
+}
+
+/// A number with so many digits that mean something.
+fn significant(x: f64, digits: i32) -> String {
+    let whole = if x == 0.0 { 1 } else { x.abs().log10().floor() as i32 + 1 };
+    format!("{x:.*}", (digits - whole).max(0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named_and_never_nothing() {
+        let report = |command: &str, assumed: &[(&str, &str)], seconds: f64| {
+            let assumed: Vec<Value> =
+                assumed.iter().map(|(p, v)| serde_json::json!({"parameter": p, "value": v})).collect();
+            serde_json::json!({"command": command, "assumed": assumed, "step": {"seconds": seconds, "cycles": 10}})
+        };
+        let a = report("wafersim run x", &[("router.buffer", "4"), ("ramp.up", "2")], 0.218_408_061_176);
+        let b = report("wafersim run x --set router.buffer=2 --set pe.sram=1", &[("ramp.up", "2")], 0.218_408_061_199);
+        let difference = Difference { values: values(&a, &b), kernels: kernels(&a, &b) };
+        let text = table(&difference).text();
+        let lines: Vec<Vec<&str>> = text.lines().skip(1).map(|l| l.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["input", "pe.sram", "-", "1"]);
+        assert_eq!(lines[1], ["input", "router.buffer", "4", "2"]);
+        assert_eq!(lines[2], ["result", "step.seconds", "0.2184081", "0.2184081", "+1.1e-8", "%"]);
+        assert_eq!(lines.len(), 3, "{text}");
+        assert_eq!(
+            [1_339_365_249_367_977.5, 549.430_269_9, 0.0].map(|x| significant(x, 7)),
+            ["1339365249367978", "549.4303", "0.000000"]
+        );
     }
 }

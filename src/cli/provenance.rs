@@ -5,7 +5,7 @@
 use super::Output;
 use super::options::MachineOptions;
 use crate::fail::Failure;
-use crate::files;
+use crate::files::{self, Destination};
 use crate::manifest::{self, FileHash, Host, MANIFEST_SCHEMA, Manifest, Setting};
 use clap::Args;
 use sim_core::arch::ArchSpec;
@@ -52,6 +52,20 @@ impl Making {
         self.start.elapsed().as_secs_f64()
     }
 
+    /// The same, once it is known that everything can go where it shall.
+    pub(super) fn towards(
+        results: &[Destination<'_>],
+        options: &ManifestOptions,
+        output: &Output,
+    ) -> Result<Making, Failure> {
+        let file = |option, path| Destination { option, path, folder: false };
+        let result = output.file.as_deref().map(|path| file("-o", path));
+        let manifest = options.manifest.as_deref().map(|path| file("--manifest", path));
+        let all: Vec<_> = result.into_iter().chain(results.iter().copied()).chain(manifest).collect();
+        files::check(&all)?;
+        Ok(Making::start())
+    }
+
     /// Writes a file that belongs to the result.
     pub(super) fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         files::write(path, bytes)?;
@@ -61,7 +75,8 @@ impl Making {
 
     /// Has the manifest written behind the result, if the result or anything else goes to a file.
     pub(super) fn attach(self, made: Made<'_>, options: &ManifestOptions, output: &Output) -> Result<(), Failure> {
-        let first = || output.file.as_deref().into_iter().chain(made.beside.iter().copied()).next();
+        let files = || output.file.as_deref().into_iter().chain(made.beside.iter().copied());
+        let first = || files().find(|file| !files::special(file));
         let Some(path) = options.manifest.clone().or_else(|| first().map(manifest::beside)) else { return Ok(()) };
         let inputs = made.inputs.into_iter().filter(|path| path.is_file()).map(FileHash::of);
         let manifest = Manifest {

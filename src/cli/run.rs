@@ -7,6 +7,7 @@ use super::trace::TraceOptions;
 use super::{Output, json};
 use crate::cache::Cache;
 use crate::fail::Failure;
+use crate::files::Destination;
 use crate::render::pictures::{self, Source};
 use crate::report::{ClusterReport, RUN_SCHEMA, RunReport, Simulation, peak_rss_bytes};
 use crate::step::Executed;
@@ -14,7 +15,7 @@ use crate::summary::{self, Run};
 use crate::{files, interrupt, manifest, render, step, systems, timeline, trace, verify_fold};
 use clap::Args;
 use sim_core::coord::Grid;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Compiles one training step, executes it on the simulated wafer, reports throughput and memory
 #[derive(Debug, Args)]
@@ -55,7 +56,7 @@ pub(super) struct Finished {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let mut making = Making::start();
+    let mut making = Making::towards(&arguments.destinations(), &arguments.manifest, output)?;
     let done = finished(arguments, !arguments.no_cache, &making, output)?;
     let Finished { step, executed, report } = &done;
     if let Some(heat) = &executed.heat {
@@ -85,6 +86,16 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     };
     making.attach(made, &arguments.manifest, output)?;
     rendered(report, output.format)
+}
+
+impl Arguments {
+    /// Where pictures, page and trace go.
+    fn destinations(&self) -> Vec<Destination<'_>> {
+        let svg = |path: &Path| path.extension().is_some_and(|e| e == "svg");
+        let named = [("--report", &self.report), ("--plot", &self.plot), ("--trace", &self.trace.trace)];
+        let named = named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+        named.map(|(option, path)| Destination { option, path, folder: option == "--plot" && !svg(path) }).collect()
+    }
 }
 
 /// The same share of the batch on 1, 2, 4, … systems, if the machine has several.

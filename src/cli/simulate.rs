@@ -53,7 +53,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let mut making = Making::start();
+    let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments, output)?;
     let Arguments { machine, limits, manifest, trace, .. } = arguments;
     trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;

@@ -2,6 +2,7 @@
 
 use super::provenance::Making;
 use crate::fail::{Failure, Kind};
+use crate::files::Destination;
 use crate::trace::pe::{PE_CYCLE, Recorder};
 use crate::trace::wave::{PES, Wave};
 use crate::trace::{LIMIT, Part};
@@ -43,12 +44,12 @@ pub(super) struct ProgramTrace {
 }
 
 fn window(text: &str) -> Result<Range<u64>, String> {
-    range(text).ok_or_else(|| "two cycles, such as 0..2000".to_owned())
+    range(text).ok_or_else(|| "two cycles A..B, A before B, such as 0..2000".to_owned())
 }
 
 fn region(text: &str) -> Result<(Range<u32>, Range<u32>), String> {
     let both = text.split_once(',').and_then(|(x, y)| Some((range(x)?, range(y)?)));
-    both.ok_or_else(|| "columns and rows, such as 0..8,0..4".to_owned())
+    both.ok_or_else(|| "columns and rows that are not empty, such as 0..8,0..4 for 8 columns and 4 rows".to_owned())
 }
 
 /// A range that is not empty.
@@ -80,6 +81,13 @@ impl ProgramTrace {
     /// Files that are written.
     pub(super) fn files(&self) -> Vec<&Path> {
         self.options.trace.iter().chain(&self.wave).map(PathBuf::as_path).collect()
+    }
+
+    /// The same, with the options that name them.
+    pub(super) fn destinations(&self) -> Vec<Destination<'_>> {
+        let named = [("--trace", &self.options.trace), ("--wave", &self.wave)];
+        let named = named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+        named.map(|(option, path)| Destination { option, path, folder: false }).collect()
     }
 
     /// Executes a program of known length on the reference engine again, and writes what was seen.

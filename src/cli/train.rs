@@ -58,7 +58,7 @@ struct Executed {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let making = Making::start();
+    let making = Making::towards(&[], &arguments.manifest, output)?;
     let (report, arch) = report(arguments, !arguments.no_cache, &making, output)?;
     let made = Made {
         result_schema: TRAIN_SCHEMA,
