@@ -59,7 +59,7 @@ fn kernels(c: &mut Criterion) {
     let small = programs::step(&arch, 1, 32);
     let kernel = |name| programs::kernel(&small, &arch, name);
     let all = [
-        ("gemm 16x16, 64 tokens", programs::gemm(16, 16, 64)),
+        ("gemm 16x16, 64 tokens", programs::gemm(16, 16, 64, 4)),
         ("attention", kernel("attention")),
         ("outer product", kernel("outer")),
         ("norm", kernel("norm")),
@@ -104,7 +104,7 @@ fn steps(c: &mut Criterion) {
 /// The raw engine on one thread and on two.
 fn threads(c: &mut Criterion) {
     let arch = cs2();
-    let program = programs::gemm(128, 128, 64);
+    let program = programs::gemm(128, 128, 64, 4);
     let limited = RunOptions { cycle_limit: 1000, ..RAW };
     quick(c, "gemm 128x128, 1000 cycles", |group| {
         group.throughput(Throughput::Elements(1000 * 128 * 128));

@@ -11,7 +11,7 @@ use sim_core::arch::cs2::cs2;
 
 fn main() {
     let Some(what) = std::env::args().nth(1).filter(|a| !a.starts_with('-')) else { return };
-    let (gemm, traffic) = (programs::gemm(8, 8, 64), programs::traffic(32, 32, 40, 1));
+    let (gemm, traffic) = (programs::gemm(8, 8, 64, 4), programs::traffic(32, 32, 40, 1));
     let program = match what.as_str() {
         "gemm" => gemm,
         "traffic" => traffic,

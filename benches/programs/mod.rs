@@ -14,8 +14,8 @@ use sim_core::coord::Grid;
 use sim_core::program::{DType, Program, parse};
 use std::fmt::Write;
 
-/// A mesh that is one sequence high, with four features per column.
-fn geometry(grid: Grid, tokens: u32) -> Geometry {
+/// A mesh that is one sequence high.
+fn geometry(grid: Grid, tokens: u32, features: u32) -> Geometry {
     let Grid { width, height } = grid;
     Geometry {
         grid,
@@ -28,8 +28,8 @@ fn geometry(grid: Grid, tokens: u32) -> Geometry {
         tokens,
         sequences: 1,
         seq_len: tokens * height,
-        d_model: 4 * width,
-        hidden: 4,
+        d_model: features * width,
+        hidden: features,
         d_ff: 8 * width,
         ffn: 8,
         vocab: width,
@@ -43,10 +43,10 @@ fn geometry(grid: Grid, tokens: u32) -> Geometry {
 }
 
 /// A weight-streaming matrix product, as the compiler emits it: weights down the columns, AXPYs over
-/// `tokens` tokens in every PE, chains of partial sums along the rows.
+/// `tokens` tokens in every PE, for each of its `features`, and rings of partial sums along the rows.
 #[must_use]
-pub(crate) fn gemm(width: u32, height: u32, tokens: u32) -> Program {
-    let g = geometry(Grid { width, height }, tokens);
+pub(crate) fn gemm(width: u32, height: u32, tokens: u32, features: u32) -> Program {
+    let g = geometry(Grid { width, height }, tokens, features);
     let kernel = Gemm {
         label: "projection".to_owned(),
         x: Act::whole(&g, "x", Features::Hidden),
