@@ -129,18 +129,21 @@ impl Heat {
         let width = grid.width.max(1);
         // A plane per color and port, found without a search.
         let mut planes: Vec<Option<Vec<u64>>> = vec![None; usize::from(Color::MAX) * Dir::ALL.len()];
-        for (i, pe) in pes.iter().enumerate() {
-            let (x, y) = (i as u32 % width, i as u32 / width);
-            let at = (y / cell.height * columns + x / cell.width) as usize;
-            let Some(sum) = heat.sums.get_mut(at) else { continue };
-            let c = pe.cycles;
-            let [n, e, s, w, ramp] = pe.sent;
-            let counted = [c.compute, c.wait, c.back_pressure, n, e, s, w, ramp];
-            sum.iter_mut().zip(counted).for_each(|(sum, n)| *sum += n);
-            for color in colors.pe(i) {
-                for (dir, n) in Dir::ALL.into_iter().zip(color.sent).filter(|(_, n)| *n > 0) {
-                    let plane = &mut planes[color.color.index() * Dir::ALL.len() + dir as usize];
-                    plane.get_or_insert_with(|| vec![0; heat.sums.len()])[at] += n;
+        for (y, row) in pes.chunks(width as usize).enumerate() {
+            let first = y / cell.height as usize * columns as usize;
+            for (column, pes) in row.chunks(cell.width as usize).enumerate() {
+                let (at, from) = (first + column, y * width as usize + column * cell.width as usize);
+                for (i, pe) in (from..).zip(pes) {
+                    let c = pe.cycles;
+                    let [n, e, s, w, ramp] = pe.sent;
+                    let counted = [c.compute, c.wait, c.back_pressure, n, e, s, w, ramp];
+                    heat.sums[at].iter_mut().zip(counted).for_each(|(sum, n)| *sum += n);
+                    for color in colors.pe(i) {
+                        for (dir, n) in Dir::ALL.into_iter().zip(color.sent).filter(|(_, n)| *n > 0) {
+                            let plane = &mut planes[color.color.index() * Dir::ALL.len() + dir as usize];
+                            plane.get_or_insert_with(|| vec![0; heat.sums.len()])[at] += n;
+                        }
+                    }
                 }
             }
         }

@@ -126,6 +126,8 @@ pub struct ArchInfo {
     pub io_bits_per_second: u64,
     /// Multiply-accumulates of a PE per cycle, by the types of the operands.
     pub fmacs_per_cycle: Fmacs,
+    /// Every number of the machine by its key (`wafersim arch show`), as text with its unit.
+    pub parameters: std::collections::BTreeMap<String, String>,
 }
 
 /// Multiply-accumulates per cycle.
@@ -439,6 +441,7 @@ impl ArchInfo {
                 mixed: arch.width_fmac.value.mixed,
                 single: arch.width_fmac.value.single,
             },
+            parameters: arch.entries().into_iter().map(|e| (e.key, e.value)).collect(),
         }
     }
 }

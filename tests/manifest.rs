@@ -126,7 +126,8 @@ fn check(at: &str, value: &Value, schema: &Value, root: &Value) {
     };
     assert!(types.contains(&kind) || (kind == "integer" && types.contains(&"number")), "{at}: {kind}, not {types:?}");
     for (key, value) in value.as_object().into_iter().flatten() {
-        let known = &schema["properties"][key];
+        let listed = &schema["properties"][key];
+        let known = if listed.is_null() { &schema["additionalProperties"] } else { listed };
         assert!(known.is_object(), "{at}.{key} is not in the schema");
         check(&format!("{at}.{key}"), value, known, root);
     }

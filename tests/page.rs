@@ -165,3 +165,26 @@ fn links_are_reported_by_color() {
         assert!(wavelets > 0 && mean <= load * (1.0 + 1e-12) && load <= 1.0, "{link}");
     }
 }
+
+/// A parameter that changed is named, with both values; reports of one command do not differ.
+#[test]
+fn what_changed_between_two_reports_is_named() {
+    let folder = TempDir::new().unwrap();
+    for (name, more) in [("a.json", &[][..]), ("b.json", &["--set", "router.hop=2"]), ("c.json", &[])] {
+        run(folder.path(), &[&["--batch", "2", "--format", "json", "-o", name], more].concat());
+    }
+    let diff = |words: &[&str]| {
+        let mut command = Command::cargo_bin("wafersim").unwrap();
+        let output = command.current_dir(folder.path()).arg("diff").args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(diff(&["a.json", "c.json"]), "no difference\n");
+    let text: serde_json::Value = serde_json::from_str(&diff(&["a.json", "b.json", "--format", "json"])).unwrap();
+    let values = text["values"].as_array().unwrap();
+    let parameters: Vec<_> = values.iter().filter(|v| v["key"].as_str().unwrap().starts_with("arch.par")).collect();
+    assert_eq!(parameters.len(), 1, "{parameters:?}");
+    assert_eq!((&parameters[0]["key"], &parameters[0]["b"]), (&"arch.parameters.router.hop".into(), &"2".into()));
+    assert!(values.iter().any(|v| v["key"] == "step.cycles"), "and what came of it");
+    assert!(!text["kernels"].as_array().unwrap().is_empty(), "kernel by kernel");
+}
