@@ -63,7 +63,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("cli-plot", "The picture cannot be drawn. This is a fault of wafersim: please report it."),
     (
         "cli-trace",
-        "A trace cannot be written as asked for: it would be large (a shorter `--window`, a smaller `--region`, or `--force`), or its region has no PE.",
+        "A trace cannot be written as asked for: it would be large (a shorter `--window`, a smaller `--region`, or `--force`), or its region has no PE, or its window no cycle.",
     ),
     ("cli-values", "Values cannot be kept for a run of this size: every PE needs its whole memory in the host's."),
     (

@@ -95,7 +95,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let written = || -> std::io::Result<()> {
         let _writing = crate::interrupt::writing();
         if special(path) {
-            return File::options().write(true).open(path)?.write_all(bytes);
+            return match File::options().write(true).open(path)?.write_all(bytes) {
+                // A reader that has gone away is not an error.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+                done => done,
+            };
         }
         let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let new = tempfile::Builder::new().prefix(".wafersim-").permissions(permissions()).tempfile_in(parent(&path));

@@ -21,7 +21,8 @@ pub fn install() {
         let _writing = writing();
         let advice = ADVICE.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody is left to tell when even this cannot be printed.
-        let _ = writeln!(std::io::stderr(), "\ninterrupted: every file that was written is complete. {advice}");
+        let text = format!("interrupted: every file that was written is complete. {advice}");
+        let _ = writeln!(std::io::stderr(), "\n{}", text.trim_end());
         std::process::exit(STATUS);
     });
 }

@@ -59,6 +59,7 @@ fn large_traces_are_refused_unless_forced() {
     run(&many, 5);
     run(&[&many[..], &["--force"]].concat(), 0);
     run(&[&CHAIN[..], &["--trace", path, "--region", "800..900,0..1"]].concat(), 3);
+    run(&[&CHAIN[..], &["--trace", path, "--window", "1000000..1000001"]].concat(), 3);
     for wrong in ["9..3", "x", "1,2"] {
         run(&[&CHAIN[..], &["--trace", path, "--window", wrong]].concat(), 2);
     }

@@ -66,9 +66,9 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     }
     if let Some(path) = &arguments.trace.trace {
         let grid = Grid { width: step.arch.width.value, height: step.arch.height.value };
-        let part = arguments.trace.part(grid)?;
         let edge_milli = step.arch.io_bits_per_second.value * 1000 / 8 / step.arch.clock_hz.value;
         let timeline = timeline::of(&step.compiled, executed);
+        let part = arguments.trace.part(grid, timeline.last().map_or(0, timeline::Span::end))?;
         let source = trace::step::Source { compiled: &step.compiled, executed, timeline: &timeline, edge_milli };
         making.write(path, &trace::step::trace(&source, &part, arguments.trace.force)?)?;
     }

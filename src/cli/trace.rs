@@ -60,15 +60,26 @@ fn range<T: std::str::FromStr + PartialOrd>(text: &str) -> Option<Range<T>> {
 }
 
 impl TraceOptions {
-    /// The part of a run on a mesh that is traced.
-    pub(super) fn part(&self, grid: Grid) -> Result<Part, Failure> {
+    /// The part of a run of known length on a mesh that is traced.
+    pub(super) fn part(&self, grid: Grid, cycles: u64) -> Result<Part, Failure> {
+        let wrong = |option: &str, message: String| {
+            Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-trace", option, message)))
+        };
         let mut part = Part::whole(grid);
-        part.window = self.window.clone().unwrap_or(part.window);
+        if let Some(window) = &self.window {
+            if window.start >= cycles {
+                return wrong("--window", format!("begins behind the end, which is cycle {cycles}"));
+            }
+            part.window = window.clone();
+        }
+        part.window.end = part.window.end.min(cycles);
         if let Some((x, y)) = &self.region {
             if x.start >= grid.width || y.start >= grid.height {
-                let message =
-                    format!("has no PE of the mesh, which has {} columns and {} rows", grid.width, grid.height);
-                return Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-trace", "--region", message)));
+                let Grid { width, height } = grid;
+                return wrong(
+                    "--region",
+                    format!("has no PE of the mesh, which has {width} columns and {height} rows"),
+                );
             }
             part.x = x.start..x.end.min(grid.width);
             part.y = y.start..y.end.min(grid.height);
@@ -102,8 +113,7 @@ impl ProgramTrace {
         if self.files().is_empty() {
             return Ok(());
         }
-        let mut part = self.options.part(program.grid())?;
-        part.window.end = part.window.end.min(cycles);
+        let part = self.options.part(program.grid(), cycles)?;
         let length = part.window.end.saturating_sub(part.window.start);
         let option = if self.options.trace.is_some() { "--trace" } else { "--wave" };
         part.afford(part.pes().saturating_mul(length).saturating_mul(PE_CYCLE), option, self.options.force)?;
