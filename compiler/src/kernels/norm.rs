@@ -410,9 +410,10 @@ impl LayerNormGrad {
         let (slots, per) = (self.x.slots, f.per);
         let dy = Moving::along(f.x, &self.dy, REGS[1]);
         let dx = Moving::along(f.x, &self.dx, REGS[2]);
-        let mut code = vec![f.load(1), f.zero(".stats", 4 * f.tokens())];
+        // A row is quiescent until its parameters come by; what it does before would have to end
+        // before they come to the first rows, too.
+        let mut code = vec![f.load(1), Instr::Join(LOADER), f.zero(".stats", 4 * f.tokens())];
         code.push(f.zero(row_sum::AFFINE, self.style.parameters() * padded(slots)));
-        code.push(Instr::Join(LOADER));
         code.extend(sweep((slots, per), &[f.x, dy], &[(SLOT_REG, 4)], |n| self.sums(f, dy, n)));
         let (first, len) = f.summed(self.style.along() + 1);
         row.all_reduce(class, Op::Add, len, first, &mut code);
