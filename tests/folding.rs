@@ -53,7 +53,7 @@ fn folded_and_full_runs_agree_in_every_counter() {
     }
     // Kernels of equal timing were executed under the name of the first of them.
     let kinds =
-        ["norm ln_1", "norm grad ln_1", "norm grad sum ln_f", "gemm qkv", "outer proj weight gradient", "loss sum"];
+        ["norm ln_1", "norm grad ln_2", "norm grad sum ln_f", "gemm qkv", "outer proj weight gradient", "loss sum"];
     for kernel in kinds {
         assert!(rows_folded.contains(kernel), "rows of {kernel} are not folded; only {rows_folded:?}");
     }
