@@ -107,6 +107,7 @@ fn layout(compiled: &Compiled) -> Layout {
         tokens_per_pe: g.tokens,
         pes: g.used().pes(),
         act: g.act.name().to_owned(),
+        sums: g.sums.name().to_owned(),
         attention_chunks: t.attention_chunks,
         ffn_parts: t.ffn_parts,
         lm_chunks: t.lm_chunks,

@@ -141,12 +141,12 @@ fn small_step(
         let graph = LayerGraph::training_step(&shape, sequences, seq_len).map_err(|faults| {
             Failure::one(Kind::Internal, Diagnostic::new("fold-small", &shape.name, format!("{faults:?}")))
         })?;
-        let act = compiled.geometry.act;
         let options = Options {
             batch: sequences,
             micro_batch: Some(sequences as u32),
             seq_len,
-            act,
+            act: compiled.geometry.act,
+            sums: compiled.geometry.sums,
             map: compiler::tiling::Map::default(),
         };
         match step::compile(&graph, &arch, &options) {

@@ -78,6 +78,14 @@ fn place(text: &str, origin: &str, key: &str) -> String {
 }
 
 impl Workload {
+    /// The vendor's level of precision: 0, sums of 32 bits, in the published training runs
+    /// (Cerebras/modelzoo, `precision_opt_level` of the Cerebras-GPT configurations); 1, what the
+    /// vendor's models have by default (docs.cerebras.net, *Control numerical precision level*).
+    #[must_use]
+    pub fn precision_opt_level(&self) -> u8 {
+        u8::from(self.published.as_ref().is_none_or(|run| run.training.is_none()))
+    }
+
     /// The layer graph of the training step.
     ///
     /// # Errors

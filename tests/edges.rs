@@ -34,6 +34,7 @@ fn compiled(arch: &ArchSpec) -> Compiled {
         micro_batch: Some(2),
         seq_len: 32,
         act: DType::F16,
+        sums: DType::F32,
         map: Map { lanes: Some(1), ..Map::default() },
     };
     compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]))

@@ -27,8 +27,14 @@ fn step(arch: &ArchSpec, act: DType) -> Compiled {
     };
     let batch = 16;
     let graph = LayerGraph::training_step(&shape, batch, 16).unwrap();
-    let options =
-        Options { batch, micro_batch: Some(16), seq_len: 16, act, map: Map { lanes: Some(2), ..Map::default() } };
+    let options = Options {
+        batch,
+        micro_batch: Some(16),
+        seq_len: 16,
+        act,
+        sums: act,
+        map: Map { lanes: Some(2), ..Map::default() },
+    };
     compile(&graph, arch, &options).unwrap_or_else(|faults| panic!("{}", faults[0]))
 }
 
@@ -139,6 +145,7 @@ fn random_step(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
         micro_batch: Some(sequences),
         seq_len,
         act,
+        sums: DType::F32,
         map: Map { lanes, ..Map::default() },
     };
     let compiled = compile(&graph, &arch, &options).ok()?;

@@ -37,6 +37,7 @@ fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
+        sums: DType::F32,
     }
 }
 

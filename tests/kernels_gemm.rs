@@ -8,6 +8,12 @@ use compiler::kernels::gemm::Gemm;
 use ndarray::{Array3, ArrayD};
 use sim_core::program::DType;
 
+/// Rounding of the results, and of every sum within a PE.
+fn rounding(g: &Geometry, gemm: &Gemm) -> f64 {
+    let within = if g.sums == DType::F32 { 0.0 } else { f64::from(gemm.x.slots) * tolerance(g.sums) };
+    tolerance(gemm.y.dtype) + within
+}
+
 /// Rounding of the results: the sums themselves are f32.
 fn tolerance(dtype: DType) -> f64 {
     match dtype {
@@ -62,7 +68,7 @@ fn check(g: &Geometry, gemm: &Gemm) -> u64 {
     if gemm.add {
         want += &wafer_view(&wafer, &gemm.y, &before);
     }
-    assert_close(&wafer.get(&gemm.y), &want, tolerance(gemm.y.dtype), &what);
+    assert_close(&wafer.get(&gemm.y), &want, rounding(g, gemm), &what);
     let pad = if gemm.weight.mask_padding { PAD_BIAS } else { 0.0 };
     assert!(wafer.padding(&gemm.y).iter().all(|&v| v == pad || v == round(g.act, pad)), "{what}: padding");
     outcome.cycles.0
@@ -96,7 +102,7 @@ fn an_activation_survives_scatter_and_gather() {
 #[test]
 fn products_are_right_in_every_geometry_and_type() {
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        for g in geometries(act) {
+        for g in geometries(act).into_iter().flat_map(|g| [Geometry { sums: act, ..g.clone() }, g]) {
             check(&g, &gemm(&g, Features::Hidden, Features::Qkv));
             check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
         }
@@ -116,7 +122,7 @@ fn transposed_weights_give_the_input_gradient() {
 #[test]
 fn a_product_can_be_added_to_f32_and_to_the_type_of_activations() {
     for dtype in [DType::F32, DType::F16] {
-        for g in geometries(DType::F16) {
+        for g in geometries(DType::F16).into_iter().flat_map(|g| [Geometry { sums: DType::F16, ..g.clone() }, g]) {
             let mut k = gemm(&g, Features::Hidden, Features::Ffn);
             k.add = true;
             k.y.dtype = dtype;
@@ -178,12 +184,23 @@ fn many_inputs_run_in_a_loop() {
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
 }
 
-/// Per step: `f` AXPYs of `t` tokens, and the wavelets that are received besides the sent ones.
+/// Per step: AXPYs of `t` tokens but for the one that goes along with what is received; where their
+/// setups leave too few slots, what is received and what is sent as well, and the AXPY that goes
+/// along with it; and some 15 slots of other instructions.
 #[test]
 fn a_step_takes_the_expected_cycles() {
-    for (act, f, t) in [(DType::F16, 16, 16), (DType::F16, 8, 32), (DType::F16, 2, 16), (DType::F32, 8, 16)] {
+    let (f16, f32) = (DType::F16, DType::F32);
+    for (act, sums, f, t, expected) in [
+        (f16, f32, 16, 16, 15 * (6 + 8)),
+        (f16, f32, 24, 32, 23 * (6 + 16)),
+        (f16, f16, 24, 32, 23 * (6 + 8)),
+        (f16, f32, 8, 32, 6 * (6 + 16) + 6 + 2 * 32),
+        (f16, f16, 8, 32, 7 * (6 + 8) + 6 + 2 * 32),
+        (f16, f32, 2, 16, 6 + 2 * 16),
+        (f32, f32, 8, 16, 6 * (6 + 16) + 6 + 2 * 16),
+    ] {
         let (d_model, seq_len) = (8 * f, 2 * t);
-        let sizes = Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, ..padded(act) };
+        let sizes = Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, sums, ..padded(act) };
         let g = Geometry { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 24, ffn: 3, ..sizes };
         let mut k = gemm(&g, Features::Hidden, Features::Ffn);
         let mut cycles = [2, 3].map(|rounds| {
@@ -192,8 +209,8 @@ fn a_step_takes_the_expected_cycles() {
         });
         cycles[1] -= cycles[0];
         let step = cycles[1] as f64 / 8.0;
-        let expected = f64::from(f * (6 + if act == DType::F32 { t } else { t / 2 }) + t);
-        println!("{act:?}, {f} inputs, {t} tokens: {step} cycles per step, expected {expected}");
-        assert!((0.92..=1.03).contains(&(step / expected)), "{step} cycles per step, expected {expected}");
+        let more = step - f64::from(expected);
+        println!("{act:?}, sums {sums:?}, {f} inputs, {t} tokens: {step} cycles per step, expected {expected}");
+        assert!((5.0..=25.0).contains(&more), "{step} cycles per step, expected {expected} and some 15");
     }
 }

@@ -132,7 +132,14 @@ fn check(shape: &GptShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tole
 /// Compiles and runs a step with a mapping; gives the names of its kernels.
 fn check_map(shape: &GptShape, arch: &ArchSpec, act: DType, map: Map, tolerance: f64) -> Vec<String> {
     let graph = LayerGraph::training_step(shape, BATCH as u64, SEQ as u32).unwrap();
-    let options = Options { batch: BATCH as u64, micro_batch: Some(BATCH as u32), seq_len: SEQ as u32, act, map };
+    let options = Options {
+        batch: BATCH as u64,
+        micro_batch: Some(BATCH as u32),
+        seq_len: SEQ as u32,
+        act,
+        sums: DType::F32,
+        map,
+    };
     let compiled = compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
     let mut host = Host::new(shape);
     // A loss scale keeps small gradients within binary16.

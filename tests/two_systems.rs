@@ -129,6 +129,7 @@ impl Trainer {
             micro_batch: Some(way.micro_batch as u32),
             seq_len: SEQ as u32,
             act,
+            sums: DType::F32,
             map: Map { lanes, ..Map::default() },
         };
         let compiled = compile(&graph, &arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));

@@ -39,6 +39,7 @@ fn geometry(grid: Grid, tokens: u32, features: u32) -> Geometry {
         scores_by_features: false,
         causal: true,
         act: DType::F16,
+        sums: DType::F32,
     }
 }
 
@@ -56,7 +57,7 @@ pub(crate) fn gemm(width: u32, height: u32, tokens: u32, features: u32) -> Progr
     };
     let mut at = Addresses::new();
     let mut next = 4096_u32;
-    for need in kernel.needs(&g) {
+    for need in kernel.all_needs(&g, &cs2()) {
         assert!(need.access != Access::Update, "a product that replaces reads or writes");
         next = next.next_multiple_of(8) + need.phase;
         at.insert(need.name.clone(), next);
@@ -128,6 +129,7 @@ pub(crate) fn step(arch: &ArchSpec, layers: u32, d_model: u32) -> Compiled {
         micro_batch: Some(8),
         seq_len: 32,
         act: DType::F16,
+        sums: DType::F32,
         map: compiler::tiling::Map { lanes: Some(1), ..Default::default() },
     };
     compile(&graph, arch, &options).unwrap_or_else(|faults| panic!("{}", faults[0]))

@@ -93,8 +93,19 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// A short name that says what it computes, e.g. `gemm qkv`.
     fn name(&self) -> String;
 
-    /// The memory that it needs in every PE.
+    /// The memory that it needs in every PE, whatever the machine.
     fn needs(&self, g: &Geometry) -> Vec<Need>;
+
+    /// Scratch that it needs besides on a machine, where its code depends on it.
+    fn scratch(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Need> {
+        let _ = (g, arch);
+        Vec::new()
+    }
+
+    /// All memory that it needs in every PE of a machine.
+    fn all_needs(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Need> {
+        [self.needs(g), self.scratch(g, arch)].concat()
+    }
 
     /// The program, for buffers at the given addresses.
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program;

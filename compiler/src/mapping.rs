@@ -37,6 +37,8 @@ pub struct Task<'a> {
     pub seq_len: u32,
     /// Type of activations and streamed weights.
     pub act: DType,
+    /// Type of the sums of products within a PE.
+    pub sums: DType,
     /// What is fixed by hand.
     pub map: Map,
 }
@@ -110,6 +112,7 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
         scores_by_features: s.design.scores_by_features,
         causal: s.design.causal,
         act: task.act,
+        sums: task.sums,
     })
 }
 

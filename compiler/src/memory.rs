@@ -79,7 +79,7 @@ pub fn plan(
     kernels: &[&dyn Kernel],
     codes: &mut Codes,
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<Diagnostic>> {
-    let mut lives = lives(g, kernels);
+    let mut lives = lives(g, arch, kernels);
     let (capacity, stack_bytes) = (u64::from(arch.sram.value), u64::from(arch.stack.value));
     // Where this is too much, no places make it less.
     let alive = living(&lives, kernels.len());
@@ -95,7 +95,7 @@ pub fn plan(
         let at = peak(&tops, &code);
         let peak_bytes = tops[at] + code[at] + stack_bytes;
         if peak_bytes <= capacity {
-            let addresses = addresses(g, kernels, &lives);
+            let addresses = addresses(g, arch, kernels, &lives);
             let buffers = lives.into_iter().map(|l| l.buffer).collect();
             let code_bytes = code[at];
             let plan = MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at, code };
@@ -116,7 +116,7 @@ fn peak(buffers: &[u64], code: &[u64]) -> usize {
 /// Bytes of buffers and code that live in every launch.
 #[must_use]
 pub fn alive(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], codes: &mut Codes) -> Vec<u64> {
-    let buffers = living(&lives(g, kernels), kernels.len());
+    let buffers = living(&lives(g, arch, kernels), kernels.len());
     buffers.iter().zip(kernels).map(|(bytes, k)| bytes + codes.of(g, arch, *k)).collect()
 }
 
@@ -164,11 +164,11 @@ fn too_small(
     Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
 }
 
-fn lives(g: &Geometry, kernels: &[&dyn Kernel]) -> Vec<Life> {
+fn lives(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut current: BTreeMap<String, usize> = BTreeMap::new();
     for (at, kernel) in kernels.iter().enumerate() {
-        let needs = kernel.needs(g);
+        let needs = kernel.all_needs(g, arch);
         for need in &needs {
             let alive = current.get(&need.name).copied();
             // A buffer that the kernel reads as well as writes (under two windows) goes on.
@@ -244,7 +244,7 @@ fn place(lives: &mut [Life], by: Order) {
     }
 }
 
-fn addresses(g: &Geometry, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addresses> {
+fn addresses(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addresses> {
     let mut by_name: BTreeMap<&str, Vec<&PlannedBuffer>> = BTreeMap::new();
     for l in lives {
         by_name.entry(&l.buffer.name).or_default().push(&l.buffer);
@@ -253,7 +253,7 @@ fn addresses(g: &Geometry, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addre
         let of = by_name.get(name).expect("every need has a life");
         of.iter().find(|b| b.first <= at && at <= b.last).expect("a need lives where it is needed").addr
     };
-    let names = |k: &dyn Kernel| k.needs(g).into_iter().map(|n| n.name).collect::<BTreeSet<_>>();
+    let names = |k: &dyn Kernel| k.all_needs(g, arch).into_iter().map(|n| n.name).collect::<BTreeSet<_>>();
     kernels
         .iter()
         .enumerate()
@@ -287,7 +287,7 @@ impl Codes {
 fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
     let mut next = 0u32;
     let mut at = Addresses::new();
-    for need in kernel.needs(g) {
+    for need in kernel.all_needs(g, arch) {
         let addr = next.next_multiple_of(8) + need.phase;
         at.insert(need.name.clone(), addr);
         next = addr + bytes(&need) as u32;

@@ -263,7 +263,14 @@ impl Search<'_> {
 
 /// The task of lowering micro-batches of a size.
 fn task<'a>(graph: &'a LayerGraph, options: &Options, sequences: u32) -> Task<'a> {
-    Task { shape: graph.shape(), sequences, seq_len: options.seq_len, act: options.act, map: options.map }
+    Task {
+        shape: graph.shape(),
+        sequences,
+        seq_len: options.seq_len,
+        act: options.act,
+        sums: options.sums,
+        map: options.map,
+    }
 }
 
 fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {

@@ -31,6 +31,8 @@ pub struct Options {
     pub seq_len: u32,
     /// Type of activations and streamed weights.
     pub act: DType,
+    /// Type of the sums of products within a PE.
+    pub sums: DType,
     /// What is fixed by hand; the rest is chosen by estimates.
     pub map: Map,
 }

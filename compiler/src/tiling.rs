@@ -259,7 +259,7 @@ impl Lowering<'_> {
 
     /// Bytes of a kernel that live as long as it: scratch and code.
     fn own(&mut self, kernel: &dyn Kernel) -> u64 {
-        let scratch = kernel.needs(self.g).into_iter().filter(|n| n.access == Access::Scratch);
+        let scratch = kernel.all_needs(self.g, self.arch).into_iter().filter(|n| n.access == Access::Scratch);
         let bytes = |n: Need| u64::from(n.len) * u64::from(n.dtype.bytes());
         scratch.map(bytes).sum::<u64>() + self.codes.of(self.g, self.arch, kernel)
     }

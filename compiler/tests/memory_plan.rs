@@ -19,6 +19,7 @@ fn step(shape: &GptShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Resu
         micro_batch: Some(micro_batch),
         seq_len: shape.max_positions,
         act: DType::F16,
+        sums: DType::F32,
         map: Map::default(),
     };
     compile(&graph, arch, &options).map_err(|faults| format!("{faults:?}"))

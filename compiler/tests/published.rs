@@ -12,7 +12,11 @@ fn plan(shape: &GptShape, micro_batch: u32) -> Result<Compiled, Vec<Diagnostic>>
     let seq_len = shape.max_positions;
     let graph = LayerGraph::training_step(shape, u64::from(micro_batch), seq_len).unwrap();
     let (batch, micro_batch) = (u64::from(micro_batch), Some(micro_batch));
-    compile(&graph, &cs2(), &Options { batch, micro_batch, seq_len, act: DType::F16, map: Map::default() })
+    compile(
+        &graph,
+        &cs2(),
+        &Options { batch, micro_batch, seq_len, act: DType::F16, sums: DType::F32, map: Map::default() },
+    )
 }
 
 fn preset(name: &str) -> GptShape {

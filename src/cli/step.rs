@@ -39,9 +39,13 @@ pub(super) struct StepOptions {
     seq_len: Option<u32>,
     #[command(flatten)]
     map: MapOptions,
-    /// Type of activations and of streamed weights; sums are always 32-bit
+    /// Type of activations and of streamed weights
     #[arg(long, value_enum, default_value = "f16")]
     act: Act,
+    /// Precision of sums, by the vendor's levels: 0, 32-bit; 1, of a matrix product's sums those
+    /// within a PE have the type of activations. A published run has its own level, others 1
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    precision_opt_level: Option<u8>,
 }
 
 /// The mapping as a value of `--map`.
@@ -109,6 +113,7 @@ impl StepOptions {
             micro_batch: self.micro_batch.0,
             seq_len: workload.seq_len,
             act: self.act.dtype(),
+            sums: if self.level(&workload) == 0 { DType::F32 } else { self.act.dtype() },
             map: self.map.map(),
         };
         let compiled =
@@ -157,7 +162,13 @@ impl StepOptions {
             seq_len: None,
             map: MapOptions::default(),
             act: Act::F16,
+            precision_opt_level: None,
         }
+    }
+
+    /// The level of precision.
+    fn level(&self, workload: &Workload) -> u8 {
+        self.precision_opt_level.unwrap_or_else(|| workload.precision_opt_level())
     }
 
     /// The same with another length of sequences.
@@ -187,6 +198,11 @@ impl StepOptions {
             Setting::new("--micro-batch", compiled.micro_batch, origin(self.micro_batch.0.is_some(), "compiler")),
             Setting::new("--lanes", compiled.geometry.lanes, origin(self.map.map().lanes.is_some(), "compiler")),
             Setting::new("--act", compiled.geometry.act.name(), super::provenance::given("--act")),
+            Setting::new(
+                "--precision-opt-level",
+                self.level(workload),
+                origin(self.precision_opt_level.is_some(), "model"),
+            ),
             Setting::new("--systems", systems, origin(self.systems.is_some(), "machine")),
             Setting::new(
                 "--split",
@@ -200,7 +216,7 @@ impl StepOptions {
     pub(super) fn given(&self) -> String {
         let option = |name: &str, value: Option<String>| value.map(|v| format!(" {name} {v}")).unwrap_or_default();
         format!(
-            "{}{}{}{}{}{}{}{} --act {}",
+            "{}{}{}{}{}{}{}{} --act {}{}",
             quoted(&self.model),
             self.machine.command(),
             option("--batch", self.batch.map(|n| n.to_string())),
@@ -209,7 +225,8 @@ impl StepOptions {
             if self.split == Split::Pad { " --split pad" } else { "" },
             option("--seq-len", self.seq_len.map(|n| n.to_string())),
             self.map.given(),
-            self.act.dtype().name()
+            self.act.dtype().name(),
+            option("--precision-opt-level", self.precision_opt_level.map(|n| n.to_string())),
         )
     }
 
@@ -217,7 +234,7 @@ impl StepOptions {
     pub(super) fn command(&self, step: &CompiledStep) -> String {
         let (workload, compiled) = (&step.workload, &step.compiled);
         format!(
-            "{}{}{}{} --batch {} --micro-batch {} --seq-len {} --map {} --checkpoint {} --act {}",
+            "{}{}{}{} --batch {} --micro-batch {} --seq-len {} --map {} --checkpoint {} --act {} --precision-opt-level {}",
             quoted(&self.model),
             self.machine.command(),
             self.systems.map(|n| format!(" --systems {n}")).unwrap_or_default(),
@@ -227,7 +244,8 @@ impl StepOptions {
             workload.seq_len,
             resolved(compiled),
             self.map.checkpoint_name(),
-            compiled.geometry.act.name()
+            compiled.geometry.act.name(),
+            self.level(workload)
         )
     }
 

@@ -25,6 +25,8 @@ pub struct Layout {
     pub pes: u64,
     /// Type of activations and of streamed weights.
     pub act: String,
+    /// Type of the sums of products within a PE; sums over PEs are f32.
+    pub sums: String,
     /// Chunks of a PE's tokens in attention.
     pub attention_chunks: u32,
     /// Parts of the feed-forward layer, one after the other.

@@ -63,7 +63,7 @@ impl Wafer {
     /// Places the operands of all kernels, and gives the addresses of the operands.
     pub fn addresses(&mut self, kernels: &[&dyn Kernel]) -> Addresses {
         for kernel in kernels {
-            for need in kernel.needs(&self.g) {
+            for need in kernel.all_needs(&self.g, &self.arch) {
                 if need.access != Access::Scratch {
                     self.place(&need);
                 }
@@ -76,7 +76,7 @@ impl Wafer {
     pub fn addresses_of(&mut self, kernel: &dyn Kernel) -> Addresses {
         let mut at = self.addresses(&[kernel]);
         let mut next = self.next;
-        for need in kernel.needs(&self.g) {
+        for need in kernel.all_needs(&self.g, &self.arch) {
             if need.access == Access::Scratch {
                 let addr = aligned(next, need.phase);
                 next = addr + need.len * need.dtype.bytes();
@@ -397,6 +397,7 @@ pub fn padded(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
+        sums: DType::F32,
     }
 }
 
@@ -424,6 +425,7 @@ pub fn tiny(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
+        sums: DType::F32,
     }
 }
 
@@ -451,6 +453,7 @@ pub fn one_column(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
+        sums: DType::F32,
     }
 }
 
@@ -478,6 +481,7 @@ pub fn narrow(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
+        sums: DType::F32,
     }
 }
 

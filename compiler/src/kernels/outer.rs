@@ -105,7 +105,11 @@ impl Outer {
     /// travels meanwhile takes issue slots that setups leave free.
     fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let widths = &arch.width_fmac.value;
-        let width = if self.b.dtype == DType::F32 { widths.single } else { widths.mixed };
+        let width = match (self.b.dtype, g.sums) {
+            (DType::F32, _) => widths.single,
+            (_, DType::F32) => widths.mixed,
+            _ => widths.half,
+        };
         let axpy = arch.vector_setup.value + self.len().div_ceil(width.max(1));
         u64::from(self.a.tokens * axpy + 12).max(self.drain_cycles(g, arch))
     }
@@ -121,6 +125,7 @@ struct Code<'a> {
     outer: &'a Outer,
     pace: Pace,
     at: &'a Addresses,
+    sums: DType,
     class: Option<&'a RingClass>,
     /// Whether a PE sends before it receives: those of even place in the ring.
     sends_first: bool,
@@ -172,14 +177,14 @@ impl Code<'_> {
     /// Lets the ring finish a hop: instructions of one element, whose setups leave issue slots to
     /// the microthreads. `rows` are computed meanwhile and leave slots too.
     fn pause(&self, rows: u32) -> Vec<Instr> {
-        let nothing = vec(Op::Mov, 1, at(SUMS[0], mem(DType::F32, 0, 1)), &[imm(0.0)]);
+        let nothing = vec(Op::Mov, 1, at(SUMS[0], mem(self.sums, 0, 1)), &[imm(0.0)]);
         repeat(self.outer.pauses(self.pace, rows), vec![nothing])
     }
 
     /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
     fn row(&self, chain: Priority) -> Vec<Instr> {
         let (o, len) = (self.outer, self.outer.len());
-        let sums = || at(SUMS[0], mem(DType::F32, 0, len));
+        let sums = || at(SUMS[0], mem(self.sums, 0, len));
         let mut code = Vec::new();
         for t in 0..o.a.tokens {
             let b = at(GATHER[0], mem(o.b.dtype, t * o.stride() * o.b.dtype.bytes(), len));
@@ -246,7 +251,7 @@ impl Code<'_> {
             set(GATHER[0], gather),
             set(GATHER[1], gather + (o.gathered() * size) as i32),
             set(SUMS[0], sums),
-            set(SUMS[1], sums + (o.stride() * DType::F32.bytes()) as i32),
+            set(SUMS[1], sums + (o.stride() * self.sums.bytes()) as i32),
             set(BLOCK[0], gather),
             set(BLOCK[1], gather + shift),
             self.own(),
@@ -276,7 +281,7 @@ impl Kernel for Outer {
             needs.push(self.b.need(Access::Read));
         }
         needs.push(Need::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
-        needs.push(Need::scratch(".sums", DType::F32, 2 * self.stride(), 4 - phase));
+        needs.push(Need::scratch(".sums", g.sums, 2 * self.stride(), 4 - phase));
         needs
     }
 
@@ -298,8 +303,8 @@ impl Kernel for Outer {
                 }
                 chain.bind(&mut image);
                 let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
-                let code =
-                    Code { outer: self, pace: Pace::of(arch), at, class: class.as_ref(), sends_first, chain: &chain };
+                let (pace, sums) = (Pace::of(arch), g.sums);
+                let code = Code { outer: self, pace, at, sums, class: class.as_ref(), sends_first, chain: &chain };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
                 place(&mut program, g, image, &columns, chain.rows);
             }

@@ -197,6 +197,7 @@ mod tests {
                 r,
                 kc: 4,
                 act: DType::F16,
+                sums: DType::F32,
                 scale: 1.0,
                 causal: true,
             };
