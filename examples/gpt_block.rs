@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arch = cs2();
     (arch.width.value, arch.height.value) = (8, 8);
     let graph = LayerGraph::training_step(&shape, 2, 8).map_err(|fault| format!("{fault:?}"))?;
-    let options = Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, map: Map::default() };
+    let options =
+        Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, sums: DType::F32, map: Map::default() };
     let step = step::compile(&graph, &arch, &options).map_err(|faults| faults[0].to_string())?;
     println!("kernel           cycles  wavelet-hops    MACs");
     let forward = step.launches.iter().filter(|l| l.layer == Some(0) && l.phase == "forward");

@@ -3,7 +3,7 @@ mod common;
 
 use common::{TestHost, Wafer, assert_close, geometries, padded, random_act};
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, Kernel};
+use compiler::kernel::{Act, Chunks, Kernel};
 use compiler::kernels::alibi::Distances;
 use compiler::kernels::attention::{AttentionBackward, AttentionForward};
 use fabric::{EngineKind, Fold, RunOptions};
@@ -70,8 +70,9 @@ fn fused(g: &Geometry, name: &str) -> [Act; 3] {
 }
 
 /// Chunks of the tokens: one of up to 8, several of 12 and more.
-fn chunks(g: &Geometry) -> u32 {
-    if g.tokens > 8 { g.tokens / if g.tokens.is_multiple_of(8) { 8 } else { 4 } } else { 1 }
+fn chunks(g: &Geometry) -> Chunks {
+    let queries = if g.tokens > 8 { g.tokens / if g.tokens.is_multiple_of(8) { 8 } else { 4 } } else { 1 };
+    Chunks { queries, keys: queries }
 }
 
 fn forward(g: &Geometry) -> AttentionForward {
@@ -173,16 +174,21 @@ fn wafer(g: &Geometry, qkv: &Array3<f32>) -> Wafer {
 
 /// Runs both kernels, and compares the result and all gradients.
 fn check(g: &Geometry, tolerance: f64) {
+    check_in(g, chunks(g), tolerance);
+}
+
+/// The same, in some number of chunks.
+fn check_in(g: &Geometry, chunks: Chunks, tolerance: f64) {
     let qkv = random_act(g, Features::Qkv, 1, g.act).mapv(|v| 2.0 * v);
     let d_out = random_act(g, Features::Hidden, 2, g.act);
     let want = reference(g, &qkv, &d_out);
     let mut w = wafer(g, &qkv);
-    let (first, second) = (forward(g), backward(g));
+    let (first, second) = (AttentionForward { chunks, ..forward(g) }, AttentionBackward { chunks, ..backward(g) });
     if g.alibi {
         w.run(&Distances { q: first.q.clone(), k: first.k.clone() }, &TestHost::default());
     }
     w.run(&first, &TestHost::default());
-    let name = format!("{g:?}");
+    let name = format!("{chunks:?} {g:?}");
     assert_close(&w.get(&first.out), &want.out, tolerance, &name);
     assert!(w.padding(&first.out).iter().all(|v| *v == 0.0), "{name}");
     w.put_array(&second.d_out, &d_out);
@@ -213,6 +219,21 @@ fn single_precision_is_exact_to_rounding() {
     for g in all(DType::F32).into_iter().chain(others(DType::F32)) {
         check(&g, 1e-5);
     }
+}
+
+#[test]
+fn queries_and_keys_may_be_cut_differently() {
+    // Columns with equal and unequal shares of the keys of a chunk, and columns alone.
+    let of = |g: Geometry, cuts: &[(u32, u32)]| {
+        for &(queries, keys) in cuts {
+            check_in(&g, Chunks { queries, keys }, 1e-5);
+        }
+    };
+    of(common::one_column(DType::F32), &[(2, 1), (1, 8)]);
+    of(wide(DType::F32, 8, 4), &[(2, 1), (1, 2)]);
+    of(wide(DType::F32, 12, 6), &[(3, 1), (3, 2), (1, 2)]);
+    let g = wide(DType::F32, 16, 4);
+    of(Geometry { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..g }, &[(4, 1), (2, 4)]);
 }
 
 #[test]

@@ -88,6 +88,20 @@ pub trait HostSink {
     fn add(&mut self, tensor: &str, index: &[u32], value: f32);
 }
 
+/// Into how many chunks attention cuts the tokens of a PE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Chunks {
+    /// As queries; a chunk has a multiple of 4 tokens.
+    pub queries: u32,
+    /// As keys.
+    pub keys: u32,
+}
+
+impl Chunks {
+    /// All tokens at once.
+    pub const ONE: Chunks = Chunks { queries: 1, keys: 1 };
+}
+
 /// A kernel before it has addresses.
 pub trait Kernel: fmt::Debug + Send + Sync {
     /// A short name that says what it computes, e.g. `gemm qkv`.
@@ -144,8 +158,8 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         Part::Apart
     }
 
-    /// The same with the tokens of a PE in `chunks` parts, if the kernel has them.
-    fn in_chunks(&self, chunks: u32) -> Option<Arc<dyn Kernel>> {
+    /// The same with the tokens of a PE in chunks, if the kernel has them.
+    fn in_chunks(&self, chunks: Chunks) -> Option<Arc<dyn Kernel>> {
         let _ = chunks;
         None
     }

@@ -11,7 +11,7 @@ mod head;
 mod names;
 
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Act, Kernel, WeightRef, local};
+use crate::kernel::{Act, Chunks, Kernel, WeightRef, local};
 use crate::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
 use crate::kernels::alibi::Distances;
 use crate::kernels::attention::{AttentionBackward, AttentionForward};
@@ -202,7 +202,7 @@ impl Tiled {
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
                 let stats = (pass == Pass::Recompute).then(|| "stats".to_owned());
-                self.push(pass, l, AttentionForward { q, k, v, out, stats, chunks: 1 });
+                self.push(pass, l, AttentionForward { q, k, v, out, stats, chunks: Chunks::ONE });
             }
             OpKind::Rotary => {
                 let [q, k] = [0, 1].map(|i| self.third("qkv", i));
@@ -316,7 +316,11 @@ impl Tiled {
                 // Gradients take the place of what they are the gradients of.
                 let [dq, dk, dv] = [&q, &k, &v].map(Clone::clone);
                 let (out, stats) = (self.tensor(names, &op.outputs[0].name), "stats".to_owned());
-                self.push(pass, layer, AttentionBackward { q, k, v, out, d_out: dy, stats, dq, dk, dv, chunks: 1 });
+                self.push(
+                    pass,
+                    layer,
+                    AttentionBackward { q, k, v, out, d_out: dy, stats, dq, dk, dv, chunks: Chunks::ONE },
+                );
             }
             OpKind::Rotary => {
                 let [q, k] = [0, 1].map(|i| self.third("qkv", i));

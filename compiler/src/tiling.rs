@@ -7,7 +7,7 @@
 //! **Not here.** What a tiling does (`passes`), geometries (`mapping`).
 
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Kernel, Need};
+use crate::kernel::{Access, Act, Chunks, Kernel, Need};
 use crate::kernels::ferry::Save;
 use crate::mapping::Task;
 use crate::memory::{self, Codes};
@@ -48,8 +48,14 @@ pub struct Map {
     pub head_columns: Option<u32>,
     /// Tokens per PE.
     pub tokens: Option<u32>,
-    /// Chunks of a PE's tokens in attention.
+    /// Chunks of a PE's tokens in attention, as queries.
     pub attention_chunks: Option<u32>,
+    /// The same as keys.
+    pub key_chunks: Option<u32>,
+    /// Chunks as queries in attention's backward pass.
+    pub backward_chunks: Option<u32>,
+    /// The same as keys.
+    pub backward_key_chunks: Option<u32>,
     /// Parts of the feed-forward layer.
     pub ffn_parts: Option<u32>,
     /// Parts in which the tokens of a PE pass the LM head.
@@ -136,9 +142,9 @@ fn cycles(tiled: &Tiled, g: &Geometry, arch: &ArchSpec) -> u64 {
     tiled.tiles.iter().map(|t| t.kernel.estimate(g, arch)).sum()
 }
 
-/// Divisors of a PE's tokens into multiples of 4, the largest parts first.
-fn divisions(tokens: u32) -> Vec<u32> {
-    (1..=tokens / 4).filter(|c| tokens.is_multiple_of(4 * c)).collect()
+/// Divisors of a PE's tokens into multiples of `unit`, the largest parts first.
+fn divisions(tokens: u32, unit: u32) -> impl Iterator<Item = u32> {
+    (1..=tokens / unit).filter(move |c| tokens.is_multiple_of(unit * c))
 }
 
 impl Choices {
@@ -153,7 +159,16 @@ impl Choices {
         let ferry = 2 * Save { act: kept }.estimate(g, arch) * waiting / unit.max(1);
         let mut lowering = Lowering { samples, g, arch, waiting, codes };
         let fixed = |by_hand: Option<u32>, n: &u32| by_hand.is_none_or(|fixed| fixed == *n);
-        let chunks: Vec<u32> = divisions(g.tokens).into_iter().filter(|n| fixed(map.attention_chunks, n)).collect();
+        let chunks = |queries, keys| -> Vec<Chunks> {
+            let queries = divisions(g.tokens, 4).filter(|n| fixed(queries, n));
+            let keys: Vec<u32> = divisions(g.tokens, 1).filter(|n| fixed(keys, n)).collect();
+            // A column without a key of its own would have nothing to do.
+            let enough = |n: &u32| g.tokens / n >= g.head_columns.min(g.tokens);
+            let keys: Vec<u32> = if keys.iter().any(enough) { keys.into_iter().filter(enough).collect() } else { keys };
+            queries.flat_map(|queries| keys.iter().map(move |&keys| Chunks { queries, keys })).collect()
+        };
+        let chunks =
+            [chunks(map.attention_chunks, map.key_chunks), chunks(map.backward_chunks, map.backward_key_chunks)];
         let parts = (1..=FFN_PARTS_MAX.min(g.ffn)).filter(|n| fixed(map.ffn_parts, n));
         let parts: Vec<u32> = parts.filter(|n| n.is_power_of_two() || map.ffn_parts.is_some()).collect();
         let mut lm_chunks: Vec<u32> = (1..=g.tokens / 4).filter(|n| fixed(map.lm_chunks, n)).collect();
@@ -239,6 +254,15 @@ impl Choices {
     }
 }
 
+/// Attention in some number of chunks.
+struct Cut {
+    chunks: Chunks,
+    /// Bytes that live in the kernel.
+    bytes: u64,
+    /// Its rough cycles.
+    cycles: u64,
+}
+
 /// Lowers samples for one geometry.
 struct Lowering<'a> {
     samples: &'a Samples,
@@ -259,35 +283,79 @@ impl Lowering<'_> {
 
     /// Bytes of a kernel that live as long as it: scratch and code.
     fn own(&mut self, kernel: &dyn Kernel) -> u64 {
-        let scratch = kernel.all_needs(self.g, self.arch).into_iter().filter(|n| n.access == Access::Scratch);
-        let bytes = |n: Need| u64::from(n.len) * u64::from(n.dtype.bytes());
-        scratch.map(bytes).sum::<u64>() + self.codes.of(self.g, self.arch, kernel)
+        self.scratch(kernel) + self.codes.of(self.g, self.arch, kernel)
     }
 
-    /// Layers lowered with a tiling, and attention in every number of chunks: chunks change
-    /// nothing but attention's own scratch, code and cycles.
-    fn inside(&mut self, tiling: Tiling, chunks: &[u32]) -> Vec<Inside> {
-        let (g, arch) = (self.g, self.arch);
-        let (one, two) = (lower(&self.samples.one, g, &tiling), lower(&self.samples.two, g, &tiling));
+    fn scratch(&self, kernel: &dyn Kernel) -> u64 {
+        let scratch = kernel.all_needs(self.g, self.arch).into_iter().filter(|n| n.access == Access::Scratch);
+        scratch.map(|n: Need| u64::from(n.len) * u64::from(n.dtype.bytes())).sum()
+    }
+
+    /// Layers lowered with a tiling, and attention in all numbers of chunks, forward and backward:
+    /// chunks change nothing but attention's own scratch, code and cycles.
+    fn inside(&mut self, tiling: Tiling, chunks: &[Vec<Chunks>; 2]) -> Vec<Inside> {
+        let (one, two) = (lower(&self.samples.one, self.g, &tiling), lower(&self.samples.two, self.g, &tiling));
         let of_layer: Vec<(&Tile, u64)> = self.alive(&two).into_iter().filter(|(t, _)| t.layer.is_some()).collect();
-        let cut = |kernel: &Arc<dyn Kernel>, chunks| kernel.in_chunks(chunks);
-        let (attention, rest): (Vec<_>, Vec<_>) = of_layer.into_iter().partition(|(t, _)| cut(&t.kernel, 1).is_some());
-        let beside: Vec<u64> = attention.iter().map(|(t, bytes)| bytes - self.own(&*t.kernel)).collect();
+        let attention = |t: &Tile| t.kernel.in_chunks(Chunks::ONE).is_some();
+        let (cut, rest): (Vec<_>, Vec<_>) = of_layer.into_iter().partition(|(t, _)| attention(t));
         let rest = rest.into_iter().map(|(_, bytes)| bytes).max().unwrap_or(0);
-        let of = |chunks: u32| {
-            let cycles = |tiled: &Tiled, only: &dyn Fn(&Tile) -> bool| -> u64 {
-                let kernel = |t: &Tile| cut(&t.kernel, chunks).unwrap_or_else(|| t.kernel.clone());
-                tiled.tiles.iter().filter(|t| only(t)).map(|t| kernel(t).estimate(g, arch)).sum()
-            };
-            let layer = cycles(&two, &|_| true).saturating_sub(cycles(&one, &|_| true));
-            let forward = cycles(&one, &|t| t.layer.is_some() && t.pass == Pass::Forward);
-            let own = |(t, _): &(&Tile, u64)| cut(&t.kernel, chunks).map_or(0, |kernel| self.own(&*kernel));
-            let own: Vec<u64> = attention.iter().map(own).collect();
-            let bytes = own.iter().zip(&beside).map(|(own, beside)| own + beside).max().unwrap_or(0).max(rest);
-            let tiling = Tiling { attention_chunks: chunks, ..tiling };
-            Inside { tiling, bytes: bytes.saturating_sub(2 * self.waiting), layer, forward }
+        let (g, arch) = (self.g, self.arch);
+        let cycles = |tiled: &Tiled, only: &dyn Fn(&Tile) -> bool| -> u64 {
+            let tiles = tiled.tiles.iter().filter(|t| only(t) && !attention(t));
+            tiles.map(|t| t.kernel.estimate(g, arch)).sum()
         };
-        chunks.iter().copied().map(of).collect()
+        let layer = cycles(&two, &|_| true).saturating_sub(cycles(&one, &|_| true));
+        let forward = cycles(&one, &|t| t.layer.is_some() && t.pass == Pass::Forward);
+        let [there, back] = [false, true].map(|back| {
+            let of = |t: &Tile| attention(t) && (t.pass == Pass::Backward) == back;
+            let tiles: Vec<&(&Tile, u64)> = cut.iter().filter(|(t, _)| of(t)).collect();
+            // As often in a layer.
+            let count = tiles.len() - one.tiles.iter().filter(|t| of(t)).count();
+            (self.cuts(&tiles, &chunks[usize::from(back)]), count as u64)
+        });
+        let mut all = Vec::new();
+        for backward in &back.0 {
+            // What the forward pass has free anyway it takes: its fastest cut that is no larger, or, if
+            // there is none, its smallest.
+            let most = rest.max(backward.bytes);
+            let fits = there.0.iter().filter(|c| c.bytes <= most).min_by_key(|c| c.cycles);
+            let Some(ahead) = fits.or_else(|| there.0.iter().min_by_key(|c| c.bytes)) else { continue };
+            let tiling = Tiling { attention: ahead.chunks, attention_backward: backward.chunks, ..tiling };
+            let bytes = most.max(ahead.bytes).saturating_sub(2 * self.waiting);
+            let layer = layer + there.1 * ahead.cycles + back.1 * backward.cycles;
+            all.push(Inside { tiling, bytes, layer, forward: forward + ahead.cycles });
+        }
+        all
+    }
+
+    /// Attention kernels of one kind in numbers of chunks: bytes that live in one, and its cycles.
+    /// What takes as many bytes as another and more cycles is left out before code is counted.
+    fn cuts(&mut self, tiles: &[&(&Tile, u64)], chunks: &[Chunks]) -> Vec<Cut> {
+        let Some((first, _)) = tiles.first() else { return Vec::new() };
+        let mut kernels: Vec<(Chunks, Arc<dyn Kernel>, u64, u64)> = Vec::new();
+        for &chunks in chunks {
+            if let Some(kernel) = first.kernel.in_chunks(chunks) {
+                let (bytes, cycles) = (self.scratch(&*kernel), kernel.estimate(self.g, self.arch));
+                kernels.push((chunks, kernel, bytes, cycles));
+            }
+        }
+        kernels.sort_by_key(|&(_, _, bytes, cycles)| (bytes, cycles));
+        let mut best = u64::MAX;
+        kernels.retain(|&(_, _, _, cycles)| {
+            let faster = cycles < best;
+            best = best.min(cycles);
+            faster
+        });
+        let mut beside = 0;
+        for (tile, bytes) in tiles {
+            beside = beside.max(bytes - self.own(&*tile.kernel));
+        }
+        let cut = |(chunks, kernel, _, cycles): (Chunks, Arc<dyn Kernel>, u64, u64)| Cut {
+            chunks,
+            bytes: beside + self.own(&*kernel),
+            cycles,
+        };
+        kernels.into_iter().map(cut).collect()
     }
 
     fn outside(&mut self, lm_chunks: u32, gather: u32) -> Outside {

@@ -11,7 +11,9 @@ pub(super) struct MapOptions {
     #[arg(long, value_name = "N")]
     pub(super) lanes: Option<u32>,
     /// Fixes choices of the mapping, e.g. lanes=5,head-columns=12,tokens=56. Keys: lanes,
-    /// head-columns, tokens, attention-chunks, ffn-parts, lm-chunks, gather
+    /// head-columns, tokens, attention-chunks,
+    /// key-chunks, backward-chunks, backward-key-chunks (of the tokens of a PE, as queries and as keys,
+    /// in attention and its backward pass), ffn-parts, lm-chunks, gather
     #[arg(long, value_name = "KEY=N,…", value_delimiter = ',', value_parser = entry)]
     map: Vec<Entry>,
     /// Layer inputs between the forward and the backward pass: they stay on the wafer, leave it over
@@ -28,7 +30,18 @@ struct Entry {
     value: u32,
 }
 
-const KEYS: [&str; 7] = ["lanes", "head-columns", "tokens", "attention-chunks", "ffn-parts", "lm-chunks", "gather"];
+const KEYS: [&str; 10] = [
+    "lanes",
+    "head-columns",
+    "tokens",
+    "attention-chunks",
+    "key-chunks",
+    "backward-chunks",
+    "backward-key-chunks",
+    "ffn-parts",
+    "lm-chunks",
+    "gather",
+];
 
 fn entry(text: &str) -> Result<Entry, String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=N"))?;
@@ -59,6 +72,9 @@ impl MapOptions {
             head_columns: of("head-columns"),
             tokens: of("tokens"),
             attention_chunks: of("attention-chunks"),
+            key_chunks: of("key-chunks"),
+            backward_chunks: of("backward-chunks"),
+            backward_key_chunks: of("backward-key-chunks"),
             ffn_parts: of("ffn-parts"),
             lm_chunks: of("lm-chunks"),
             gather: of("gather"),

@@ -52,8 +52,18 @@ pub(super) struct StepOptions {
 fn resolved(compiled: &Compiled) -> String {
     let (g, t) = (&compiled.geometry, &compiled.tiling);
     format!(
-        "lanes={},head-columns={},tokens={},attention-chunks={},ffn-parts={},lm-chunks={},gather={}",
-        g.lanes, g.head_columns, g.tokens, t.attention_chunks, t.ffn_parts, t.lm_chunks, t.gather
+        "lanes={},head-columns={},tokens={},attention-chunks={},key-chunks={},backward-chunks={},\
+         backward-key-chunks={},ffn-parts={},lm-chunks={},gather={}",
+        g.lanes,
+        g.head_columns,
+        g.tokens,
+        t.attention.queries,
+        t.attention.keys,
+        t.attention_backward.queries,
+        t.attention_backward.keys,
+        t.ffn_parts,
+        t.lm_chunks,
+        t.gather
     )
 }
 

@@ -101,8 +101,14 @@ fn head(r: &RunReport) -> String {
     );
     let _ = writeln!(
         out,
-        "  mapping        attention in {} chunks, feed-forward in {} parts, LM head in {}; layer inputs {}",
-        l.attention_chunks, l.ffn_parts, l.lm_chunks, l.checkpoints
+        "  mapping        attention in {} x {} chunks of queries and keys, backward in {} x {}, feed-forward in {} parts, LM head in {}; layer inputs {}",
+        l.attention_chunks,
+        l.key_chunks,
+        l.backward_chunks,
+        l.backward_key_chunks,
+        l.ffn_parts,
+        l.lm_chunks,
+        l.checkpoints
     );
     if let Some(r) = &l.runner_up {
         let _ = writeln!(

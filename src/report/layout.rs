@@ -27,8 +27,14 @@ pub struct Layout {
     pub act: String,
     /// Type of the sums of products within a PE; sums over PEs are f32.
     pub sums: String,
-    /// Chunks of a PE's tokens in attention.
+    /// Chunks of a PE's tokens in attention, as queries.
     pub attention_chunks: u32,
+    /// The same as keys.
+    pub key_chunks: u32,
+    /// Chunks as queries in attention's backward pass.
+    pub backward_chunks: u32,
+    /// The same as keys.
+    pub backward_key_chunks: u32,
     /// Parts of the feed-forward layer, one after the other.
     pub ffn_parts: u32,
     /// Parts in which the tokens of a PE pass the LM head.

@@ -5,7 +5,7 @@
 
 use super::names;
 use crate::geometry::{Features, Geometry};
-use crate::kernel::Part;
+use crate::kernel::{Chunks, Part};
 use crate::schedule::{Pass, Tile};
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ fn repeat_layer(layer: Vec<Tile>, g: &Geometry) -> Vec<Tile> {
         let (reads, writes) = names(tile, g);
         let waits = |n: &String| later.contains(n) && !busy.contains(n);
         let there = |n: &String| gone.contains(n) || !written(&layer[..begin], g).contains(n);
-        let attention = tile.kernel.in_chunks(1).is_some();
+        let attention = tile.kernel.in_chunks(Chunks::ONE).is_some();
         if !attention && writes.iter().all(waits) && reads.iter().all(there) {
             gone.extend(writes);
             again.push(tile.clone());

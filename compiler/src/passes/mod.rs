@@ -17,8 +17,8 @@ mod checkpoint;
 mod parts;
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Kernel};
-use crate::schedule::{Tile, Tiled};
+use crate::kernel::{Access, Chunks, Kernel};
+use crate::schedule::{Pass, Tile, Tiled};
 use models::LayerGraph;
 use std::sync::Arc;
 
@@ -45,7 +45,9 @@ pub struct Tiling {
     /// Parts in which the tokens of a PE pass the LM head.
     pub lm_chunks: u32,
     /// Chunks of a PE's tokens in attention.
-    pub attention_chunks: u32,
+    pub attention: Chunks,
+    /// The same in its backward pass.
+    pub attention_backward: Chunks,
     /// Parts of the feed-forward layer's features.
     pub ffn_parts: u32,
     /// Length of outer products' AXPYs that is aimed at.
@@ -60,23 +62,27 @@ impl Tiling {
     /// Everything at once, all on the wafer.
     pub const WHOLE: Tiling = Tiling {
         lm_chunks: 1,
-        attention_chunks: 1,
+        attention: Chunks::ONE,
+        attention_backward: Chunks::ONE,
         ffn_parts: 1,
         gather: 64,
         again: false,
         checkpoints: Checkpoints::Stay,
     };
+
+    /// Chunks of attention in a pass.
+    pub(crate) fn chunks(&self, pass: Pass) -> Chunks {
+        if pass == Pass::Backward { self.attention_backward } else { self.attention }
+    }
 }
 
 /// Lowers a training step, and applies the passes of a tiling.
 #[must_use]
 pub fn lower(graph: &LayerGraph, g: &Geometry, tiling: &Tiling) -> Tiled {
     let mut tiled = Tiled::new(graph, g, tiling.lm_chunks, tiling.gather);
-    if tiling.attention_chunks > 1 {
-        for tile in &mut tiled.tiles {
-            if let Some(kernel) = tile.kernel.in_chunks(tiling.attention_chunks) {
-                tile.kernel = kernel;
-            }
+    for tile in &mut tiled.tiles {
+        if let Some(kernel) = tile.kernel.in_chunks(tiling.chunks(tile.pass)) {
+            tile.kernel = kernel;
         }
     }
     if tiling.again {

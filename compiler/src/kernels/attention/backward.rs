@@ -26,7 +26,7 @@ use super::shape::{Arena, F32, Shape};
 use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window, window_needs};
 use crate::code::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Need};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
@@ -59,7 +59,7 @@ pub struct AttentionBackward {
     /// Gradient of the values; may be the window of an operand.
     pub dv: Act,
     /// Chunks into which a PE's tokens are cut; divides them into multiples of 4.
-    pub chunks: u32,
+    pub chunks: Chunks,
 }
 
 /// Places of the scratch.
@@ -79,7 +79,7 @@ struct Layout {
     blocks: [u32; 2],
     /// Travelling gradients of keys and, behind them, values: f32 `2 · [kc][pitch]`.
     sums: [u32; 2],
-    /// Gradient of the queries, f32 `[kc · n][pitch]`, of which `t` rows count.
+    /// Gradient of the queries, f32 `[t][pitch]`; in the end of keys, or values.
     acc: u32,
     /// Probabilities of a block, and scratch of the exponential: f32 `[kc][t]`.
     exp: Scratch,
@@ -91,6 +91,11 @@ struct Layout {
     terms: u32,
     line: [u32; 2],
     end: u32,
+}
+
+/// Rows of the sums of gradients: the tokens of a chunk of queries, or, at the end, of keys.
+fn rows(s: &Shape) -> u32 {
+    s.t.max(s.kc * s.n)
 }
 
 impl Layout {
@@ -106,7 +111,7 @@ impl Layout {
         let blocks = a.pair(s.act, 2 * s.block(), 0);
         let mut sums = [0; 2];
         // With several chunks features are gathered while gradients of keys are summed.
-        if s.chunks > 1 {
+        if s.cut() {
             sums = a.pair(DType::F32, 2 * s.block(), 4);
         }
         let shared = a.next;
@@ -115,10 +120,10 @@ impl Layout {
         let terms = a.take(DType::F32, all.own(), 0);
         let line = a.pair(DType::F32, all.t, 0);
         a.rewind(shared);
-        if s.chunks == 1 {
+        if !s.cut() {
             sums = a.pair(DType::F32, 2 * s.block(), 4);
         }
-        let acc = a.take(DType::F32, s.kc * s.n * s.pitch, 4);
+        let acc = a.take(DType::F32, rows(s) * s.pitch, 4);
         let len = s.kc * s.t;
         let exp = Scratch::new(a.take(DType::F32, Scratch::elements(len, 1, 2), 0), len, 4, 1, 2);
         let scores = a.take(DType::F32, len, 0);
@@ -165,18 +170,18 @@ impl Code<'_> {
         let mut queries = self.queries(rings);
         queries.extend(self.steps(&mask, rings));
         queries.extend(self.query_results(rings));
-        if s.chunks > 1 {
-            queries.push(mask.next(1));
+        if s.cut() {
+            queries.push(mask.next(s.t as i32));
         }
         let mut keys = self.keys(rings);
         keys.extend(chunks(s, &[(QUERIES, s.t * s.size()), (LINE, s.t * F32)], queries));
         keys.extend(self.key_results(rings));
-        if s.chunks > 1 {
-            keys.push(mask.next(-(s.chunks as i32) - 1));
+        if s.cut() {
+            keys.push(mask.next(-((s.whole().t + s.u) as i32)));
         }
         let mut code = self.statistics(rings);
         code.extend(mask.prepare());
-        code.extend(chunks(s, &[(KEYS, s.t * s.size())], keys));
+        code.extend(chunks(&s.of_keys(), &[(KEYS, s.u * s.size())], keys));
         if self.kernel.sums_in_out() {
             let [from, to] = [&self.kernel.out, &self.kernel.dq].map(|act| window(act, self.at));
             code.push(vec(Op::Mov, s.whole().own(), to, &[from]));
@@ -205,7 +210,7 @@ impl Code<'_> {
             vec(Op::Sub, s.own(), all.clone(), &[all, terms]),
         ];
         code.extend(all_reduce(s, rings.row, Op::Add, l.minus_d, l.line));
-        if s.t > self.s.t {
+        if self.s.cut() {
             code.push(vec(Op::Mov, s.own(), own(self.dq()), &[imm(0.0)]));
         }
         code
@@ -213,14 +218,14 @@ impl Code<'_> {
 
     /// Gathers keys and values along the row; no gradient of them has been summed.
     fn keys(&self, rings: &Rings) -> Vec<Instr> {
-        let (s, l, kernel) = (&self.s, &self.l, self.kernel);
+        let (s, l, kernel) = (&self.s.of_keys(), &self.l, self.kernel);
         let keys = [(Keep::Keys, l.blocks[0])];
         let values = [(Keep::Keys, l.blocks[0] + s.block() * s.size())];
         let mut code: Vec<Instr> = [(&kernel.k, &keys), (&kernel.v, &values)]
             .into_iter()
             .flat_map(|(act, keeps)| gather(s, rings.row, chunk(act, self.at, s, KEYS), l.passing, keeps))
             .collect();
-        if s.chunks > 1 {
+        if s.cut() {
             code.push(self.no_sums());
         }
         code
@@ -279,10 +284,10 @@ impl Code<'_> {
 
     fn steps(&self, mask: &Mask, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
-        let len = s.kc * s.n * s.pitch;
+        let len = rows(s) * s.pitch;
         let mut code = mask.start();
         code.push(vec(Op::Mov, len, mem(DType::F32, l.acc, len), &[imm(0.0)]));
-        if s.chunks == 1 {
+        if !s.cut() {
             code.push(self.no_sums());
         }
         code.extend(travel(s, rings.column, l.blocks, 2 * s.block(), &|i| {
@@ -302,7 +307,7 @@ impl Code<'_> {
         let mut code = reduce_scatter(s, rings.row, l.acc);
         let dq = chunk(self.dq(), self.at, s, QUERIES);
         let (own, scale) = (own_features(s, l.acc), imm(s.scale));
-        code.push(if s.chunks == 1 {
+        code.push(if !s.cut() {
             vec(Op::Mul, s.own(), dq, &[own, scale])
         } else {
             vec(Op::Fmac, s.own(), dq.clone(), &[dq, own, scale])
@@ -312,7 +317,7 @@ impl Code<'_> {
 
     /// Brings the gradients of keys and values to the owners of their features.
     fn key_results(&self, rings: &Rings) -> Vec<Instr> {
-        let (s, l) = (&self.s, &self.l);
+        let (s, l) = (&self.s.of_keys(), &self.l);
         let rows = s.kc * s.n;
         let own = own_features(s, l.acc);
         let mut code = Vec::new();
@@ -334,7 +339,7 @@ impl Code<'_> {
 impl AttentionBackward {
     /// Whether the result's operand holds the gradient of the queries while these are needed.
     fn sums_in_out(&self) -> bool {
-        self.chunks > 1 && self.dq.name == self.q.name
+        self.chunks != Chunks::ONE && self.dq.name == self.q.name
     }
 
     fn all_needs(&self, g: &Geometry) -> Vec<Need> {
@@ -366,7 +371,7 @@ impl Kernel for AttentionBackward {
         })
     }
 
-    fn in_chunks(&self, chunks: u32) -> Option<Arc<dyn Kernel>> {
+    fn in_chunks(&self, chunks: Chunks) -> Option<Arc<dyn Kernel>> {
         Some(Arc::new(AttentionBackward { chunks, ..self.clone() }))
     }
 
@@ -374,9 +379,10 @@ impl Kernel for AttentionBackward {
         let s = Shape::of(g, &self.q, self.chunks);
         let count = setups(&s, arch);
         let step = 2 * count.products + 3 * count.spread + 22 * u64::from(s.kc * s.t);
-        let chunks = u64::from(s.chunks);
+        let of_keys = setups(&s.of_keys(), arch);
+        let [queries, keys] = [s.chunks.queries, s.chunks.keys].map(u64::from);
         let steps = u64::from(s.r) * step.max(6 * count.travel);
-        let keys = 2 * count.gather + 2 * count.scatter;
-        chunks * chunks * (steps + 2 * count.gather + count.scatter) + chunks * keys
+        let exchanges = 2 * count.gather + count.scatter;
+        keys * (queries * (steps + exchanges) + 2 * of_keys.gather + 2 * of_keys.scatter)
     }
 }

@@ -152,7 +152,7 @@ impl Keep {
 
 /// Elements of each of the two buffers of [`gather`].
 pub(super) fn gather_len(s: &Shape) -> u32 {
-    s.own() + s.overhang()
+    s.own().max(s.of_keys().own()) + s.overhang()
 }
 
 /// Sends a PE's own features `[f][t]` once around the row's ring, and keeps of all of them what

@@ -23,7 +23,7 @@ use super::shape::{Arena, F32, Shape};
 use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window_needs};
 use crate::code::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Need};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
@@ -47,7 +47,7 @@ pub struct AttentionForward {
     /// largest score and 1 / Σ e^(score − largest).
     pub stats: Option<String>,
     /// Chunks into which a PE's tokens are cut; divides them into multiples of 4.
-    pub chunks: u32,
+    pub chunks: Chunks,
 }
 
 /// Places of the scratch.
@@ -92,7 +92,7 @@ impl Layout {
         a.take(DType::F32, 2, 0);
         // What follows lives in one of three phases: scores, softmax, values. With several chunks
         // mask, queries and sums outlive them.
-        let one = s.chunks == 1;
+        let one = !s.cut();
         let mut phases = a.next;
         let mask = a.take(DType::F32, Mask::len(s), 0);
         let queries = a.take(s.act, s.head * s.t, 0);
@@ -174,13 +174,13 @@ impl Code<'_> {
         keys.extend(self.maximum(rings));
         keys.extend(self.exponentials());
         keys.extend(self.values(rings));
-        if s.chunks > 1 {
-            keys.push(mask.next(-1));
+        if s.cut() {
+            keys.push(mask.next(-(s.u as i32)));
         }
         let mut queries = self.queries(rings);
-        queries.extend(chunks(s, &[(KEYS, s.t * s.size())], keys));
-        if s.chunks > 1 {
-            queries.push(mask.next(s.chunks as i32 + 1));
+        queries.extend(chunks(&s.of_keys(), &[(KEYS, s.u * s.size())], keys));
+        if s.cut() {
+            queries.push(mask.next((s.whole().t + s.t) as i32));
         }
         queries.extend(self.results(rings));
         let mut code = mask.prepare();
@@ -195,7 +195,7 @@ impl Code<'_> {
         let mut code = gather(s, rings.row, chunk(&self.kernel.q, self.at, s, QUERIES), l.passing, &keep);
         code.push(vec(Op::Mov, s.t, self.line(l.largest), &[imm(f32::MIN)]));
         code.push(vec(Op::Mov, s.t, self.line(l.sum), &[imm(0.0)]));
-        if s.chunks > 1 {
+        if s.cut() {
             code.push(self.no_sums());
         }
         code
@@ -209,8 +209,8 @@ impl Code<'_> {
     fn scores(&self, mask: &Mask, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
         let mut code = mask.start();
-        let own = chunk(&self.kernel.k, self.at, s, KEYS);
-        code.extend(gather(s, rings.row, own, l.passing, &[(Keep::Keys, l.keys[0])]));
+        let own = chunk(&self.kernel.k, self.at, &s.of_keys(), KEYS);
+        code.extend(gather(&s.of_keys(), rings.row, own, l.passing, &[(Keep::Keys, l.keys[0])]));
         code.push(set(OUTER, 0));
         let len = s.kc * s.t;
         code.extend(travel(s, rings.column, l.keys, s.block(), &|i| {
@@ -233,12 +233,12 @@ impl Code<'_> {
         let (largest, before, sum) = (self.line(l.largest), self.line(l.before), self.line(l.sum));
         let all = self.rows(l.largest, keys);
         let mut code = Vec::new();
-        if s.chunks > 1 {
+        if s.cut() {
             code.push(vec(Op::Mov, s.t, before.clone(), std::slice::from_ref(&largest)));
         }
         code.push(vec(Op::Max, len, all.clone(), &[all, mem(s.act, l.scores, len)]));
         code.extend(all_reduce(s, rings.row, Op::Max, l.largest, l.line));
-        if s.chunks > 1 {
+        if s.cut() {
             code.push(vec(Op::Sub, s.t, before.clone(), &[before.clone(), largest]));
             math::exp(&mut code, s.t, &before, &before, &l.factors);
             code.push(vec(Op::Mul, s.t, sum.clone(), &[sum, before]));
@@ -266,9 +266,9 @@ impl Code<'_> {
 
     fn values(&self, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
-        let own = chunk(&self.kernel.v, self.at, s, KEYS);
-        let mut code = if s.chunks == 1 { vec![self.no_sums()] } else { Vec::new() };
-        code.extend(gather(s, rings.row, own, l.passing_values, &[(Keep::Keys, l.values[0])]));
+        let own = chunk(&self.kernel.v, self.at, &s.of_keys(), KEYS);
+        let mut code = if !s.cut() { vec![self.no_sums()] } else { Vec::new() };
+        code.extend(gather(&s.of_keys(), rings.row, own, l.passing_values, &[(Keep::Keys, l.values[0])]));
         code.push(set(OUTER, 0));
         code.extend(travel(s, rings.column, l.values, s.block(), &|i| {
             let mut code = spread(s, (s.act, l.scores), l.values[i], l.acc);
@@ -325,7 +325,7 @@ impl Kernel for AttentionForward {
         })
     }
 
-    fn in_chunks(&self, chunks: u32) -> Option<Arc<dyn Kernel>> {
+    fn in_chunks(&self, chunks: Chunks) -> Option<Arc<dyn Kernel>> {
         Some(Arc::new(AttentionForward { chunks, ..self.clone() }))
     }
 
@@ -334,9 +334,10 @@ impl Kernel for AttentionForward {
         let count = setups(&s, arch);
         let blocks = u64::from(s.r) * (count.products + count.spread).max(2 * count.travel);
         let elements = u64::from(s.keys() * s.t);
-        let chunks = u64::from(s.chunks);
-        let rescale = if s.chunks > 1 { u64::from(s.t * s.pitch) } else { 0 };
-        let pair = blocks + 20 * elements + 2 * count.gather + rescale;
-        chunks * chunks * pair + chunks * (count.gather + count.scatter)
+        let [queries, keys] = [s.chunks.queries, s.chunks.keys].map(u64::from);
+        let of_keys = setups(&s.of_keys(), arch);
+        let rescale = if s.cut() { u64::from(s.t * s.pitch) } else { 0 };
+        let pair = blocks + 20 * elements + 2 * of_keys.gather + rescale;
+        queries * (keys * pair + count.gather + count.scatter)
     }
 }

@@ -124,9 +124,9 @@ impl Mask {
         if self.shape.causal { vec![back] } else { Vec::new() }
     }
 
-    /// Moves on by so many chunks of queries, less those of keys.
-    pub(super) fn next(&self, chunks: i32) -> Instr {
-        Instr::Addr(AddrOp::Add(DIAGONAL, chunks * (self.shape.t * F32) as i32))
+    /// Moves on by so many tokens of queries, less those of keys.
+    pub(super) fn next(&self, tokens: i32) -> Instr {
+        Instr::Addr(AddrOp::Add(DIAGONAL, tokens * F32 as i32))
     }
 
     /// Starts the scores of a block: `[kc][t]` at `to` gets the mask.
@@ -179,6 +179,7 @@ impl Mask {
 mod tests {
     use super::*;
     use crate::code::color;
+    use crate::kernel::Chunks;
     use crate::ring::{Axis, Ring};
     use sim_core::coord::Span;
 
@@ -193,11 +194,11 @@ mod tests {
                 head: 4,
                 pitch: 4,
                 t: 8,
-                chunks: 1,
+                u: 8,
+                chunks: Chunks::ONE,
                 r,
                 kc: 4,
                 act: DType::F16,
-                sums: DType::F32,
                 scale: 1.0,
                 causal: true,
             };

@@ -34,15 +34,15 @@ fn chunk(act: &Act, at: &Addresses, s: &Shape, reg: AddrReg) -> Operand {
     crate::code::at(reg, grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (s.t, 1)]))
 }
 
-/// Goes over the chunks of queries or keys of a PE; `regs` move along, by so many bytes, and are
+/// Goes over the chunks of queries of a PE ([`Shape::of_keys`]: of keys); `regs` move along, by so many bytes, and are
 /// zero again behind the loop.
 fn chunks(s: &Shape, regs: &[(AddrReg, u32)], mut body: Vec<Instr>) -> Vec<Instr> {
-    if s.chunks == 1 {
+    if s.chunks.queries == 1 {
         return body;
     }
     body.extend(regs.iter().map(|&(reg, bytes)| step(reg, bytes as i32)));
     let mut code: Vec<Instr> = regs.iter().map(|&(reg, _)| set(reg, 0)).collect();
-    code.extend(repeat(s.chunks, body));
+    code.extend(repeat(s.chunks.queries, body));
     code.extend(regs.iter().map(|&(reg, _)| set(reg, 0)));
     code
 }

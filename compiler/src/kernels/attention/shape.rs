@@ -5,7 +5,7 @@
 //! **Not here.** Code.
 
 use crate::geometry::Geometry;
-use crate::kernel::Act;
+use crate::kernel::{Act, Chunks};
 use sim_core::program::DType;
 
 /// Bytes of an f32.
@@ -22,10 +22,12 @@ pub(super) struct Shape {
     pub(super) head: u32,
     /// Elements between rows of `head` features: `head`, rounded up to a multiple of 4.
     pub(super) pitch: u32,
-    /// Tokens of a chunk: of those queries, or keys, of a PE that are worked on together.
+    /// Tokens of a chunk of queries: of those of a PE that are worked on together.
     pub(super) t: u32,
+    /// Tokens of a chunk of keys of a row.
+    pub(super) u: u32,
     /// Chunks of a PE's tokens.
-    pub(super) chunks: u32,
+    pub(super) chunks: Chunks,
     /// Rows of the sequence.
     pub(super) r: u32,
     /// Keys of a chunk of each row that a column owns: tokens `j, j + n, …` for column `j`.
@@ -39,9 +41,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(g: &Geometry, q: &Act, chunks: u32) -> Shape {
-        debug_assert!(q.tokens.is_multiple_of(chunks), "chunks are equal");
-        let (n, f, t) = (g.head_columns, q.slots, q.tokens / chunks);
+    pub(super) fn of(g: &Geometry, q: &Act, chunks: Chunks) -> Shape {
+        debug_assert!([chunks.queries, chunks.keys].iter().all(|n| q.tokens.is_multiple_of(*n)), "chunks are equal");
+        let (n, f) = (g.head_columns, q.slots);
+        let (t, u) = (q.tokens / chunks.queries, q.tokens / chunks.keys);
         let head = n * f;
         Shape {
             n,
@@ -49,9 +52,10 @@ impl Shape {
             head,
             pitch: head.next_multiple_of(4),
             t,
+            u,
             chunks,
             r: g.rows_per_sequence,
-            kc: t.div_ceil(n),
+            kc: u.div_ceil(n),
             act: q.dtype,
             scale: g.score_scale(),
             causal: g.causal,
@@ -63,9 +67,20 @@ impl Shape {
         self.act.bytes()
     }
 
-    /// The same with all tokens of a PE as one chunk.
+    /// The same with all tokens of a PE as one chunk of queries.
     pub(super) fn whole(&self) -> Shape {
-        Shape { t: self.t * self.chunks, chunks: 1, ..*self }
+        Shape { t: self.t * self.chunks.queries, chunks: Chunks { queries: 1, ..self.chunks }, ..*self }
+    }
+
+    /// The same for what is done with a chunk of keys as with one of queries elsewhere.
+    pub(super) fn of_keys(&self) -> Shape {
+        let Chunks { queries, keys } = self.chunks;
+        Shape { t: self.u, chunks: Chunks { queries: keys, keys: queries }, ..*self }
+    }
+
+    /// Whether tokens are cut at all.
+    pub(super) fn cut(&self) -> bool {
+        self.chunks != Chunks::ONE
     }
 
     /// Keys that a column owns of one chunk of every row of the sequence.
@@ -80,7 +95,7 @@ impl Shape {
 
     /// The first column whose last key of a block does not exist, if there is one.
     pub(super) fn absent_from(&self) -> Option<u32> {
-        (self.kc * self.n > self.t).then(|| self.t - self.reach())
+        (self.kc * self.n > self.u).then(|| self.u - self.reach())
     }
 
     /// Elements of a block of own keys with all features of the head.
@@ -95,7 +110,7 @@ impl Shape {
 
     /// Elements behind a received block that absent keys read.
     pub(super) fn overhang(&self) -> u32 {
-        self.kc * self.n - self.t
+        self.kc * self.n - self.u
     }
 }
 
