@@ -165,6 +165,7 @@ mod tests {
             scaling_efficiency: 1.0,
             exposed: Exposed { weights: 0.0, gradients: 0.0, optimizer: 0.0, activations: 0.0 },
             bottleneck: cluster::Cause::Compute,
+            bound_by: None,
             weights_bytes: 0,
             gradients_bytes: 0,
             inputs_bytes: 0,

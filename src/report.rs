@@ -172,6 +172,12 @@ pub struct ClusterReport {
     /// `compute`, or what a system stands still for longest, if that is a hundredth of the step.
     #[schemars(with = "String")]
     pub bottleneck: cluster::Cause,
+    /// The part of the cluster without whose limits the step is shortest: `memoryx`, `swarmx`,
+    /// `servers` (of activations) or `edges` (of the wafers). Left out where a system hardly stands
+    /// still.
+    #[schemars(with = "Option<String>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_by: Option<cluster::Part>,
     /// Bytes of weights onto each wafer.
     pub weights_bytes: u64,
     /// Bytes of gradients off each wafer.

@@ -169,6 +169,7 @@ mod tests {
             scaling_efficiency: 1.0,
             exposed: Exposed { weights: 0.0, gradients, optimizer: 0.0, activations: 0.0 },
             bottleneck: Cause::Compute,
+            bound_by: None,
             weights_bytes: 0,
             gradients_bytes: 0,
             inputs_bytes: 0,

@@ -106,8 +106,12 @@ impl Job {
     }
 
     fn run(&self, cluster: &Cluster, micro_batches: u64) -> Outcome {
+        cluster::run(cluster, &self.work(micro_batches))
+    }
+
+    fn work(&self, micro_batches: u64) -> cluster::Work<'_> {
         let (stages, parameters) = (&self.stages, &self.parameters);
-        cluster::run(cluster, &cluster::Work { stages, micro_batches, parameters, table: self.table })
+        cluster::Work { stages, micro_batches, parameters, table: self.table }
     }
 
     fn report(&self, cluster: &Cluster, done: &Outcome, micro_batches: u64) -> ClusterReport {
@@ -126,6 +130,7 @@ impl Job {
                 activations: done.activations.seconds(),
             },
             bottleneck: done.bottleneck(),
+            bound_by: cluster::bound_by(cluster, &self.work(micro_batches), done),
             weights_bytes: sum(|s| s.weights),
             gradients_bytes: sum(|s| s.gradients),
             inputs_bytes: sum(|s| s.inputs),

@@ -28,7 +28,7 @@ pub struct Limit {
 }
 
 /// All limits.
-pub const LIMITS: [Limit; 11] = [
+pub const LIMITS: [Limit; 14] = [
     Limit {
         name: "arithmetic",
         text: "vector operations of twice as many elements per cycle",
@@ -76,11 +76,24 @@ pub const LIMITS: [Limit; 11] = [
         lift: edges,
     },
     Limit {
-        name: "cluster",
-        text: "64 times the rates of MemoryX, SwarmX and the optimizer",
+        name: "memoryx",
+        text: "64 times the rates of MemoryX: reading, taking, optimizer",
         cluster: true,
-        lift: cluster,
+        lift: memoryx,
     },
+    Limit {
+        name: "swarmx",
+        text: "64 times the rate of SwarmX, whose nodes take no time",
+        cluster: true,
+        lift: swarmx,
+    },
+    Limit {
+        name: "servers",
+        text: "64 times the rate of activation servers",
+        cluster: true,
+        lift: |a| a.activation.value = a.activation.value.saturating_mul(MUCH),
+    },
+    Limit { name: "straggler", text: "no system slower than the others", cluster: true, lift: |a| a.skew.value = 0 },
 ];
 
 impl Limit {
@@ -131,12 +144,15 @@ fn edges(a: &mut ArchSpec) {
     a.edge_latency.value = 0;
 }
 
-fn cluster(a: &mut ArchSpec) {
-    for rate in [&mut a.memory_read, &mut a.memory_write, &mut a.optimizer, &mut a.activation] {
+fn memoryx(a: &mut ArchSpec) {
+    for rate in [&mut a.memory_read, &mut a.memory_write, &mut a.optimizer] {
         rate.value = rate.value.saturating_mul(MUCH);
     }
+}
+
+fn swarmx(a: &mut ArchSpec) {
+    a.link.value = a.link.value.saturating_mul(MUCH);
     a.node_latency.value = 0;
-    a.skew.value = 0;
 }
 
 /// What bounds a step and its kernels.
@@ -253,11 +269,14 @@ mod tests {
     #[test]
     fn every_limit_of_the_presets_can_be_lifted() {
         for limit in LIMITS {
-            let machine = if limit.cluster { sim_core::arch::preset("andromeda16").unwrap() } else { cs2() };
+            let mut machine = if limit.cluster { sim_core::arch::preset("andromeda16").unwrap() } else { cs2() };
+            machine.skew.value = u32::from(limit.name == "straggler");
             let lifted = limit.lifted(&machine).unwrap_or_else(|| panic!("{}", limit.name));
             assert!(!changes(&machine, &lifted).is_empty(), "{}", limit.name);
             assert!(limit.cluster || limit.lifted(&lifted).is_none() || !changes(&machine, &lifted).is_empty());
         }
-        assert!(LIMITS[10].lifted(&cs2()).is_none(), "a single system has no cluster");
+        let cluster = LIMITS.iter().filter(|l| l.cluster);
+        assert!(cluster.clone().all(|l| l.lifted(&cs2()).is_none()), "a single system has no cluster");
+        assert_eq!(cluster.count(), 4);
     }
 }

@@ -63,13 +63,18 @@ fn a_cut_bandwidth_is_named() {
     let bound = |set: &str, checkpoint: &str| {
         let more = ["--set", set, "--set", "cluster.prefetch=1KiB", "--checkpoint", checkpoint];
         let r = report(&[&["--batch", "64", "--systems", "4"][..], &more].concat());
-        r["cluster"]["bottleneck"].as_str().unwrap().to_owned()
+        let text = |key: &str| r["cluster"][key].as_str().unwrap().to_owned();
+        (text("bottleneck"), text("bound_by"))
     };
-    assert_eq!(bound("cluster.memory_read=1Mb/s", "stay"), "weights");
-    assert_eq!(bound("cluster.memory_write=1Mb/s", "stay"), "gradients");
-    assert_eq!(bound("cluster.optimizer=1000", "stay"), "optimizer");
+    let pair = |what: &str, part: &str| (what.to_owned(), part.to_owned());
+    assert_eq!(bound("cluster.memory_read=1Mb/s", "stay"), pair("weights", "memoryx"));
+    assert_eq!(bound("cluster.memory_write=1Mb/s", "stay"), pair("gradients", "memoryx"));
+    assert_eq!(bound("cluster.optimizer=1000", "stay"), pair("optimizer", "memoryx"));
+    // Gradients have twice the bytes of weights, on links of equal rates both ways.
+    assert_eq!(bound("cluster.link=1Mb/s", "stay"), pair("gradients", "swarmx"));
     // What the activation servers keep beside the embeddings is the wafer's own (rule K8).
-    assert_eq!(bound("cluster.activation=1Mb/s", "offload"), "activations");
+    assert_eq!(bound("cluster.activation=1Mb/s", "offload"), pair("activations", "servers"));
+    assert!(report(&["--batch", "64", "--systems", "4"])["cluster"].get("bound_by").is_none());
 }
 
 /// Accumulation repeats the weights: two micro-batches of a system take them twice, and have twice

@@ -6,11 +6,13 @@
 //! **Not here.** What the kernels of a wafer cost: that is executed by `fabric` and handed in as
 //! [`Stage`]s.
 
+mod bound;
 mod run;
 mod tree;
 pub mod values;
 mod work;
 
+pub use bound::{Part, bound_by};
 pub use run::{Cause, Outcome, run};
 pub use work::{Cluster, Stage, Table, Work};
 

@@ -68,7 +68,7 @@ impl Tree {
             (1..depth).map(|l| vec![Link::default(); leaves.div_ceil(fanout.pow(depth - l)).max(1)]).collect();
         let links = vec![Link::default(); leaves];
         let of = |rate| Leaves { down: links.clone(), up: links.clone(), rate };
-        let (wafers, servers) = (of(c.link), of(c.activation));
+        let (wafers, servers) = (of(c.link.min(c.io)), of(c.activation));
         Tree { down: levels.clone(), up: levels, wafers, servers, fanout, rate: c.link, latency: c.latency.0 }
     }
 

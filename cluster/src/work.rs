@@ -13,8 +13,10 @@ pub struct Cluster {
     pub systems: u32,
     /// Children of a node of SwarmX.
     pub fanout: u32,
-    /// Bits per second of a link, each way.
+    /// Bits per second of a link of SwarmX, each way.
     pub link: u64,
+    /// Bits per second over a wafer's edges, each way.
+    pub io: u64,
     /// What a node adds to a chunk's way.
     pub latency: Picos,
     /// Bits per second that MemoryX reads.
@@ -42,7 +44,8 @@ impl Cluster {
         Cluster {
             systems: arch.systems.value,
             fanout: arch.fanout.value,
-            link: arch.io_bits_per_second.value,
+            link: arch.link.value,
+            io: arch.io_bits_per_second.value,
             latency: Picos(u64::from(arch.node_latency.value) * 1000),
             read: arch.memory_read.value,
             write: arch.memory_write.value,

@@ -1,6 +1,6 @@
 //! Scaling over systems as text and as CSV.
 
-use super::table::{Table, word};
+use super::table::Table;
 use crate::scaling::{Bend, Curve, Failed, ModelScaling, ScalingReport};
 use std::fmt::Write as _;
 
@@ -39,7 +39,7 @@ fn rows(table: &mut Table, model: &str, kind: &str, curve: &Curve) {
             format!("{:.2}", r.samples_per_second),
             format!("{:.4}", r.speedup),
             format!("{:.3}", 100.0 * r.efficiency),
-            word(&r.step.bottleneck),
+            super::run::bound(&r.step),
         ]);
         table.row(row);
     }

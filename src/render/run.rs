@@ -2,7 +2,7 @@
 
 use super::sums;
 use super::table::{Table, bytes, grouped, percent, si, word};
-use crate::report::{ByConvention, FoldVerification, KernelReport, RunReport};
+use crate::report::{ByConvention, ClusterReport, FoldVerification, KernelReport, RunReport};
 use std::fmt::Write as _;
 
 /// The kernels, one row each.
@@ -60,7 +60,7 @@ fn cluster(r: &RunReport) -> String {
         c.compute_seconds,
         share(c.compute_seconds),
         stand.join(", "),
-        word(&c.bottleneck),
+        bound(c),
         100.0 * c.scaling_efficiency,
         bytes(c.weights_bytes),
         bytes(c.gradients_bytes),
@@ -75,6 +75,18 @@ fn cluster(r: &RunReport) -> String {
         );
     }
     out
+}
+
+/// What a system stands still for longest, and the part of the cluster that is why.
+#[must_use]
+pub fn bound(c: &ClusterReport) -> String {
+    let part = c.bound_by.map(|part| match part {
+        cluster::Part::MemoryX => " (MemoryX)",
+        cluster::Part::SwarmX => " (SwarmX)",
+        cluster::Part::Servers => " (activation servers)",
+        cluster::Part::Edges => " (edges of the wafers)",
+    });
+    word(&c.bottleneck) + part.unwrap_or("")
 }
 
 fn head(r: &RunReport) -> String {

@@ -1,6 +1,6 @@
 //! A training run's report as text and as CSV.
 
-use super::table::{Table, grouped, si, word};
+use super::table::{Table, grouped, si};
 use crate::report::ByConvention;
 use crate::train::{PhaseReport, TrainReport};
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ fn row(i: usize, p: &PhaseReport, number: &impl Fn(u64) -> String) -> Vec<String
         format!("{:.3}", days(p.seconds)),
         rate(0),
         rate(1),
-        word(&p.step.bottleneck),
+        super::run::bound(&p.step),
     ]
 }
 

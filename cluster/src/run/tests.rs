@@ -11,6 +11,7 @@ fn fast(systems: u32) -> Cluster {
         systems,
         fanout: 4,
         link: free,
+        io: free,
         latency: Picos(0),
         read: free,
         write: free,
@@ -206,11 +207,12 @@ fn adds_up(o: &Outcome) -> bool {
 fn any_cluster() -> impl Strategy<Value = Cluster> {
     let rate = || 1_000_000_000u64..1_000_000_000_000;
     let sizes = (1u32..70, 2u32..6, 1u64..64_000_000, 0u64..10_000_000, any::<bool>());
-    (sizes, rate(), rate(), rate(), rate(), 1_000_000u64..1_000_000_000).prop_map(
-        |((systems, fanout, prefetch, latency, clip), link, read, write, activation, optimizer)| Cluster {
+    (sizes, rate(), rate(), rate(), rate(), rate(), 1_000_000u64..1_000_000_000).prop_map(
+        |((systems, fanout, prefetch, latency, clip), link, io, read, write, activation, optimizer)| Cluster {
             systems,
             fanout,
             link,
+            io,
             latency: Picos(latency),
             read,
             write,
@@ -266,10 +268,10 @@ proptest! {
 
     /// More bandwidth anywhere never ends a run later.
     #[test]
-    fn faster_parts_delay_nothing(c in any_cluster(), stages in any_stages(), table in any_table(), part in 0usize..5) {
+    fn faster_parts_delay_nothing(c in any_cluster(), stages in any_stages(), table in any_table(), part in 0usize..6) {
         let work = Work { stages: &stages, micro_batches: 2, parameters: &[10_000, 20_000, 5_000], table };
         let mut faster = c;
-        let rates = [&mut faster.link, &mut faster.read, &mut faster.write, &mut faster.activation, &mut faster.optimizer];
+        let rates = [&mut faster.link, &mut faster.io, &mut faster.read, &mut faster.write, &mut faster.activation, &mut faster.optimizer];
         for (i, rate) in rates.into_iter().enumerate() {
             *rate *= if i == part { 2 } else { 1 };
         }

@@ -12,6 +12,7 @@ fn cluster(systems: u32, fanout: u32) -> Cluster {
         systems,
         fanout,
         link: 8_000_000_000,
+        io: 8_000_000_000,
         latency: Picos(5 * US),
         read: 1,
         write: 1,

@@ -26,6 +26,10 @@ pub fn cs2() -> ArchSpec {
         io_bits_per_second: documented(1_200_000_000_000, "Cerebras SwarmX page: 12 x 100 GbE per CS-2"),
         systems: documented(1, "one system"),
         fanout: documented(4, SWARMX),
+        link: documented(
+            1_200_000_000_000,
+            "cerebras.net glossary, SwarmX: a system's 12 x 100 GbE have to reach every system in the worst case",
+        ),
         node_latency: assumed(
             1_000,
             "latency of a SwarmX node in nanoseconds is not published; two passes of a network card",

@@ -62,6 +62,7 @@ keys! {
     "wafer.io" io_bits_per_second BitsPerSecond 1..=1_000_000_000_000_000;
     "cluster.systems" systems Count 1..=192;
     "cluster.fanout" fanout Count 2..=1_024;
+    "cluster.link" link BitsPerSecond 1..=1_000_000_000_000_000;
     "cluster.node_latency" node_latency Count 0..=1_000_000_000;
     "cluster.memory_read" memory_read BitsPerSecond 1..=1_000_000_000_000_000;
     "cluster.memory_write" memory_write BitsPerSecond 1..=1_000_000_000_000_000;

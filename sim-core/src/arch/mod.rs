@@ -48,6 +48,8 @@ pub struct ArchSpec {
     pub systems: Sourced<u32>,
     /// Children of a node of the tree between MemoryX and the systems (`cluster.fanout`).
     pub fanout: Sourced<u32>,
+    /// Bits per second of a link of that tree, each way (`cluster.link`).
+    pub link: Sourced<u64>,
     /// What a node adds to the way of a chunk, in nanoseconds (`cluster.node_latency`).
     pub node_latency: Sourced<u32>,
     /// Bits per second that MemoryX reads (`cluster.memory_read`).
