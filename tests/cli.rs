@@ -213,6 +213,18 @@ fn results_go_to_a_file_when_asked() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("name,width,height"), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    // The ending says the form, unless --format does.
+    let read = |name: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        run(&[&["arch", "list", "-o", word(&path)], more].concat(), 0);
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert_eq!(read("b.csv", &[]), text);
+    assert!(json(&read("b.json", &[])).is_array());
+    assert_eq!(read("c.csv", &["--format", "text"]), read("c.txt", &[]));
+    // A failure is for people all the same.
+    let (_, err) = run(&["models", "show", "gpt-17", "-o", word(&folder.path().join("d.json"))], 3);
+    assert!(err.starts_with("error["), "{err}");
 }
 
 #[test]

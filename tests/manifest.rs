@@ -78,7 +78,12 @@ fn programs_and_collectives_have_manifests_too() {
     let collective = ["collective", "reduce", "--pes", "4x1", "--wavelets", "16"];
     for (name, words) in [("a", &["simulate", "two.wafer", "--values"][..]), ("b", &collective)] {
         let manifest = format!("{name}.json");
-        run(folder.path(), &[words, &["--manifest", &manifest]].concat(), 0);
+        run(folder.path(), &[words, &["--manifest", &manifest, "--verify-fold", "1", "--seed", "7"]].concat(), 0);
+        let written = document(&folder.path().join(&manifest));
+        assert_eq!(written["seed"], 7);
+        assert!(written["command"].as_str().unwrap().contains("--verify-fold 1 --seed 7"), "{}", written["command"]);
+        let seed = written["config"].as_array().unwrap().iter().find(|s| s["key"] == "--seed").unwrap().clone();
+        assert_eq!((seed["value"].as_str(), seed["origin"].as_str()), (Some("7"), Some("command line")));
         run(folder.path(), &["reproduce", &manifest], 0);
     }
 }

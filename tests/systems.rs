@@ -74,7 +74,8 @@ fn a_cut_bandwidth_is_named() {
     assert_eq!(bound("cluster.link=1Mb/s", "stay"), pair("gradients", "swarmx"));
     // What the activation servers keep beside the embeddings is the wafer's own (rule K8).
     assert_eq!(bound("cluster.activation=1Mb/s", "offload"), pair("activations", "servers"));
-    assert!(report(&["--batch", "64", "--systems", "4"])["cluster"].get("bound_by").is_none());
+    let idle = ["--batch", "64", "--systems", "4", "--set", "cluster.node_latency=0"];
+    assert!(report(&idle)["cluster"].get("bound_by").is_none());
 }
 
 /// Accumulation repeats the weights: two micro-batches of a system take them twice, and have twice

@@ -55,6 +55,18 @@ fn large_traces_are_refused_unless_forced() {
     let err = run(&large, 5);
     assert!(err.contains("cli-trace") && err.contains("--region"), "{err}");
     assert!(!Path::new(path).exists());
+    // Refused while it runs, not behind its end: unfolded, all of it would take years.
+    let program = folder.path().join("long.wafer");
+    let nest = "loop 100000 {\nloop 100000 {\nloop 100000 {\nvec mov 1: f32@0[1] <- #0\n}\n}\n}\n";
+    let text = format!(
+        "program long\ngrid 2x2\nimage a {{\nmem x f32[1] @0\ntask main local active {{\n{nest}}}\n}}\nplace a x=0..2 y=0..2\n"
+    );
+    std::fs::write(&program, text).unwrap();
+    let long = ["simulate", program.to_str().unwrap(), "--fold", "none", "--trace", path];
+    let err = run(&long, 5);
+    assert!(err.contains("takes more than 1677721 cycles"), "{err}");
+    let err = run(&[&long[..], &["--region", "0..2,1..2", "--window", "9..9999999"]].concat(), 5);
+    assert!(err.contains("takes more than 3355452 cycles"), "{err}");
     let many = ["collective", "broadcast", "--pes", "10x10", "--wavelets", "2", "--wave", path];
     run(&many, 5);
     run(&[&many[..], &["--force"]].concat(), 0);

@@ -33,9 +33,7 @@ impl Part {
         let c = *cluster;
         let much = |rate: u64| rate.saturating_mul(MUCH);
         match self {
-            Part::MemoryX => {
-                Cluster { read: much(c.read), write: much(c.write), optimizer: much(c.optimizer), ..c }
-            }
+            Part::MemoryX => Cluster { read: much(c.read), write: much(c.write), optimizer: much(c.optimizer), ..c },
             Part::SwarmX => Cluster { link: much(c.link), latency: Picos(0), ..c },
             Part::Servers => Cluster { activation: much(c.activation), ..c },
             Part::Edges => Cluster { io: much(c.io), ..c },

@@ -99,10 +99,10 @@ fn pes(text: &str) -> Result<Grid, String> {
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
     let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments)?;
-    let Arguments { limits, trace, .. } = arguments;
+    let Arguments { limits, verify, trace, .. } = arguments;
     trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;
     let inputs = vec![provenance::machine_file(&arguments.machine)];
-    let made = Made { inputs, beside: trace.files(), ..simulate::made(&report, &arguments.limits, &arch)? };
+    let made = Made { inputs, beside: trace.files(), ..simulate::made(&report, limits, verify, &arch)? };
     making.attach(made, &arguments.manifest, output)?;
     simulate::rendered(&report, output.format)
 }
@@ -122,6 +122,7 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
         limits: &arguments.limits,
         finish: arguments.finish,
         values: false,
+        trace: &arguments.trace,
     };
     let mut report = simulate::execute(&job, &program, &arch)?;
     if let Some((count, seed)) = arguments.verify.wanted() {

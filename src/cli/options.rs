@@ -3,7 +3,7 @@
 use crate::manifest::quoted;
 use clap::{ArgAction, Args, ValueEnum};
 use fabric::{EngineKind, Fold, RunOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Form of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +25,30 @@ pub enum FormatChoice {
     Json,
     /// The result's main table.
     Csv,
-    /// The same as a Parquet file, with -o; -o FILE.parquet is enough.
+    /// The same as a Parquet file, with -o.
     Parquet,
+}
+
+impl FormatChoice {
+    /// What a file's ending says.
+    #[must_use]
+    pub fn of(file: &Path) -> FormatChoice {
+        match file.extension().and_then(|e| e.to_str()) {
+            Some("json") => FormatChoice::Json,
+            Some("csv") => FormatChoice::Csv,
+            Some("parquet") => FormatChoice::Parquet,
+            _ => FormatChoice::Text,
+        }
+    }
 }
 
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Form of the result
-    #[arg(long, global = true, value_enum, default_value = "text")]
-    pub format: FormatChoice,
+    /// Form of the result; the default is what the ending of -o FILE says (.json, .csv, .parquet),
+    /// or text
+    #[arg(long, global = true, value_enum)]
+    pub format: Option<FormatChoice>,
     /// Writes the result to FILE instead of stdout, all of it or nothing
     #[arg(short, long, global = true, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -124,7 +138,7 @@ pub struct RunLimits {
 }
 
 /// Checks of folding.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct VerifyOptions {
     /// Executes N random kernels on small meshes, folded and in full, and compares every counter of
     /// every PE; a difference is exit status 1
@@ -143,7 +157,9 @@ impl VerifyOptions {
 
     /// The options as on a command line.
     pub(super) fn command(&self) -> String {
-        self.wanted().map(|(count, seed)| format!(" --verify-fold {count} --seed {seed}")).unwrap_or_default()
+        let count = self.verify_fold.map(|count| format!(" --verify-fold {count}"));
+        let seed = (count.is_some() || self.seed != 0).then(|| format!(" --seed {}", self.seed));
+        count.unwrap_or_default() + &seed.unwrap_or_default()
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Output {
     pub file: Option<PathBuf>,
     /// Whether the table becomes a Parquet file.
     parquet: bool,
+    /// Whether failures are documents too.
+    documents: bool,
     quiet: bool,
     verbose: bool,
     color: anstream::ColorChoice,
@@ -36,15 +38,9 @@ impl Output {
             Color::Never => anstream::ColorChoice::Never,
         };
         let file = global.output.as_deref();
-        let named = file.is_some_and(|f| f.extension().is_some_and(|e| e == "parquet"));
-        let (format, parquet) = match global.format {
-            FormatChoice::Text => {
-                if named {
-                    (Format::Csv, true)
-                } else {
-                    (Format::Text, false)
-                }
-            }
+        let choice = global.format.or(file.map(FormatChoice::of)).unwrap_or(FormatChoice::Text);
+        let (format, parquet) = match choice {
+            FormatChoice::Text => (Format::Text, false),
             FormatChoice::Json => (Format::Json, false),
             FormatChoice::Csv => (Format::Csv, false),
             FormatChoice::Parquet => (Format::Csv, true),
@@ -53,6 +49,7 @@ impl Output {
             format,
             parquet,
             file: global.output.clone(),
+            documents: global.format == Some(FormatChoice::Json),
             quiet: global.quiet,
             verbose: global.verbose > 0,
             color,
@@ -113,9 +110,10 @@ impl Output {
 
     /// Says why there is no result.
     pub fn failure(&self, failure: &Failure) {
-        match self.format {
-            Format::Json => self.say(&failure.json()),
-            Format::Text | Format::Csv => self.say(&colored(&failure.text())),
+        if self.documents {
+            self.say(&failure.json());
+        } else {
+            self.say(&colored(&failure.text()));
         }
     }
 

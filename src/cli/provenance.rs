@@ -3,7 +3,7 @@
 //! **Not here.** The manifest itself (`manifest`).
 
 use super::Output;
-use super::options::MachineOptions;
+use super::options::{MachineOptions, VerifyOptions};
 use crate::fail::Failure;
 use crate::files::{self, Destination};
 use crate::manifest::{self, FileHash, Host, MANIFEST_SCHEMA, Manifest, Setting};
@@ -35,6 +35,8 @@ pub(super) struct Made<'a> {
     pub(super) config: Vec<Setting>,
     /// Files that may have been read; those that do not exist were not.
     pub(super) inputs: Vec<&'a Path>,
+    /// Seed of everything random in the run.
+    pub(super) seed: u64,
     pub(super) threads: usize,
     pub(super) digest: String,
     /// Files or folders that the user named for results, the most important one first.
@@ -88,7 +90,7 @@ impl Making {
             command: made.command.to_owned(),
             config: made.config,
             inputs: inputs.collect::<Result<_, _>>()?,
-            seed: 0,
+            seed: made.seed,
             threads: made.threads,
             host: Host::this(),
             started_unix_seconds: self.started,
@@ -101,12 +103,13 @@ impl Making {
     }
 }
 
-/// Engine, foldings and machine, each with its origin.
-pub(super) fn settings(limits: &super::RunLimits, arch: &ArchSpec) -> Vec<Setting> {
+/// Engine, foldings, checks of them and machine, each with its origin.
+pub(super) fn settings(limits: &super::RunLimits, verify: &VerifyOptions, arch: &ArchSpec) -> Vec<Setting> {
     let how = [("--engine", limits.engine_name()), ("--fold", limits.fold_name())];
     let how = how.map(|(option, value)| Setting::new(option, value, given(option)));
-    let seed = Setting::new("seed", 0, "default");
-    how.into_iter().chain([seed]).chain(Setting::of_machine(arch)).collect()
+    let count = verify.verify_fold.map(|count| Setting::new("--verify-fold", count, given("--verify-fold")));
+    let seed = Setting::new("--seed", verify.seed, given("--seed"));
+    how.into_iter().chain(count).chain([seed]).chain(Setting::of_machine(arch)).collect()
 }
 
 /// Origin of an option that has a default.

@@ -73,13 +73,14 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
         making.write(path, &trace::step::trace(&source, &part, arguments.trace.force)?)?;
     }
     let mut config = arguments.step.settings(step);
-    config.extend(provenance::settings(&arguments.limits, &step.arch));
+    config.extend(provenance::settings(&arguments.limits, &arguments.verify, &step.arch));
     let files = [&arguments.report, &arguments.plot, &arguments.trace.trace];
     let made = Made {
         result_schema: RUN_SCHEMA,
         command: &report.command,
         config,
         inputs: arguments.step.files(),
+        seed: report.seed,
         threads: arguments.limits.threads(),
         digest: manifest::digest(report)?,
         beside: files.into_iter().flatten().map(PathBuf::as_path).collect(),
@@ -164,11 +165,11 @@ pub(super) fn finished(
             peak_rss_bytes: peak_rss_bytes(),
         },
     });
+    report.seed = arguments.verify.seed;
     if let Some((count, seed)) = arguments.verify.wanted() {
         let step = (&compiled.workload, &compiled.compiled, &compiled.arch);
         let pool = step::pool(limits.threads())?;
         let verified = pool.install(|| verify_fold::of_step(step, (count, seed), &limits.options(false)))?;
-        report.seed = seed;
         report.fold_verification = Some(verified);
     }
     Ok(Finished { step: compiled, executed, report })

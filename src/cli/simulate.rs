@@ -19,6 +19,7 @@ use sim_core::arch::ArchSpec;
 use sim_core::codec::content_hash_hex;
 use sim_core::coord::PeCoord;
 use sim_core::diag::Diagnostic;
+use sim_core::error::RunError;
 use sim_core::program::{Buffer, DType, Program, verify};
 use sim_core::report::{FoldNote, Outcome, PeCounters};
 use std::fmt::Write as _;
@@ -55,21 +56,27 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
     let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments, output)?;
-    let Arguments { machine, limits, manifest, trace, .. } = arguments;
+    let Arguments { machine, limits, verify, manifest, trace, .. } = arguments;
     trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;
     let inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
-    let made = Made { inputs, beside: trace.files(), ..made(&report, limits, &arch)? };
+    let made = Made { inputs, beside: trace.files(), ..made(&report, limits, verify, &arch)? };
     making.attach(made, manifest, output)?;
     rendered(&report, output.format)
 }
 
 /// What a manifest says of a program that was executed.
-pub(super) fn made<'a>(report: &'a SimulateReport, limits: &RunLimits, arch: &ArchSpec) -> Result<Made<'a>, Failure> {
+pub(super) fn made<'a>(
+    report: &'a SimulateReport,
+    limits: &RunLimits,
+    verify: &VerifyOptions,
+    arch: &ArchSpec,
+) -> Result<Made<'a>, Failure> {
     Ok(Made {
         result_schema: SIMULATE_SCHEMA,
         command: &report.command,
-        config: provenance::settings(limits, arch),
+        config: provenance::settings(limits, verify, arch),
         inputs: Vec::new(),
+        seed: verify.seed,
         threads: limits.threads(),
         digest: manifest::digest(report)?,
         beside: Vec::new(),
@@ -82,7 +89,7 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
     let program = program::read(&arguments.program)?;
     check(&program, &arch, output)?;
     let at = arguments.program.display().to_string();
-    let Arguments { machine, limits, verify, finish, values, .. } = arguments;
+    let Arguments { machine, limits, verify, finish, values, trace, .. } = arguments;
     let wanted = [(finish, " --finish"), (values, " --values")];
     let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
     let command = format!(
@@ -92,7 +99,8 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
         limits.command(),
         verify.command()
     );
-    let mut report = execute(&Job { at, command, limits, finish: *finish, values: *values }, &program, &arch)?;
+    let job = Job { at, command, limits, finish: *finish, values: *values, trace };
+    let mut report = execute(&job, &program, &arch)?;
     if let Some((count, seed)) = verify.wanted() {
         let mut rng = Rng::new(seed);
         // From a few more periods than are folded.
@@ -126,6 +134,8 @@ pub(super) struct Job<'a> {
     pub(super) finish: bool,
     /// Whether real numbers are carried.
     pub(super) values: bool,
+    /// The trace that will be wanted of it.
+    pub(super) trace: &'a ProgramTrace,
 }
 
 pub(super) fn rendered(report: &SimulateReport, format: Format) -> Result<Vec<u8>, Failure> {
@@ -152,18 +162,24 @@ fn check(program: &Program, arch: &ArchSpec, output: &Output) -> Result<(), Fail
 #[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
 pub(super) fn execute(job: &Job<'_>, program: &Program, arch: &ArchSpec) -> Result<SimulateReport, Failure> {
     let (limits, at) = (job.limits, &job.at);
-    let options = limits.options(job.finish);
+    let mut options = limits.options(job.finish);
+    let most = job.trace.most_cycles(program.grid())?.filter(|most| *most < options.cycle_limit);
+    options.cycle_limit = most.unwrap_or(options.cycle_limit);
+    let failed = |e: RunError| match (e, most) {
+        (RunError::CycleLimit { .. }, Some(most)) => job.trace.refusal(most),
+        (e, _) => Failure::of_run(&e, at),
+    };
     let start = std::time::Instant::now();
     let pool = crate::step::pool(limits.threads())?;
     let (outcome, values) = pool.install(|| -> Result<(Outcome, Option<ValuesReport>), Failure> {
         if !job.values {
-            let outcome = fabric::run(program, arch, &options, None).map_err(|e| Failure::of_run(&e, at))?;
+            let outcome = fabric::run(program, arch, &options, None).map_err(failed)?;
             return Ok((outcome, None));
         }
         let mut memory = memory(program, arch, limits.memory_limit)?;
         let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
         let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
-        let outcome = fabric::run(program, arch, &options, Some(&mut values)).map_err(|e| Failure::of_run(&e, at))?;
+        let outcome = fabric::run(program, arch, &options, Some(&mut values)).map_err(failed)?;
         Ok((outcome, Some(read_back(program, &memory, &outputs))))
     })?;
     let finish = outcome.per_pe.as_ref().filter(|_| job.finish).map(|pes| {

@@ -73,18 +73,19 @@ impl TraceOptions {
             part.window = window.clone();
         }
         part.window.end = part.window.end.min(cycles);
-        if let Some((x, y)) = &self.region {
-            if x.start >= grid.width || y.start >= grid.height {
-                let Grid { width, height } = grid;
-                return wrong(
-                    "--region",
-                    format!("has no PE of the mesh, which has {width} columns and {height} rows"),
-                );
-            }
-            part.x = x.start..x.end.min(grid.width);
-            part.y = y.start..y.end.min(grid.height);
-        }
+        (part.x, part.y) = self.place(grid)?;
         Ok(part)
+    }
+
+    /// Columns and rows of a mesh that are traced.
+    fn place(&self, grid: Grid) -> Result<(Range<u32>, Range<u32>), Failure> {
+        let Grid { width, height } = grid;
+        let Some((x, y)) = &self.region else { return Ok((0..width, 0..height)) };
+        if x.start >= width || y.start >= height {
+            let message = format!("has no PE of the mesh, which has {width} columns and {height} rows");
+            return Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-trace", "--region", message)));
+        }
+        Ok((x.start..x.end.min(width), y.start..y.end.min(height)))
     }
 }
 
@@ -101,6 +102,47 @@ impl ProgramTrace {
         named.map(|(option, path)| Destination { option, path, folder: false }).collect()
     }
 
+    /// Cycles that a run may take until a trace of it is refused, which is known before the run is
+    /// executed to its end; None if there is no such number.
+    ///
+    /// # Errors
+    /// What can be refused at once.
+    pub(super) fn most_cycles(&self, grid: Grid) -> Result<Option<u64>, Failure> {
+        let options = &self.options;
+        if self.files().is_empty() {
+            return Ok(None);
+        }
+        let (x, y) = options.place(grid)?;
+        let part = Part { x, y, ..Part::whole(grid) };
+        if self.wave.is_some() && part.pes() > PES && !options.force {
+            let message = format!("would show {} PEs; without being forced at most {PES}", part.pes());
+            let help = "a smaller --region x0..x1,y0..y1, or --force";
+            return Err(Failure::one(Kind::Refused, Diagnostic::new("cli-trace", "--wave", message).help(help)));
+        }
+        let most = LIMIT / (part.pes() * PE_CYCLE);
+        match &options.window {
+            _ if options.force => Ok(None),
+            // A run may end within the window.
+            Some(window) if window.end - window.start > most => Ok(Some(window.start + most)),
+            Some(_) => Ok(None),
+            None => Ok(Some(most)),
+        }
+    }
+
+    /// Why a run that takes more than so many cycles is not executed to its end.
+    pub(super) fn refusal(&self, most: u64) -> Failure {
+        let message = format!(
+            "would be more than {} MiB, as the run takes more than {most} cycles; without being forced it may not",
+            LIMIT >> 20
+        );
+        let help = "a shorter --window A..B, a smaller --region x0..x1,y0..y1, or --force";
+        Failure::one(Kind::Refused, Diagnostic::new("cli-trace", self.option(), message).help(help))
+    }
+
+    fn option(&self) -> &'static str {
+        if self.options.trace.is_some() { "--trace" } else { "--wave" }
+    }
+
     /// Executes a program of known length on the reference engine again, and writes what was seen.
     pub(super) fn record(
         &self,
@@ -115,13 +157,7 @@ impl ProgramTrace {
         }
         let part = self.options.part(program.grid(), cycles)?;
         let length = part.window.end.saturating_sub(part.window.start);
-        let option = if self.options.trace.is_some() { "--trace" } else { "--wave" };
-        part.afford(part.pes().saturating_mul(length).saturating_mul(PE_CYCLE), option, self.options.force)?;
-        if self.wave.is_some() && part.pes() > PES && !self.options.force {
-            let message = format!("would show {} PEs; without being forced at most {PES}", part.pes());
-            let help = "a smaller --region x0..x1,y0..y1, or --force";
-            return Err(Failure::one(Kind::Refused, Diagnostic::new("cli-trace", "--wave", message).help(help)));
-        }
+        part.afford(part.pes().saturating_mul(length).saturating_mul(PE_CYCLE), self.option(), self.options.force)?;
         let wave = self.wave.as_ref().map(|_| Wave::new(program, &part)).transpose()?;
         let mut recorder = Recorder::new(program, part.clone(), self.options.trace.is_some(), wave);
         let options = RunOptions { cycle_limit: part.window.end, memory_limit: limit, ..RunOptions::default() };

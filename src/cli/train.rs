@@ -1,6 +1,6 @@
 //! `wafersim train MODEL`.
 
-use super::options::{Format, RunLimits};
+use super::options::{Format, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
 use super::run::{Work, execute};
 use super::step::StepOptions;
@@ -63,8 +63,9 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let made = Made {
         result_schema: TRAIN_SCHEMA,
         command: &report.command,
-        config: provenance::settings(&arguments.limits, &arch),
+        config: provenance::settings(&arguments.limits, &VerifyOptions::default(), &arch),
         inputs: arguments.step.files(),
+        seed: 0,
         threads: arguments.limits.threads(),
         digest: manifest::digest(&report)?,
         beside: Vec::new(),

@@ -74,6 +74,22 @@ pub fn text(report: &ScalingReport) -> String {
     out + &failed(&report.failed)
 }
 
+/// A model's largest numbers of systems in a line, for somebody who waits.
+#[must_use]
+pub fn line(m: &ModelScaling) -> String {
+    let curve = |(name, curve): (&str, &Option<Curve>)| {
+        let last = curve.as_ref()?.rows.last()?;
+        Some(format!(
+            "{name} scaling {:.2} samples/s on {} systems, {:.2} % of ideal",
+            last.samples_per_second,
+            last.systems,
+            100.0 * last.efficiency
+        ))
+    };
+    let curves: Vec<String> = [("weak", &m.weak), ("strong", &m.strong)].into_iter().filter_map(curve).collect();
+    format!("  {}: {}", m.model, curves.join("; "))
+}
+
 /// Models that could not be executed.
 pub(super) fn failed(failed: &[Failed]) -> String {
     let mut out = String::new();

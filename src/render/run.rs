@@ -38,6 +38,8 @@ pub fn text(report: &RunReport) -> String {
 fn cluster(r: &RunReport) -> String {
     let Some(c) = &r.cluster else { return String::new() };
     let share = |seconds: f64| format!("{:.1}", 100.0 * seconds / c.step_seconds);
+    let (scale, unit) = if c.step_seconds < 0.01 { (1e6, "µs") } else { (1.0, "s") };
+    let time = |seconds: f64| format!("{:.4} {unit}", scale * seconds);
     let e = &c.exposed;
     let stand = [
         ("weights", e.weights),
@@ -45,7 +47,8 @@ fn cluster(r: &RunReport) -> String {
         ("optimizer", e.optimizer),
         ("activations", e.activations),
     ];
-    let stand: Vec<String> = stand.iter().map(|(what, s)| format!("{s:.4} s ({} %) for {what}", share(*s))).collect();
+    let stand: Vec<String> =
+        stand.iter().map(|(what, s)| format!("{} ({} %) for {what}", time(*s), share(*s))).collect();
     let mut out = format!(
         "\nCluster of {} systems ({} executed), {} micro-batches each",
         c.systems, c.executed_systems, c.micro_batches
@@ -55,9 +58,9 @@ fn cluster(r: &RunReport) -> String {
     }
     let _ = write!(
         out,
-        "\n  step           {:.4} s, of which {:.4} s ({} %) kernels\n  stands still   {}\n  bound by       {}\n  efficiency     {:.2} % of one system with its share of the batch\n  per wafer      {} of weights in, {} of gradients out; {} in, {} out of its own\n",
-        c.step_seconds,
-        c.compute_seconds,
+        "\n  step           {}, of which {} ({} %) kernels\n  stands still   {}\n  bound by       {}\n  efficiency     {:.2} % of one system with its share of the batch\n  per wafer      {} of weights in, {} of gradients out; {} in, {} out of its own\n",
+        time(c.step_seconds),
+        time(c.compute_seconds),
         share(c.compute_seconds),
         stand.join(", "),
         bound(c),
@@ -70,8 +73,10 @@ fn cluster(r: &RunReport) -> String {
     if let Some(lost) = &c.lost {
         let _ = writeln!(
             out,
-            "  lost           {} systems: {:.4} s a step before; {:.4} s for the step in which they are lost, at its end",
-            lost.systems, lost.step_seconds_before, lost.redone_step_seconds
+            "  lost           {} systems: {} a step before; {} for the step in which they are lost, at its end",
+            lost.systems,
+            time(lost.step_seconds_before),
+            time(lost.redone_step_seconds)
         );
     }
     out

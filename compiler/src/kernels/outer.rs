@@ -96,9 +96,11 @@ impl Outer {
         if free == 0 { u32::MAX } else { self.hop_slots(pace).div_ceil(free) }
     }
 
-    /// Instructions of one element behind half a hop during which so many rows are computed.
+    /// Instructions of one element behind half a hop during which so many rows are computed, each of
+    /// which needs the setup of its way down as well.
     fn pauses(&self, pace: Pace, rows: u32) -> u32 {
-        pace.pauses(self.hop_slots(pace) + rows * self.len(), pace.free(rows * self.a.tokens))
+        let down = self.len() + pace.free(1);
+        pace.pauses(self.hop_slots(pace) + rows * down, pace.free(rows * self.a.tokens))
     }
 
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What

@@ -49,7 +49,11 @@ enum Kind {
 
 pub(super) fn run(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failure> {
     let arch = machine::build(&arguments.many.arch, &arguments.many.sets)?;
-    let (models, bad) = arguments.many.each(output, |step| scale(arguments, step, output));
+    let (models, bad) = arguments.many.each(output, |step| {
+        let scaled = scale(arguments, step, output)?;
+        output.stage(&render::andromeda::line(&scaled));
+        Ok(scaled)
+    });
     let report = ScalingReport {
         schema: SCALING_SCHEMA,
         wafersim_version: env!("CARGO_PKG_VERSION"),
