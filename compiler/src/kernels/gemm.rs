@@ -297,7 +297,8 @@ impl Code<'_> {
         let [first, second] = if self.sends_first { [send, receive] } else { [receive, send] };
         let one = mem(self.sums, self.acc_addr(parity), 1);
         // Their setups leave issue slots to the microthreads.
-        let pause = |half: usize| repeat(hop.pauses[half], vec![vec(Op::Mov, 1, one.clone(), &[one.clone()])]);
+        let pause =
+            |half: usize| repeat(hop.pauses[half], vec![vec(Op::Mov, 1, one.clone(), std::slice::from_ref(&one))]);
         let joins = [Instr::Join(RECEIVER), Instr::Join(SENDER)];
         let mut code = vec![first];
         code.extend(self.own(parity, hop.second));
