@@ -37,8 +37,9 @@ fn point(words: &[&str]) {
     let (what, width, height, threads) = (words[0], number(1), number(2), number(3) as usize);
     let (program, from, to) = match what {
         "idle" => (programs::idle(width, height, 40_000), 100, 1 << 40),
-        "gemm-4" | "gemm-32" => {
-            let (filled, features) = (u64::from(width + height) * 2, if what == "gemm-4" { 4 } else { 32 });
+        "gemm-4" | "gemm-32" | "gemm-128" => {
+            let features = what[5..].parse::<u32>().expect("a number");
+            let filled = u64::from(width + height) * 2;
             (programs::gemm(width, height, 64, features), filled, filled + 150 * u64::from(features))
         }
         _ => (programs::traffic(width, height, 1000, 1), 0, 1 << 40),
@@ -72,7 +73,7 @@ fn main() {
         let status = Command::new(this).env(POINT, words).status().expect("this program runs");
         assert!(status.success());
     };
-    for what in ["idle", "gemm-4", "gemm-32"] {
+    for what in ["idle", "gemm-4", "gemm-32", "gemm-128"] {
         for (width, height) in MESHES.into_iter().filter(|m| full || m.0 <= 256) {
             for threads in [1, 2] {
                 measure(format!("{what} {width} {height} {threads}"));

@@ -16,6 +16,7 @@ use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::report::ColorSent;
+use std::ops::Range;
 
 /// Ports of a color that is closed: none, and never free.
 const CLOSED: u8 = u8::MAX;
@@ -54,7 +55,8 @@ pub(crate) struct Band {
     pub(crate) fold: Option<TimeFold>,
     /// PE and first byte of an access outside the memory.
     pub(crate) fault: Option<(u32, i64)>,
-    agents: Vec<u32>,
+    /// Latest cycle in which an agent was looked at.
+    pub(crate) last_look: u64,
     refreshed: u64,
     hop: u64,
     ramp_down: u64,
@@ -99,7 +101,7 @@ impl Band {
             watches,
             fold,
             fault: None,
-            agents: Vec::new(),
+            last_look: 0,
             refreshed: 0,
             hop: u64::from(arch.hop.value.max(1)),
             ramp_down: u64::from(arch.ramp_down.value.max(1)),
@@ -118,24 +120,59 @@ impl Band {
         band
     }
 
-    /// Does the cycle `now`, if any agent is to be looked at in it.
-    pub(crate) fn step(&mut self, now: u64) {
-        if self.wheel.peek() != Some(now) {
-            return;
-        }
+    /// Rows of the band.
+    pub(crate) fn rows(&self) -> u32 {
+        self.t.pes().checked_div(self.t.grid.width).unwrap_or(0)
+    }
+
+    /// Before the cycles `now..now + cycles`.
+    pub(super) fn begin_block(&mut self, now: u64, cycles: u64) {
         if now >= self.refreshed + REFRESH {
             self.t.fifos.refresh(now);
             self.refreshed = now;
         }
+        self.wheel.begin(now, cycles);
+    }
+
+    /// Behind the cycles before `now`.
+    pub(super) fn end_block(&mut self, now: u64) {
+        self.wheel.end(now);
+    }
+
+    /// Does cycle `now` of a rectangle.
+    pub(super) fn look_at(&mut self, rows: Range<u32>, columns: Range<u32>, now: u64) {
+        if columns.is_empty() {
+            return;
+        }
         self.now = now;
-        let mut agents = std::mem::take(&mut self.agents);
-        self.wheel.take(now, &mut agents);
-        self.looks += agents.len() as u64;
-        let n = self.t.pes();
-        for &agent in &agents {
-            if !self.wheel.first_look(agent, now) {
-                continue;
+        let (n, width) = (self.t.pes(), self.t.grid.width);
+        let before = self.looks;
+        // Rows of full width are next to each other.
+        let (lines, across) = if columns.len() as u32 == width {
+            (0..u32::from(!rows.is_empty()), rows.len() as u32 * width)
+        } else {
+            (0..rows.len() as u32, columns.len() as u32)
+        };
+        for line in lines {
+            let row = rows.start + line;
+            let first = row * width + columns.start;
+            self.look_at_agents(2 * first..2 * (first + across));
+            let ports = self.t.ports_of(row, first..first + across);
+            if !ports.is_empty() {
+                self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
             }
+        }
+        if self.looks > before {
+            self.last_look = self.last_look.max(now);
+            self.settle_all();
+        }
+    }
+
+    fn look_at_agents(&mut self, agents: Range<u32>) {
+        let n = self.t.pes();
+        let mut from = agents.start;
+        while let Some(agent) = self.wheel.next(agents.clone(), &mut from, self.now) {
+            self.looks += 1;
             if agent >= 2 * n {
                 self.look_port(agent - 2 * n);
             } else if agent & 1 == 0 {
@@ -144,7 +181,10 @@ impl Band {
                 self.look_ce(agent >> 1);
             }
         }
-        self.agents = agents;
+    }
+
+    /// What acts at the end of a cycle.
+    fn settle_all(&mut self) {
         for (at, pe, word) in std::mem::take(&mut self.passes) {
             self.settle(at, pe as usize, word);
         }

@@ -85,7 +85,10 @@ pub(crate) struct Tables {
     pub(crate) paths: Vec<Path>,
     /// Colors in routers that switches, control wavelets or filters act on.
     pub(crate) specials: Vec<Special>,
+    /// Sorted by PE.
     pub(crate) ports: Vec<Port>,
+    /// First port of each row, and one more.
+    port_rows: Vec<u32>,
 }
 
 /// Agent of a router, by its number in the band.
@@ -214,6 +217,7 @@ impl Tables {
             paths: Vec::new(),
             specials: Vec::new(),
             ports: Vec::new(),
+            port_rows: Vec::new(),
         }
     }
 
@@ -320,42 +324,58 @@ impl Tables {
         local.map_or(NONE, |i| ce.queues + i as u32)
     }
 
+    /// The ports of edge streams, sorted by PE.
     fn add_ports(&mut self, program: &Program, arch: &ArchSpec, entry: &Entries, routes: &Routes) {
+        let mut all = Vec::new();
         for (stream, e) in program.edges.iter().enumerate() {
-            for (ordinal, at) in edge_pes(e, self.grid).enumerate() {
-                if !self.grid.contains(at) {
-                    continue;
+            for (ordinal, at) in edge_pes(e, self.grid).enumerate().filter(|(_, at)| self.grid.contains(*at)) {
+                if let Some(pe) = self.local(self.grid.index(at).0) {
+                    all.push((pe, stream as u32, ordinal as u32));
                 }
-                let global = self.grid.index(at).0;
-                let Some(pe) = self.local(global) else { continue };
-                let mut into = NONE;
-                if e.flow == Flow::In
-                    && let Some(i) = routes.find(global, e.color.index() as u8)
-                    && let Some(fifo) = entry.of(routes, i, e.side)
-                {
-                    into = fifo;
-                    let agent = 2 * self.pes() + self.ports.len() as u32;
-                    if let Some(f) = self.fifos.all.get_mut(into as usize) {
-                        f.producer = agent;
-                    }
-                }
-                self.ports.push(Port {
-                    stream: stream as u32,
-                    ordinal: ordinal as u32,
-                    pe,
-                    side: e.side as u8,
-                    color: e.color.index() as u8,
-                    inward: e.flow == Flow::In,
-                    into,
-                    total: e.wavelets,
-                    left: e.wavelets,
-                    next: if e.flow == Flow::In { u64::from(arch.edge_latency.value) } else { 0 },
-                    interval: e.interval.max(1),
-                    values: Vec::new(),
-                    taken: 0,
-                });
             }
         }
+        all.sort_by_key(|p| p.0);
+        for (pe, stream, ordinal) in all {
+            let e = &program.edges[stream as usize];
+            let color = e.color.index() as u8;
+            let route = routes.find(self.first + pe, color).filter(|_| e.flow == Flow::In);
+            let into = route.and_then(|at| entry.of(routes, at, e.side)).unwrap_or(NONE);
+            let agent = 2 * self.pes() + self.ports.len() as u32;
+            if let Some(f) = self.fifos.all.get_mut(into as usize) {
+                f.producer = agent;
+            }
+            self.ports.push(Port {
+                stream,
+                ordinal,
+                pe,
+                side: e.side as u8,
+                color,
+                inward: e.flow == Flow::In,
+                into,
+                total: e.wavelets,
+                left: e.wavelets,
+                next: if e.flow == Flow::In { u64::from(arch.edge_latency.value) } else { 0 },
+                interval: e.interval.max(1),
+                values: Vec::new(),
+                taken: 0,
+            });
+        }
+        let rows = self.pes().checked_div(self.grid.width).unwrap_or(0);
+        let before = |row: u32| self.ports.partition_point(|p| p.pe < row * self.grid.width) as u32;
+        self.port_rows = (0..=rows).map(before).collect();
+    }
+
+    /// The ports of a range of PEs that begins in row `row`.
+    #[inline]
+    pub(crate) fn ports_of(&self, row: u32, pes: std::ops::Range<u32>) -> std::ops::Range<u32> {
+        let rows = row as usize..=pes.end.div_ceil(self.grid.width) as usize;
+        let (first, last) = (self.port_rows[*rows.start()], self.port_rows[*rows.end()]);
+        let all = &self.ports[first as usize..last as usize];
+        if all.is_empty() {
+            return first..first;
+        }
+        let before = |pe: u32| first + all.partition_point(|p| p.pe < pe) as u32;
+        before(pes.start)..before(pes.end)
     }
 
     /// Outgoing ports: `(PE, side, color, port number)`, sorted.

@@ -22,19 +22,20 @@ mod laws;
 pub(crate) mod snapshot;
 mod state;
 mod switch;
+mod tiles;
 mod values;
 mod watch;
 mod wheel;
 
 use crate::{RunOptions, Values};
 use band::Band;
-use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::{ColorCounters, Outcome, PeCounters};
 use sim_core::units::{Cycle, Cycles};
 pub(crate) use state::Class;
+use tiles::Tiling;
 use values::Memory;
 pub(crate) use watch::Watch;
 use watch::Watches;
@@ -59,8 +60,10 @@ pub(crate) struct Detail {
 const AGREE: u64 = 512;
 /// Fewest PEs of a mesh that is worth a second thread.
 const BANDS_FROM: u64 = 4096;
-/// Fewest looks in a cycle that are worth waking other threads for.
-const PARALLEL_FROM: u64 = 3000;
+/// Fewest lots of agents to look at that are worth waking other threads for, times cycles.
+const PARALLEL_FROM: u64 = 96;
+/// Fewest lots of agents to look at in a cycle that are worth going through tiles for.
+const TILES_FROM: u64 = 16;
 
 /// What to do beside running.
 #[derive(Debug, Default)]
@@ -103,7 +106,9 @@ pub(crate) fn run_detailed(
     let worth_it = if program.grid().pes() < BANDS_FROM { 1 } else { rayon::current_num_threads() as u32 };
     let bands = if alone { 1 } else { options.bands.unwrap_or(worth_it) };
     let mut engine = Engine::new(build::bands(program, arch, options.memory_limit, bands)?, arch, plan);
-    engine.parallel_from = if options.bands.is_some() { 0 } else { PARALLEL_FROM };
+    if options.bands.is_some() {
+        (engine.parallel_from, engine.tiles_from, engine.tiling) = (0, 0, Tiling::SMALL);
+    }
     if let Some(v) = values.as_deref_mut() {
         engine.load(program, v);
     }
@@ -119,8 +124,11 @@ pub(crate) fn run_detailed(
 pub(crate) struct Engine {
     pub(crate) bands: Vec<Band>,
     given_up: bool,
-    /// Fewest looks in a cycle that other threads are woken for.
+    /// Fewest lots of agents, times cycles, that other threads are woken for.
     parallel_from: u64,
+    /// Fewest lots of agents that tiles are visited for.
+    tiles_from: u64,
+    tiling: Tiling,
     sram: u32,
 }
 
@@ -135,6 +143,8 @@ impl Engine {
             bands: tables.into_iter().map(band).collect(),
             given_up: false,
             parallel_from: PARALLEL_FROM,
+            tiles_from: TILES_FROM,
+            tiling: Tiling::LARGE,
             sram: arch.sram.value,
         }
     }
@@ -179,19 +189,20 @@ impl Engine {
 
     /// Runs to the end and gives its cycle.
     fn run(&mut self, limit: u64) -> Result<u64, RunError> {
-        let mut last = 0;
         let mut next_check = AGREE;
-        let mut letters = Vec::new();
-        while let Some(now) = self.bands.iter_mut().filter_map(|b| b.wheel.peek()).min() {
+        let tiles = self.tiling();
+        while let Some(now) = self.bands.iter().filter_map(|b| b.wheel.peek()).min() {
             let at = now + self.skipped();
             // A look in the cycle of the limit may find that nothing happens any more.
             if at > limit {
                 return Err(RunError::CycleLimit { limit });
             }
-            last = now;
-            self.step(now);
+            let due: u64 = self.bands.iter().map(|b| b.wheel.due(now)).sum();
+            let tiling = if due < self.tiles_from { Tiling::NONE } else { tiles };
+            let cycles = u64::from(tiling.cycles).min(limit - at + 1) as u32;
+            let parallel = self.bands.len() > 1 && due * u64::from(cycles) >= self.parallel_from;
+            tiles::advance(&mut self.bands, now, cycles, tiling, parallel);
             self.check_faults(at)?;
-            self.carry(&mut letters, now);
             if now >= next_check {
                 next_check = now + AGREE;
                 if self.bands[0].watches.all.chunks(2).any(Watch::differs) {
@@ -203,23 +214,29 @@ impl Engine {
                 band.try_fold();
             }
         }
+        let last = self.bands.iter().map(|b| b.last_look).max().unwrap_or(0);
         let end = self.finish(last)?;
         if end > limit { Err(RunError::CycleLimit { limit }) } else { Ok(end) }
+    }
+
+    /// How cycles are visited: one by one where states of the whole mesh are compared, and with
+    /// values, so that the first fault is found first.
+    fn tiling(&self) -> Tiling {
+        let band = &self.bands[0];
+        if band.fold.is_some() || band.watches.any() || band.memories.is_some() {
+            return Tiling::NONE;
+        }
+        if self.bands.len() == 1 {
+            return self.tiling;
+        }
+        // Cells that wait for a band above are none of those that wait for a band below.
+        let rows = self.bands.iter().map(Band::rows).min().unwrap_or(0);
+        Tiling { cycles: self.tiling.cycles.min(rows / 2 + 1), ..self.tiling }
     }
 
     /// Cycles that were skipped: by time folding, so in a run of one band.
     fn skipped(&self) -> u64 {
         self.bands.first().map_or(0, |b| b.skipped)
-    }
-
-    /// One cycle of all bands.
-    fn step(&mut self, now: u64) {
-        let due: u64 = self.bands.iter().map(|b| b.wheel.due(now)).sum();
-        if self.bands.len() > 1 && due >= self.parallel_from {
-            self.bands.par_iter_mut().for_each(|band| band.step(now));
-        } else {
-            self.bands.iter_mut().for_each(|band| band.step(now));
-        }
     }
 
     fn check_faults(&self, at: u64) -> Result<(), RunError> {
@@ -228,16 +245,6 @@ impl Engine {
             None => Ok(()),
             Some((pe, address)) => {
                 Err(RunError::MemoryFault { at: Cycle(at), pe, address, sram: u64::from(self.sram) })
-            }
-        }
-    }
-
-    /// Carries the letters of a cycle to the bands above and below.
-    fn carry(&mut self, letters: &mut Vec<band::Letter>, now: u64) {
-        for i in 1..self.bands.len() {
-            for (from, to, side) in [(i - 1, i, 1), (i, i - 1, 0)] {
-                std::mem::swap(letters, &mut self.bands[from].letters[side]);
-                self.bands[to].read(letters, now);
             }
         }
     }

@@ -120,7 +120,8 @@ impl Band {
         let w = &mut self.watches.all[watch];
         (w.first, w.skipped) = (Some(self.now), self.skipped);
         let behind = |pe: &u32| w.axis.line(self.t.coord(*pe)) > w.line;
-        let still = |agent| !self.wheel.expects(agent, self.now);
+        let expected = self.wheel.expected();
+        let still = |agent: u32| expected[(agent / 64) as usize] & 1 << (agent % 64) == 0;
         // What waits behind a head gets ready without anybody looking.
         let fifos = &self.t.fifos;
         let settled = |id: u32| fifos.waits(id, self.now).all(|wait| wait == 0);

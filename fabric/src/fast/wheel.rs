@@ -1,127 +1,161 @@
-//! When to look at whom: a timing wheel of agents.
+//! When to look at whom: a timing wheel of agents, a bit for each agent and cycle.
 //!
 //! An agent that is looked at in vain changes nothing, so early entries are harmless; it is looked
-//! at once per cycle.
+//! at once per cycle. Agents that are near each other in number are near each other in memory, and
+//! are handed out in the order of their numbers.
+//!
+//! **Invariant.** Agents may be in different cycles, fewer than [`SPREAD`] apart; an entry belongs
+//! to the cycle of its agent.
 
 use std::collections::BTreeMap;
 
-const SLOTS: u64 = 256;
-
-/// When one agent is to be looked at.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// Cycle of its latest entry: entries for the same cycle are made once.
-    latest: u64,
-    /// Last cycle for which it has an entry, plus one; 0 for none.
-    furthest: u64,
-    /// Cycle in which it was last looked at, plus one.
-    looked: u64,
-    /// Before this cycle nothing but what it does already can happen to it.
-    busy: u64,
-}
+const SLOTS: u64 = 64;
+/// Most cycles that agents may be apart.
+pub(crate) const SPREAD: u64 = 32;
+/// Agents with a word in common.
+const LOT: u32 = u64::BITS;
 
 /// Agents to look at, by cycle.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    slots: Vec<Vec<u32>>,
+    /// For each lot of agents and each slot, those that have an entry.
+    entries: Vec<[u64; SLOTS as usize]>,
+    /// For each lot, the slots that have entries.
+    slots: Vec<u64>,
+    /// Slots that may have entries.
+    any: u64,
     far: BTreeMap<u64, Vec<u32>>,
-    /// First cycle that may still get entries.
+    /// First cycle that some agent has not done.
     now: u64,
-    /// No entry in a slot is for a cycle between `now` and this one.
-    empty_to: u64,
-    near: usize,
-    entries: Vec<Entry>,
+    /// By pairs of agents: before this cycle nothing but what the second one does already can
+    /// happen to it.
+    busy: Vec<u64>,
+}
+
+/// The bit of the slot of a cycle.
+#[inline]
+fn slot(at: u64) -> u64 {
+    1 << (at % SLOTS)
 }
 
 impl Wheel {
     /// A wheel for `agents` agents, at cycle 0.
     pub(crate) fn new(agents: usize) -> Wheel {
+        let lots = agents.div_ceil(LOT as usize);
         Wheel {
-            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            entries: vec![[0; SLOTS as usize]; lots],
+            slots: vec![0; lots],
+            any: 0,
             far: BTreeMap::new(),
             now: 0,
-            empty_to: 0,
-            near: 0,
-            entries: vec![Entry { latest: u64::MAX, furthest: 0, looked: 0, busy: 0 }; agents],
+            busy: vec![0; agents.div_ceil(2)],
         }
     }
 
-    /// Look at `agent` in cycle `at`, which is not in the past.
+    /// Look at `agent` in cycle `at`, which it has not done.
     #[inline]
     pub(crate) fn wake(&mut self, agent: u32, at: u64) {
         debug_assert!(at >= self.now, "an entry in the past");
-        let entry = &mut self.entries[agent as usize];
-        if entry.latest == at || at < entry.busy {
+        if agent & 1 == 1 && at < self.busy[(agent / 2) as usize] {
             return;
         }
-        entry.latest = at;
-        entry.furthest = entry.furthest.max(at + 1);
-        if at - self.now < SLOTS {
-            self.slots[(at % SLOTS) as usize].push(agent);
-            self.empty_to = self.empty_to.min(at);
-            self.near += 1;
-        } else {
+        if at - self.now >= SLOTS - 1 {
             self.far.entry(at).or_default().push(agent);
+        } else {
+            self.enter(agent, at);
         }
     }
 
-    /// Look at `agent` in cycle `at`; until then nothing that happens around it concerns it.
+    #[inline]
+    fn enter(&mut self, agent: u32, at: u64) {
+        let lot = (agent / LOT) as usize;
+        self.entries[lot][(at % SLOTS) as usize] |= 1 << (agent % LOT);
+        self.slots[lot] |= slot(at);
+        self.any |= slot(at);
+    }
+
+    /// Look at `agent`, the second of a pair, in cycle `at`; until then nothing that happens around
+    /// it concerns it.
     #[inline]
     pub(crate) fn busy_until(&mut self, agent: u32, at: u64) {
         self.wake(agent, at);
-        self.entries[agent as usize].busy = at;
+        self.busy[(agent / 2) as usize] = at;
     }
 
-    /// Look at `agent` in cycle `at`, busy or not.
+    /// Look at `agent`, the second of a pair, in cycle `at`, busy or not.
     pub(crate) fn rewake(&mut self, agent: u32, at: u64) {
-        self.entries[agent as usize].busy = 0;
+        self.busy[(agent / 2) as usize] = 0;
         self.wake(agent, at);
     }
 
-    /// Whether `agent` is to be looked at in cycle `now`: not if it was already.
-    #[inline]
-    pub(crate) fn first_look(&mut self, agent: u32, now: u64) -> bool {
-        let entry = &mut self.entries[agent as usize];
-        let first = entry.looked <= now;
-        entry.looked = now + 1;
-        first
-    }
-
-    /// The next cycle that has entries, if any.
-    pub(crate) fn peek(&mut self) -> Option<u64> {
+    /// The next cycle that has entries, if any. All agents are in the same cycle.
+    pub(crate) fn peek(&self) -> Option<u64> {
         let far = self.far.keys().next().copied();
-        if self.near == 0 {
+        if self.any == 0 {
             return far;
         }
-        while self.slots[(self.empty_to % SLOTS) as usize].is_empty() {
-            self.empty_to += 1;
-        }
-        Some(far.map_or(self.empty_to, |far| far.min(self.empty_to)))
+        let ahead = self.any.rotate_right((self.now % SLOTS) as u32).trailing_zeros();
+        let near = self.now + u64::from(ahead);
+        Some(far.map_or(near, |far| far.min(near)))
     }
 
-    /// Entries of cycle `now`, if it is the next one that has any.
+    /// Lots of agents with entries for cycle `now`.
     pub(crate) fn due(&self, now: u64) -> u64 {
-        self.slots[(now % SLOTS) as usize].len() as u64
+        self.slots.iter().map(|s| s >> (now % SLOTS) & 1).sum()
     }
 
-    /// Moves to the cycle `now`, before which there are no entries, and hands out its entries.
-    pub(crate) fn take(&mut self, now: u64, out: &mut Vec<u32>) {
-        out.clear();
-        let slot = &mut self.slots[(now % SLOTS) as usize];
-        self.near -= slot.len();
-        std::mem::swap(slot, out);
-        if !self.far.is_empty()
-            && let Some(far) = self.far.remove(&now)
-        {
-            out.extend(far);
+    /// Moves to cycle `now`, before which there are no entries. Agents may now be up to `cycles`
+    /// apart, of which there are at most [`SPREAD`].
+    pub(crate) fn begin(&mut self, now: u64, cycles: u64) {
+        self.now = now;
+        while let Some(entry) = self.far.first_entry().filter(|e| *e.key() < now + cycles) {
+            let at = *entry.key();
+            for agent in entry.remove() {
+                self.enter(agent, at);
+            }
         }
-        self.now = now + 1;
-        self.empty_to = now + 1;
     }
 
-    /// Whether `agent` has an entry behind cycle `now`, or one for it that is still to be looked at.
-    pub(crate) fn expects(&self, agent: u32, now: u64) -> bool {
-        let entry = &self.entries[agent as usize];
-        entry.furthest > now + 1 || (entry.furthest == now + 1 && entry.looked <= now)
+    /// All agents have done all cycles before `now`.
+    pub(crate) fn end(&mut self, now: u64) {
+        self.any =
+            if now == self.now + 1 { self.any & !slot(self.now) } else { self.slots.iter().fold(0, |any, s| any | s) };
+        self.now = now;
+    }
+
+    /// Hands out one of `agents` that has an entry for its cycle `now`, from `*from` on.
+    #[inline]
+    pub(crate) fn next(&mut self, agents: std::ops::Range<u32>, from: &mut u32, now: u64) -> Option<u32> {
+        while *from < agents.end {
+            let lot = (*from / LOT) as usize;
+            let behind = (lot as u32 + 1) * LOT;
+            if self.slots[lot] & slot(now) == 0 {
+                *from = behind;
+                continue;
+            }
+            let all = &mut self.entries[lot][(now % SLOTS) as usize];
+            let here = *all & u64::MAX << (*from % LOT);
+            let agent = lot as u32 * LOT + here.trailing_zeros();
+            if here == 0 || agent >= agents.end {
+                *from = behind;
+                continue;
+            }
+            *all &= !(1 << (agent % LOT));
+            if *all == 0 {
+                self.slots[lot] &= !slot(now);
+            }
+            *from = agent + 1;
+            return Some(agent);
+        }
+        None
+    }
+
+    /// Agents that have entries, a bit for each.
+    pub(crate) fn expected(&self) -> Vec<u64> {
+        let mut all: Vec<u64> = self.entries.iter().map(|slots| slots.iter().fold(0, |a, b| a | b)).collect();
+        for &agent in self.far.values().flatten() {
+            all[(agent / LOT) as usize] |= 1 << (agent % LOT);
+        }
+        all
     }
 }

@@ -1,0 +1,114 @@
+//! Blocks of cycles: a band does several cycles tile by tile, so that the state of a tile stays in
+//! the cache.
+//!
+//! What a PE does in a cycle depends on its own state and that of its neighbours at the end of the
+//! cycle before (rule F1). So the cells *(x, y, cycle)* may be visited in any order in which the
+//! five cells that one depends on come before it. Tiles are prisms that lean back by a column and
+//! a row per cycle, `(X − t, Y − t, t)` for `(X, Y)` in a rectangle: a cell depends only on cells of
+//! its own tile and of those to the west and north.
+//!
+//! **Invariant.** When a cell is visited, its neighbours have done the cycle before and at most its
+//! own one besides, as if all PEs did each cycle in some order: the looks are the same ones.
+
+use super::band::{Band, Letter};
+use super::wheel::SPREAD;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// How a mesh is cut for blocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiling {
+    /// Columns and rows of a tile.
+    pub(crate) columns: u32,
+    pub(crate) rows: u32,
+    /// Cycles of a block.
+    pub(crate) cycles: u32,
+}
+
+impl Tiling {
+    /// One cycle at a time.
+    pub(crate) const NONE: Tiling = Tiling { columns: u32::MAX / 2, rows: u32::MAX / 2, cycles: 1 };
+    /// The state of a tile fits into a core's second cache.
+    pub(crate) const LARGE: Tiling = Tiling { columns: 32, rows: 16, cycles: 16 };
+    /// So small that meshes of tests have many.
+    pub(crate) const SMALL: Tiling = Tiling { columns: 3, rows: 2, cycles: 5 };
+}
+
+/// Cells of a band that have to wait for its neighbours, or for which they have to wait, lie within
+/// as many rows of a boundary as cycles went by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    pub(crate) north: bool,
+    pub(crate) south: bool,
+}
+
+/// The part of a leaning range that is inside `0..size` after `t` cycles.
+fn lean(tile: u32, width: u32, t: u32, size: u32) -> Range<u32> {
+    let at = |edge: u32| edge.saturating_sub(t).min(size);
+    at(tile * width)..at((tile + 1).saturating_mul(width))
+}
+
+impl Band {
+    /// Does `cycles` cycles from `now` on, but for the cells near open boundaries.
+    pub(crate) fn do_block(&mut self, now: u64, cycles: u32, tiling: Tiling, open: Open) {
+        self.begin_block(now, u64::from(cycles));
+        let (width, height) = (self.t.grid.width, self.rows());
+        for tile_y in 0..(height + cycles).div_ceil(tiling.rows) {
+            for tile_x in 0..(width + cycles).div_ceil(tiling.columns) {
+                for t in 0..cycles {
+                    let mut rows = lean(tile_y, tiling.rows, t, height);
+                    if open.north {
+                        rows.start = rows.start.max(t);
+                    }
+                    if open.south {
+                        rows.end = rows.end.min(height - t);
+                    }
+                    self.look_at(rows, lean(tile_x, tiling.columns, t, width), now + u64::from(t));
+                }
+            }
+        }
+    }
+
+    /// Does cycle `now` of the cells that [`Band::do_block`] left out, `t` cycles into the block.
+    pub(crate) fn do_rest(&mut self, now: u64, t: u32, open: Open) {
+        let (width, height) = (self.t.grid.width, self.rows());
+        if open.north {
+            self.look_at(0..t, 0..width, now);
+        }
+        if open.south {
+            self.look_at(height - t..height, 0..width, now);
+        }
+    }
+}
+
+/// Does `cycles` cycles of all bands, on several threads if `parallel`.
+pub(crate) fn advance(bands: &mut [Band], now: u64, cycles: u32, tiling: Tiling, parallel: bool) {
+    debug_assert!(u64::from(cycles) <= SPREAD, "entries of different cycles would be mixed up");
+    let last = bands.len() - 1;
+    let open = |i: usize| Open { north: i > 0, south: i < last };
+    if parallel {
+        bands.par_iter_mut().enumerate().for_each(|(i, band)| band.do_block(now, cycles, tiling, open(i)));
+    } else {
+        bands.iter_mut().enumerate().for_each(|(i, band)| band.do_block(now, cycles, tiling, open(i)));
+    }
+    let mut letters = Vec::new();
+    carry(bands, &mut letters, now);
+    if last > 0 {
+        for t in 1..cycles {
+            let now = now + u64::from(t);
+            bands.iter_mut().enumerate().for_each(|(i, band)| band.do_rest(now, t, open(i)));
+            carry(bands, &mut letters, now);
+        }
+    }
+    bands.iter_mut().for_each(|band| band.end_block(now + u64::from(cycles)));
+}
+
+/// Carries the letters of a cycle to the bands above and below.
+fn carry(bands: &mut [Band], letters: &mut Vec<Letter>, now: u64) {
+    for i in 1..bands.len() {
+        for (from, to, side) in [(i - 1, i, 1), (i, i - 1, 0)] {
+            std::mem::swap(letters, &mut bands[from].letters[side]);
+            bands[to].read(letters, now);
+        }
+    }
+}
