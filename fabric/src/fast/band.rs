@@ -243,36 +243,110 @@ impl Band {
 
     /// Rule R3.
     fn look_router(&mut self, pe: u32) {
+        if !self.t.specials.is_empty() {
+            return self.look_special_router(pe);
+        }
         let router = &self.t.routers[pe as usize];
-        let plain = self.t.specials.is_empty();
-        let (start, count) = (router.start as usize, usize::from(router.count));
-        let occupied = if plain { router.occupied } else { u32::MAX };
-        let mut order = router.order;
+        let (start, occupied) = (router.start, router.occupied);
+        let moved = if occupied.is_power_of_two() {
+            let local = occupied.trailing_zeros();
+            let moves = self.try_move(start + local, pe);
+            if moves {
+                self.t.routers[pe as usize].serve(local as u8);
+            }
+            moves
+        } else {
+            occupied != 0 && self.look_occupied(pe, start, occupied)
+        };
+        if moved {
+            let router = &mut self.t.routers[pe as usize];
+            router.last_event = self.now + 1 + self.skipped;
+            // One that may not be called quiet yet is looked at once more.
+            if router.occupied != 0 || self.watches.any() {
+                self.wheel.wake(router_agent(pe), self.now + 1);
+            }
+        }
+    }
+
+    /// Several colors of a router, in service order.
+    fn look_occupied(&mut self, pe: u32, start: u32, occupied: u32) -> bool {
+        let count = usize::from(self.t.routers[pe as usize].count);
         let (mut taken, mut moved, mut at) = (0u8, 0, 0);
         while at + moved < count {
-            let local = order[at];
-            if occupied & 1 << local == 0 {
+            let local = self.t.routers[pe as usize].order[at];
+            let index = start + u32::from(local);
+            if occupied & 1 << local == 0
+                || self.t.paths[index as usize].ports & taken != 0
+                || !self.try_move(index, pe)
+            {
                 at += 1;
                 continue;
             }
+            taken |= self.t.paths[index as usize].ports;
+            // Behind those that moved before.
+            self.t.routers[pe as usize].serve(local);
+            moved += 1;
+        }
+        moved > 0
+    }
+
+    /// Moves the head wavelet of a path that is not special, if that can be.
+    #[inline]
+    fn try_move(&mut self, index: u32, pe: u32) -> bool {
+        let path = &self.t.paths[index as usize];
+        if path.edges != 0 {
+            let ports = path.ports;
+            let moves = self.can_move(index as usize, ports, pe);
+            if moves {
+                self.move_head(index as usize, ports, pe);
+            }
+            return moves;
+        }
+        let to = &path.to[..usize::from(path.count)];
+        if path.from == NONE
+            || !self.t.fifos.ready(path.from, self.now)
+            || to.iter().any(|&to| to == NONE || !self.t.fifos.room(to, self.now))
+        {
+            return false;
+        }
+        let path = &mut self.t.paths[index as usize];
+        let ramp = path.ports & RAMP != 0;
+        path.moved += 1;
+        path.down += u64::from(ramp);
+        let (from, to, count) = (path.from, path.to, usize::from(path.count));
+        let word = self.pop(from, NONE, pe);
+        // The ramp is the last port.
+        let links = count - usize::from(ramp);
+        for &to in &to[..links] {
+            self.put(to, self.now + self.hop, word);
+        }
+        if ramp {
+            self.put(to[links], self.now + self.ramp_down, word);
+        }
+        true
+    }
+
+    /// Rule R3 where switches and control wavelets may act: all colors are looked at.
+    fn look_special_router(&mut self, pe: u32) {
+        let router = &self.t.routers[pe as usize];
+        let (start, count) = (router.start as usize, usize::from(router.count));
+        let (mut taken, mut moved, mut at) = (0u8, 0, 0);
+        while at + moved < count {
+            let local = self.t.routers[pe as usize].order[at];
             let index = start + usize::from(local);
-            let path = &self.t.paths[index];
-            let ports = if plain { path.ports } else { self.head_ports(path).unwrap_or(CLOSED) };
+            let ports = self.head_ports(&self.t.paths[index]).unwrap_or(CLOSED);
             if ports & taken != 0 || !self.can_move(index, ports, pe) {
                 at += 1;
                 continue;
             }
             taken |= ports;
             self.move_head(index, ports, pe);
-            // To the end of the service order, behind those that moved before.
-            order[at..count].rotate_left(1);
+            self.t.routers[pe as usize].serve(local);
             moved += 1;
         }
         if moved > 0 {
             self.wheel.wake(router_agent(pe), self.now + 1);
-            let router = &mut self.t.routers[pe as usize];
-            router.order = order;
-            router.last_event = self.now + 1 + self.skipped;
+            self.t.routers[pe as usize].last_event = self.now + 1 + self.skipped;
         }
     }
 
@@ -314,7 +388,7 @@ impl Band {
         path.moved += 1;
         path.down += u64::from(ports & RAMP != 0);
         let path = *path;
-        let word = self.pop(path.from, &path, pe);
+        let word = self.pop(path.from, path.special, pe);
         let mut sent = word;
         if !self.t.specials.is_empty() {
             self.passes.push((index as u32, pe, word));
@@ -360,7 +434,9 @@ impl Band {
         step.run();
         let effects = &mut self.effects;
         self.given += std::mem::take(&mut effects.given);
-        self.opens.extend(effects.opens.drain(..).map(|color| (pe, color)));
+        if !effects.opens.is_empty() {
+            self.opens.extend(effects.opens.drain(..).map(|color| (pe, color)));
+        }
         if let Some(address) = effects.fault.take() {
             self.fault = Some((pe, address));
         }
@@ -392,7 +468,7 @@ impl Band {
 
     /// Takes the head of a path's FIFO.
     #[inline]
-    fn pop(&mut self, fifo: u32, path: &Path, pe: u32) -> Word {
+    fn pop(&mut self, fifo: u32, special: u32, pe: u32) -> Word {
         if self.watches.any() {
             self.watch(fifo, 1 << 63);
         }
@@ -402,7 +478,7 @@ impl Band {
             self.wheel.wake(router_agent(pe), popped.next);
         }
         let f = &self.t.fifos.all[fifo as usize];
-        if f.len == 0 && path.special == NONE {
+        if f.len == 0 && special == NONE {
             self.t.routers[pe as usize].occupied &= !(1 << f.path);
         }
         let producer = f.producer;

@@ -426,7 +426,8 @@ impl Connect<'_> {
     fn path(&mut self, ends: Ends) -> Path {
         let Ends { pe, color, from, ports } = ends;
         let coord = self.t.coord(pe);
-        let mut path = Path { moved: 0, down: 0, from, special: NONE, to: [NONE; 5], ports, edges: 0, color };
+        let count = ports.count_ones() as u8;
+        let mut path = Path { moved: 0, down: 0, from, special: NONE, to: [NONE; 5], count, ports, edges: 0, color };
         for (i, dir) in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0).enumerate() {
             path.to[i] = match (dir, self.t.grid.neighbour(coord, dir)) {
                 (Dir::Ramp, _) => self.t.input_queue(pe, color),

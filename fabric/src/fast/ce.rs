@@ -107,8 +107,12 @@ impl Step<'_> {
                     return true;
                 }
                 Main::Dispatch(_) => self.ce.main = Main::At(0),
-                Main::Vec(run) if run.over() => self.advance(),
-                Main::Vec(_) => return false,
+                Main::Vec(ref run) => {
+                    if !run.over() {
+                        return false;
+                    }
+                    self.advance();
+                }
                 Main::At(_) => match &self.image.code[self.ce.pc as usize] {
                     Code::LoopBegin(count) => {
                         self.ce.activations = self.ce.activations.wrapping_add(1);
@@ -371,7 +375,7 @@ impl Step<'_> {
         }
         let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
         if let Some(port) = plan.output {
-            let completes = (run.done + n).is_multiple_of(port.per) || run.done + n == plan.op.len;
+            let completes = port.between(run.done + n) || run.done + n == plan.op.len;
             let room = self.output(port.queue).is_some_and(|f| self.fifos.room(f, self.now));
             if completes && !room {
                 return Some(Hold::Room);
@@ -381,7 +385,7 @@ impl Step<'_> {
         if plan.fills.is_some_and(|id| stock(id) + n > self.image.stores[usize::from(id)].1) {
             return Some(Hold::Room);
         }
-        let lacks = plan.inputs.iter().any(|p| run.done.is_multiple_of(p.per) && !self.has_data(p.queue));
+        let lacks = plan.inputs.iter().any(|p| p.between(run.done) && !self.has_data(p.queue));
         (lacks || plan.drains.iter().any(|&id| stock(id) < n)).then_some(Hold::Input)
     }
 
@@ -395,12 +399,12 @@ impl Step<'_> {
         let ends = run.done + n == plan.op.len;
         let word = self.compute(&run, plan, thread, n);
         for port in &plan.inputs {
-            if run.done.is_multiple_of(port.per) {
+            if port.between(run.done) {
                 self.take(port.queue);
             }
         }
         if let Some(port) = plan.output
-            && ((run.done + n).is_multiple_of(port.per) || ends)
+            && (port.between(run.done + n) || ends)
         {
             self.give(port.queue, Word::from(word));
         }

@@ -46,6 +46,15 @@ pub(crate) struct FabPort {
     pub(crate) per: u32,
 }
 
+impl FabPort {
+    /// Whether a wavelet begins (or the one before is complete) after `done` elements.
+    #[inline]
+    pub(crate) fn between(self, done: u32) -> bool {
+        // One or two elements.
+        done & (self.per - 1) == 0
+    }
+}
+
 /// What is fixed about a vector instruction.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {

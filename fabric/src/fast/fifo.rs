@@ -33,6 +33,7 @@ pub(crate) const REFRESH: u64 = 1 << 29;
 
 /// Fixed and changing data of one FIFO.
 #[derive(Debug, Clone, Default)]
+#[repr(align(32))]
 pub(crate) struct Fifo {
     offset: u32,
     /// Who takes from it.

@@ -206,8 +206,24 @@ pub(crate) struct Router {
     pub(crate) order: [u8; COLORS],
 }
 
+impl Router {
+    /// Puts a path at the end of the service order.
+    #[inline]
+    pub(crate) fn serve(&mut self, local: u8) {
+        let order = &mut self.order[..usize::from(self.count)];
+        if order.last() == Some(&local) {
+            return;
+        }
+        let at = order.iter().position(|&l| l == local).unwrap_or(order.len());
+        for i in at + 1..order.len() {
+            order.swap(i - 1, i);
+        }
+    }
+}
+
 /// One color in a router: where its wavelets wait and where they go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(64))]
 pub(crate) struct Path {
     /// Wavelets that left, and those of them that left by the ramp too.
     pub(crate) moved: u64,
@@ -218,6 +234,8 @@ pub(crate) struct Path {
     pub(crate) special: u32,
     /// For each output port, in order: the FIFO, or the number of the port of an edge stream.
     pub(crate) to: [u32; 5],
+    /// Number of output ports.
+    pub(crate) count: u8,
     /// Output ports, as bits.
     pub(crate) ports: u8,
     /// Those of them that lead off the mesh.
