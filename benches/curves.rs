@@ -2,7 +2,8 @@
 //! the size of the mesh, idle and loaded, on one thread and on two.
 //!
 //! `cargo bench --bench curves` goes up to 256 x 256; `cargo bench --bench curves -- full` up to a
-//! full wafer, some minutes. Every point is a process of its own, so that its memory is its own.
+//! full wafer, some minutes; `cargo bench --bench curves -- wafer` executes 10,000 cycles of a GEMM on
+//! a full wafer. Every point is a process of its own, so that its memory is its own.
 //! Loaded speeds come from the difference between a run and one that stops earlier: neither building
 //! the tables nor the start, while the first wavelets are under way, counts. Idle ones are of 40,000
 //! cycles, tables included.
@@ -56,6 +57,17 @@ fn point(words: &[&str]) {
     println!("| {what} | {width} x {height} | {threads} | {:.1} | {memory} |", rate / 1e6);
 }
 
+/// The first cycles of a GEMM on a full wafer, with the tables built: what that takes.
+fn wafer(cycles: u64) {
+    let (width, height) = MESHES[MESHES.len() - 1];
+    let (pes, before) = (u64::from(width) * u64::from(height), resident());
+    let program = programs::gemm(width, height, 64, 128);
+    let (time, done, _) = seconds(&program, cycles, 2);
+    assert_eq!(done, cycles, "the product takes longer");
+    let memory = resident().saturating_sub(before);
+    println!("{pes} PEs, {done} cycles: {time:.1} s, {} MiB ({} bytes per PE)", memory >> 20, memory / pes);
+}
+
 /// Most memory that this process took so far.
 fn resident() -> u64 {
     wafersim::report::peak_rss_bytes()
@@ -64,6 +76,9 @@ fn resident() -> u64 {
 fn main() {
     if let Ok(words) = std::env::var(POINT) {
         return point(&words.split(' ').collect::<Vec<_>>());
+    }
+    if std::env::args().any(|a| a == "wafer") {
+        return wafer(10_000);
     }
     let full = std::env::args().any(|a| a == "full");
     println!("| load | mesh | threads | million PE-cycles/s (traffic: wavelet-hops/s) | bytes per PE |");

@@ -107,50 +107,95 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
         .map_err(|e| Failure::one(Kind::Refused, Diagnostic::new("run-host", "--threads", e.to_string())))
 }
 
-/// Builds and verifies the programs of all launches, on the threads of the current pool.
+/// What of a launch its program depends on, beside the machine and the geometry, with the layers in
+/// the names of tensors and buffers (`h.3.attn`) numbered in the order in which they occur: launches
+/// with equal texts have programs that differ in names only.
+fn text(launch: &Launch) -> String {
+    let full = format!("{:?} {:?}", launch.kernel, launch.addresses);
+    let mut layers: Vec<&str> = Vec::new();
+    let mut parts = full.split("h.");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let (layer, rest) = part.split_at(digits);
+        let at = layers.iter().position(|l| *l == layer).unwrap_or_else(|| {
+            layers.push(layer);
+            layers.len() - 1
+        });
+        out += &format!("h.{at}{rest}");
+    }
+    out
+}
+
+/// Of every launch, which of those that differ in more than names it is like; and the first one of
+/// each of these.
+fn alike(launches: &[Launch]) -> (Vec<usize>, Vec<&Launch>) {
+    let texts: Vec<String> = launches.par_iter().map(text).collect();
+    let (mut known, mut firsts) = (BTreeMap::new(), Vec::new());
+    let number = |(launch, text)| {
+        let next = firsts.len();
+        let number = *known.entry(text).or_insert(next);
+        if number == next {
+            firsts.push(launch);
+        }
+        number
+    };
+    let numbers = launches.iter().zip(texts).map(number).collect();
+    (numbers, firsts)
+}
+
+/// Builds and verifies the programs of all launches, on the threads of the current pool. Launches
+/// that are alike have theirs built once.
 ///
 /// # Errors
 /// If the verifier refuses one: then the compiler is wrong.
 pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
-    let mut known = BTreeMap::new();
-    let mut verified = BTreeSet::new();
+    let (numbers, firsts) = alike(&compiled.launches);
     let mut plan = Plan::default();
     let mut faults = Vec::new();
-    let mut hash = blake3::Hasher::new();
+    // By content, and by timing.
+    let (mut verified, mut known) = (BTreeMap::new(), BTreeMap::new());
+    // Of each first one: its content, its program and its traffic.
+    let mut built = Vec::with_capacity(firsts.len());
     // Some at a time: all programs of a step together would take much memory.
-    for launches in compiled.launches.chunks(TOGETHER) {
-        let build = |launch: &Launch| {
+    for launches in firsts.chunks(TOGETHER) {
+        let build = |launch: &&Launch| {
             let program = compiled.program(launch, arch);
-            let hashes = (content_hash(&program), timing_key(&program));
             let traffic = Traffic::of(&program, launch.kernel.own_streams());
-            (program, hashes, traffic)
+            (content_hash(&program), program, traffic)
         };
-        let built: Vec<_> = launches.par_iter().map(build).collect();
-        let unseen: Vec<bool> = built.iter().map(|(_, (content, _), _)| verified.insert(*content)).collect();
-        let check = |((program, ..), &unseen): (&(Program, _, _), &bool)| match unseen {
-            true => verify(program, arch),
-            false => Vec::new(),
+        let programs: Vec<_> = launches.par_iter().map(build).collect();
+        let check = |(content, program, _): &([u8; 32], Program, Traffic)| match verified.contains_key(content) {
+            true => None,
+            false => Some((timing_key(program), verify(program, arch))),
         };
-        let found: Vec<Vec<Diagnostic>> = built.par_iter().zip(&unseen).map(check).collect();
-        for ((launch, (program, (content, timing), traffic)), found) in launches.iter().zip(built).zip(found) {
+        let checked: Vec<_> = programs.par_iter().map(check).collect();
+        for ((launch, (content, program, traffic)), checked) in launches.iter().zip(programs).zip(checked) {
             let kernel = launch.kernel.name();
-            for mut fault in found {
-                fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
-                faults.push(fault);
+            if let Some((timing, found)) = checked.filter(|_| !verified.contains_key(&content)) {
+                let next = plan.programs.len();
+                verified.insert(content, *known.entry(timing).or_insert(next));
+                if known[&timing] == next {
+                    plan.programs.push(Distinct { kernel: kernel.clone(), program, launches: 0, timing });
+                    plan.weights.push(0);
+                }
+                for mut fault in found {
+                    fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
+                    faults.push(fault);
+                }
             }
-            let count = launch.count * compiled.micro_batches;
-            hash.update(&content).update(&count.to_le_bytes());
-            let next = plan.programs.len();
-            let index = *known.entry(timing).or_insert(next);
-            if index == next {
-                plan.programs.push(Distinct { kernel, program, launches: 0, timing });
-                plan.weights.push(0);
-            }
-            plan.programs[index].launches += launch.count;
-            plan.weights[index] += count;
-            plan.launches.push(index);
-            plan.traffic.push(traffic);
+            built.push((content, verified[&content], traffic));
         }
+    }
+    let mut hash = blake3::Hasher::new();
+    for (launch, number) in compiled.launches.iter().zip(numbers) {
+        let (content, index, traffic) = &built[number];
+        let count = launch.count * compiled.micro_batches;
+        hash.update(content).update(&count.to_le_bytes());
+        plan.programs[*index].launches += launch.count;
+        plan.weights[*index] += count;
+        plan.launches.push(*index);
+        plan.traffic.push(*traffic);
     }
     plan.hash = hash.finalize().to_hex().to_string();
     if faults.is_empty() { Ok(plan) } else { Err(Failure::many(Kind::Internal, faults)) }

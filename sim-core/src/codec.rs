@@ -65,8 +65,8 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-fn options(limit: u64) -> impl Options {
-    bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().reject_trailing_bytes().with_limit(limit)
+fn layout() -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().reject_trailing_bytes()
 }
 
 fn schema(kind: &str) -> [u8; 8] {
@@ -83,14 +83,14 @@ fn schema(kind: &str) -> [u8; 8] {
 /// If the value takes more than [`MAX_PAYLOAD`] bytes.
 #[must_use]
 pub fn encode<T: Serialize>(kind: &str, value: &T) -> Vec<u8> {
-    let payload = options(MAX_PAYLOAD).serialize(value).expect("a value in memory has a binary form within the limit");
-    let mut out = Vec::with_capacity(HEADER + payload.len());
-    out.extend(MAGIC);
-    out.extend(FORMAT.to_le_bytes());
-    out.extend(schema(kind));
-    out.extend((payload.len() as u64).to_le_bytes());
-    out.extend(crc32fast::hash(&payload).to_le_bytes());
-    out.extend(payload);
+    let mut out = vec![0; HEADER];
+    // With a limit the value would be gone through twice.
+    layout().serialize_into(&mut out, value).expect("a value in memory has a binary form");
+    let (len, sum) = ((out.len() - HEADER) as u64, crc32fast::hash(&out[HEADER..]));
+    assert!(len <= MAX_PAYLOAD, "{len} bytes of content are more than is stored");
+    let version = FORMAT.to_le_bytes();
+    let header = [&MAGIC[..], &version, &schema(kind), &len.to_le_bytes(), &sum.to_le_bytes()].concat();
+    out[..HEADER].copy_from_slice(&header);
     out
 }
 
@@ -121,7 +121,7 @@ pub fn decode<T: DeserializeOwned>(kind: &str, bytes: &[u8]) -> Result<T, CodecE
         _ if crc32fast::hash(rest) != sum => return Err(CodecError::Checksum),
         _ => {}
     }
-    options(len).deserialize(rest).map_err(|e| CodecError::Payload(e.to_string()))
+    layout().with_limit(len).deserialize(rest).map_err(|e| CodecError::Payload(e.to_string()))
 }
 
 fn take<const N: usize>(rest: &mut &[u8], found: u64) -> Result<[u8; N], CodecError> {
@@ -134,14 +134,19 @@ fn take<const N: usize>(rest: &mut &[u8], found: u64) -> Result<[u8; N], CodecEr
 /// count. Names of edge streams do, since the host finds values by them.
 #[must_use]
 pub fn content_hash(program: &Program) -> [u8; 32] {
-    let mut nameless = program.clone();
-    nameless.name.clear();
-    for image in &mut nameless.images {
+    content_hash_of(program.clone())
+}
+
+/// [`content_hash`] of a program that is no longer needed.
+#[must_use]
+pub fn content_hash_of(mut program: Program) -> [u8; 32] {
+    program.name.clear();
+    for image in &mut program.images {
         image.name.clear();
         image.buffers.iter_mut().for_each(|b| b.name.clear());
         image.tasks.iter_mut().for_each(|t| t.name.clear());
     }
-    *blake3::hash(&encode("program", &nameless)).as_bytes()
+    *blake3::hash(&encode("program", &program)).as_bytes()
 }
 
 /// [`content_hash`] in hexadecimal.

@@ -7,16 +7,17 @@ use super::parse::MAX_DEPTH;
 use super::{AddrOp, Async, Control, Instr, TaskId, VecOp};
 use crate::coord::Color;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::borrow::Cow;
 
 /// An element of the list.
 #[derive(Serialize, Deserialize)]
-enum Flat {
-    Vec(VecOp),
-    Async(Async),
+enum Flat<'a> {
+    Vec(Cow<'a, VecOp>),
+    Async(Cow<'a, Async>),
     Join(u8),
     Begin(u32),
     End,
-    Addr(AddrOp),
+    Addr(Cow<'a, AddrOp>),
     Activate(TaskId),
     Block(TaskId),
     Unblock(TaskId),
@@ -37,11 +38,11 @@ pub(super) fn serialize<S: Serializer>(body: &[Instr], to: S) -> Result<S::Ok, S
             continue;
         };
         flat.push(match instr {
-            Instr::Vec(op) => Flat::Vec(op.clone()),
-            Instr::Async(op) => Flat::Async(op.clone()),
+            Instr::Vec(op) => Flat::Vec(Cow::Borrowed(op)),
+            Instr::Async(op) => Flat::Async(Cow::Borrowed(op)),
             Instr::Join(thread) => Flat::Join(*thread),
             Instr::Loop { count, .. } => Flat::Begin(*count),
-            Instr::Addr(op) => Flat::Addr(op.clone()),
+            Instr::Addr(op) => Flat::Addr(Cow::Borrowed(op)),
             Instr::Activate(task) => Flat::Activate(*task),
             Instr::Block(task) => Flat::Block(*task),
             Instr::Unblock(task) => Flat::Unblock(*task),
@@ -73,10 +74,10 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Inst
                     open.pop().ok_or_else(|| D::Error::custom("the end of a loop that never began"))?;
                 Instr::Loop { count, body: std::mem::replace(&mut body, around) }
             }
-            Flat::Vec(op) => Instr::Vec(op),
-            Flat::Async(op) => Instr::Async(op),
+            Flat::Vec(op) => Instr::Vec(op.into_owned()),
+            Flat::Async(op) => Instr::Async(op.into_owned()),
             Flat::Join(thread) => Instr::Join(thread),
-            Flat::Addr(op) => Instr::Addr(op),
+            Flat::Addr(op) => Instr::Addr(op.into_owned()),
             Flat::Activate(task) => Instr::Activate(task),
             Flat::Block(task) => Instr::Block(task),
             Flat::Unblock(task) => Instr::Unblock(task),

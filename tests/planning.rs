@@ -1,0 +1,48 @@
+//! What a step executes: launches whose programs are built once for several of them have the same
+//! programs as if each had its own.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use compiler::step::{Compiled, Options, compile};
+use compiler::tiling::{CheckpointWish, Map};
+use models::{Design, GptShape, LayerGraph};
+use sim_core::arch::{ArchSpec, cs2::cs2};
+use sim_core::codec::content_hash;
+use sim_core::program::DType;
+
+/// A model with layers of one and of two digits.
+fn compiled(arch: &ArchSpec, checkpoints: CheckpointWish) -> Compiled {
+    let shape = GptShape {
+        name: "deep".into(),
+        design: Design::GPT2,
+        layers: 12,
+        d_model: 16,
+        heads: 2,
+        d_ff: 64,
+        vocab: 32,
+        max_positions: 8,
+    };
+    let graph = LayerGraph::training_step(&shape, 2, 8).unwrap();
+    let map = Map { checkpoints, ..Map::default() };
+    let options =
+        Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, sums: DType::F32, map };
+    compile(&graph, arch, &options).unwrap()
+}
+
+#[test]
+fn every_launch_has_the_program_that_it_would_have_alone() {
+    let mut arch = cs2();
+    (arch.width.value, arch.height.value) = (4, 4);
+    for checkpoints in [CheckpointWish::Stay, CheckpointWish::Recompute, CheckpointWish::Offload] {
+        let compiled = compiled(&arch, checkpoints);
+        let plan = wafersim::step::plan(&compiled, &arch).unwrap();
+        let mut hash = blake3::Hasher::new();
+        for (launch, &index) in compiled.launches.iter().zip(&plan.launches) {
+            let program = compiled.program(launch, &arch);
+            let count = launch.count * compiled.micro_batches;
+            hash.update(&content_hash(&program)).update(&count.to_le_bytes());
+            assert_eq!(fabric::fold::timing_key(&program), plan.programs[index].timing, "{}", launch.kernel.name());
+        }
+        assert_eq!(plan.hash, hash.finalize().to_hex().to_string(), "{checkpoints:?}");
+        assert!(plan.programs.len() * 4 < compiled.launches.len(), "layers are alike");
+    }
+}
