@@ -23,8 +23,7 @@ fn compiled(arch: &ArchSpec, checkpoints: CheckpointWish) -> Compiled {
     };
     let graph = LayerGraph::training_step(&shape, 2, 8).unwrap();
     let map = Map { checkpoints, ..Map::default() };
-    let options =
-        Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, sums: DType::F32, map };
+    let options = Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, sums: DType::F32, map };
     compile(&graph, arch, &options).unwrap()
 }
 

@@ -3,13 +3,14 @@
 //! **Invariant.** What a band does in a cycle depends on its own state at the start of the cycle
 //! only; what concerns a neighbouring band is written into letters, which are read before the next
 //! cycle. So bands may be stepped in any order, or at the same time.
-//! **Not here.** When cycles end and letters are carried (`fast`); compute elements (`ce`).
+//! **Not here.** When cycles end and letters are carried (`tiles`); routers (`router`); compute
+//! elements (`ce`).
 
 use super::build::{Tables, ce_agent, router_agent};
 use super::ce::{Costs, Effects, Step};
 use super::fifo::{BELOW, NONE, REFRESH, REMOTE, Word, is_remote};
 use super::snapshot::TimeFold;
-use super::state::{Path, Port, RAMP};
+use super::state::{Path, RAMP};
 use super::values::Memory;
 use super::watch::Watches;
 use super::wheel::Wheel;
@@ -17,9 +18,6 @@ use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::report::ColorSent;
 use std::ops::Range;
-
-/// Ports of a color that is closed: none, and never free.
-const CLOSED: u8 = u8::MAX;
 
 /// What a band tells a neighbour at the end of a cycle.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +44,7 @@ pub(crate) struct Band {
     pub(crate) memories: Option<Vec<Memory>>,
     pub(crate) effects: Effects,
     /// Paths of special colors that wavelets leave by: they act at the end of the cycle.
-    passes: Vec<(u32, u32, Word)>,
+    pub(super) passes: Vec<(u32, u32, Word)>,
     /// Colors to open: `(PE, color)`.
     opens: Vec<(u32, u8)>,
     /// To the band above, and to that below.
@@ -58,14 +56,14 @@ pub(crate) struct Band {
     /// Latest cycle in which an agent was looked at.
     pub(crate) last_look: u64,
     refreshed: u64,
-    hop: u64,
-    ramp_down: u64,
+    pub(super) hop: u64,
+    pub(super) ramp_down: u64,
 }
 
 impl Path {
     /// Its output ports, as bits, each with where it leads.
     #[inline]
-    fn targets(&self) -> impl Iterator<Item = (u8, u32)> {
+    pub(super) fn targets(&self) -> impl Iterator<Item = (u8, u32)> {
         let mut left = self.ports;
         self.to.into_iter().map_while(move |to| {
             let port = left & left.wrapping_neg();
@@ -241,177 +239,6 @@ impl Band {
         }
     }
 
-    /// Rule R3.
-    fn look_router(&mut self, pe: u32) {
-        if !self.t.specials.is_empty() {
-            return self.look_special_router(pe);
-        }
-        let router = &self.t.routers[pe as usize];
-        let (start, occupied) = (router.start, router.occupied);
-        let moved = if occupied.is_power_of_two() {
-            let local = occupied.trailing_zeros();
-            let moves = self.try_move(start + local, pe);
-            if moves {
-                self.t.routers[pe as usize].serve(local as u8);
-            }
-            moves
-        } else {
-            occupied != 0 && self.look_occupied(pe, start, occupied)
-        };
-        if moved {
-            let router = &mut self.t.routers[pe as usize];
-            router.last_event = self.now + 1 + self.skipped;
-            // One that may not be called quiet yet is looked at once more.
-            if router.occupied != 0 || self.watches.any() {
-                self.wheel.wake(router_agent(pe), self.now + 1);
-            }
-        }
-    }
-
-    /// Several colors of a router, in service order.
-    fn look_occupied(&mut self, pe: u32, start: u32, occupied: u32) -> bool {
-        let count = usize::from(self.t.routers[pe as usize].count);
-        let (mut taken, mut moved, mut at) = (0u8, 0, 0);
-        while at + moved < count {
-            let local = self.t.routers[pe as usize].order[at];
-            let index = start + u32::from(local);
-            if occupied & 1 << local == 0
-                || self.t.paths[index as usize].ports & taken != 0
-                || !self.try_move(index, pe)
-            {
-                at += 1;
-                continue;
-            }
-            taken |= self.t.paths[index as usize].ports;
-            // Behind those that moved before.
-            self.t.routers[pe as usize].serve(local);
-            moved += 1;
-        }
-        moved > 0
-    }
-
-    /// Moves the head wavelet of a path that is not special, if that can be.
-    #[inline]
-    fn try_move(&mut self, index: u32, pe: u32) -> bool {
-        let path = &self.t.paths[index as usize];
-        if path.edges != 0 {
-            let ports = path.ports;
-            let moves = self.can_move(index as usize, ports, pe);
-            if moves {
-                self.move_head(index as usize, ports, pe);
-            }
-            return moves;
-        }
-        let to = &path.to[..usize::from(path.count)];
-        if path.from == NONE
-            || !self.t.fifos.ready(path.from, self.now)
-            || to.iter().any(|&to| to == NONE || !self.t.fifos.room(to, self.now))
-        {
-            return false;
-        }
-        let path = &mut self.t.paths[index as usize];
-        let ramp = path.ports & RAMP != 0;
-        path.moved += 1;
-        path.down += u64::from(ramp);
-        let (from, to, count) = (path.from, path.to, usize::from(path.count));
-        let word = self.pop(from, NONE, pe);
-        // The ramp is the last port.
-        let links = count - usize::from(ramp);
-        for &to in &to[..links] {
-            self.put(to, self.now + self.hop, word);
-        }
-        if ramp {
-            self.put(to[links], self.now + self.ramp_down, word);
-        }
-        true
-    }
-
-    /// Rule R3 where switches and control wavelets may act: all colors are looked at.
-    fn look_special_router(&mut self, pe: u32) {
-        let router = &self.t.routers[pe as usize];
-        let (start, count) = (router.start as usize, usize::from(router.count));
-        let (mut taken, mut moved, mut at) = (0u8, 0, 0);
-        while at + moved < count {
-            let local = self.t.routers[pe as usize].order[at];
-            let index = start + usize::from(local);
-            let ports = self.head_ports(&self.t.paths[index]).unwrap_or(CLOSED);
-            if ports & taken != 0 || !self.can_move(index, ports, pe) {
-                at += 1;
-                continue;
-            }
-            taken |= ports;
-            self.move_head(index, ports, pe);
-            self.t.routers[pe as usize].serve(local);
-            moved += 1;
-        }
-        if moved > 0 {
-            self.wheel.wake(router_agent(pe), self.now + 1);
-            self.t.routers[pe as usize].last_event = self.now + 1 + self.skipped;
-        }
-    }
-
-    #[inline]
-    fn can_move(&mut self, index: usize, ports: u8, pe: u32) -> bool {
-        let path = &self.t.paths[index];
-        if path.from == NONE || ports == CLOSED || !self.t.fifos.ready(path.from, self.now) {
-            return false;
-        }
-        for (port, to) in path.targets() {
-            if ports & port == 0 {
-                continue;
-            }
-            if to == NONE {
-                return false;
-            }
-            if path.edges & port == 0 {
-                if !self.t.fifos.room(to, self.now) {
-                    return false;
-                }
-                continue;
-            }
-            let Port { next, left, .. } = self.t.ports[to as usize];
-            if left == 0 {
-                return false;
-            }
-            if next > self.now {
-                self.wheel.wake(router_agent(pe), next);
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Moves the head wavelet of a path.
-    #[inline]
-    fn move_head(&mut self, index: usize, ports: u8, pe: u32) {
-        let path = &mut self.t.paths[index];
-        path.moved += 1;
-        path.down += u64::from(ports & RAMP != 0);
-        let path = *path;
-        let word = self.pop(path.from, path.special, pe);
-        let mut sent = word;
-        if !self.t.specials.is_empty() {
-            self.passes.push((index as u32, pe, word));
-            sent = self.passed(&path, word);
-        }
-        for (port, to) in path.targets() {
-            if ports & port == 0 {
-                continue;
-            }
-            if path.edges & port == 0 {
-                let latency = if port == RAMP { self.ramp_down } else { self.hop };
-                self.put(to, self.now + latency, sent);
-                continue;
-            }
-            let p = &mut self.t.ports[to as usize];
-            p.next = self.now + u64::from(p.interval);
-            p.left -= 1;
-            if self.memories.is_some() {
-                p.values.push(sent as u32);
-            }
-        }
-    }
-
     fn look_ce(&mut self, pe: u32) {
         let ce = &mut self.t.ces[pe as usize];
         if !ce.exists() {
@@ -468,7 +295,7 @@ impl Band {
 
     /// Takes the head of a path's FIFO.
     #[inline]
-    fn pop(&mut self, fifo: u32, special: u32, pe: u32) -> Word {
+    pub(super) fn pop(&mut self, fifo: u32, special: u32, pe: u32) -> Word {
         if self.watches.any() {
             self.watch(fifo, 1 << 63);
         }
@@ -503,7 +330,7 @@ impl Band {
 
     /// Puts a wavelet into the FIFO of a router or an input queue.
     #[inline]
-    fn put(&mut self, fifo: u32, ready: u64, word: Word) {
+    pub(super) fn put(&mut self, fifo: u32, ready: u64, word: Word) {
         if self.watches.any() {
             self.watch(fifo, 0);
         }

@@ -11,7 +11,7 @@ use super::switch;
 use super::values::Memory;
 use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrOp, DType, FifoId, Op, Operand, Priority, Then};
+use sim_core::program::{AddrOp, Op, Operand, Priority, Then};
 
 /// What a cycle of a compute element leaves to others to do.
 #[derive(Debug, Default)]
@@ -421,30 +421,6 @@ impl Step<'_> {
         run.beats -= 1;
         run.rest = run.slots - 1;
         run
-    }
-
-    /// Values of `n` elements; the wavelet that they complete.
-    fn compute(&mut self, run: &Run, plan: &Plan, thread: usize, n: u32) -> u32 {
-        let Some(memory) = &mut self.memory else { return 0 };
-        let (queues, fifos, inputs) = (self.ce.queues, &*self.fifos, &self.image.inputs);
-        let wavelet = |color| {
-            let local = inputs.iter().position(|&(_, c)| c == color);
-            local.map_or(0, |l| fifos.word(queues + l as u32) as u32)
-        };
-        let (stocks, stores) = (&self.ce.stocks, &self.image.stores);
-        let place = |id: FifoId, source: bool, index: u32, dtype: DType| {
-            let (stock, (addr, capacity)) = (stocks[usize::from(id.0)], stores[usize::from(id.0)]);
-            let ahead = if source { index } else { stock.len + index };
-            let at = (u64::from(stock.head) + u64::from(ahead)) % u64::from(capacity);
-            i64::from(addr) + at as i64 * i64::from(dtype.bytes())
-        };
-        match memory.beat(&plan.op, thread, run.done..run.done + n, &wavelet, &place) {
-            Ok(word) => word,
-            Err(address) => {
-                self.out.fault = Some(address);
-                0
-            }
-        }
     }
 
     /// Rule C8. `used` slots of the instruction are already used.

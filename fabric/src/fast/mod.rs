@@ -19,6 +19,7 @@ mod code;
 mod deadlock;
 mod fifo;
 mod laws;
+mod router;
 pub(crate) mod snapshot;
 mod state;
 mod switch;

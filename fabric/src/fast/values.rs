@@ -1,5 +1,8 @@
 //! Values in the fast engine: a PE's memory and data registers, and arithmetic (rules V1 to V3).
 
+use super::ce::Step;
+use super::code::Plan;
+use super::state::Run;
 use sim_core::coord::Color;
 use sim_core::program::{DType, FifoId, MemRef, Op, Operand, VecOp};
 
@@ -177,5 +180,31 @@ impl Memory {
         }
         let [a, b, c] = s.map(|(bits, dtype)| from_bits(dtype, bits));
         Ok(if op.op == Op::Scale { scale(to, a, b) } else { to_bits(to, apply(op.op, [a, b, c])) })
+    }
+}
+
+impl Step<'_> {
+    /// Values of `n` elements; the wavelet that they complete.
+    pub(super) fn compute(&mut self, run: &Run, plan: &Plan, thread: usize, n: u32) -> u32 {
+        let Some(memory) = &mut self.memory else { return 0 };
+        let (queues, fifos, inputs) = (self.ce.queues, &*self.fifos, &self.image.inputs);
+        let wavelet = |color| {
+            let local = inputs.iter().position(|&(_, c)| c == color);
+            local.map_or(0, |l| fifos.word(queues + l as u32) as u32)
+        };
+        let (stocks, stores) = (&self.ce.stocks, &self.image.stores);
+        let place = |id: FifoId, source: bool, index: u32, dtype: DType| {
+            let (stock, (addr, capacity)) = (stocks[usize::from(id.0)], stores[usize::from(id.0)]);
+            let ahead = if source { index } else { stock.len + index };
+            let at = (u64::from(stock.head) + u64::from(ahead)) % u64::from(capacity);
+            i64::from(addr) + at as i64 * i64::from(dtype.bytes())
+        };
+        match memory.beat(&plan.op, thread, run.done..run.done + n, &wavelet, &place) {
+            Ok(word) => word,
+            Err(address) => {
+                self.out.fault = Some(address);
+                0
+            }
+        }
     }
 }
