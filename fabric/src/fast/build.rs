@@ -9,6 +9,7 @@
 
 mod special;
 
+use super::Cut;
 use super::code::Prepared;
 use super::fifo::{BELOW, Fifos, Mark, NONE, REMOTE};
 use super::state::{Ce, Path, Port, Router, Stock};
@@ -114,8 +115,9 @@ fn needs(program: &Program, grid: Grid) -> u64 {
     grid.pes() * 700 + routes * 130 + placed * 250
 }
 
-/// Builds the tables of `bands` bands of rows, from north to south.
-pub(crate) fn bands(program: &Program, arch: &ArchSpec, limit: u64, bands: u32) -> Result<Vec<Tables>, RunError> {
+/// Builds the tables of bands of rows, from north to south.
+pub(crate) fn bands(program: &Program, arch: &ArchSpec, cut: Cut) -> Result<Vec<Tables>, RunError> {
+    let Cut { limit, bands, watched } = cut;
     let grid = program.grid();
     let needs = needs(program, grid);
     if needs > limit || grid.pes() > u64::from(BELOW) / 4 {
@@ -127,6 +129,7 @@ pub(crate) fn bands(program: &Program, arch: &ArchSpec, limit: u64, bands: u32) 
     let row = |band: u32| (u64::from(grid.height) * u64::from(band) / u64::from(bands)) as u32;
     let mut all: Vec<Tables> = (0..bands).map(|b| Tables::new(grid, row(b)..row(b + 1), &images)).collect();
     for t in &mut all {
+        t.fifos.watched = watched;
         t.place(program)?;
     }
     let mut entry = Entries { route: vec![NONE; routes.all.len()], ..Entries::default() };
@@ -260,6 +263,12 @@ impl Tables {
 
     /// The FIFOs of all PEs: queues, and the buffer in which each path's wavelets wait.
     fn buffers(&mut self, routes: &Routes, arch: &ArchSpec, entry: &mut Entries) {
+        // Tables that grow by doubling would take twice as much for a while.
+        let images = self.ces.iter().filter_map(|ce| self.images.get(usize::from(ce.image)));
+        let queues: usize = images.map(|image| image.inputs.len() + image.outputs.len()).sum();
+        let [first, last] = [self.first, self.first + self.pes()].map(|pe| routes.start[pe as usize]);
+        self.fifos.all.reserve_exact(queues + (last - first) as usize);
+        self.paths.reserve_exact((last - first) as usize);
         for pe in 0..self.pes() {
             self.queues(pe, arch);
             for at in routes.of(self.first + pe) {
@@ -305,7 +314,9 @@ impl Tables {
                 Dir::West | Dir::East | Dir::Ramp => (self.grid.height + coord.x.min(from.x), coord.y),
             };
             let key = u64::from(across) << 16 | u64::from(color) << 8 | rx as u64;
-            self.fifos.marks[id as usize] = Mark { boundary, key };
+            if let Some(mark) = self.fifos.marks.get_mut(id as usize) {
+                *mark = Mark { boundary, key };
+            }
         }
         id
     }

@@ -82,8 +82,10 @@ pub(crate) struct Mark {
 pub(crate) struct Fifos {
     /// One record per FIFO.
     pub(crate) all: Vec<Fifo>,
-    /// Where each stands.
+    /// Where each stands; empty where nothing is watched.
     pub(crate) marks: Vec<Mark>,
+    /// Whether anything is watched.
+    pub(crate) watched: bool,
     /// The low bits of ready cycles.
     ready: Vec<u32>,
     /// Empty where neither values nor control wavelets are carried.
@@ -106,7 +108,9 @@ impl Fifos {
 
     fn record(&mut self, fifo: Fifo) -> FifoId {
         self.all.push(Fifo { popped_at: NONE, ..fifo });
-        self.marks.push(Mark { boundary: NONE, key: 0 });
+        if self.watched {
+            self.marks.push(Mark { boundary: NONE, key: 0 });
+        }
         (self.all.len() - 1) as u32
     }
 

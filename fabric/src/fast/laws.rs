@@ -52,7 +52,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::super::band::Band;
-    use super::super::{Engine, Plan, build};
+    use super::super::{Cut, Engine, Plan, build};
     use sim_core::arch::cs2::cs2;
     use sim_core::error::RunError;
     use sim_core::program::parse;
@@ -63,7 +63,7 @@ mod tests {
     fn run(tamper: impl FnOnce(&mut Band)) -> Result<u64, RunError> {
         let arch = cs2();
         let program = parse(SEND, "test").expect("a program");
-        let tables = build::bands(&program, &arch, 1 << 30, 1).expect("tables");
+        let tables = build::bands(&program, &arch, Cut { limit: 1 << 30, bands: 1, watched: false }).expect("tables");
         let mut engine = Engine::new(tables, &arch, Plan::default());
         tamper(&mut engine.bands[0]);
         engine.run(1000)

@@ -66,6 +66,17 @@ const PARALLEL_FROM: u64 = 96;
 /// Fewest lots of agents to look at in a cycle that are worth going through tiles for.
 const TILES_FROM: u64 = 16;
 
+/// How tables are built.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    /// Most bytes of host memory.
+    pub(crate) limit: u64,
+    /// Bands of rows.
+    pub(crate) bands: u32,
+    /// Whether boundaries are watched.
+    pub(crate) watched: bool,
+}
+
 /// What to do beside running.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -106,7 +117,8 @@ pub(crate) fn run_detailed(
     let alone = plan.time_fold || !plan.watches.is_empty();
     let worth_it = if program.grid().pes() < BANDS_FROM { 1 } else { rayon::current_num_threads() as u32 };
     let bands = if alone { 1 } else { options.bands.unwrap_or(worth_it) };
-    let mut engine = Engine::new(build::bands(program, arch, options.memory_limit, bands)?, arch, plan);
+    let cut = Cut { limit: options.memory_limit, bands, watched: !plan.watches.is_empty() };
+    let mut engine = Engine::new(build::bands(program, arch, cut)?, arch, plan);
     if options.bands.is_some() {
         (engine.parallel_from, engine.tiles_from, engine.tiling) = (0, 0, Tiling::SMALL);
     }
