@@ -23,24 +23,25 @@ const MESHES: [(u32, u32); 6] = [(32, 32), (64, 64), (128, 128), (256, 256), (51
 /// Set in the processes that measure.
 const POINT: &str = "WAFERSIM_POINT";
 
-/// Seconds that the threads of this process have run so far, where the system tells.
+/// Seconds that this thread has run so far, where the system tells.
 fn processor() -> Option<f64> {
-    let threads = std::fs::read_dir("/proc/self/task").ok()?;
-    let nanoseconds = threads.map(|thread| {
-        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    nanoseconds.sum::<Option<u64>>().map(|sum| sum as f64 / 1e9)
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse::<u64>().ok().map(|nanoseconds| nanoseconds as f64 / 1e9)
 }
 
 /// Seconds until a run is stopped in cycle `limit`, or ends; and its cycles.
 fn seconds(program: &Program, limit: u64, threads: usize) -> (f64, u64, u64) {
     let options = RunOptions { fold: Fold::NONE, cycle_limit: limit, memory_limit: 1 << 36, ..RunOptions::default() };
     let pool = wafersim::step::pool(threads).expect("threads");
-    let (start, busy) = (Instant::now(), processor());
-    let done = pool.install(|| fabric::run(program, &cs2(), &options, None));
+    let start = Instant::now();
+    let (done, busy) = pool.install(|| {
+        let from = processor();
+        let done = fabric::run(program, &cs2(), &options, None);
+        (done, processor().zip(from).map(|(to, from)| to - from))
+    });
     let clock = start.elapsed().as_secs_f64();
-    let seconds = if threads == 1 { processor().zip(busy).map_or(clock, |(to, from)| to - from) } else { clock };
+    // The system counts in ticks.
+    let seconds = busy.filter(|busy| threads == 1 && *busy > 0.05).unwrap_or(clock);
     let (cycles, hops) = done.map_or((limit, 0), |o| (o.cycles.0, o.wavelet_hops));
     (seconds, cycles, hops)
 }

@@ -242,9 +242,10 @@ impl Engine {
         if self.bands.len() == 1 {
             return self.tiling;
         }
-        // Cells that wait for a band above are none of those that wait for a band below.
+        // With two rows per cycle or more, cells that wait for a band above are none of those that
+        // wait for a band below.
         let rows = self.bands.iter().map(Band::rows).min().unwrap_or(0);
-        Tiling { cycles: self.tiling.cycles.min(rows / 2 + 1), ..self.tiling }
+        Tiling { cycles: self.tiling.cycles.min(rows / self.tiling.rows_per_cycle + 1), ..self.tiling }
     }
 
     /// Cycles that were skipped: by time folding, so in a run of one band.

@@ -23,15 +23,18 @@ pub(crate) struct Tiling {
     pub(crate) rows: u32,
     /// Cycles of a block.
     pub(crate) cycles: u32,
+    /// With several bands a block has a cycle for so many rows of a band, and one more: cells near
+    /// boundaries are visited one cycle after the other, by one thread.
+    pub(crate) rows_per_cycle: u32,
 }
 
 impl Tiling {
     /// One cycle at a time.
-    pub(crate) const NONE: Tiling = Tiling { columns: u32::MAX / 2, rows: u32::MAX / 2, cycles: 1 };
+    pub(crate) const NONE: Tiling = Tiling { columns: u32::MAX / 2, rows: u32::MAX / 2, cycles: 1, rows_per_cycle: 2 };
     /// The state of a tile fits into a core's second cache.
-    pub(crate) const LARGE: Tiling = Tiling { columns: 32, rows: 16, cycles: 16 };
+    pub(crate) const LARGE: Tiling = Tiling { columns: 32, rows: 16, cycles: 16, rows_per_cycle: 16 };
     /// So small that meshes of tests have many.
-    pub(crate) const SMALL: Tiling = Tiling { columns: 3, rows: 2, cycles: 5 };
+    pub(crate) const SMALL: Tiling = Tiling { columns: 3, rows: 2, cycles: 5, rows_per_cycle: 2 };
 }
 
 /// Cells of a band that have to wait for its neighbours, or for which they have to wait, lie within
