@@ -278,9 +278,9 @@ impl Code<'_> {
                 code.extend(self.halves(hop, parity, receive, spawn(SENDER, send)));
             }
             Way::Between => {
-                code.extend([load, receive, Instr::Vec(send)]);
+                // What comes is awaited at once: so PEs stay in step.
+                code.extend([receive, Instr::Vec(send), load, Instr::Join(RECEIVER)]);
                 code.extend(self.own(parity, slots));
-                code.push(Instr::Join(RECEIVER));
             }
             Way::InPlace => {
                 // Weights of the step before are used until its sum is sent.
