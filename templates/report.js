@@ -39,6 +39,13 @@ function percent(x) {
   const p = 100 * x;
   return (p >= 10 ? p.toFixed(1) : p >= 0.1 || p === 0 ? p.toFixed(2) : p.toPrecision(2)) + " %";
 }
+// With as many digits as tell the ends of a map apart.
+function among(x, least, most) {
+  let digits = 0;
+  while (least < most && digits < 8 && (100 * least).toFixed(digits) === (100 * most).toFixed(digits)) digits++;
+  const shown = percent(x), fixed = (100 * x).toFixed(digits + 1) + " %";
+  return percent(least) === percent(most) && least < most ? fixed : shown;
+}
 function color(x) {
   const at = 4 * Math.min(Math.max(x, 0), 1), i = Math.min(Math.floor(at), 3);
   return shades[i].map((a, k) => Math.round(a + (shades[i + 1][k] - a) * (at - i)));
@@ -74,8 +81,8 @@ function paint(next) {
   context.putImageData(image, 0, 0);
   heat.dataset.min = layer.min;
   heat.dataset.max = layer.max;
-  $("low").textContent = percent(layer.min);
-  $("high").textContent = percent(layer.max);
+  $("low").textContent = among(layer.min, layer.min, layer.max);
+  $("high").textContent = among(layer.max, layer.min, layer.max);
   const [w, h] = data.cell;
   const cell = w * h === 1 ? "" : ` A cell is ${w} × ${h} PEs.`;
   $("about").textContent = `${layer.title}; ${data.mesh[0]} × ${data.mesh[1]} PEs, grey: ${layer.none}.${cell}`;
@@ -103,7 +110,7 @@ function point(event) {
   const rows = range(row * data.cell[1], data.cell[1], data.mesh[1]);
   const parts = layer.colors ?? [], most = parts.map((c) => [share(c, at) ?? 0, c.color]).filter((c) => c[0] > 0);
   const list = most.sort((a, b) => b[0] - a[0]).slice(0, 6).map(([x, color]) => `\n${color}: ${percent(x)}`);
-  tip.textContent = `column ${columns}, row ${rows}\n${layer.name}: ${x === null ? layer.none : percent(x)}${list.join("")}`;
+  tip.textContent = `column ${columns}, row ${rows}\n${layer.name}: ${x === null ? layer.none : among(x, layer.min, layer.max)}${list.join("")}`;
   tip.style.left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8) + "px";
   tip.style.top = Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8) + "px";
 }

@@ -143,13 +143,15 @@ pub fn page(source: &Source<'_>) -> Result<String, Failure> {
     let page = Page {
         title: format!("{} on {}", m.name, report.arch.name),
         subtitle: format!(
-            "{} parameters, {} layers; batch {} × {} tokens in {} micro-batches of {}; {} lanes of {} columns, {} tokens per PE, {}",
+            "{} parameters, {} layers; batch {} × {} tokens in {}; {} lanes of {} columns, {} tokens per PE, {}",
             grouped(m.parameters),
             m.layers,
             s.batch,
             m.seq_len,
-            s.micro_batches,
-            s.micro_batch,
+            match s.micro_batches {
+                1 => "one micro-batch".to_owned(),
+                n => format!("{n} micro-batches of {}", s.micro_batch),
+            },
             l.lanes,
             l.lane_columns,
             l.tokens_per_pe,

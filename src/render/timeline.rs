@@ -29,10 +29,13 @@ pub fn svg(spans: &[Span], report: &RunReport) -> Result<String, Failure> {
     picture(SIZE, |area| {
         let name = shortened(&report.model.name, 40);
         let sub = format!(
-            "{} kernels, {} cycles: one of {} micro-batches",
+            "{} kernels, {} cycles: {}",
             grouped(spans.iter().map(|s| s.count).sum()),
             grouped(end),
-            grouped(report.step.micro_batches)
+            match report.step.micro_batches {
+                1 => "the whole step".to_owned(),
+                n => format!("one of {} micro-batches", grouped(n)),
+            }
         );
         title(area, &format!("Kernels of {name} in time"), &sub)?;
         rows(area, spans, &x)?;
