@@ -486,13 +486,7 @@ impl Kernel for Gemm {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let widths = &arch.width_fmac.value;
-        let width = match (self.x.dtype, g.sums) {
-            (DType::F32, _) => widths.single,
-            (_, DType::F32) => widths.mixed,
-            _ => widths.half,
-        };
-        let axpy = arch.vector_setup.value + self.x.tokens.div_ceil(width.max(1));
+        let axpy = self.axpy_cycles(arch, g.sums);
         let hop = self.hop(Pace::of(arch), g.act);
         let ring = if g.lane_columns() > 1 { hop.pauses[0] + hop.pauses[1] } else { 0 };
         let axpys = self.x.slots - u32::from(g.lane_columns() > 1);
