@@ -104,11 +104,6 @@ impl Outer {
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
     /// travels meanwhile takes issue slots that setups leave free.
     fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        self.own_cycles(g, arch).max(self.drain_cycles(g, arch))
-    }
-
-    /// About the cycles to compute a row of sums.
-    fn own_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let widths = &arch.width_fmac.value;
         let width = match (self.b.dtype, g.sums) {
             (DType::F32, _) => widths.single,
@@ -116,15 +111,7 @@ impl Outer {
             _ => widths.half,
         };
         let axpy = arch.vector_setup.value + self.len().div_ceil(width.max(1));
-        u64::from(self.a.tokens * axpy + 12)
-    }
-
-    /// Instructions of one element behind a row of sums that is computed faster than it can leave
-    /// the wafer: so no row waits for the one before it, and all PEs stay in step.
-    fn rest(&self, g: &Geometry, arch: &ArchSpec) -> u32 {
-        let pause = u64::from(arch.vector_setup.value + 1);
-        let early = (self.drain_cycles(g, arch) + pause).saturating_sub(self.own_cycles(g, arch));
-        if early <= pause { 0 } else { early.div_ceil(pause) as u32 }
+        u64::from(self.a.tokens * axpy + 12).max(self.drain_cycles(g, arch))
     }
 
     /// Cycles that a row of sums takes to leave the wafer.
@@ -143,8 +130,6 @@ struct Code<'a> {
     /// Whether a PE sends before it receives: those of even place in the ring.
     sends_first: bool,
     chain: &'a ChainRows,
-    /// [`Outer::rest`]
-    rest: u32,
 }
 
 impl Code<'_> {
@@ -192,12 +177,8 @@ impl Code<'_> {
     /// Lets the ring finish a hop: instructions of one element, whose setups leave issue slots to
     /// the microthreads. `rows` are computed meanwhile and leave slots too.
     fn pause(&self, rows: u32) -> Vec<Instr> {
-        self.nothing(self.outer.pauses(self.pace, rows))
-    }
-
-    /// So many instructions of one element, of a row of sums that is not begun.
-    fn nothing(&self, count: u32) -> Vec<Instr> {
-        repeat(count, vec![vec(Op::Mov, 1, at(SUMS[0], mem(self.sums, 0, 1)), &[imm(0.0)])])
+        let nothing = vec(Op::Mov, 1, at(SUMS[0], mem(self.sums, 0, 1)), &[imm(0.0)]);
+        repeat(self.outer.pauses(self.pace, rows), vec![nothing])
     }
 
     /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
@@ -215,7 +196,6 @@ impl Code<'_> {
         let send = Async { thread: CHAIN, priority: Priority::Low, op: self.chain.send(len, sums()), then: None };
         code.extend([Instr::Join(CHAIN), Instr::Async(send)]);
         code.extend(self.swap(SUMS));
-        code.extend(self.nothing(self.rest));
         code
     }
 
@@ -321,8 +301,7 @@ impl Kernel for Outer {
                 chain.bind(&mut image);
                 let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
                 let (pace, sums) = (Pace::of(arch), g.sums);
-                let (class, rest) = (class.as_ref(), self.rest(g, arch));
-                let code = Code { outer: self, pace, at, sums, class, sends_first, chain: &chain, rest };
+                let code = Code { outer: self, pace, at, sums, class: class.as_ref(), sends_first, chain: &chain };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
                 place(&mut program, g, image, &columns, chain.rows);
             }
