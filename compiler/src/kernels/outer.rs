@@ -182,7 +182,7 @@ impl Code<'_> {
     }
 
     /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
-    fn row(&self) -> Vec<Instr> {
+    fn row(&self, chain: Priority) -> Vec<Instr> {
         let (o, len) = (self.outer, self.outer.len());
         let sums = || at(SUMS[0], mem(self.sums, 0, len));
         let mut code = Vec::new();
@@ -193,7 +193,7 @@ impl Code<'_> {
             code.push(vec(Op::Fmac, len, sums(), &[start, b, a]));
         }
         code.push(step(A_ROW, (o.a.row * o.a.dtype.bytes()) as i32));
-        let send = Async { thread: CHAIN, priority: Priority::Low, op: self.chain.send(len, sums()), then: None };
+        let send = Async { thread: CHAIN, priority: chain, op: self.chain.send(len, sums()), then: None };
         code.extend([Instr::Join(CHAIN), Instr::Async(send)]);
         code.extend(self.swap(SUMS));
         code
@@ -205,7 +205,7 @@ impl Code<'_> {
         let (rows, gather) = (self.outer.a.slots, self.outer.gather);
         let mut code = vec![set(A_ROW, self.outer.a.slot(self.at, 0) as i32)];
         if !more {
-            code.extend(repeat(rows, self.row()));
+            code.extend(repeat(rows, self.row(Priority::Low)));
             return code;
         }
         code.push(self.copy(BLOCK[1], GATHER[1]));
@@ -215,7 +215,7 @@ impl Code<'_> {
             code.extend(repeat(gather % rows, self.hop(0)));
         } else {
             code.extend(repeat(gather, self.hop(rows / gather)));
-            code.extend(repeat(rows % gather, self.row()));
+            code.extend(repeat(rows % gather, self.row(Priority::Low)));
         }
         code
     }
@@ -231,11 +231,14 @@ impl Code<'_> {
             if half == 1 {
                 code.extend(self.arrived());
             }
-            code.extend(repeat(busy, self.row()));
+            // Where slots are short, what goes down may not wait for what comes around.
+            let short = self.outer.pauses(self.pace, busy) > 0;
+            let chain = if short { Priority::Medium } else { Priority::Low };
+            code.extend(repeat(busy, self.row(chain)));
             code.extend(self.pause(busy));
             left -= busy;
         }
-        code.extend(repeat(left, self.row()));
+        code.extend(repeat(left, self.row(Priority::Low)));
         code
     }
 
