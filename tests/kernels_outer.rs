@@ -132,28 +132,6 @@ fn rows_of_chains_fold() {
     }
 }
 
-/// Where issue slots are short, hops wait for the ring and for all that goes down meanwhile: columns
-/// stay in step, and most of them are left out.
-#[test]
-fn columns_stay_in_step_where_slots_are_short() {
-    let sizes = Geometry { heads: 16, kv_heads: 16, head_columns: 3, lanes: 1, ..padded(DType::F16) };
-    let rows = Geometry { grid: Grid { width: 48, height: 6 }, sequences_per_lane: 3, sequences: 3, ..sizes };
-    let g = Geometry { tokens: 40, seq_len: 80, d_model: 1024, hidden: 22, d_ff: 4096, ffn: 86, ..rows };
-    let whole = outer(&g, Features::Ffn, Features::Hidden, 3);
-    let k = Outer { a: Act { first_slot: 29, slots: 14, ..whole.a.clone() }, ..whole };
-    let mut wafer = Wafer::cs2(&g);
-    let at = wafer.addresses_of(&k);
-    let program = k.program(&g, &wafer.arch, &at);
-    let outcome = fabric::run(&program, &wafer.arch, &fabric::RunOptions::default(), None).expect("the kernel runs");
-    println!(
-        "{} cycles, {} of {} PE-cycles stepped",
-        outcome.cycles.0,
-        outcome.stepped_pe_cycles,
-        outcome.pe_cycles.total()
-    );
-    assert!(outcome.folds.iter().any(|f| f.kind == "columns"), "{:?}", outcome.folds);
-}
-
 #[test]
 fn column_sums_are_right_in_every_geometry_and_type() {
     for act in [DType::F32, DType::F16] {

@@ -186,6 +186,11 @@ impl StepOptions {
         StepOptions { seq_len: Some(seq_len), ..self }
     }
 
+    /// The same with a level of precision.
+    pub(super) fn of_level(self, level: u8) -> StepOptions {
+        StepOptions { precision_opt_level: Some(level), ..self }
+    }
+
     /// The same with another batch on another number of systems.
     pub(super) fn sized(&self, batch: u64, systems: u32) -> StepOptions {
         StepOptions { batch: Some(batch), systems: Some(systems), ..self.clone() }

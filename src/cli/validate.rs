@@ -95,7 +95,9 @@ fn failed(measured: &Measured, failure: &Failure) -> String {
 fn throughput(arguments: &Arguments, measured: &Measured, sets: &[String], output: &Output) -> Result<Row, Failure> {
     let mut machine = arguments.machine.clone();
     machine.sets.extend_from_slice(sets);
-    let options = StepOptions::of(measured.preset, machine).sized(measured.batch, 1).of_length(measured.seq_len);
+    // The vendor's models have this level by default; none of the sources says otherwise.
+    let options = StepOptions::of(measured.preset, machine).of_level(1);
+    let options = options.sized(measured.batch, 1).of_length(measured.seq_len);
     let work = Work { step: &options, limits: &arguments.limits, pes: false, cache: true };
     let (step, executed) = execute(&work, output)?;
     let groups = groups(&step.compiled, &executed);
