@@ -3,7 +3,7 @@
 //!
 //! The owner of an output lets a sum that starts from the bias go around its ring. In a step every PE
 //! adds its own features' products for one output to it; what the step before gave goes on at the
-//! same time ([`Way`]).
+//! same time (`Way`).
 //!
 //! **Invariant.** Weights are received one step ahead, and a PE receives while it sends, so that a
 //! ring full of senders drains.
