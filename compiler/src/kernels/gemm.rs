@@ -9,7 +9,7 @@
 //! ring full of senders drains.
 //! **Not here.** Where weights come from (the store, by [`Kernel::feed`]).
 
-use super::lanes::{RING_QUEUES, buffers, classes, main_task, place, ring_routes, row_ring};
+use super::lanes::{RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring};
 use super::pace::Pace;
 use crate::code::{at, color, fab, imm, mem, op, pack, repeat, set, spawn, step, vec, word};
 use crate::geometry::{Features, Geometry};
@@ -118,13 +118,7 @@ impl Gemm {
 
     /// Cycles of an AXPY into sums of a type.
     fn axpy_cycles(&self, arch: &ArchSpec, sums: DType) -> u32 {
-        let widths = &arch.width_fmac.value;
-        let width = match (self.x.dtype, sums) {
-            (DType::F32, _) => widths.single,
-            (_, DType::F32) => widths.mixed,
-            _ => widths.half,
-        };
-        arch.vector_setup.value + self.x.tokens.div_ceil(width.max(1))
+        axpy_cycles(arch, (self.x.dtype, sums), self.x.tokens)
     }
 
     /// Cycles of a step if sums travel so, but for what every step has.

@@ -9,8 +9,8 @@
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
 use super::lanes::{
-    ChainRows, RING_QUEUES, buffers, chain_results, chain_rows, chain_wavelets, classes, lay_chain, main_task, place,
-    ring_routes, row_ring,
+    ChainRows, RING_QUEUES, axpy_cycles, buffers, chain_results, chain_rows, chain_wavelets, classes, lay_chain,
+    main_task, place, ring_routes, row_ring,
 };
 use super::pace::Pace;
 use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
@@ -104,13 +104,7 @@ impl Outer {
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
     /// travels meanwhile takes issue slots that setups leave free.
     fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let widths = &arch.width_fmac.value;
-        let width = match (self.b.dtype, g.sums) {
-            (DType::F32, _) => widths.single,
-            (_, DType::F32) => widths.mixed,
-            _ => widths.half,
-        };
-        let axpy = arch.vector_setup.value + self.len().div_ceil(width.max(1));
+        let axpy = axpy_cycles(arch, (self.b.dtype, g.sums), self.len());
         u64::from(self.a.tokens * axpy + 12).max(self.drain_cycles(g, arch))
     }
 

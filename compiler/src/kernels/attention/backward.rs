@@ -58,7 +58,7 @@ pub struct AttentionBackward {
     pub dk: Act,
     /// Gradient of the values; may be the window of an operand.
     pub dv: Act,
-    /// Chunks into which a PE's tokens are cut; divides them into multiples of 4.
+    /// Chunks into which a PE's tokens are cut.
     pub chunks: Chunks,
 }
 
@@ -341,17 +341,6 @@ impl AttentionBackward {
     fn sums_in_out(&self) -> bool {
         self.chunks != Chunks::ONE && self.dq.name == self.q.name
     }
-
-    fn all_needs(&self, g: &Geometry) -> Vec<Need> {
-        let s = Shape::of(g, &self.q, self.chunks);
-        let reads = [&self.q, &self.k, &self.v, &self.out, &self.d_out];
-        let mut writes = vec![&self.dq, &self.dk, &self.dv];
-        writes.extend(Some(&self.out).filter(|_| self.sums_in_out()));
-        let mut needs = window_needs(&reads, &writes);
-        needs.push(Need::operand(&self.stats, DType::F32, 2 * self.q.tokens, Access::Read));
-        needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
-        needs
-    }
 }
 
 impl Kernel for AttentionBackward {
@@ -360,7 +349,14 @@ impl Kernel for AttentionBackward {
     }
 
     fn needs(&self, g: &Geometry) -> Vec<Need> {
-        self.all_needs(g)
+        let s = Shape::of(g, &self.q, self.chunks);
+        let reads = [&self.q, &self.k, &self.v, &self.out, &self.d_out];
+        let mut writes = vec![&self.dq, &self.dk, &self.dv];
+        writes.extend(Some(&self.out).filter(|_| self.sums_in_out()));
+        let mut needs = window_needs(&reads, &writes);
+        needs.push(Need::operand(&self.stats, DType::F32, 2 * self.q.tokens, Access::Read));
+        needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
+        needs
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {

@@ -46,7 +46,7 @@ pub struct AttentionForward {
     /// Name of an f32 buffer `[2][tokens]` that gets, for every token and this column's head, the
     /// largest score and 1 / Σ e^(score − largest).
     pub stats: Option<String>,
-    /// Chunks into which a PE's tokens are cut; divides them into multiples of 4.
+    /// Chunks into which a PE's tokens are cut.
     pub chunks: Chunks,
 }
 
@@ -298,23 +298,17 @@ impl Code<'_> {
     }
 }
 
-impl AttentionForward {
-    fn all_needs(&self, g: &Geometry) -> Vec<Need> {
-        let s = Shape::of(g, &self.q, self.chunks);
-        let mut needs = window_needs(&[&self.q, &self.k, &self.v], &[&self.out]);
-        needs.extend(self.stats.iter().map(|n| Need::operand(n, DType::F32, 2 * self.q.tokens, Access::Write)));
-        needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
-        needs
-    }
-}
-
 impl Kernel for AttentionForward {
     fn name(&self) -> String {
         "attention".to_owned()
     }
 
     fn needs(&self, g: &Geometry) -> Vec<Need> {
-        self.all_needs(g)
+        let s = Shape::of(g, &self.q, self.chunks);
+        let mut needs = window_needs(&[&self.q, &self.k, &self.v], &[&self.out]);
+        needs.extend(self.stats.iter().map(|n| Need::operand(n, DType::F32, 2 * self.q.tokens, Access::Write)));
+        needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
+        needs
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
