@@ -232,3 +232,40 @@ fn estimates_are_of_the_right_size() {
         assert!(estimate < 3 * cycles && cycles < 3 * estimate, "{}: {cycles}, estimate {estimate}", k.name());
     }
 }
+
+/// Where issue slots are short, a hop leaves room for all that goes down meanwhile, also for what
+/// was computed before it: columns stay in step, and most of them are left out.
+#[test]
+fn columns_stay_in_step_where_slots_are_short() {
+    let short = |g: Geometry, a_slots: u32, gather: u32| {
+        let whole = outer(&g, Features::Ffn, Features::Hidden, gather);
+        let k = Outer { a: Act { slots: a_slots, ..whole.a.clone() }, ..whole };
+        let mut wafer = Wafer::cs2(&g);
+        // A row of sums leaves as fast as from a wafer full of such lanes.
+        wafer.arch.io_bits_per_second.value = wafer.arch.io_bits_per_second.value * u64::from(g.grid.width) / 700;
+        let at = wafer.addresses_of(&k);
+        let program = k.program(&g, &wafer.arch, &at);
+        let outcome =
+            fabric::run(&program, &wafer.arch, &fabric::RunOptions::default(), None).expect("the kernel runs");
+        assert!(outcome.folds.iter().any(|f| f.kind == "columns"), "{k:?}: {:?}", outcome.folds);
+    };
+    let rows = Geometry { lanes: 1, sequences_per_lane: 3, sequences: 3, ..padded(DType::F16) };
+    let sized = |heads: u32, head_columns: u32, tokens: u32, hidden: u32| Geometry {
+        grid: Grid { width: heads * head_columns, height: 6 },
+        heads,
+        kv_heads: heads,
+        head_columns,
+        tokens,
+        seq_len: 2 * tokens,
+        hidden,
+        d_model: heads * head_columns * hidden,
+        ffn: 14,
+        d_ff: heads * head_columns * 14,
+        ..rows.clone()
+    };
+    // Rows in both halves of a hop, in one half only, and less than one per half.
+    short(sized(31, 2, 36, 40), 12, 2);
+    short(Geometry { sums: DType::F16, ..sized(16, 4, 56, 8) }, 8, 8);
+    short(sized(16, 3, 40, 22), 14, 3);
+    short(sized(31, 2, 36, 32), 1, 2);
+}

@@ -96,9 +96,12 @@ impl Outer {
         if free == 0 { u32::MAX } else { self.hop_slots(pace).div_ceil(free) }
     }
 
-    /// Instructions of one element behind half a hop during which so many rows are computed.
-    fn pauses(&self, pace: Pace, rows: u32) -> u32 {
-        pace.pauses(self.hop_slots(pace) + rows * self.len(), pace.free(rows * self.a.tokens))
+    /// Instructions of one element behind half a hop during which so many rows are computed. The
+    /// sums of the row before, and of all but the last of these, go down meanwhile; those of the
+    /// last one begin to, one per `interval` cycles.
+    fn pauses(&self, pace: Pace, rows: u32, interval: u32) -> u32 {
+        let free = pace.free(rows * self.a.tokens);
+        pace.pauses_beside(self.hop_slots(pace) + rows * self.len(), free, interval, self.len())
     }
 
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
@@ -118,6 +121,8 @@ impl Outer {
 struct Code<'a> {
     outer: &'a Outer,
     pace: Pace,
+    /// Cycles between two sums on their way down.
+    interval: u32,
     at: &'a Addresses,
     sums: DType,
     class: Option<&'a RingClass>,
@@ -172,11 +177,13 @@ impl Code<'_> {
     /// the microthreads. `rows` are computed meanwhile and leave slots too.
     fn pause(&self, rows: u32) -> Vec<Instr> {
         let nothing = vec(Op::Mov, 1, at(SUMS[0], mem(self.sums, 0, 1)), &[imm(0.0)]);
-        repeat(self.outer.pauses(self.pace, rows), vec![nothing])
+        repeat(self.outer.pauses(self.pace, rows, self.interval), vec![nothing])
     }
 
-    /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on.
-    fn row(&self, chain: Priority) -> Vec<Instr> {
+    /// One row of sums: an AXPY per token. Then it is sent down, while the PE goes on. What goes
+    /// down takes turns with what comes around in the slots that are left, and none from the AXPYs:
+    /// both share the ramps, so that its time depends on the PE's place in the ring.
+    fn row(&self) -> Vec<Instr> {
         let (o, len) = (self.outer, self.outer.len());
         let sums = || at(SUMS[0], mem(self.sums, 0, len));
         let mut code = Vec::new();
@@ -187,7 +194,8 @@ impl Code<'_> {
             code.push(vec(Op::Fmac, len, sums(), &[start, b, a]));
         }
         code.push(step(A_ROW, (o.a.row * o.a.dtype.bytes()) as i32));
-        let send = Async { thread: CHAIN, priority: chain, op: self.chain.send(len, sums()), then: None };
+        let send = self.chain.send(len, sums());
+        let send = Async { thread: CHAIN, priority: Priority::Low, op: send, then: None };
         code.extend([Instr::Join(CHAIN), Instr::Async(send)]);
         code.extend(self.swap(SUMS));
         code
@@ -199,7 +207,7 @@ impl Code<'_> {
         let (rows, gather) = (self.outer.a.slots, self.outer.gather);
         let mut code = vec![set(A_ROW, self.outer.a.slot(self.at, 0) as i32)];
         if !more {
-            code.extend(repeat(rows, self.row(Priority::Low)));
+            code.extend(repeat(rows, self.row()));
             return code;
         }
         code.push(self.copy(BLOCK[1], GATHER[1]));
@@ -209,7 +217,7 @@ impl Code<'_> {
             code.extend(repeat(gather % rows, self.hop(0)));
         } else {
             code.extend(repeat(gather, self.hop(rows / gather)));
-            code.extend(repeat(rows % gather, self.row(Priority::Low)));
+            code.extend(repeat(rows % gather, self.row()));
         }
         code
     }
@@ -225,14 +233,11 @@ impl Code<'_> {
             if half == 1 {
                 code.extend(self.arrived());
             }
-            // Where slots are short, what goes down may not wait for what comes around.
-            let short = self.outer.pauses(self.pace, busy) > 0;
-            let chain = if short { Priority::Medium } else { Priority::Low };
-            code.extend(repeat(busy, self.row(chain)));
+            code.extend(repeat(busy, self.row()));
             code.extend(self.pause(busy));
             left -= busy;
         }
-        code.extend(repeat(left, self.row(Priority::Low)));
+        code.extend(repeat(left, self.row()));
         code
     }
 
@@ -297,8 +302,9 @@ impl Kernel for Outer {
                 }
                 chain.bind(&mut image);
                 let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
-                let (pace, sums) = (Pace::of(arch), g.sums);
-                let code = Code { outer: self, pace, at, sums, class: class.as_ref(), sends_first, chain: &chain };
+                let (pace, sums, interval) = (Pace::of(arch), g.sums, interval(arch, g.used_columns()));
+                let code =
+                    Code { outer: self, pace, interval, at, sums, class: class.as_ref(), sends_first, chain: &chain };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
                 place(&mut program, g, image, &columns, chain.rows);
             }

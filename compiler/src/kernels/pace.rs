@@ -45,6 +45,19 @@ impl Pace {
         if self.setup == 0 { 0 } else { slots.saturating_sub(free).div_ceil(self.setup) }
     }
 
+    /// Likewise, while up to `most` beats more pass, one per `interval` cycles.
+    pub(super) fn pauses_beside(self, slots: u32, free: u32, interval: u32, most: u32) -> u32 {
+        let mut pauses = self.pauses(slots, free);
+        loop {
+            let beside = most.min((pauses * (self.setup + 1)).div_ceil(interval.max(1)) + self.way);
+            let more = self.pauses(slots + beside, free);
+            if more <= pauses {
+                return pauses;
+            }
+            pauses = more;
+        }
+    }
+
     /// Waits for an exchange of so many beats that goes on beside `work`: by copying the first
     /// element of `sent` onto itself.
     pub(super) fn pause(self, beats: u32, work: &[Instr], sent: &Operand) -> Vec<Instr> {
