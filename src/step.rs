@@ -144,6 +144,25 @@ fn alike(launches: &[Launch]) -> (Vec<usize>, Vec<&Launch>) {
     (numbers, firsts)
 }
 
+impl Plan {
+    /// The same programs for a machine whose edges have another rate: their streams move that much
+    /// faster or slower.
+    #[must_use]
+    pub fn at_rate(mut self, before: &ArchSpec, after: &ArchSpec) -> Plan {
+        let [before, after] = [before, after].map(|a| u128::from(a.io_bits_per_second.value.max(1)));
+        if before != after {
+            for distinct in &mut self.programs {
+                for stream in &mut distinct.program.edges {
+                    let interval = (u128::from(stream.interval) * before).div_ceil(after).max(1);
+                    stream.interval = u32::try_from(interval).unwrap_or(u32::MAX);
+                }
+                distinct.timing = timing_key(&distinct.program);
+            }
+        }
+        self
+    }
+}
+
 /// Builds and verifies the programs of all launches, on the threads of the current pool. Launches
 /// that are alike have theirs built once.
 ///

@@ -53,6 +53,15 @@ fn a_lifted_limit_is_an_execution_on_another_machine() {
     assert_eq!(Value::from(sum), answer["step_cycles"]);
 }
 
+/// Without setups a product would be compiled another way, with other buffers: what is executed
+/// are the kernels of the report all the same.
+#[test]
+fn the_kernels_are_those_of_the_report() {
+    let folder = reported(&["--precision-opt-level", "0"]);
+    let answer = why(folder.path(), &[]);
+    assert_eq!(answer["limits"].as_array().unwrap().len(), 10, "all but the cluster");
+}
+
 #[test]
 fn narrow_edges_are_what_binds() {
     let folder = reported(&["--set", "wafer.io=1Gb/s"]);

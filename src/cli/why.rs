@@ -98,10 +98,11 @@ impl Again<'_> {
         Ok(Again { step: wanted.step.compile()?, wanted, cache, pool, bar: output.progress(limits, "limits") })
     }
 
-    /// The kernels on a wafer of a machine.
+    /// The kernels on a wafer of a machine: always those that were compiled for the report's, at
+    /// the machine's rate over the edges.
     fn execute(&self, arch: &ArchSpec) -> Result<step::Executed, Failure> {
         let (compiled, options) = (&self.step.compiled, self.wanted.limits.options(false));
-        let plan = self.pool.install(|| step::plan(compiled, arch))?;
+        let plan = self.pool.install(|| step::plan(compiled, &self.step.arch))?.at_rate(&self.step.arch, arch);
         self.pool.install(|| step::execute(plan, arch, &options, self.cache.as_ref(), &|_, _| {}))
     }
 
@@ -122,6 +123,7 @@ fn text(a: &Answer) -> String {
     for l in &a.limits {
         let change = |[with, without]: [u64; 2]| match with {
             0 => "-".to_owned(),
+            with if without / with >= 10 => format!("x {}", grouped(without / with)),
             with => format!("{:+.1} %", 100.0 * (without as f64 / with as f64 - 1.0)),
         };
         table.row(vec![
