@@ -43,11 +43,15 @@ fn a_lifted_limit_is_an_execution_on_another_machine() {
     let cycles = |l: &Value| l["step_cycles"].as_u64().unwrap();
     assert!(limits.windows(2).all(|w| cycles(&w[0]) <= cycles(&w[1])), "what costs most comes first");
     // The same machine by --set takes as many cycles.
-    let setup = limits.iter().find(|l| l["limit"] == "setup").unwrap();
-    let other = reported(&["--set", "pe.vector_setup=0", "--set", "pe.loop_back=0"]);
+    let limit = |name: &str| limits.iter().find(|l| l["limit"] == name).unwrap();
+    let other = reported(&["--set", "pe.task_dispatch=0"]);
     let other: Value = serde_json::from_str(&std::fs::read_to_string(other.path().join("out.json")).unwrap()).unwrap();
-    assert_eq!(setup["step_cycles"], other["step"]["cycles"]);
-    assert!(cycles(setup) < answer["step_cycles"].as_u64().unwrap(), "a tiny model pays for every instruction");
+    assert_eq!(limit("dispatch")["step_cycles"], other["step"]["cycles"]);
+    assert!(cycles(limit("dispatch")) < answer["step_cycles"].as_u64().unwrap(), "every kernel is dispatched");
+    assert!(
+        cycles(limit("setup")) < answer["step_cycles"].as_u64().unwrap(),
+        "a tiny model pays for every instruction"
+    );
     let kernels = answer["kernels"].as_array().unwrap();
     let sum: u64 = kernels.iter().map(|k| k["cycles"].as_u64().unwrap()).sum();
     assert_eq!(Value::from(sum), answer["step_cycles"]);
