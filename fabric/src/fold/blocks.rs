@@ -52,7 +52,7 @@ pub(crate) fn strips(program: &Program) -> Option<Vec<Strip>> {
             strips[i].0.push(pair[0]);
         } else {
             kinds.insert(key, strips.len());
-            strips.push((vec![pair[0]], part));
+            strips.push((vec![pair[0]], with_images(part, &program)));
         }
     }
     Some(strips.into_iter().map(|(at, part)| Strip { at, blocks: blocks(&part) }).collect())
@@ -71,7 +71,7 @@ fn blocks(strip: &Program) -> Vec<Block> {
             blocks[i].at.push(pair[0]);
         } else {
             kinds.insert(key, blocks.len());
-            blocks.push(Block { at: vec![pair[0]], program });
+            blocks.push(Block { at: vec![pair[0]], program: with_images(program, strip) });
         }
     }
     blocks
@@ -137,7 +137,13 @@ fn clip_region(region: Region, w: Window) -> Option<Region> {
     Some(Region { x: region.x.clip(w.x, w.width)?, y: region.y.clip(w.y, w.height)? })
 }
 
-/// The part of a program inside a window, moved to the origin. Images keep their numbers.
+/// A part of a program with the program's images.
+fn with_images(part: Program, whole: &Program) -> Program {
+    Program { images: whole.images.clone(), ..part }
+}
+
+/// The part of a program inside a window, moved to the origin. Images keep their numbers, and are
+/// left out: there may be as many windows as PEs.
 fn clip(p: &Program, w: Window) -> Program {
     let grid = p.grid();
     let placements = p.placements.iter().filter_map(|q| {
@@ -164,6 +170,6 @@ fn clip(p: &Program, w: Window) -> Program {
         switches: switches.collect(),
         filters: filters.collect(),
         edges: edges.collect(),
-        images: p.images.clone(),
+        images: Vec::new(),
     }
 }
