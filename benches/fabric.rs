@@ -16,6 +16,7 @@ const RAW: RunOptions = RunOptions {
     engine: EngineKind::Fast,
     fold: Fold::NONE,
     per_pe: false,
+    cells: None,
     cycle_limit: 1 << 42,
     memory_limit: 16 << 30,
     bands: None,

@@ -9,15 +9,15 @@ mod bytes;
 pub use bytes::packed;
 
 use sim_core::coord::{Color, Dir, Grid, Region};
-use sim_core::report::{ColorCounters, PeCounters};
+use sim_core::report::CellCounters;
 use std::collections::BTreeMap;
 
 /// Most columns of cells.
 const COLUMNS: u32 = 150;
 /// Most rows of cells.
 const ROWS: u32 = 200;
-/// Counters of a cell: compute, wait, back-pressure, wavelets by port.
-const COUNTERS: usize = 8;
+/// Counters of a cell.
+const COUNTERS: usize = CellCounters::COUNTERS;
 
 /// Sums over cells of neighbouring PEs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,35 +120,22 @@ impl Heat {
         Heat { mesh, cell, cells, cycles: 0, used: vec![0; n], sums: vec![[0; COUNTERS]; n], colors: BTreeMap::new() }
     }
 
-    /// One execution of a program on `grid`, which starts at the mesh's first PE.
+    /// One execution of a program, counted by cells of this size; its grid starts at the mesh's
+    /// first PE.
     #[must_use]
-    pub fn of(mesh: Grid, grid: Grid, (pes, colors): (&[PeCounters], &ColorCounters), cycles: u64) -> Heat {
+    pub fn of(mesh: Grid, counted: &CellCounters, cycles: u64) -> Heat {
         let mut heat = Heat::new(mesh);
         heat.cycles = cycles;
-        let (cell, columns) = (heat.cell, heat.cells.width);
-        let width = grid.width.max(1);
-        // A plane per color and port, found without a search.
-        let mut planes: Vec<Option<Vec<u64>>> = vec![None; usize::from(Color::MAX) * Dir::ALL.len()];
-        for (y, row) in pes.chunks(width as usize).enumerate() {
-            let first = y / cell.height as usize * columns as usize;
-            for (column, pes) in row.chunks(cell.width as usize).enumerate() {
-                let (at, from) = (first + column, y * width as usize + column * cell.width as usize);
-                for (i, pe) in (from..).zip(pes) {
-                    let c = pe.cycles;
-                    let [n, e, s, w, ramp] = pe.sent;
-                    let counted = [c.compute, c.wait, c.back_pressure, n, e, s, w, ramp];
-                    heat.sums[at].iter_mut().zip(counted).for_each(|(sum, n)| *sum += n);
-                    for color in colors.pe(i) {
-                        for (dir, n) in Dir::ALL.into_iter().zip(color.sent).filter(|(_, n)| *n > 0) {
-                            let plane = &mut planes[color.color.index() * Dir::ALL.len() + dir as usize];
-                            plane.get_or_insert_with(|| vec![0; heat.sums.len()])[at] += n;
-                        }
-                    }
-                }
-            }
+        let (from, to) = (counted.cells.width as usize, heat.cells.width as usize);
+        let place = |i: usize| i / from * to + i % from;
+        for (i, sums) in counted.sums.iter().enumerate() {
+            heat.sums[place(i)] = *sums;
         }
-        let ports = colors_and_ports().zip(planes);
-        heat.colors = ports.filter_map(|(port, plane)| Some((port, plane?))).collect();
+        for (port, counted) in counted.colors() {
+            let mut plane = vec![0; heat.sums.len()];
+            counted.iter().enumerate().for_each(|(i, n)| plane[place(i)] = *n);
+            heat.colors.insert(port, plane);
+        }
         heat
     }
 
@@ -241,7 +228,7 @@ fn colors_and_ports() -> impl Iterator<Item = (Color, Dir)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sim_core::report::{ColorSent, PeCycles};
+    use sim_core::report::{ColorCounters, ColorSent, PeCounters, PeCycles};
 
     fn pe(compute: u64, east: u64) -> PeCounters {
         let cycles = PeCycles { compute, wait: 1, back_pressure: 2, idle: 7 - compute };
@@ -262,11 +249,14 @@ mod tests {
     fn heat() -> Heat {
         let mesh = Grid { width: 300, height: 1 };
         let pes = [pe(5, 10), pe(7, 0), pe(4, 5)];
-        let one = Heat::of(mesh, Grid { width: 3, height: 1 }, (&pes, &colors(&pes)), 10);
+        let of = |grid, pes: &[PeCounters], cycles| {
+            Heat::of(mesh, &CellCounters::of(grid, Heat::new(mesh).cell, pes, &colors(pes)), cycles)
+        };
+        let one = of(Grid { width: 3, height: 1 }, &pes, 10);
         let mut heat = Heat::new(mesh);
         heat.add(&one, 2);
         let none = [PeCounters::default(); 300];
-        heat.add(&Heat::of(mesh, mesh, (&none, &colors(&none)), 4), 1);
+        heat.add(&of(mesh, &none, 4), 1);
         heat.mark(&[Region::rect(0, 0, 3, 1)]);
         heat
     }

@@ -299,11 +299,11 @@ impl Runner<'_> {
                 return Ok((known, heat));
             }
         }
-        let run = fabric::run(&distinct.program, self.arch, self.options, None);
+        let cells = wanted.then(|| Heat::new(self.mesh).cell);
+        let options = RunOptions { per_pe: false, cells, ..*self.options };
+        let run = fabric::run(&distinct.program, self.arch, &options, None);
         let mut outcome = run.map_err(|e| Failure::of_run(&e, &at()))?;
-        let pes = outcome.per_pe.take();
-        let colors = outcome.per_color.take().unwrap_or_default();
-        let heat = pes.map(|pes| Heat::of(self.mesh, distinct.program.grid(), (&pes, &colors), outcome.cycles.0));
+        let heat = outcome.per_cell.take().map(|cells| Heat::of(self.mesh, &cells, outcome.cycles.0));
         if let Some((cache, key)) = &key {
             cache.store(key, &outcome);
             heat.iter().for_each(|heat| cache.store_heat(key, heat));

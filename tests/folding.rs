@@ -9,6 +9,7 @@ use fabric::{Fold, RunOptions};
 use models::{Design, GptShape, LayerGraph};
 use rayon::prelude::*;
 use sim_core::arch::{ArchSpec, cs2::cs2};
+use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::{DType, Program};
 use sim_core::report::{FoldNote, Outcome};
@@ -155,7 +156,8 @@ fn random_step(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
 /// Where a folded run of a program differs from the full one, and what was folded.
 fn difference(program: &Program, arch: &ArchSpec) -> Result<Vec<FoldNote>, String> {
     let run = |time, space| {
-        let options = RunOptions { fold: Fold { time, space }, per_pe: true, ..RunOptions::default() };
+        let cells = Some(Grid { width: 3, height: 2 });
+        let options = RunOptions { fold: Fold { time, space }, per_pe: true, cells, ..RunOptions::default() };
         fabric::run(program, arch, &options, None)
     };
     let essence = |done: &Result<Outcome, RunError>| match done {

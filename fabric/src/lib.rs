@@ -16,6 +16,7 @@ mod waits;
 pub use values::{HostStreams, Values, WaferMemory};
 
 use sim_core::arch::ArchSpec;
+use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::Outcome;
@@ -54,6 +55,8 @@ pub struct RunOptions {
     pub fold: Fold,
     /// Whether [`Outcome::per_pe`] and [`Outcome::per_color`] are wanted.
     pub per_pe: bool,
+    /// Size of the cells of PEs whose sums are wanted ([`Outcome::per_cell`]).
+    pub cells: Option<Grid>,
     /// The run is stopped when it reaches this many cycles.
     pub cycle_limit: u64,
     /// Bytes of host memory that the run may take.
@@ -69,6 +72,7 @@ impl Default for RunOptions {
             engine: EngineKind::Fast,
             fold: Fold::ALL,
             per_pe: false,
+            cells: None,
             cycle_limit: 1 << 42,
             memory_limit: 16 << 30,
             bands: None,

@@ -4,8 +4,10 @@
 //! to cycles × PEs.
 //! **Not here.** Rates, percentages, text (the root package).
 
+mod cells;
 mod colors;
 
+pub use cells::CellCounters;
 pub use colors::{ColorCounters, ColorSent};
 
 use crate::coord::{Dir, PeCoord};
@@ -115,6 +117,8 @@ pub struct Outcome {
     pub per_pe: Option<Vec<PeCounters>>,
     /// What the PEs' routers sent by color, if `per_pe` was asked for.
     pub per_color: Option<ColorCounters>,
+    /// Sums over cells of PEs, if they were asked for.
+    pub per_cell: Option<CellCounters>,
 }
 
 /// One PE's finishing time, for reports that ask for it.

@@ -177,7 +177,15 @@ impl RunLimits {
             EngineChoice::Fast => (EngineKind::Fast, Fold { time, space }),
             EngineChoice::Reference => (EngineKind::Reference, Fold::NONE),
         };
-        RunOptions { engine, fold, per_pe, cycle_limit: self.cycle_limit, memory_limit: self.memory_limit, bands: None }
+        RunOptions {
+            engine,
+            fold,
+            per_pe,
+            cells: None,
+            cycle_limit: self.cycle_limit,
+            memory_limit: self.memory_limit,
+            bands: None,
+        }
     }
 
     /// Threads that are meant.

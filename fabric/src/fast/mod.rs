@@ -33,7 +33,7 @@ use band::Band;
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
-use sim_core::report::{ColorCounters, Outcome, PeCounters};
+use sim_core::report::{CellCounters, ColorCounters, Outcome, PeCounters};
 use sim_core::units::{Cycle, Cycles};
 pub(crate) use state::Class;
 use tiles::Tiling;
@@ -97,9 +97,11 @@ pub fn run(
     let plan = Plan { time_fold: options.fold.time && values.is_none(), watches: Vec::new() };
     let detail = run_detailed(program, arch, options, plan, values)?;
     let mut outcome = detail.outcome;
+    let colors = detail.colors.unwrap_or_default();
+    outcome.per_cell = options.cells.map(|cell| CellCounters::of(program.grid(), cell, &detail.pes, &colors));
     if options.per_pe {
         outcome.per_pe = Some(detail.pes);
-        outcome.per_color = detail.colors;
+        outcome.per_color = Some(colors);
     }
     outcome.folds.extend(snapshot::notes(&detail.skips));
     Ok(outcome)
@@ -129,7 +131,7 @@ pub(crate) fn run_detailed(
     if let Some(v) = values {
         engine.unload(program, v);
     }
-    Ok(engine.detail(end, options.per_pe))
+    Ok(engine.detail(end, options.per_pe || options.cells.is_some()))
 }
 
 /// A run.

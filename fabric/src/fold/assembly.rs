@@ -11,7 +11,7 @@ use super::gap::Gap;
 use super::lines::Axis;
 use crate::fast::{Class, Detail};
 use sim_core::coord::Grid;
-use sim_core::report::{PeCounters, PeCycles};
+use sim_core::report::{CellCounters, ColorCounters, PeCounters, PeCycles};
 use std::collections::BTreeMap;
 
 /// A gap whose checks hold.
@@ -43,6 +43,14 @@ struct Alike {
     sum: u64,
     /// Greatest delay.
     most: u64,
+}
+
+impl Alike {
+    fn add(&mut self, line: &Line) {
+        self.count += 1;
+        self.sum += line.by;
+        self.most = self.most.max(line.by);
+    }
 }
 
 /// A block that was executed.
@@ -84,21 +92,43 @@ impl Assembly {
             for (&(x, column_watch), column) in &columns {
                 let at = (y * self.grid.width + x) as usize;
                 let pe = self.detail.pes[at];
-                let mut busy = PeCycles { idle: 0, ..pe.cycles }.times(row.count * column.count);
                 let end = self.detail.ends[at];
-                let mut most = end;
-                for (watch, line, across) in [(row_watch, row, column.count), (column_watch, column, row.count)] {
-                    let Some(watch) = watch else { continue };
-                    wait(&mut busy, self.class(watch, at), line.sum * across);
-                    most += self.delay(watch, end, line.most);
-                }
-                all.cycles = all.cycles.max(most);
-                all.busy += busy;
+                let delays = [(row_watch, row), (column_watch, column)]
+                    .map(|(watch, line)| watch.map_or(0, |watch| self.delay(watch, end, line.most)));
+                all.cycles = all.cycles.max(end + delays[0] + delays[1]);
+                all.busy += self.busy(at, (row_watch, row), (column_watch, column));
                 all.macs += pe.macs * row.count * column.count;
                 all.hops += pe.hops() * row.count * column.count;
             }
         }
         all
+    }
+
+    /// Cycles of the PEs that stand for an executed one in some rows and columns, without idle
+    /// ones.
+    fn busy(&self, at: usize, row: (Option<u32>, &Alike), column: (Option<u32>, &Alike)) -> PeCycles {
+        let cycles = PeCycles { idle: 0, ..self.detail.pes[at].cycles };
+        let mut busy = cycles.times(row.1.count * column.1.count);
+        for ((watch, line), across) in [(row, column.1.count), (column, row.1.count)] {
+            let Some(watch) = watch else { continue };
+            wait(&mut busy, self.class(watch, at), line.sum * across);
+        }
+        busy
+    }
+
+    /// Adds the PEs of all blocks like this one, by their first columns and rows, to cells.
+    pub(crate) fn count(&self, columns: &[u32], rows: &[u32], all: &mut CellCounters) {
+        let none = ColorCounters::default();
+        let colors = self.detail.colors.as_ref().unwrap_or(&none);
+        let columns = by_cell(&self.columns, columns, all.cell.width);
+        for (&(cell_row, y, row_watch), row) in &by_cell(&self.rows, rows, all.cell.height) {
+            for (&(cell_column, x, column_watch), column) in &columns {
+                let at = (y * self.grid.width + x) as usize;
+                let cycles = self.busy(at, (row_watch, row), (column_watch, column));
+                let pe = PeCounters { cycles, ..self.detail.pes[at] };
+                all.add(cell_row * all.cells.width + cell_column, &pe, colors.pe(at), row.count * column.count);
+            }
+        }
     }
 
     /// Size of the block.
@@ -181,10 +211,19 @@ fn lines(placed: &[Placed], axis: Axis, length: u32) -> Vec<Line> {
 fn alike(lines: &[Line]) -> BTreeMap<(u32, Option<u32>), Alike> {
     let mut kinds: BTreeMap<_, Alike> = BTreeMap::new();
     for line in lines {
-        let kind = kinds.entry((line.of, line.watch)).or_default();
-        kind.count += 1;
-        kind.sum += line.by;
-        kind.most = kind.most.max(line.by);
+        kinds.entry((line.of, line.watch)).or_default().add(line);
+    }
+    kinds
+}
+
+/// Lines of blocks that begin at these places of the mesh: by the cell that they are in, of so many
+/// lines, and then as above.
+fn by_cell(lines: &[Line], starts: &[u32], cell: u32) -> BTreeMap<(u32, u32, Option<u32>), Alike> {
+    let mut kinds: BTreeMap<_, Alike> = BTreeMap::new();
+    for start in starts {
+        for (at, line) in (*start..).zip(lines) {
+            kinds.entry((at / cell, line.of, line.watch)).or_default().add(line);
+        }
     }
     kinds
 }

@@ -21,9 +21,10 @@ pub use key::timing_key;
 pub(crate) use lines::Axis;
 pub(crate) use registers::Deciding;
 use sim_core::arch::ArchSpec;
+use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::Program;
-use sim_core::report::{ColorCounters, FoldNote, Outcome, PeCounters, PeCycles};
+use sim_core::report::{CellCounters, ColorCounters, FoldNote, Outcome, PeCounters, PeCycles};
 use sim_core::units::Cycles;
 pub use smaller::smaller;
 
@@ -116,6 +117,7 @@ fn assemble(
         out.per_pe = Some(spread(program, strips, &parts, out.cycles.0));
         out.per_color = Some(colors(program, strips, &parts));
     }
+    out.per_cell = options.cells.map(|cell| cells(program, cell, strips, &parts));
     let mut whole: Vec<String> = parts.iter().flat_map(|(_, _, done)| done.whole.clone()).collect();
     if whole.is_empty() {
         whole.push(
@@ -155,6 +157,16 @@ fn cover(
 fn spread(program: &Program, strips: &[Strip], parts: &[(&Block, u64, Assembly)], end: u64) -> Vec<PeCounters> {
     let mut all = vec![finished(PeCounters::default(), end); program.grid().pes() as usize];
     cover(program, strips, parts, |pe, part, (x, y)| all[pe] = finished(parts[part].2.pe(x, y), end));
+    all
+}
+
+/// Sums over cells, without the PEs one by one.
+fn cells(program: &Program, cell: Grid, strips: &[Strip], parts: &[(&Block, u64, Assembly)]) -> CellCounters {
+    let mut all = CellCounters::new(program.grid(), cell);
+    let blocks = strips.iter().flat_map(|strip| strip.blocks.iter().map(move |block| (strip, block)));
+    for ((strip, block), (.., done)) in blocks.zip(parts) {
+        done.count(&strip.at, &block.at, &mut all);
+    }
     all
 }
 

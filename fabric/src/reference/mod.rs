@@ -26,7 +26,7 @@ use router::Move;
 use sim_core::coord::{Color, PeCoord};
 use sim_core::diag::Diagnostic;
 use sim_core::program::{DType, Flow, Trigger};
-use sim_core::report::{ColorCounters, ColorSent, PeCounters, PeCycles};
+use sim_core::report::{CellCounters, ColorCounters, ColorSent, PeCounters, PeCycles};
 use sim_core::units::{Cycle, Cycles};
 use sim_core::{arch::ArchSpec, error::RunError, program::Program, report::Outcome};
 use state::Machine;
@@ -212,6 +212,11 @@ fn outcome(machine: &Machine, options: &RunOptions) -> Outcome {
             *all += one;
         }
     }
+    let wanted = options.per_pe || options.cells.is_some();
+    let colors = wanted.then(|| ColorCounters::collect(machine.pes.iter().map(by_color)));
+    let none = ColorCounters::default();
+    let per_cell =
+        options.cells.map(|cell| CellCounters::of(machine.grid, cell, &counters, colors.as_ref().unwrap_or(&none)));
     Outcome {
         cycles: Cycles(cycles),
         pe_cycles: sum.cycles,
@@ -220,8 +225,9 @@ fn outcome(machine: &Machine, options: &RunOptions) -> Outcome {
         stepped_cycles: cycles,
         stepped_pe_cycles: cycles * pe_count,
         folds: Vec::new(),
+        per_cell,
         per_pe: options.per_pe.then_some(counters),
-        per_color: options.per_pe.then(|| ColorCounters::collect(machine.pes.iter().map(by_color))),
+        per_color: colors.filter(|_| options.per_pe),
     }
 }
 

@@ -12,6 +12,7 @@ mod shrink;
 use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
 use random::{Rng, arch, program};
 use sim_core::arch::ArchSpec;
+use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::*;
 use sim_core::report::Outcome;
@@ -50,7 +51,15 @@ fn execute_in(
         inputs.ports.insert((e.name.clone(), 0), (0..e.wavelets as u32).map(|k| 0x3c00_3c00 + k).collect());
     }
     let mut outputs = HostStreams::default();
-    let options = RunOptions { engine, fold, per_pe: true, cycle_limit: 2_000_000, bands, ..RunOptions::default() };
+    let options = RunOptions {
+        engine,
+        fold,
+        per_pe: true,
+        cells: Some(Grid { width: 3, height: 2 }),
+        cycle_limit: 2_000_000,
+        bands,
+        ..RunOptions::default()
+    };
     let result = if with_values {
         let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
         fabric::run(p, a, &options, Some(&mut values))

@@ -14,6 +14,7 @@ mod shrink;
 use fabric::{Fold, RunOptions};
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
+use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::{FoldNote, Outcome};
@@ -21,9 +22,12 @@ use sim_core::report::{FoldNote, Outcome};
 /// First seed: those below are of other tests.
 const SEEDS: u64 = 1 << 40;
 
+/// Cells whose sums are compared as well.
+const CELLS: Option<Grid> = Some(Grid { width: 3, height: 2 });
+
 /// A run on the fast engine.
 fn run(p: &Program, arch: &ArchSpec, fold: Fold) -> Result<Outcome, RunError> {
-    let options = RunOptions { fold, per_pe: true, cycle_limit: 5_000_000, ..RunOptions::default() };
+    let options = RunOptions { fold, per_pe: true, cells: CELLS, cycle_limit: 5_000_000, ..RunOptions::default() };
     fabric::run(p, arch, &options, None)
 }
 
