@@ -97,6 +97,10 @@ fn a_hostile_name_is_inert_in_every_output() {
     assert!(wafersim::trace::step::packets(&std::fs::read(folder.path().join("t.pftrace")).unwrap()).unwrap() > 10);
     let text = run(folder.path(), &["--batch", "2"]);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "no escape of a terminal");
+    run(folder.path(), &["--batch", "2", "--plot", "plots"]);
+    for (name, picture) in pictures(&folder.path().join("plots")) {
+        assert!(!picture.contains("</script>"), "{name}: {picture}");
+    }
     let program = "program x\ngrid 1x1\nimage a {\nmem b f32[1] @0\ntask main local active {\n}\n}\nplace a x=0 y=0\n";
     std::fs::write(folder.path().join("=cmd().wafer"), program).unwrap();
     let mut command = Command::cargo_bin("wafersim").unwrap();
