@@ -19,7 +19,7 @@ use sim_core::diag::Diagnostic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most geometries whose tilings are looked at.
+/// Most geometries of a micro-batch whose tilings are looked at.
 const LOOKED_AT_MAX: usize = 64;
 /// Bytes of code of a kernel that nobody has emitted yet: few, so that nothing is left out that fits.
 const CODE_GUESS: u64 = 1 << 10;
@@ -101,7 +101,8 @@ struct Search<'a> {
     runner_up: Option<RunnerUp>,
     /// What comes closest to fitting, with its bytes.
     least: Option<(u64, Site)>,
-    looked_at: usize,
+    /// Geometries by micro-batch.
+    looked_at: BTreeMap<u32, usize>,
     faults: Vec<Diagnostic>,
 }
 
@@ -123,7 +124,7 @@ pub fn search(
         best: None,
         runner_up: None,
         least: None,
-        looked_at: 0,
+        looked_at: BTreeMap::new(),
         faults: Vec::new(),
     };
     for &size in sizes {
@@ -171,8 +172,13 @@ impl Search<'_> {
             site.cost() <= least.saturating_add(least / NEAR) && site.columns() < best.columns()
         });
         match site.known {
-            Known::Bound if self.looked_at < LOOKED_AT_MAX => self.look(site, Codes::guess(CODE_GUESS), false),
-            Known::Bound => {}
+            Known::Bound => {
+                let looked_at = self.looked_at.entry(site.micro_batch).or_default();
+                if *looked_at < LOOKED_AT_MAX {
+                    *looked_at += 1;
+                    self.look(site, Codes::guess(CODE_GUESS), false);
+                }
+            }
             Known::Tiling(_, choice, _) if !near => {
                 self.runner_up.get_or_insert_with(|| site.runner_up(choice.tiling));
             }
@@ -196,7 +202,6 @@ impl Search<'_> {
 
     /// Looks at a site's tilings.
     fn look(&mut self, mut site: Site, codes: Codes, exact: bool) {
-        self.looked_at += usize::from(!exact);
         let (g, layers) = (&site.candidate.geometry, self.graph.shape().layers);
         let choices = Choices::of(&site.samples, g, self.arch, layers, &self.options.map, codes);
         match choices.best(site.room) {

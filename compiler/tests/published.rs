@@ -75,6 +75,17 @@ fn other_published_micro_batches() {
     ]);
 }
 
+/// Micro-batches that are too large cost no other one its turn.
+#[test]
+fn a_large_batch_has_a_micro_batch_that_fits() {
+    let (shape, seq_len) = (preset("gpt3-6.7b"), 2048);
+    let graph = LayerGraph::training_step(&shape, 1024, seq_len).unwrap();
+    let of = |sums| Options { batch: 1024, micro_batch: None, seq_len, act: DType::F16, sums, map: Map::default() };
+    let compiled = compile(&graph, &cs2(), &of(DType::F16)).unwrap();
+    assert_eq!(u64::from(compiled.micro_batch) * compiled.micro_batches, 1024);
+    assert!(compiled.micro_batch >= 64, "{}", compiled.micro_batch);
+}
+
 #[test]
 fn what_is_well_above_is_refused_and_names_the_tensor() {
     for (name, micro_batch) in [("cerebras-gpt-1.3b", 528), ("cerebras-gpt-6.7b", 208), ("cerebras-gpt-13b", 180)] {

@@ -111,7 +111,8 @@ const GPT2: &str = "sizes: huggingface.co/gpt2 config.json (124,439,808 paramete
 
 const PLAIN: &str = "sizes: config.json of huggingface.co/openai-community (gpt2-medium, gpt2-large, gpt2-xl); \
     Brown et al. 2020, table 2.1, with the heads of Cerebras/modelzoo (gpt3-*); batch: batch_size of the \
-    configurations in Cerebras/modelzoo R_1.7.1, Release_1.8.0 and Release_2.1.1 (gpt2-medium: that of gpt2-large)";
+    configurations in Cerebras/modelzoo R_1.7.1, Release_1.8.0 and Release_2.1.1 (gpt2-medium: that of gpt2-large); \
+    gpt3-256m: sizes of Cerebras-GPT 256M, batch of a measurement (arXiv 2409.00287v2, table V)";
 
 /// Rows of the table below.
 struct Row {
@@ -265,7 +266,8 @@ fn gpt2_small() -> Preset {
 type Plain = (&'static str, (u32, u32, u32), u32, u64);
 
 /// Further models of the same architecture.
-const PLAIN_ROWS: [Plain; 8] = [
+const PLAIN_ROWS: [Plain; 9] = [
+    ("gpt3-256m", (14, 1088, 17), 2048, 256),
     ("gpt2-medium", (24, 1024, 16), 1024, 80),
     ("gpt2-large", (36, 1280, 20), 1024, 80),
     ("gpt2-xl", (48, 1600, 25), 1024, 95),
@@ -339,7 +341,7 @@ mod tests {
             assert_eq!(preset.shape.validate(), []);
             assert_eq!(find(&preset.shape.name.to_uppercase()).unwrap(), preset);
         }
-        assert_eq!(list().len(), 29);
+        assert_eq!(list().len(), 30);
     }
 
     #[test]
@@ -379,9 +381,14 @@ mod tests {
         assert_eq!(of("gpt2-medium"), 354_823_168);
         assert_eq!(of("gpt2-large"), 774_030_080);
         assert_eq!(of("gpt2-xl"), 1_557_611_200);
-        for (name, billions) in
-            [("gpt3-xl", 1.3), ("gpt3-2.7b", 2.7), ("gpt3-6.7b", 6.7), ("gpt3-13b", 13.0), ("gpt3-20b", 20.0)]
-        {
+        for (name, billions) in [
+            ("gpt3-256m", 0.256),
+            ("gpt3-xl", 1.3),
+            ("gpt3-2.7b", 2.7),
+            ("gpt3-6.7b", 6.7),
+            ("gpt3-13b", 13.0),
+            ("gpt3-20b", 20.0),
+        ] {
             let error = of(name) as f64 / (billions * 1e9) - 1.0;
             assert!(error.abs() < 0.03, "{name}: {error}");
         }
