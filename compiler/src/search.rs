@@ -39,6 +39,8 @@ pub struct Site {
     /// The geometry.
     pub candidate: Candidate,
     samples: Arc<Samples>,
+    /// Cycles of a micro-batch in which layers start.
+    starts: u64,
     /// Bytes for buffers and code.
     room: u64,
     known: Known,
@@ -72,7 +74,12 @@ impl Site {
             Known::Tiling(_, choice, _) => choice.estimate,
             Known::Plan(compiled) => return compiled.estimate,
         };
-        cycles.saturating_mul(self.repeats)
+        self.of_step(cycles)
+    }
+
+    /// Cycles of a step whose micro-batches have kernels of so many.
+    fn of_step(&self, kernels: u64) -> u64 {
+        kernels.saturating_add(self.starts).saturating_mul(self.repeats)
     }
 
     fn rank(&self) -> Rank {
@@ -150,9 +157,11 @@ impl Search<'_> {
             self.faults.push(no_room(&task, self.arch));
         }
         let (repeats, room) = (self.options.batch / u64::from(size), room(self.arch));
+        // Forward and backward.
+        let starts = 2 * u64::from(self.graph.shape().layers) * u64::from(self.arch.layer_start.value);
         for candidate in candidates {
             let samples = samples.clone();
-            self.push(Site { micro_batch: size, repeats, candidate, samples, room, known: Known::Bound });
+            self.push(Site { micro_batch: size, repeats, candidate, samples, starts, room, known: Known::Bound });
         }
     }
 
@@ -188,7 +197,7 @@ impl Search<'_> {
                     Ok(mut compiled) => {
                         compiled.micro_batch = site.micro_batch;
                         compiled.micro_batches = site.repeats;
-                        compiled.estimate = choice.estimate.saturating_mul(site.repeats);
+                        compiled.estimate = site.of_step(choice.estimate);
                         site.known = Known::Plan(Box::new(compiled));
                         self.push(site);
                     }

@@ -9,7 +9,7 @@
 use crate::geometry::Geometry;
 use crate::kernel::{Addresses, Kernel};
 use crate::memory::{self, Codes, MemoryPlan};
-use crate::passes::{Tiling, lower};
+use crate::passes::{Tiling, lower, started};
 use crate::schedule::{Tile, Tiled};
 use crate::search::search;
 use crate::tiling::{Choice, Map};
@@ -159,7 +159,7 @@ pub(crate) fn build(
     choice: Choice,
     codes: &mut Codes,
 ) -> Result<Compiled, Diagnostic> {
-    let tiled = lower(graph, g, &choice.tiling);
+    let tiled = started(lower(graph, g, &choice.tiling), arch);
     if let Some(missing) = tiled.verify().into_iter().next() {
         return Err(missing);
     }

@@ -168,3 +168,20 @@ fn large_code_and_large_buffers_share_memory_at_different_times() {
     let fault = plan(&g, &arch, &all, &mut Codes::default()).unwrap_err();
     assert!(fault.message.contains("`b` does not fit"), "{}", fault.message);
 }
+
+/// Where a layer takes time to start, it does so once forward and once backward; all else is as
+/// before.
+#[test]
+fn layers_start_twice() {
+    let shape = GptShape { layers: 3, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
+    let mut arch = cs2();
+    (arch.width.value, arch.height.value) = (24, 8);
+    let names = |c: &Compiled| c.launches.iter().map(|l| (l.kernel.name(), l.layer)).collect::<Vec<_>>();
+    let before = step(&shape, &arch, 1, 1).unwrap();
+    arch.layer_start.value = 1000;
+    let after = step(&shape, &arch, 1, 1).unwrap();
+    assert_eq!(after.estimate, before.estimate + 2 * 3 * 1000);
+    let (starts, rest): (Vec<_>, Vec<_>) = names(&after).into_iter().partition(|(name, _)| name == "layer start");
+    assert_eq!(rest, names(&before));
+    assert_eq!(starts.iter().map(|s| s.1).collect::<Vec<_>>(), [0, 1, 2, 2, 1, 0].map(Some));
+}

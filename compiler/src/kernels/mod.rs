@@ -9,6 +9,7 @@ pub mod embed;
 pub mod ferry;
 pub mod gemm;
 mod lanes;
+pub mod layer_start;
 pub mod loss;
 pub mod norm;
 pub mod outer;

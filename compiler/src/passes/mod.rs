@@ -15,11 +15,13 @@
 mod again;
 mod checkpoint;
 mod parts;
+mod start;
 
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Chunks, Kernel};
 use crate::schedule::{Pass, Tile, Tiled};
 use models::LayerGraph;
+use sim_core::arch::ArchSpec;
 use std::sync::Arc;
 
 /// What becomes of layer inputs between the forward and the backward pass.
@@ -95,6 +97,15 @@ pub fn lower(graph: &LayerGraph, g: &Geometry, tiling: &Tiling) -> Tiled {
         Checkpoints::Stay => {}
         Checkpoints::Offload { stay } => checkpoint::offload(&mut tiled.tiles, g, stay),
         Checkpoints::Recompute { block } => checkpoint::recompute(&mut tiled.tiles, block),
+    }
+    tiled
+}
+
+/// The same on a machine on which a layer takes time to start (`wafer.layer_start`).
+#[must_use]
+pub fn started(mut tiled: Tiled, arch: &ArchSpec) -> Tiled {
+    if arch.layer_start.value > 0 {
+        tiled.tiles = start::starts(tiled.tiles);
     }
     tiled
 }

@@ -60,6 +60,7 @@ keys! {
     "wafer.width" width Count 1..=4_194_304;
     "wafer.height" height Count 1..=4_194_304;
     "wafer.io" io_bits_per_second BitsPerSecond 1..=1_000_000_000_000_000;
+    "wafer.layer_start" layer_start Cycles 0..=1_000_000_000;
     "cluster.systems" systems Count 1..=192;
     "cluster.fanout" fanout Count 2..=1_024;
     "cluster.link" link BitsPerSecond 1..=1_000_000_000_000_000;

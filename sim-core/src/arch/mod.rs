@@ -44,6 +44,9 @@ pub struct ArchSpec {
     pub height: Sourced<u32>,
     /// External bandwidth in bits per second, each way (`wafer.io`).
     pub io_bits_per_second: Sourced<u64>,
+    /// Cycles in which the wafer stands still before the kernels of a layer, each time its weights
+    /// begin to stream (`wafer.layer_start`).
+    pub layer_start: Sourced<u32>,
     /// Systems that work data-parallel (`cluster.systems`).
     pub systems: Sourced<u32>,
     /// Children of a node of the tree between MemoryX and the systems (`cluster.fanout`).
