@@ -204,7 +204,7 @@ fn sealed(key: &Key, entry: &[u8]) -> [u8; SEAL] {
 mod tests {
     use super::*;
     use sim_core::arch::cs2::cs2;
-    use sim_core::report::ColorCounters;
+    use sim_core::report::CellCounters;
     use sim_core::units::Cycles;
 
     fn outcome(cycles: u64) -> Outcome {
@@ -230,7 +230,7 @@ mod tests {
         std::fs::copy(cache.path(&key(1, 1, true)), cache.path(&key(2, 1, true))).unwrap();
         assert_eq!(cache.load(&key(2, 1, true)), None, "an entry under another name");
         let mesh = Grid { width: 3, height: 2 };
-        let heat = Heat::of(mesh, mesh, (&[], &ColorCounters::default()), 11);
+        let heat = Heat::of(mesh, &CellCounters::new(mesh, mesh), 11);
         cache.store_heat(&key(1, 1, true), &heat);
         assert_eq!(cache.load_heat(&key(1, 1, true), mesh), Some(heat));
         assert_eq!(cache.load_heat(&key(1, 1, true), Grid { width: 2, height: 3 }), None);
