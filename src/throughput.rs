@@ -55,6 +55,56 @@ pub const MEASURED: [Measured; 16] = [
     bert(16384, 12135.1),
 ];
 
+/// What the vendor's compiler estimates of the kernels of an operation, forward and backward.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The operation, by the names of our kernels.
+    pub operation: &'static str,
+    /// Multiply-accumulates per cycle and PE of those that it is given.
+    pub macs: f64,
+}
+
+/// The model whose kernels were estimated, and tokens per sequence.
+pub const ESTIMATED: (&str, u32) = ("gpt2-small", 1024);
+
+/// Where they were published: the kernels' PEs and samples per second, to which the
+/// multiply-accumulates of forward pass, input gradient and weight gradient are counted here. A
+/// pipelined execution gives every kernel PEs of its own; ours has all PEs for each in turn.
+pub const COMPILE_REPORT: &str =
+    "augustuszzq/Regular-DABench-LLM@5f86bb6, gpt2_compile_report.txt (release 1.6.0), at 850 MHz";
+
+/// The estimates that apply: those of products of matrices.
+pub const ESTIMATES: [Estimate; 3] = [
+    Estimate { operation: "qkv", macs: 2.39 },
+    Estimate { operation: "ffn_up", macs: 2.447 },
+    Estimate { operation: "ffn_down", macs: 2.447 },
+];
+
+impl Estimate {
+    /// Whether a kernel of a step is one of the operation's.
+    #[must_use]
+    pub fn has(&self, kernel: &str, phase: &str) -> bool {
+        let o = self.operation;
+        let names = [format!("gemm {o}"), format!("gemm {o} input gradient"), format!("outer {o} weight gradient")];
+        phase != "recompute" && names.iter().any(|name| name == kernel)
+    }
+}
+
+/// An estimate and what was executed for it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KernelRow {
+    /// The operation.
+    pub operation: &'static str,
+    /// Multiply-accumulates per cycle and PE in use here.
+    pub ours: f64,
+    /// What was estimated.
+    pub theirs: f64,
+    /// `ours / theirs − 1`.
+    pub error: f64,
+    /// Where it was published.
+    pub source: &'static str,
+}
+
 /// A measurement and what was executed for it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
@@ -96,13 +146,34 @@ pub struct Moved {
 }
 
 /// The measured throughputs with the executed ones.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ThroughputReport {
     /// One row per measurement.
     pub rows: Vec<Row>,
+    /// One row per estimate of a kernel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<KernelRow>,
     /// What could not be executed, and why.
     pub failed: Vec<String>,
     /// How rows move with assumed numbers, on request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sensitivity: Vec<Moved>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Estimates come from the report's PEs and samples per second.
+    #[test]
+    fn estimates_are_those_of_the_compile_report() {
+        let rows = [("qkv", 3 * 768_u64, 2304.0, 861.1), ("ffn_up", 4 * 768, 3010.0, 863.8)];
+        for (operation, outputs, pes, samples_per_second) in rows {
+            let macs = 3.0 * (u64::from(ESTIMATED.1) * 768 * outputs) as f64;
+            let of = ESTIMATES.iter().find(|e| e.operation == operation).map_or(0.0, |e| e.macs);
+            assert!((macs * samples_per_second / (pes * 850e6) - of).abs() < 0.001, "{operation}");
+        }
+        assert!(ESTIMATES[0].has("gemm qkv input gradient", "backward"));
+        assert!(!ESTIMATES[0].has("gemm qkv", "recompute") && !ESTIMATES[1].has("gemm qkv", "forward"));
+    }
 }

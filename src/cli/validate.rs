@@ -7,7 +7,9 @@ use super::{Output, json};
 use crate::fail::Failure;
 use crate::render::table::Table;
 use crate::step::groups;
-use crate::throughput::{MEASURED, Measured, Moved, Row, ThroughputReport};
+use crate::throughput::{
+    COMPILE_REPORT, ESTIMATED, ESTIMATES, Estimate, KernelRow, MEASURED, Measured, Moved, Row, ThroughputReport,
+};
 use crate::{machine, render, validate};
 use clap::Args;
 
@@ -72,7 +74,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
 /// Executes the step of every measurement that is asked for.
 fn throughputs(arguments: &Arguments, output: &Output) -> ThroughputReport {
     let wanted = || MEASURED.iter().filter(|m| m.preset.contains(&arguments.only));
-    let mut report = ThroughputReport { rows: Vec::new(), failed: Vec::new(), sensitivity: Vec::new() };
+    let mut report = ThroughputReport::default();
     for measured in wanted() {
         match throughput(arguments, measured, &[], output) {
             Ok(row) => {
@@ -84,7 +86,30 @@ fn throughputs(arguments: &Arguments, output: &Output) -> ThroughputReport {
             Err(failure) => report.failed.push(failed(measured, &failure)),
         }
     }
+    if ESTIMATED.0.contains(&arguments.only) {
+        match estimates(arguments, output) {
+            Ok(rows) => report.kernels = rows,
+            Err(failure) => report.failed.extend(failure.faults.iter().map(ToString::to_string)),
+        }
+    }
     report
+}
+
+/// Executes the step whose kernels the vendor's compiler estimates.
+fn estimates(arguments: &Arguments, output: &Output) -> Result<Vec<KernelRow>, Failure> {
+    let (preset, seq_len) = ESTIMATED;
+    let options = StepOptions::of(preset, arguments.machine.clone()).of_level(1).of_length(seq_len);
+    let (step, executed) =
+        execute(&Work { step: &options, limits: &arguments.limits, pes: false, cache: true }, output)?;
+    let (groups, pes) = (groups(&step.compiled, &executed), step.compiled.geometry.used().pes());
+    let row = |estimate: &Estimate| {
+        let of: Vec<_> = groups.iter().filter(|g| estimate.has(&g.name, g.phase)).collect();
+        let [macs, cycles] = [of.iter().map(|g| g.macs).sum::<u64>(), of.iter().map(|g| g.cycles).sum()];
+        let ours = macs as f64 / (cycles * pes).max(1) as f64;
+        let (operation, theirs) = (estimate.operation, estimate.macs);
+        KernelRow { operation, ours, theirs, error: ours / theirs - 1.0, source: COMPILE_REPORT }
+    };
+    Ok(ESTIMATES.iter().map(row).collect())
 }
 
 fn failed(measured: &Measured, failure: &Failure) -> String {

@@ -1,7 +1,7 @@
 //! Measured and executed throughputs, for people and as a table.
 
 use super::table::{Table, grouped};
-use crate::throughput::{Row, ThroughputReport};
+use crate::throughput::{ESTIMATED, Row, ThroughputReport};
 
 fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
@@ -55,10 +55,23 @@ pub fn text(report: &ThroughputReport) -> String {
         out += "\nAssumed numbers, moved one at a time\n";
         out += &moved.text();
     }
+    if !report.kernels.is_empty() {
+        let (model, tokens) = ESTIMATED;
+        let mut kernels = Table::new(&["operation", "MACs/PE/cycle", "estimated", "error %"]);
+        for k in &report.kernels {
+            let numbers = [format!("{:.2}", k.ours), format!("{:.2}", k.theirs), format!("{:+.1}", 100.0 * k.error)];
+            kernels.row([vec![k.operation.to_owned()], numbers.to_vec()].concat());
+        }
+        out += &format!(
+            "\nWhat the vendor's compiler estimates of kernels: {model} at {tokens} tokens, forward and backward\n"
+        );
+        out += &kernels.text();
+    }
     for failed in &report.failed {
         out += &format!("\nnot executed: {failed}");
     }
     let mut sources: Vec<&str> = report.rows.iter().map(|r| r.source).collect();
+    sources.extend(report.kernels.iter().map(|k| k.source));
     sources.dedup();
     out += "\nSources\n";
     sources.iter().for_each(|s| out += &format!("  {s}\n"));
