@@ -149,7 +149,7 @@ fn throughput(arguments: &Arguments, measured: &Measured, sets: &[String], outpu
 fn sensitivity(arguments: &Arguments, measured: &Measured, row: &Row, output: &Output) -> Vec<Moved> {
     let Ok(arch) = machine::build(&arguments.machine.arch, &arguments.machine.sets) else { return Vec::new() };
     let doubled = |(key, value, _): (String, String, String)| {
-        let number: u64 = value.parse().ok().filter(|_| !key.starts_with("cluster."))?;
+        let number: u64 = value.parse().ok().filter(|n| *n > 0 && !key.starts_with("cluster."))?;
         Some(format!("{key}={}", 2 * number))
     };
     let sets: Vec<String> = arch.assumed().into_iter().filter_map(doubled).collect();
