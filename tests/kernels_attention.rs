@@ -41,12 +41,12 @@ fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
     }
 }
 
-/// All geometries, with one chunk and several: 1, 2, 4 and 6 columns per head; 1, 2 and 4 rows.
+/// All geometries, with one chunk and several: 1 to 6 columns per head; 1, 2 and 4 rows.
 fn all(act: DType) -> Vec<Geometry> {
     let mut all = geometries(act);
-    all.extend([wide(act, 8, 4), wide(act, 8, 6), wide(act, 4, 6)]);
+    all.extend([wide(act, 8, 4), wide(act, 8, 6), wide(act, 4, 6), wide(act, 8, 3), wide(act, 4, 5)]);
     // Chunks of 8 and 4 tokens, of which the columns have equal and unequal shares.
-    all.extend([wide(act, 16, 4), wide(act, 12, 6)]);
+    all.extend([wide(act, 16, 4), wide(act, 12, 6), wide(act, 16, 3), wide(act, 12, 5)]);
     all.push(Geometry { rows_per_sequence: 1, seq_len: 11, ..wide(act, 12, 2) });
     all
 }
@@ -56,7 +56,15 @@ fn all(act: DType) -> Vec<Geometry> {
 fn others(act: DType) -> Vec<Geometry> {
     let both = |g: Geometry| Geometry { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..g };
     let alibi = |g: Geometry| Geometry { alibi: true, hidden: g.hidden + 3u32.div_ceil(g.head_columns), ..g };
-    vec![both(padded(act)), both(wide(act, 4, 6)), both(wide(act, 16, 4)), alibi(padded(act)), alibi(wide(act, 12, 6))]
+    vec![
+        both(padded(act)),
+        both(wide(act, 4, 6)),
+        both(wide(act, 12, 3)),
+        both(wide(act, 16, 4)),
+        alibi(padded(act)),
+        alibi(wide(act, 12, 5)),
+        alibi(wide(act, 12, 6)),
+    ]
 }
 
 /// Queries, keys and values as windows of one fused buffer.

@@ -21,7 +21,7 @@ pub struct Geometry {
     pub heads: u32,
     /// Heads of keys and values, each shared by equally many attention heads.
     pub kv_heads: u32,
-    /// Columns per head in a lane; even, or 1.
+    /// Columns per head in a lane. Those of a lane are an even number, or 1.
     pub head_columns: u32,
     /// Sequences in a lane, one below the other.
     pub sequences_per_lane: u32,

@@ -124,7 +124,7 @@ pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<Ca
     let head_columns = task.map.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);
     let mut out = Vec::new();
     for lanes in lanes.filter(|&n| n > 0 && n <= task.sequences) {
-        for head_columns in head_columns.clone().filter(|&n| n == 1 || (n > 0 && n.is_multiple_of(2))) {
+        for head_columns in head_columns.clone().filter(|&n| n > 0) {
             for geometry in geometries(task, grid, lanes, head_columns) {
                 let estimate = samples.estimate(&geometry, arch, task.shape.layers, &Tiling::WHOLE);
                 out.push(Candidate { geometry, estimate });

@@ -14,12 +14,12 @@ pub enum Axis {
     Y,
 }
 
-/// A ring over `len` adjacent positions, `len` even.
+/// A ring over `len` adjacent positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ring {
     /// The axis.
     pub axis: Axis,
-    /// Positions; even and at least 2.
+    /// Positions; at least 2.
     pub len: u32,
     /// Two colors for positions that send away from the origin, two for those that send back.
     pub colors: [Color; 4],
@@ -46,7 +46,7 @@ impl Ring {
     /// Position of the place `index` of the cycle.
     #[must_use]
     pub fn position(&self, index: u32) -> u32 {
-        if index < self.len / 2 { 2 * index } else { 2 * (self.len - index) - 1 }
+        if index < self.len.div_ceil(2) { 2 * index } else { 2 * (self.len - index) - 1 }
     }
 
     /// The position that `pos` sends to.
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_ring_visits_every_position_once() {
-        for len in [2, 4, 6, 10, 48] {
+        for len in [2, 3, 4, 5, 6, 7, 10, 15, 48] {
             let r = ring(len);
             let mut pos = 0;
             for k in 0..len {
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn routes_have_one_entry_per_router_and_color() {
-        for len in [2, 4, 6, 10, 48] {
+        for len in [2, 3, 4, 5, 6, 7, 10, 15, 48] {
             let routes = ring(len).routes(5, Span::run(0, 3));
             for x in 0..len + 10 {
                 for color in ring(len).colors {

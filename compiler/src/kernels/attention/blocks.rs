@@ -189,7 +189,11 @@ pub(super) fn gather(
         body.extend([work, pause].concat());
         body.extend(exchanged());
     }
+    // The last exchange brings everything home; it is awaited as the others are.
+    let pair = body.len() / 2;
+    let odd = (s.n % 2 == 1).then(|| body[..pair].to_vec());
     code.extend(repeat(s.n / 2, body));
+    code.extend(odd.into_iter().flatten());
     code
 }
 
@@ -234,8 +238,10 @@ pub(super) fn all_reduce(s: &Shape, row: Option<Links>, o: Op, value: u32, buffe
     };
     let mut code = vec![vec(Op::Mov, t, of(buffers[0]), &[of(value)])];
     let pair: Vec<Instr> = one(0).into_iter().chain(one(1)).collect();
-    code.extend(repeat(s.n / 2 - 1, pair));
-    code.extend(one(0));
+    code.extend(repeat((s.n - 1) / 2, pair));
+    if s.n.is_multiple_of(2) {
+        code.extend(one(0));
+    }
     code
 }
 
