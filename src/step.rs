@@ -180,7 +180,7 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
     for launches in firsts.chunks(TOGETHER) {
         let build = |launch: &&Launch| {
             let program = compiled.program(launch, arch);
-            let traffic = Traffic::of(&program, launch.kernel.own_streams());
+            let traffic = Traffic::of(&program, |stream| launch.kernel.own_stream(stream));
             (content_hash(&program), program, traffic)
         };
         let programs: Vec<_> = launches.par_iter().map(build).collect();
@@ -349,7 +349,7 @@ pub fn groups(compiled: &Compiled, executed: &Executed) -> Vec<Group> {
         group.count += count;
         group.cycles += outcome.cycles.0 * count;
         group.macs += outcome.macs * count;
-        group.traffic = (group.traffic.0 + traffic.on * count, group.traffic.1 + traffic.off * count);
+        group.traffic = (group.traffic.0 + traffic.on() * count, group.traffic.1 + traffic.off() * count);
         group.pe_cycles += outcome.pe_cycles.times(count);
         for fold in &outcome.folds {
             let note = format!("{}: {}", fold.kind, fold.text);

@@ -20,21 +20,42 @@ const GRADIENT: u64 = 4;
 /// Bytes that cross a wafer's edge in a launch. What is repeated to several ports counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// Onto the wafer.
-    pub on: u64,
-    /// Off the wafer.
-    pub off: u64,
-    /// Whether they are those of the wafer's own sequences (`Kernel::own_streams`).
-    pub own: bool,
+    /// Onto the wafer: those of its own sequences (`Kernel::own_stream`), and others.
+    own_on: u64,
+    weights: u64,
+    /// Off the wafer, likewise.
+    own_off: u64,
+    gradients: u64,
 }
 
 impl Traffic {
-    /// Of a program.
+    /// Of a program; `own` says which streams are those of the wafer's own sequences.
     #[must_use]
-    pub fn of(program: &Program, own: bool) -> Traffic {
+    pub fn of(program: &Program, own: impl Fn(&str) -> bool) -> Traffic {
         let bytes = |e: &EdgeStream| 4 * e.wavelets * u64::from(e.ports.count.div_ceil(e.fanout.max(1)));
-        let sum = |flow| program.edges.iter().filter(|e| e.flow == flow).map(bytes).sum();
-        Traffic { on: sum(Flow::In), off: sum(Flow::Out), own }
+        let mut traffic = Traffic::default();
+        for stream in &program.edges {
+            let sum = match (stream.flow, own(&stream.name)) {
+                (Flow::In, true) => &mut traffic.own_on,
+                (Flow::In, false) => &mut traffic.weights,
+                (Flow::Out, true) => &mut traffic.own_off,
+                (Flow::Out, false) => &mut traffic.gradients,
+            };
+            *sum += bytes(stream);
+        }
+        traffic
+    }
+
+    /// Bytes onto the wafer.
+    #[must_use]
+    pub fn on(&self) -> u64 {
+        self.own_on + self.weights
+    }
+
+    /// Bytes off the wafer.
+    #[must_use]
+    pub fn off(&self) -> u64 {
+        self.own_off + self.gradients
     }
 }
 
@@ -153,13 +174,10 @@ pub fn report(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, execute
 fn stages(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Vec<Stage> {
     let mut stages = Vec::with_capacity(compiled.launches.len());
     let launches = compiled.launches.iter().zip(&executed.launches).zip(&executed.traffic);
-    for ((launch, &program), &Traffic { on, off, own }) in launches {
+    for ((launch, &program), &Traffic { own_on, weights, own_off, gradients }) in launches {
         let time = Picos::of(executed.outcomes[program].cycles.0, arch.clock_hz.value);
         let layer = launch.layer.unwrap_or(workload.shape.layers);
-        let stage = match own {
-            true => Stage { time, inputs: on, outputs: off, layer, ..Stage::default() },
-            false => Stage { time, weights: on, gradients: off, layer, ..Stage::default() },
-        };
+        let stage = Stage { time, inputs: own_on, outputs: own_off, weights, gradients, layer, ..Stage::default() };
         stages.extend(std::iter::repeat_n(stage, launch.count as usize));
     }
     stages

@@ -51,7 +51,7 @@ pub fn of(compiled: &Compiled, executed: &Executed) -> Vec<Span> {
             start,
             cycles: executed.outcomes[program].cycles.0 * count,
             count,
-            traffic: (traffic.on * count, traffic.off * count),
+            traffic: (traffic.on() * count, traffic.off() * count),
             program,
         };
         start = span.end();

@@ -6,6 +6,7 @@
 
 use crate::geometry::{Features, Geometry};
 use sim_core::arch::ArchSpec;
+use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +26,9 @@ pub struct Need {
     pub phase: u32,
     /// What the kernel does with it.
     pub access: Access,
+    /// Bytes right before it, and as many right behind it, that are nobody else's while it lives; a
+    /// multiple of 8. What is in them lasts no longer than a kernel.
+    pub margin: u32,
 }
 
 /// What a kernel does with a piece of memory.
@@ -45,14 +49,14 @@ impl Need {
     #[must_use]
     pub fn operand(name: &str, dtype: DType, len: u32, access: Access) -> Need {
         let phase = if dtype == DType::F32 { 4 } else { 0 };
-        Need { name: name.to_owned(), dtype, len, phase, access }
+        Need { name: name.to_owned(), dtype, len, phase, access, margin: 0 }
     }
 
     /// Scratch; `name` starts with a dot.
     #[must_use]
     pub fn scratch(name: &str, dtype: DType, len: u32, phase: u32) -> Need {
         debug_assert!(name.starts_with('.'), "scratch names start with a dot");
-        Need { name: name.to_owned(), dtype, len, phase, access: Access::Scratch }
+        Need { name: name.to_owned(), dtype, len, phase, access: Access::Scratch, margin: 0 }
     }
 }
 
@@ -144,11 +148,19 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         let _ = (g, stream, port, words, host, sink);
     }
 
-    /// Whether its streams are those of its own sequences: tokens, labels, activations, losses. Other
+    /// Whether a stream is one of its own sequences: tokens, labels, activations, losses. Other
     /// streams are weights, which are the same for all systems that share a batch, and gradients of
     /// weights, of which only the sum counts.
-    fn own_streams(&self) -> bool {
+    fn own_stream(&self, stream: &str) -> bool {
+        let _ = stream;
         false
+    }
+
+    /// The same while it carries cargo: that of the first of its rows, of as many as there is time for,
+    /// and how many these are; None if there is none.
+    fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {
+        let _ = (g, arch, cargo);
+        None
     }
 
     /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on;
@@ -166,6 +178,29 @@ pub trait Kernel: fmt::Debug + Send + Sync {
 
     /// Rough number of cycles, used only to choose between mappings and never reported.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64;
+}
+
+/// Which way a buffer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// Off the wafer.
+    Out,
+    /// Back.
+    In {
+        /// No row of it came before.
+        begins: bool,
+    },
+}
+
+/// Buffers of some rows of the mesh on their way: see `kernels::ferry`, `kernels::gemm`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cargo {
+    /// The whole buffer.
+    pub act: Act,
+    /// Rows, one below the other.
+    pub rows: Span,
+    /// Off the wafer, or back.
+    pub way: Way,
 }
 
 /// What [`Kernel::part`] leaves of a kernel.

@@ -24,7 +24,7 @@ pub struct PlannedBuffer {
     pub name: String,
     /// Bytes.
     pub bytes: u64,
-    /// First byte.
+    /// First byte, margins included.
     pub addr: u64,
     /// The launch that writes it.
     pub first: usize,
@@ -65,8 +65,10 @@ fn bytes(need: &Need) -> u64 {
 }
 
 struct Life {
+    /// Its margins are counted, and lie before its address.
     buffer: PlannedBuffer,
     phase: u64,
+    margin: u64,
 }
 
 /// Plans the memory for kernels that are launched in this order.
@@ -176,15 +178,17 @@ fn lives(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> Vec<Life> {
             let known = alive.filter(|&i| read || lives[i].buffer.first == at);
             match known {
                 Some(i) => {
-                    let buffer = &mut lives[i].buffer;
+                    let Life { buffer, margin, .. } = &mut lives[i];
                     buffer.last = at;
-                    buffer.bytes = buffer.bytes.max(bytes(need));
+                    let inside = (buffer.bytes - 2 * *margin).max(bytes(need));
+                    *margin = (*margin).max(u64::from(need.margin));
+                    buffer.bytes = inside + 2 * *margin;
                 }
                 None => {
-                    let buffer =
-                        PlannedBuffer { name: need.name.clone(), bytes: bytes(need), addr: 0, first: at, last: at };
+                    let (name, margin) = (need.name.clone(), u64::from(need.margin));
+                    let buffer = PlannedBuffer { name, bytes: bytes(need) + 2 * margin, addr: 0, first: at, last: at };
                     current.insert(need.name.clone(), lives.len());
-                    lives.push(Life { buffer, phase: u64::from(need.phase) });
+                    lives.push(Life { buffer, phase: u64::from(need.phase), margin });
                 }
             }
         }
@@ -245,13 +249,15 @@ fn place(lives: &mut [Life], by: Order) {
 }
 
 fn addresses(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addresses> {
-    let mut by_name: BTreeMap<&str, Vec<&PlannedBuffer>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Vec<&Life>> = BTreeMap::new();
     for l in lives {
-        by_name.entry(&l.buffer.name).or_default().push(&l.buffer);
+        by_name.entry(&l.buffer.name).or_default().push(l);
     }
     let find = |name: &str, at: usize| {
         let of = by_name.get(name).expect("every need has a life");
-        of.iter().find(|b| b.first <= at && at <= b.last).expect("a need lives where it is needed").addr
+        let there = |l: &&&Life| l.buffer.first <= at && at <= l.buffer.last;
+        let life = of.iter().find(there).expect("a need lives where it is needed");
+        life.buffer.addr + life.margin
     };
     let names = |k: &dyn Kernel| k.all_needs(g, arch).into_iter().map(|n| n.name).collect::<BTreeSet<_>>();
     kernels
@@ -288,9 +294,9 @@ fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
     let mut next = 0u32;
     let mut at = Addresses::new();
     for need in kernel.all_needs(g, arch) {
-        let addr = next.next_multiple_of(8) + need.phase;
+        let addr = next.next_multiple_of(8) + need.phase + need.margin;
         at.insert(need.name.clone(), addr);
-        next = addr + bytes(&need) as u32;
+        next = addr + bytes(&need) as u32 + need.margin;
     }
     let program = kernel.program(g, arch, &at);
     program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0)

@@ -159,7 +159,7 @@ pub(crate) fn build(
     choice: Choice,
     codes: &mut Codes,
 ) -> Result<Compiled, Diagnostic> {
-    let tiled = started(lower(graph, g, &choice.tiling), arch);
+    let tiled = started(lower(graph, g, arch, &choice.tiling), arch);
     if let Some(missing) = tiled.verify().into_iter().next() {
         return Err(missing);
     }

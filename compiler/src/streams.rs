@@ -17,6 +17,16 @@ pub fn interval(arch: &ArchSpec, streams: u32) -> u32 {
     u32::try_from(bits.div_ceil(io)).unwrap_or(u32::MAX).max(1)
 }
 
+/// The same beside `others` streams of the same direction whose ports have `their` interval; None if
+/// these leave nothing.
+#[must_use]
+pub fn interval_beside(arch: &ArchSpec, streams: u32, (others, their): (u32, u32)) -> Option<u32> {
+    let bits = |streams: u32| u128::from(streams) * 32 * u128::from(arch.clock_hz.value);
+    let their = u128::from(their.max(1));
+    let left = (u128::from(arch.io_bits_per_second.value) * their).checked_sub(bits(others)).filter(|left| *left > 0)?;
+    u32::try_from((bits(streams) * their).div_ceil(left)).ok().map(|interval| interval.max(1))
+}
+
 /// Routes that bring every wavelet of `color` from the north edge to all PEs of its column.
 #[must_use]
 pub fn broadcast_south(g: &Geometry, color: Color) -> Vec<Route> {
@@ -34,7 +44,7 @@ pub fn broadcast_south(g: &Geometry, color: Color) -> Vec<Route> {
 
 /// The stream that feeds [`broadcast_south`]: all lanes get the same wavelets.
 #[must_use]
-pub fn feed_north(g: &Geometry, arch: &ArchSpec, name: &str, color: Color, wavelets: u64) -> EdgeStream {
+pub fn feed_north(g: &Geometry, interval: u32, name: &str, color: Color, wavelets: u64) -> EdgeStream {
     EdgeStream {
         name: name.to_owned(),
         flow: Flow::In,
@@ -42,7 +52,7 @@ pub fn feed_north(g: &Geometry, arch: &ArchSpec, name: &str, color: Color, wavel
         ports: Span::run(0, g.used_columns()),
         color,
         wavelets,
-        interval: interval(arch, g.lane_columns()),
+        interval,
         fanout: g.lanes,
     }
 }

@@ -6,9 +6,8 @@
 //! **Invariant.** An estimate only chooses; no report contains one, unless it says so.
 //! **Not here.** What a tiling does (`passes`), geometries (`mapping`).
 
-use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Chunks, Kernel, Need};
-use crate::kernels::ferry::Save;
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Chunks, Kernel, Need};
 use crate::mapping::Task;
 use crate::memory::{self, Codes};
 use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
@@ -92,7 +91,7 @@ pub struct Choices {
     layers: u32,
     /// Bytes of what waits of a layer from the forward to the backward pass.
     waiting: u64,
-    /// Cycles for it to leave the wafer and to come back.
+    /// Cycles that it takes more to leave the wafer and to come back.
     ferry: u64,
     inside: Vec<Inside>,
     outside: Vec<Outside>,
@@ -132,7 +131,7 @@ impl Samples {
     #[must_use]
     pub fn estimate(&self, g: &Geometry, arch: &ArchSpec, layers: u32, tiling: &Tiling) -> u64 {
         let tiling = Tiling { lm_chunks: 2.min(g.tokens / 4), ..*tiling };
-        let cycles = |graph| cycles(&lower(graph, g, &tiling), g, arch);
+        let cycles = |graph| cycles(&lower(graph, g, arch, &tiling), g, arch);
         let (one, two) = (cycles(&self.one), cycles(&self.two));
         one + two.saturating_sub(one) * u64::from(layers - 1)
     }
@@ -152,11 +151,13 @@ impl Choices {
     /// fits.
     #[must_use]
     pub fn of(samples: &Samples, g: &Geometry, arch: &ArchSpec, layers: u32, map: &Map, codes: Codes) -> Choices {
-        let whole = lower(&samples.two, g, &Tiling::WHOLE);
+        let whole = lower(&samples.two, g, arch, &Tiling::WHOLE);
         let waiting: u64 = waiting_bytes(&whole.tiles, g).iter().sum::<u64>() / 2;
-        let kept = Act::whole(g, "x", Features::Hidden);
-        let unit = u64::from(g.len(Features::Hidden)) * u64::from(g.act.bytes());
-        let ferry = 2 * Save { act: kept }.estimate(g, arch) * waiting / unit.max(1);
+        // What the inputs of the first of two layers cost that leave.
+        let stay = waiting_bytes(&whole.tiles, g).len() as u32 / 2;
+        let away = Tiling { checkpoints: Checkpoints::Offload { stay }, ..Tiling::WHOLE };
+        let away = cycles(&lower(&samples.two, g, arch, &away), g, arch);
+        let ferry = away.saturating_sub(cycles(&whole, g, arch));
         let mut lowering = Lowering { samples, g, arch, waiting, codes };
         let fixed = |by_hand: Option<u32>, n: &u32| by_hand.is_none_or(|fixed| fixed == *n);
         let chunks = |queries, keys| -> Vec<Chunks> {
@@ -294,7 +295,7 @@ impl Lowering<'_> {
     /// Layers lowered with a tiling, and attention in all numbers of chunks, forward and backward:
     /// chunks change nothing but attention's own scratch, code and cycles.
     fn inside(&mut self, tiling: Tiling, chunks: &[Vec<Chunks>; 2]) -> Vec<Inside> {
-        let (one, two) = (lower(&self.samples.one, self.g, &tiling), lower(&self.samples.two, self.g, &tiling));
+        let (one, two) = (lower(&self.samples.one, self.g, self.arch, &tiling), lower(&self.samples.two, self.g, self.arch, &tiling));
         let of_layer: Vec<(&Tile, u64)> = self.alive(&two).into_iter().filter(|(t, _)| t.layer.is_some()).collect();
         let attention = |t: &Tile| t.kernel.in_chunks(Chunks::ONE).is_some();
         let (cut, rest): (Vec<_>, Vec<_>) = of_layer.into_iter().partition(|(t, _)| attention(t));
@@ -359,7 +360,7 @@ impl Lowering<'_> {
     }
 
     fn outside(&mut self, lm_chunks: u32, gather: u32) -> Outside {
-        let tiled = lower(&self.samples.one, self.g, &Tiling { lm_chunks, gather, ..Tiling::WHOLE });
+        let tiled = lower(&self.samples.one, self.g, self.arch, &Tiling { lm_chunks, gather, ..Tiling::WHOLE });
         let own = |t: &&Tile| t.layer.is_none();
         let cycles = tiled.tiles.iter().filter(own).map(|t| t.kernel.estimate(self.g, self.arch)).sum();
         let bytes = self.alive(&tiled).into_iter().filter(|(t, _)| own(t)).map(|(_, bytes)| bytes).max().unwrap_or(0);

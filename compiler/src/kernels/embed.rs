@@ -142,7 +142,7 @@ impl EmbedScatter {
         let from = |i: usize| fab(color(COLORS[i]), self.x.dtype);
         let mut own = vec![vec(Op::Mov, n, x(), &[from(0)])];
         own.extend((1..self.own().len()).map(|_| vec(Op::Add, n, x(), &[x(), from(0)])));
-        let mut code = turns.code(turns.rows, own);
+        let mut code = turns.code(own);
         if self.by_position() {
             code.extend(turns.shared(vec![vec(Op::Add, n, x(), &[x(), from(1)])]));
         }
@@ -161,7 +161,7 @@ impl Kernel for EmbedScatter {
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        let turns = Turns::new(&self.x, at, g.used_rows()).with_period(g.rows_per_sequence);
+        let turns = Turns::new(&self.x, at, Span::run(0, g.used_rows())).with_period(g.rows_per_sequence);
         let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
         let [own, shared] = self.intervals(g, arch);
         let per = u64::from(wavelets(&self.x));
@@ -201,7 +201,7 @@ impl Kernel for EmbedScatter {
         (0..rows).flat_map(|y| self.turn(g, PeCoord { x, y }, tables, host)).collect()
     }
 
-    fn own_streams(&self) -> bool {
+    fn own_stream(&self, _stream: &str) -> bool {
         true
     }
 
@@ -226,13 +226,13 @@ impl Kernel for EmbedGrad {
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         lay_chain(&mut program, g, arch, GRADIENTS, u64::from(g.used_rows()) * u64::from(wavelets(&self.dx)));
-        let turns = Turns::new(&self.dx, at, g.used_rows());
+        let turns = Turns::new(&self.dx, at, Span::run(0, g.used_rows()));
         let (n, dtype) = (len(&self.dx), self.dx.dtype);
         for chain in chain_rows(g) {
             let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
             chain.bind(&mut image);
             let mut body = vec![vec(Op::Mov, n, mem(dtype, at[OTHER], n), &[imm(0.0)]), chain.start()];
-            body.extend(turns.code(turns.rows, vec![Instr::Vec(chain.pass(dtype, n, turns.operand()))]));
+            body.extend(turns.code(vec![Instr::Vec(chain.pass(dtype, n, turns.operand()))]));
             image.tasks = vec![main_task(body)];
             turns.place(&mut program, g, image, chain.rows);
         }
@@ -263,7 +263,7 @@ impl Kernel for EmbedGrad {
         }
     }
 
-    fn own_streams(&self) -> bool {
+    fn own_stream(&self, _stream: &str) -> bool {
         true
     }
 

@@ -3,92 +3,192 @@
 //! Every column brings its rows' buffers to the south edge, one row after the other: a chain that
 //! adds a row's buffer while it is that row's turn, and zeros otherwise. They come back from the
 //! north, broadcast down their column: every row receives all, into the buffer when it is its
-//! turn, and elsewhere otherwise. So all rows do the same.
+//! turn, and elsewhere otherwise. So all rows do the same. That takes a kernel of its own
+//! ([`Ferry`]), or goes on beside a matrix product (`gemm`).
 //!
 //! **Invariant.** Only addresses depend on the row, and no timing on them.
 //! **Not here.** When an activation is worth the way (`passes`).
 
-use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, main_task};
+use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_flow, main_task};
 use super::turns::{OTHER, Turns, len, needs};
-use crate::code::{color, fab, imm, mem, pack, unpack, vec};
+use crate::code::{color, fab, imm, mem, op, pack, unpack, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Need, Way};
 use crate::streams::{broadcast_south, interval};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Span};
-use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Program};
+use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Operand, Program, VecOp};
 
 /// Name of the stream, onto the wafer and off it.
 const CHECKPOINT: &str = "checkpoint";
 /// Color on which buffers come back.
-const BACK: u8 = 0;
-
-/// Brings a buffer to the store.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Save {
-    /// The whole buffer.
-    pub act: Act,
-}
-
-/// Brings it back.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Load {
-    /// The whole buffer.
-    pub act: Act,
-}
+const BACK: u8 = 1;
+/// Input queue of that color.
+const BACK_QUEUE: u8 = 2;
 
 /// Name of the store's tensor, indexed by column, row and element of a PE.
 fn tensor(act: &Act) -> String {
     format!("checkpoint {}", act.name)
 }
 
-/// Wavelets of a column.
-fn wavelets(g: &Geometry, act: &Act) -> u64 {
-    u64::from(g.used_rows()) * u64::from(act.dtype.wavelets(len(act)))
-}
+impl Cargo {
+    /// What it is called in names of kernels.
+    pub(super) fn name(&self) -> &'static str {
+        match self.way {
+            Way::Out => "checkpoint out",
+            Way::In { .. } => "checkpoint in",
+        }
+    }
 
-/// About the cycles until all columns' wavelets have passed the edge.
-fn estimate(g: &Geometry, arch: &ArchSpec, act: &Act) -> u64 {
-    let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
-    let pass = wavelets(g, act) * u64::from(interval(arch, g.used_columns()));
-    u64::from(arch.edge_latency.value) + pass + hop * u64::from(g.used_rows())
-}
+    /// Wavelets of a row.
+    pub(super) fn of_row(&self) -> u32 {
+        self.act.dtype.wavelets(len(&self.act))
+    }
 
-impl Save {
-    fn body(&self, g: &Geometry, at: &Addresses, chain: &ChainRows) -> Vec<Instr> {
-        let turns = Turns::new(&self.act, at, g.used_rows());
-        let (n, dtype) = (len(&self.act), self.act.dtype);
-        let mut code = vec![vec(Op::Mov, n, mem(dtype, at[OTHER], n), &[imm(0.0)]), chain.start()];
-        code.extend(turns.code(turns.rows, vec![Instr::Vec(chain.pass(dtype, n, turns.operand()))]));
-        code
+    /// Wavelets of a column.
+    pub(super) fn wavelets(&self) -> u64 {
+        u64::from(self.rows.count) * u64::from(self.of_row())
+    }
+
+    /// What is done with the buffer.
+    pub(super) fn access(&self) -> Access {
+        match self.way {
+            Way::Out => Access::Read,
+            Way::In { begins: true } => Access::Write,
+            Way::In { begins: false } => Access::Update,
+        }
+    }
+
+    /// Lays routes and streams: of so many wavelets of a column onto the wafer, with an interval if they
+    /// are no zeros, and of so many off it.
+    pub(super) fn lay(
+        &self,
+        program: &mut Program,
+        g: &Geometry,
+        arch: &ArchSpec,
+        [on, off]: [u64; 2],
+        interval: u32,
+    ) {
+        if self.way == Way::Out {
+            return lay_flow(program, g, arch, CHECKPOINT, [on, off]);
+        }
+        program.routes.extend(broadcast_south(g, color(BACK)));
+        program.edges.push(EdgeStream {
+            name: CHECKPOINT.to_owned(),
+            flow: Flow::In,
+            side: Dir::North,
+            ports: Span::run(0, g.used_columns()),
+            color: color(BACK),
+            wavelets: on,
+            interval,
+            fanout: 1,
+        });
+    }
+
+    /// Rows that have an image in common: those of a parity where buffers leave, else all.
+    pub(super) fn images(&self, g: &Geometry) -> Vec<(Option<ChainRows>, Span)> {
+        match self.way {
+            Way::Out => chain_rows(g).into_iter().map(|c| (c.rows, c)).map(|(rows, c)| (Some(c), rows)).collect(),
+            Way::In { .. } => vec![(None, Span::run(0, g.used_rows()))],
+        }
+    }
+
+    pub(super) fn bind(&self, image: &mut Image, chain: Option<&ChainRows>) {
+        match chain {
+            Some(chain) => chain.bind(image),
+            None => image.inputs.push((BACK_QUEUE, color(BACK))),
+        }
+    }
+
+    /// What comes before the first turn.
+    fn begin(&self, at: &Addresses, chain: Option<&ChainRows>) -> Vec<Instr> {
+        let n = len(&self.act);
+        let zeros = || vec(Op::Mov, n, mem(self.act.dtype, at[OTHER], n), &[imm(0.0)]);
+        chain.map_or_else(Vec::new, |chain| vec![zeros(), chain.start()])
+    }
+
+    /// What every row does in a turn.
+    fn pass(&self, turns: &Turns<'_>, chain: Option<&ChainRows>) -> VecOp {
+        self.piece(chain, len(&self.act), turns.operand())
+    }
+
+    /// The same for some elements of a row.
+    pub(super) fn piece(&self, chain: Option<&ChainRows>, n: u32, place: Operand) -> VecOp {
+        let dtype = self.act.dtype;
+        match chain {
+            Some(chain) => chain.pass(dtype, n, place),
+            None => op(Op::Mov, n, place, &[fab(color(BACK), dtype)]),
+        }
+    }
+
+    /// What the host puts in, at most so many wavelets: the rows one behind the other, and zeros.
+    pub(super) fn feed(&self, port: u32, wavelets: u64, host: &dyn HostSource) -> Vec<u32> {
+        let mut words = Vec::new();
+        if self.way != Way::Out {
+            let (n, tensor) = (len(&self.act), tensor(&self.act));
+            let row = |row| (0..n).map(|i| host.value(&tensor, &[port, row, i])).collect::<Vec<f32>>();
+            words.extend(self.rows.iter().flat_map(|y| pack(self.act.dtype, &row(y))));
+        }
+        words.resize(wavelets as usize, 0);
+        words
+    }
+
+    /// Takes what left: the rows one behind the other.
+    pub(super) fn collect(&self, port: u32, words: &[u32], sink: &mut dyn HostSink) {
+        let (n, tensor) = (len(&self.act), tensor(&self.act));
+        for (row, words) in self.rows.iter().zip(words.chunks(self.of_row() as usize)) {
+            for (i, value) in (0..).zip(unpack(self.act.dtype, words, n as usize)) {
+                sink.add(&tensor, &[port, row, i], value);
+            }
+        }
     }
 }
 
-impl Kernel for Save {
+/// Cycles until what a chain passes on is passed on by the next row.
+pub(super) fn chain_hop(arch: &ArchSpec) -> u32 {
+    2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value
+}
+
+/// A kernel that does nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ferry(pub Cargo);
+
+impl Ferry {
+    /// Wavelets of a column: one goes ahead of those that leave.
+    fn wavelets(&self) -> u64 {
+        match self.0.way {
+            Way::Out => chain_wavelets(self.0.wavelets()),
+            Way::In { .. } => self.0.wavelets(),
+        }
+    }
+}
+
+impl Kernel for Ferry {
     fn name(&self) -> String {
-        "checkpoint out".to_owned()
+        self.0.name().to_owned()
     }
 
     fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        needs(&self.act, Access::Read)
+        needs(&self.0.act, self.0.access())
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        lay_chain(&mut program, g, arch, CHECKPOINT, wavelets(g, &self.act));
-        let turns = Turns::new(&self.act, at, g.used_rows());
-        for chain in chain_rows(g) {
-            let mut image = Image { name: "checkpoint out".to_owned(), ..Image::default() };
-            chain.bind(&mut image);
-            image.buffers = buffers(&self.needs(g), at);
-            image.tasks = vec![main_task(self.body(g, at, &chain))];
-            turns.place(&mut program, g, image, chain.rows);
+        self.0.lay(&mut program, g, arch, [self.wavelets(); 2], interval(arch, g.used_columns()));
+        let turns = Turns::new(&self.0.act, at, self.0.rows);
+        for (chain, rows) in self.0.images(g) {
+            let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
+            self.0.bind(&mut image, chain.as_ref());
+            let mut code = self.0.begin(at, chain.as_ref());
+            code.extend(turns.code(vec![Instr::Vec(self.0.pass(&turns, chain.as_ref()))]));
+            image.tasks = vec![main_task(code)];
+            turns.place(&mut program, g, image, rows);
         }
         program
     }
 
-    fn feed(&self, g: &Geometry, _stream: &str, _port: u32, _host: &dyn HostSource) -> Vec<u32> {
-        vec![0; chain_wavelets(wavelets(g, &self.act)) as usize]
+    fn feed(&self, _g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        self.0.feed(port, self.wavelets(), host)
     }
 
     fn collect(
@@ -100,67 +200,16 @@ impl Kernel for Save {
         _host: &dyn HostSource,
         sink: &mut dyn HostSink,
     ) {
-        let (n, tensor) = (len(&self.act), tensor(&self.act));
-        for (row, words) in (0..).zip(words[1..].chunks(self.act.dtype.wavelets(n) as usize)) {
-            for (i, value) in (0..).zip(unpack(self.act.dtype, words, n as usize)) {
-                sink.add(&tensor, &[port, row, i], value);
-            }
-        }
+        self.0.collect(port, words.get(1..).unwrap_or(&[]), sink);
     }
 
-    fn own_streams(&self) -> bool {
+    fn own_stream(&self, _stream: &str) -> bool {
         true
     }
 
+    /// About the cycles until all columns' wavelets have passed the edge.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        estimate(g, arch, &self.act)
-    }
-}
-
-impl Kernel for Load {
-    fn name(&self) -> String {
-        "checkpoint in".to_owned()
-    }
-
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        needs(&self.act, Access::Write)
-    }
-
-    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
-        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        program.routes = broadcast_south(g, color(BACK));
-        program.edges.push(EdgeStream {
-            name: CHECKPOINT.to_owned(),
-            flow: Flow::In,
-            side: Dir::North,
-            ports: Span::run(0, g.used_columns()),
-            color: color(BACK),
-            wavelets: wavelets(g, &self.act),
-            interval: interval(arch, g.used_columns()),
-            fanout: 1,
-        });
-        let turns = Turns::new(&self.act, at, g.used_rows());
-        let mut image = Image { name: "checkpoint in".to_owned(), ..Image::default() };
-        image.inputs = vec![(0, color(BACK))];
-        image.buffers = buffers(&self.needs(g), at);
-        let from = fab(color(BACK), self.act.dtype);
-        image.tasks =
-            vec![main_task(turns.code(turns.rows, vec![vec(Op::Mov, len(&self.act), turns.operand(), &[from])]))];
-        turns.place(&mut program, g, image, Span::run(0, g.used_rows()));
-        program
-    }
-
-    fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        let (n, tensor) = (len(&self.act), tensor(&self.act));
-        let row = |row| (0..n).map(|i| host.value(&tensor, &[port, row, i])).collect::<Vec<f32>>();
-        (0..g.used_rows()).flat_map(|y| pack(self.act.dtype, &row(y))).collect()
-    }
-
-    fn own_streams(&self) -> bool {
-        true
-    }
-
-    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        estimate(g, arch, &self.act)
+        let pass = self.0.wavelets() * u64::from(interval(arch, g.used_columns()));
+        u64::from(arch.edge_latency.value) + pass + u64::from(chain_hop(arch)) * u64::from(g.used_rows())
     }
 }

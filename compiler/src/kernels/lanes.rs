@@ -12,7 +12,7 @@ use crate::streams::{chain_color, chain_south, drain_south};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{
-    Buffer, DType, EdgeStream, Flow, Image, Instr, Op, Operand, Placement, Program, Route, Task, Trigger, VecOp,
+    Buffer, DType, EdgeStream, Flow, Image, Instr, Op, Operand, Param, Placement, Program, Route, Task, Trigger, VecOp,
 };
 
 /// Input and output queue of a ring's receiving and sending color: the deep ones.
@@ -50,10 +50,21 @@ pub(super) fn over_lanes(g: &Geometry, columns: &[u32]) -> Vec<Span> {
 
 /// Puts an image on the given columns of every lane, in the rows of `y`.
 pub(super) fn place(program: &mut Program, g: &Geometry, image: Image, columns: &[u32], y: Span) {
+    place_with(program, g, image, (columns, y), &[]);
+}
+
+/// The same with start values of registers.
+pub(super) fn place_with(
+    program: &mut Program,
+    g: &Geometry,
+    image: Image,
+    (columns, y): (&[u32], Span),
+    params: &[Param],
+) {
     let index = program.images.len() as u32;
     program.images.push(image);
     for x in over_lanes(g, columns) {
-        program.placements.push(Placement { region: Region { x, y }, image: index, params: Vec::new() });
+        program.placements.push(Placement { region: Region { x, y }, image: index, params: params.to_vec() });
     }
 }
 
@@ -96,6 +107,16 @@ impl ChainRows {
         vec(Op::Mov, 1, fab(self.send, DType::F32), &[fab(self.recv, DType::F32)])
     }
 
+    /// Receives some elements from above.
+    pub(super) fn take(&self, dtype: DType, len: u32, to: Operand) -> Instr {
+        vec(Op::Mov, len, to, &[fab(self.recv, dtype)])
+    }
+
+    /// Sends some elements down.
+    pub(super) fn put(&self, dtype: DType, len: u32, mine: Operand) -> Instr {
+        vec(Op::Mov, len, fab(self.send, dtype), &[mine])
+    }
+
     /// Passes on `len` elements from above, each with an own one added.
     pub(super) fn pass(&self, dtype: DType, len: u32, mine: Operand) -> VecOp {
         op(Op::Add, len, fab(self.send, dtype), &[fab(self.recv, dtype), mine])
@@ -125,20 +146,26 @@ const ZEROS: &str = "zeros";
 /// stream `name` of [`chain_wavelets`] off the wafer. The zeros come at the rate at which sums may
 /// leave, so that sums do not pile up on their way.
 pub(super) fn lay_chain(program: &mut Program, g: &Geometry, arch: &ArchSpec, name: &str, results: u64) {
+    let wavelets = chain_wavelets(results);
+    lay_flow(program, g, arch, name, [wavelets; 2]);
+}
+
+/// The same for so many wavelets in and out.
+pub(super) fn lay_flow(program: &mut Program, g: &Geometry, arch: &ArchSpec, name: &str, [zeros, sums]: [u64; 2]) {
     let colors = chain_colors();
     let ports = Span::run(0, g.used_columns());
-    let (color, wavelets) = (chain_color(colors, 1), chain_wavelets(results));
+    let color = chain_color(colors, 1);
     let region = Region { x: ports, y: Span::one(0) };
     program.routes.extend(chain_south(g, colors));
     program.routes.push(Route { color, region, rx: Dir::North, tx: DirSet::of(&[Dir::Ramp]) });
-    let out = drain_south(g, arch, name, colors, wavelets);
+    let out = drain_south(g, arch, name, colors, sums);
     program.edges.push(EdgeStream {
         name: ZEROS.to_owned(),
         flow: Flow::In,
         side: Dir::North,
         ports,
         color,
-        wavelets,
+        wavelets: zeros,
         interval: out.interval,
         fanout: ports.count,
     });

@@ -16,7 +16,7 @@ use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need, local};
 use crate::math::{self, Scratch};
 use crate::row::{RowClass, RowReduce};
-use crate::streams::{broadcast_south, feed_north};
+use crate::streams::{broadcast_south, feed_north, interval};
 use models::design::{Decimal, Design, Norm};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
@@ -283,7 +283,7 @@ impl Kernel for LayerNorm {
         program.routes = broadcast_south(g, color(0));
         program.routes.extend(row.routes());
         let words = u64::from(self.style.parameters() * padded(self.x.slots));
-        program.edges = vec![feed_north(g, arch, AFFINE, color(0), words)];
+        program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, color(0), words)];
         for (class, columns) in row.classes() {
             let mut image = image("norm", &self.needs(g), at, &row, class);
             image.tasks = vec![main_task(self.body(&frame, &row, class))];
@@ -452,7 +452,7 @@ impl Kernel for LayerNormGrad {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         program.routes = broadcast_south(g, color(0));
         program.routes.extend(row.routes());
-        program.edges = vec![feed_north(g, arch, AFFINE, color(0), words)];
+        program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, color(0), words)];
         for (class, columns) in row.classes() {
             let mut image = image("norm grad", &self.needs(g), at, &row, class);
             image.tasks = vec![main_task(self.body(&frame, &row, class))];

@@ -37,14 +37,14 @@ pub(super) fn needs(act: &Act, access: Access) -> Vec<Need> {
 pub(super) struct Turns<'a> {
     act: &'a Act,
     at: &'a Addresses,
-    /// Rows that take turns.
-    pub(super) rows: u32,
+    /// Rows that take turns, one below the other.
+    rows: Span,
     /// Every so many rows share a turn of the second kind.
     period: Option<u32>,
 }
 
 impl<'a> Turns<'a> {
-    pub(super) fn new(act: &'a Act, at: &'a Addresses, rows: u32) -> Turns<'a> {
+    pub(super) fn new(act: &'a Act, at: &'a Addresses, rows: Span) -> Turns<'a> {
         Turns { act, at, rows, period: None }
     }
 
@@ -64,21 +64,21 @@ impl<'a> Turns<'a> {
     }
 
     /// One turn after the other: `body`, on [`Turns::operand`].
-    pub(super) fn code(&self, turns: u32, body: Vec<Instr>) -> Vec<Instr> {
-        self.kind(0, turns, body)
+    pub(super) fn code(&self, body: Vec<Instr>) -> Vec<Instr> {
+        repeat(self.rows.count, [self.next(0), body].concat())
     }
 
     /// The same with the second kind.
     pub(super) fn shared(&self, body: Vec<Instr>) -> Vec<Instr> {
-        self.kind(1, self.period.unwrap_or(self.rows), body)
+        repeat(self.period.unwrap_or(self.rows.count), [self.next(1), body].concat())
     }
 
-    fn kind(&self, kind: usize, turns: u32, body: Vec<Instr>) -> Vec<Instr> {
+    fn next(&self, kind: usize) -> Vec<Instr> {
         let d = self.distance();
         let clamp = |reg| Instr::Addr(AddrOp::Clamp(reg, d.min(0), d.max(0)));
         let copy = |to, from| Instr::Addr(AddrOp::Copy(to, from));
         // One of both is zero; the other one too, if it is the row's turn.
-        let mut code = vec![
+        vec![
             copy(PLACE, AHEAD[kind]),
             clamp(PLACE),
             copy(SPARE, BEHIND[kind]),
@@ -86,15 +86,13 @@ impl<'a> Turns<'a> {
             Instr::Addr(AddrOp::AddReg(PLACE, SPARE)),
             step(AHEAD[kind], -d),
             step(BEHIND[kind], d),
-        ];
-        code.extend(body);
-        repeat(turns, code)
+        ]
     }
 
     /// Start values of the registers in the rows of a span.
     fn params(&self, rows: Span) -> Vec<Param> {
         let param = |reg, d: i32, mod_y| {
-            let (base, dy) = (d * rows.start as i32, d * rows.step as i32);
+            let (base, dy) = (d * (rows.start as i32 - self.rows.start as i32), d * rows.step as i32);
             Param { reg, base, dx: 0, dy, mod_x: 1, mod_y }
         };
         let d = self.distance();

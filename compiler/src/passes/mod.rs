@@ -6,7 +6,7 @@
 //! | parts of the feed-forward layer | shorter rounds | its activations, of which one part lives at a time |
 //! | recomputing twice | products of queries, keys and values | their life over the feed-forward layer's backward pass |
 //! | shorter AXPYs of outer products | setups of more vector instructions | gathered features |
-//! | checkpoints off the wafer | edge traffic, not hidden behind compute | layer inputs |
+//! | checkpoints off the wafer | edge traffic, beside matrix products as far as these have time | layer inputs |
 //! | recomputing blocks of layers | another forward pass | layer inputs inside a block |
 //!
 //! **Invariant.** A pass moves, cuts, repeats or inserts kernels; what they compute together stays.
@@ -80,7 +80,7 @@ impl Tiling {
 
 /// Lowers a training step, and applies the passes of a tiling.
 #[must_use]
-pub fn lower(graph: &LayerGraph, g: &Geometry, tiling: &Tiling) -> Tiled {
+pub fn lower(graph: &LayerGraph, g: &Geometry, arch: &ArchSpec, tiling: &Tiling) -> Tiled {
     let mut tiled = Tiled::new(graph, g, tiling.lm_chunks, tiling.gather);
     for tile in &mut tiled.tiles {
         if let Some(kernel) = tile.kernel.in_chunks(tiling.chunks(tile.pass)) {
@@ -95,7 +95,7 @@ pub fn lower(graph: &LayerGraph, g: &Geometry, tiling: &Tiling) -> Tiled {
     }
     match tiling.checkpoints {
         Checkpoints::Stay => {}
-        Checkpoints::Offload { stay } => checkpoint::offload(&mut tiled.tiles, g, stay),
+        Checkpoints::Offload { stay } => checkpoint::offload(&mut tiled.tiles, g, arch, stay),
         Checkpoints::Recompute { block } => checkpoint::recompute(&mut tiled.tiles, block),
     }
     tiled

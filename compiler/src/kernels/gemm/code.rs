@@ -1,0 +1,329 @@
+//! The code of a matrix product: one class of PEs at a time.
+//!
+//! **Invariant.** All PEs of a class run the same code; classes differ in colors, and in what they do in
+//! which half of a step.
+//! **Not here.** How sums travel, and why (`gemm`).
+
+use super::freight::Moves;
+use super::{Gemm, Hop, Sums};
+use crate::code::{at, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::geometry::Geometry;
+use crate::kernel::{Addresses, Kernel};
+use crate::kernels::lanes::{ChainRows, RING_QUEUES, buffers, main_task, row_ring};
+use crate::ring::RingClass;
+use sim_core::arch::ArchSpec;
+use sim_core::coord::Span;
+use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Param, VecOp};
+
+/// Most AXPYs of a step that are written out; beyond that they are a loop.
+pub(super) const UNROLLED: u32 = 64;
+/// AXPYs in the body of that loop.
+const GROUP: u32 = 8;
+/// Microthread that receives weights.
+const LOADER: u8 = 0;
+/// Microthread that receives partial sums.
+const RECEIVER: u8 = 1;
+/// Microthread that sends them on.
+const SENDER: u8 = 2;
+/// Bytes from the first output slot to the one of this round.
+const Y_REG: AddrReg = AddrReg(0);
+/// Bytes from the first input slot of the loop of AXPYs to the current group's.
+const X_REG: AddrReg = AddrReg(1);
+/// Bytes from the first weight of the loop of AXPYs to the current group's.
+const W_REG: AddrReg = AddrReg(2);
+
+/// Emits the code of one class of PEs.
+struct Code<'a> {
+    gemm: &'a Gemm,
+    at: &'a Addresses,
+    act: DType,
+    sums: DType,
+    way: Sums,
+    /// What is carried along, by a step's instructions.
+    freight: Option<Moves>,
+    class: Option<RingClass>,
+    /// Whether a PE sends before it receives: those of even place in the ring.
+    sends_first: bool,
+}
+
+impl Gemm {
+    /// The image of a class of columns, in rows that do the same, and its start values.
+    pub(super) fn image(
+        &self,
+        g: &Geometry,
+        arch: &ArchSpec,
+        at: &Addresses,
+        (class, columns): (Option<RingClass>, &[u32]),
+        (chain, rows): (Option<&ChainRows>, Span),
+    ) -> (Image, Vec<Param>) {
+        let mut image = Image { name: "gemm".to_owned(), inputs: vec![(0, color(0))], ..Image::default() };
+        if let Some(class) = &class {
+            image.inputs.push((RING_QUEUES.0, class.recv));
+            image.outputs.push((RING_QUEUES.1, class.send));
+        }
+        let mut params = Vec::new();
+        if let Some(freight) = &self.freight {
+            params = freight.bind(&mut image, g, chain, rows);
+        }
+        let freight = self.freight.as_ref().map(|freight| freight.moves(self, (g, arch), at, chain));
+        let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
+        let code =
+            Code { gemm: self, at, act: g.act, sums: g.sums, way: self.way(g, arch), freight, class, sends_first };
+        image.buffers = buffers(&self.all_needs(g, arch), at);
+        image.tasks = vec![main_task(code.body(g.lane_columns()))];
+        (image, params)
+    }
+}
+
+/// Some instructions, with `count` times the same others evenly between them.
+fn between(instrs: Vec<Instr>, others: &[Instr], count: u32) -> Vec<Instr> {
+    let (n, m) = (instrs.len(), count as usize);
+    let mut code = Vec::with_capacity(n + m * others.len());
+    let mut done = 0;
+    for (i, instr) in (1..).zip(instrs) {
+        code.push(instr);
+        // As many as belong behind the first `i` of `n`.
+        for _ in done..i * m / n {
+            code.extend_from_slice(others);
+        }
+        done = i * m / n;
+    }
+    for _ in done..m {
+        code.extend_from_slice(others);
+    }
+    code
+}
+
+impl Code<'_> {
+    fn tokens(&self) -> u32 {
+        self.gemm.x.tokens
+    }
+
+    /// Sums of the PE's own products.
+    fn acc(&self, parity: u32) -> Operand {
+        mem(self.sums, self.acc_addr(parity), self.tokens())
+    }
+
+    fn acc_addr(&self, parity: u32) -> u32 {
+        // Where sums are sent before the next ones are made, one buffer is enough.
+        let parity = if self.way == Sums::Between { 0 } else { parity };
+        self.at[".acc"] + parity * self.tokens() * self.sums.bytes()
+    }
+
+    /// Partial sums that came along the ring.
+    fn came(&self, parity: u32) -> Operand {
+        mem(DType::F32, self.at[".came"] + parity * self.tokens() * DType::F32.bytes(), self.tokens())
+    }
+
+    fn weight(&self, parity: u32, i: u32) -> Operand {
+        word(self.act, self.weight_addr(parity, i))
+    }
+
+    fn weight_addr(&self, parity: u32, i: u32) -> u32 {
+        self.at[".weights"] + (parity * self.gemm.weights_stride() + i) * self.act.bytes()
+    }
+
+    fn x(&self, i: u32) -> Operand {
+        mem(self.gemm.x.dtype, self.gemm.x.slot(self.at, i), self.tokens())
+    }
+
+    fn y(&self) -> Operand {
+        at(Y_REG, mem(self.gemm.y.dtype, self.gemm.y.slot(self.at, 0), self.tokens()))
+    }
+
+    fn axpy(&self, parity: u32, i: u32, dst: Operand, start: Operand) -> Instr {
+        vec(Op::Fmac, self.tokens(), dst, &[start, self.x(i), self.weight(parity, i)])
+    }
+
+    /// Receives the weights of a step.
+    fn load(&self, parity: u32) -> Instr {
+        let to = mem(self.act, self.weight_addr(parity, 0), self.gemm.x.slots);
+        spawn(LOADER, op(Op::Mov, self.gemm.x.slots, to, &[fab(color(0), self.act)]))
+    }
+
+    /// The sum of a step, complete but for other PEs' products.
+    fn sum(&self, parity: u32, dst: Operand) -> VecOp {
+        let (len, last, came) = (self.tokens(), self.gemm.x.slots - 1, self.came(parity));
+        match self.way {
+            _ if last == 0 => op(Op::Mov, len, dst, &[came]),
+            Sums::InPlace => op(Op::Fmac, len, dst, &[came, self.x(last), self.weight(parity, last)]),
+            _ => op(Op::Add, len, dst, &[came, self.acc(parity)]),
+        }
+    }
+
+    /// Sends on what the step before gave.
+    fn send(&self, class: &RingClass, parity: u32) -> VecOp {
+        self.sum(1 - parity, fab(class.send, DType::F32))
+    }
+
+    /// Receives the sum that this step goes on with; the first AXPY goes along.
+    fn receive(&self, class: &RingClass, parity: u32) -> Instr {
+        let product = [fab(class.recv, DType::F32), self.x(0), self.weight(parity, 0)];
+        spawn(RECEIVER, op(Op::Fmac, self.tokens(), self.came(parity), &product))
+    }
+
+    /// AXPYs into sums, from feature `from` to before feature `to`.
+    fn axpys(&self, parity: u32, sums: &Operand, from: u32, to: u32) -> Vec<Instr> {
+        let one = |i| self.axpy(parity, i, sums.clone(), sums.clone());
+        if self.gemm.x.slots <= UNROLLED {
+            return (from..to).map(one).collect();
+        }
+        let (row, size) = (self.gemm.x.row * self.gemm.x.dtype.bytes(), self.act.bytes());
+        let moving = |i| {
+            let (x, w) = (at(X_REG, self.x(i)), at(W_REG, self.weight(parity, i)));
+            vec(Op::Fmac, self.tokens(), sums.clone(), &[sums.clone(), x, w])
+        };
+        let groups = (to - from) / GROUP;
+        if groups == 0 {
+            return (from..to).map(one).collect();
+        }
+        let mut body: Vec<Instr> = (from..from + GROUP).map(moving).collect();
+        body.extend([step(X_REG, (GROUP * row) as i32), step(W_REG, (GROUP * size) as i32)]);
+        let mut code = vec![set(X_REG, 0), set(W_REG, 0)];
+        code.extend(repeat(groups, body));
+        code.extend((from + groups * GROUP..to).map(one));
+        code
+    }
+
+    /// The PE's own AXPYs but for the first one, up to before feature `to`, from zero.
+    fn own(&self, parity: u32, to: u32) -> Vec<Instr> {
+        if to < 2 {
+            return Vec::new();
+        }
+        let mut code = vec![self.axpy(parity, 1, self.acc(parity), imm(0.0))];
+        code.extend(self.axpys(parity, &self.acc(parity), 2, to));
+        code
+    }
+
+    /// One step, for which weights are there or on their way; those of the next one are awaited.
+    fn step(&self, class: &RingClass, (way, freight): (Sums, Option<&Moves>), parity: u32) -> Vec<Instr> {
+        let slots = self.gemm.x.slots;
+        let (load, receive) = (self.load(1 - parity), self.receive(class, parity));
+        let send = self.send(class, parity);
+        let mut code = vec![Instr::Join(LOADER)];
+        match way {
+            Sums::Beside(hop) => {
+                code.push(load);
+                code.extend(self.halves((hop, freight), parity, receive, spawn(SENDER, send)));
+            }
+            Sums::Between => {
+                // What comes is awaited at once: so PEs stay in step.
+                code.extend([receive, Instr::Vec(send), load, Instr::Join(RECEIVER)]);
+                code.extend(self.own(parity, slots));
+            }
+            Sums::InPlace => {
+                // Weights of the step before are used until its sum is sent.
+                code.extend([receive, Instr::Vec(send), load, Instr::Join(RECEIVER)]);
+                code.extend(self.axpys(parity, &self.came(parity), 1, slots.max(2) - 1));
+            }
+        }
+        code
+    }
+
+    /// The halves of a step beside which sums travel. In one of them the PE sends, in the other one it
+    /// receives, so that what arrives takes no issue slot from what is sent.
+    fn halves(&self, (hop, freight): (Hop, Option<&Moves>), parity: u32, receive: Instr, send: Instr) -> Vec<Instr> {
+        let [first, second] = if self.sends_first { [send, receive] } else { [receive, send] };
+        let one = mem(self.sums, self.acc_addr(parity), 1);
+        // Their setups leave issue slots to the microthreads.
+        let pause =
+            |half: usize| repeat(hop.pauses[half], vec![vec(Op::Mov, 1, one.clone(), std::slice::from_ref(&one))]);
+        let joins = [Instr::Join(RECEIVER), Instr::Join(SENDER)];
+        let with = |axpys, half: usize| match freight {
+            Some(moves) => between(axpys, &moves.code, moves.counts[half]),
+            None => axpys,
+        };
+        let mut code = vec![first];
+        code.extend(with(self.own(parity, hop.second), 0));
+        code.extend(pause(0).into_iter().chain(joins.clone()));
+        code.push(second);
+        let axpys = self.axpys(parity, &self.acc(parity), hop.second, self.gemm.x.slots);
+        code.extend(with(axpys, 1));
+        code.extend(pause(1).into_iter().chain(joins));
+        code
+    }
+
+    /// One round of a ring over `steps` columns: from the bias, which is on its way behind the first
+    /// weights, to the result.
+    fn round(&self, class: &RingClass, steps: u32, freight: Option<&Moves>) -> Vec<Instr> {
+        let (len, slots) = (self.tokens(), self.gemm.x.slots);
+        let bias = self.weight(1, slots);
+        let mut code = vec![
+            Instr::Join(LOADER),
+            vec(Op::Mov, 1, bias.clone(), &[fab(color(0), self.act)]),
+            vec(Op::Mov, len, self.came(1), &[bias]),
+        ];
+        // There are no products yet.
+        match self.way {
+            _ if slots == 1 => {}
+            Sums::InPlace => code.push(vec(Op::Mov, 1, self.weight(1, slots - 1), &[imm(0.0)])),
+            _ => code.push(vec(Op::Mov, len, self.acc(1), &[imm(0.0)])),
+        }
+        let way = freight.map_or(self.way, |freight| Sums::Beside(freight.hop));
+        let pair = [0, 1].map(|parity| self.step(class, (way, freight), parity)).concat();
+        code.extend(repeat(steps / 2, pair));
+        if self.gemm.add {
+            code.push(Instr::Vec(self.sum(1, self.came(1))));
+            code.push(vec(Op::Add, len, self.y(), &[self.y(), self.came(1)]));
+        } else {
+            code.push(Instr::Vec(self.sum(1, self.y())));
+        }
+        code.push(self.advance());
+        code
+    }
+
+    /// A round without a ring.
+    fn alone(&self, parity: u32) -> Vec<Instr> {
+        let (last, len) = (self.gemm.x.slots - 1, self.tokens());
+        let (bias, acc) = (self.weight(parity, last + 1), self.acc(parity));
+        let arrives = vec(Op::Mov, 1, bias.clone(), &[fab(color(0), self.act)]);
+        let mut code = vec![Instr::Join(LOADER), arrives, self.load(1 - parity)];
+        let mut sum = bias.clone();
+        if last > 0 {
+            code.push(self.axpy(parity, 0, acc.clone(), bias));
+            code.extend(self.axpys(parity, &acc, 1, last));
+            sum = acc.clone();
+        }
+        if self.gemm.add {
+            code.push(self.axpy(parity, last, acc.clone(), sum));
+            code.push(vec(Op::Add, len, self.y(), &[self.y(), acc]));
+        } else {
+            code.push(self.axpy(parity, last, self.y(), sum));
+        }
+        code.push(self.advance());
+        code
+    }
+
+    fn advance(&self) -> Instr {
+        step(Y_REG, (self.gemm.y.row * self.gemm.y.dtype.bytes()) as i32)
+    }
+
+    /// The whole task.
+    fn body(&self, steps: u32) -> Vec<Instr> {
+        let mut rounds = self.gemm.y.slots;
+        let mut code = vec![set(Y_REG, 0), self.load(0)];
+        if let Some(freight) = &self.freight {
+            // A row begins when weights come by, as much later than the one above it as they do.
+            code.push(Instr::Join(LOADER));
+            code.extend(freight.begin.clone());
+        }
+        if let Some(class) = &self.class {
+            if let Some(freight) = &self.freight {
+                rounds -= freight.rounds;
+                code.extend(repeat(freight.rounds, self.round(class, steps, Some(freight))));
+                code.extend(freight.end.clone());
+            }
+            if rounds > 0 {
+                code.extend(repeat(rounds, self.round(class, steps, None)));
+            }
+        } else {
+            code.extend(repeat(rounds / 2, [self.alone(0), self.alone(1)].concat()));
+            if rounds % 2 == 1 {
+                code.extend(self.alone(0));
+            }
+        }
+        code.push(Instr::Join(LOADER));
+        code
+    }
+}
+

@@ -1,0 +1,232 @@
+//! What a matrix product carries along: buffers of some rows, off the wafer or back (`ferry`).
+//!
+//! The main thread moves a *piece* of some wavelets behind every few AXPYs. Its instructions leave issue
+//! slots to the ring as pauses do, whose place they take; so what is carried costs little. And since
+//! the main thread moves it, it does so in all columns of a row at the same time, and disturbs no ring.
+//!
+//! Buffers leave by a chain down the columns, as in `ferry`, but for one thing: a row adds to the piece
+//! that the row above sent a move before. So a piece is there when it is due, although rows do not
+//! wait for each other, and rows are shifted by weights alone. At the start every row sends a piece of
+//! zeros ahead. They come back by broadcast.
+//!
+//! A register counts bytes from the row's first piece to the present one. Clamped to the buffer and one
+//! piece more on either side it is the address of what is added or received: in these margins are
+//! zeros, or what is of other rows.
+//!
+//! **Invariant.** No more wavelets than the edge lets through while a step's products are made. All rows
+//! do the same.
+//! **Not here.** Which product carries what (`passes::checkpoint`).
+
+use super::code::UNROLLED;
+use super::{Gemm, Hop, Sums};
+use crate::code::{at, imm, mem, step, vec};
+use crate::geometry::Geometry;
+use crate::kernel::{Addresses, Cargo, HostSink, HostSource, Need, Way};
+use crate::kernels::lanes::ChainRows;
+use crate::streams::{interval, interval_beside};
+use sim_core::arch::ArchSpec;
+use sim_core::coord::Span;
+use sim_core::program::{AddrOp, AddrReg, Image, Instr, Op, Param, Program};
+
+/// Bytes from the row's first piece to the present one.
+const COUNT: AddrReg = AddrReg(8);
+/// The same, clamped.
+const PLACE: AddrReg = AddrReg(9);
+/// Wavelets of a piece, the first that divides a row's: what queues have room for.
+const PIECES: [u32; 3] = [4, 2, 1];
+/// Bytes of a wavelet.
+const WAVELET: u32 = 4;
+/// Cycles of the instructions that move the window.
+const COUNTING: u32 = 3;
+/// Cycles of a step that its weights need not take.
+const SPARE: u32 = 64;
+
+/// Cargo and its timetable.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Freight {
+    cargo: Cargo,
+    /// Wavelets of a piece.
+    piece: u32,
+    /// Pieces of a step.
+    moves: u32,
+    /// Rounds in which pieces move: the first ones.
+    rounds: u32,
+    /// Least distances of wavelets of weights, and of cargo, at the edge.
+    intervals: [u32; 2],
+}
+
+/// The pieces of a step by halves.
+fn halves(moves: u32) -> [u32; 2] {
+    [moves.div_ceil(2), moves / 2]
+}
+
+/// Cycles of a step in which so many pieces move.
+fn step_cycles(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> u32 {
+    let way = Sums::Beside(gemm.hop(g, arch, halves(moves)));
+    gemm.step_cycles(g, arch, way) + moves * (arch.vector_setup.value + piece + COUNTING)
+}
+
+/// Intervals of weights and of cargo that share the edge: weights of a step come during a step.
+fn intervals(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, way: Way) -> Option<[u32; 2]> {
+    let (lane, all) = (g.lane_columns(), g.used_columns());
+    if way == Way::Out {
+        // The chain's zeros come in, those of all columns as one stream.
+        let cargo = interval(arch, all);
+        return Some([interval_beside(arch, lane, (1, cargo))?, cargo]);
+    }
+    let step = step_cycles(gemm, g, arch, (0, 0));
+    let weights = step.saturating_sub(SPARE) / (gemm.block_wavelets(g.act) + 1);
+    let enough = weights > interval(arch, lane);
+    let cargo = interval_beside(arch, all, (lane, weights)).filter(|_| enough)?;
+    Some([weights, cargo])
+}
+
+impl Freight {
+    /// As many of the cargo's rows as there is time for; None if there is none.
+    pub(super) fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<Freight> {
+        let beside = matches!(gemm.way(g, arch), Sums::Beside(_)) && g.lane_columns() > 1;
+        if !beside || gemm.freight.is_some() || gemm.x.slots > UNROLLED {
+            return None;
+        }
+        let intervals = intervals(gemm, g, arch, cargo.way)?;
+        let piece = PIECES.into_iter().find(|n| cargo.of_row().is_multiple_of(*n))?;
+        let pass = |moves: &u32| moves * piece * intervals[1] <= step_cycles(gemm, g, arch, (*moves, piece));
+        let moves = (1..=gemm.x.slots).take_while(pass).last()?;
+        let one = Freight { cargo: cargo.clone(), piece, moves, rounds: 1, intervals };
+        // Whole rows, and not a round more than they need.
+        let of_round = u64::from(one.pieces(g));
+        let most = (of_round * u64::from(gemm.y.slots)).checked_sub(one.lag(g))? / u64::from(one.of_row());
+        let count = cargo.rows.count.min(u32::try_from(most).unwrap_or(u32::MAX));
+        let cargo = Cargo { rows: Span { count, ..cargo.rows }, ..cargo.clone() };
+        let rounds = (u64::from(count * one.of_row()) + one.lag(g)).div_ceil(of_round) as u32;
+        (count > 0).then_some(Freight { cargo, rounds, ..one })
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.cargo.name()
+    }
+
+    /// Rows that are carried.
+    pub(super) fn rows(&self) -> u32 {
+        self.cargo.rows.count
+    }
+
+    /// Rounds in which pieces move.
+    pub(super) fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    /// Pieces of a row.
+    fn of_row(&self) -> u32 {
+        self.cargo.of_row() / self.piece
+    }
+
+    /// Pieces that a row moves.
+    fn pieces(&self, g: &Geometry) -> u32 {
+        self.rounds * g.lane_columns() * self.moves
+    }
+
+    /// Moves until the last row moves the first piece.
+    fn lag(&self, g: &Geometry) -> u64 {
+        if self.cargo.way == Way::Out { u64::from(g.used_rows() - 1) } else { 0 }
+    }
+
+    /// Bytes of a piece.
+    fn bytes(&self) -> u32 {
+        self.piece * WAVELET
+    }
+
+    /// The buffer, with a piece more on either side.
+    pub(super) fn need(&self) -> Need {
+        Need { margin: self.bytes().next_multiple_of(8), ..self.cargo.act.need(self.cargo.access()) }
+    }
+
+    pub(super) fn weights_interval(&self) -> u32 {
+        self.intervals[0]
+    }
+
+    /// Cycles of a step.
+    pub(super) fn step_cycles(&self, gemm: &Gemm, g: &Geometry, arch: &ArchSpec) -> u32 {
+        step_cycles(gemm, g, arch, (self.moves, self.piece))
+    }
+
+    /// Wavelets of a column: a piece of zeros goes ahead of those that leave.
+    fn wavelets(&self, g: &Geometry) -> u64 {
+        let ahead = u64::from(self.cargo.way == Way::Out);
+        (u64::from(self.pieces(g)) + ahead) * u64::from(self.piece)
+    }
+
+    /// Lays routes and streams.
+    pub(super) fn lay(&self, program: &mut Program, g: &Geometry, arch: &ArchSpec) {
+        self.cargo.lay(program, g, arch, [self.wavelets(g); 2], self.intervals[1]);
+    }
+
+    pub(super) fn images(&self, g: &Geometry) -> Vec<(Option<ChainRows>, Span)> {
+        self.cargo.images(g)
+    }
+
+    /// Binds queues, and gives the start values of registers in some rows.
+    pub(super) fn bind(&self, image: &mut Image, g: &Geometry, chain: Option<&ChainRows>, rows: Span) -> Vec<Param> {
+        self.cargo.bind(image, chain);
+        let (bytes, of_row) = (self.bytes() as i32, self.of_row() as i32);
+        // A row of the mesh begins later by its own pieces, and by one for every row above.
+        let per = -bytes * (of_row + i32::from(self.lag(g) > 0));
+        let first = bytes * of_row * self.cargo.rows.start as i32;
+        let (base, dy) = (first + per * rows.start as i32, per * rows.step as i32);
+        vec![Param { reg: COUNT, base, dx: 0, dy, mod_x: 1, mod_y: rows.count }]
+    }
+
+    pub(super) fn feed(&self, g: &Geometry, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        self.cargo.feed(port, self.wavelets(g), host)
+    }
+
+    pub(super) fn collect(&self, g: &Geometry, port: u32, words: &[u32], sink: &mut dyn HostSink) {
+        let ahead = (self.lag(g) + 1) as usize * self.piece as usize;
+        self.cargo.collect(port, words.get(ahead..).unwrap_or(&[]), sink);
+    }
+
+    /// The instructions that move it, in the rows of a chain or in all.
+    pub(super) fn moves(
+        &self,
+        gemm: &Gemm,
+        (g, arch): (&Geometry, &ArchSpec),
+        addresses: &Addresses,
+        chain: Option<&ChainRows>,
+    ) -> Moves {
+        let act = &self.cargo.act;
+        let (dtype, buffer) = (act.dtype, addresses[&act.name]);
+        let (bytes, all) = (self.bytes(), self.of_row() * self.bytes());
+        let n = bytes / dtype.bytes();
+        let margin = |place| mem(dtype, place, n);
+        let (mut begin, mut end) = (Vec::new(), Vec::new());
+        if let Some(chain) = chain {
+            begin.extend([buffer - bytes, buffer + all].map(|place| vec(Op::Mov, n, margin(place), &[imm(0.0)])));
+            begin.push(chain.put(dtype, n, margin(buffer + all)));
+            end.push(chain.take(dtype, n, margin(buffer + all)));
+        }
+        let code = vec![
+            Instr::Addr(AddrOp::Copy(PLACE, COUNT)),
+            Instr::Addr(AddrOp::Clamp(PLACE, -(bytes as i32), all as i32)),
+            Instr::Vec(self.cargo.piece(chain, n, at(PLACE, mem(dtype, buffer, n)))),
+            step(COUNT, bytes as i32),
+        ];
+        let counts = halves(self.moves);
+        Moves { begin, code, end, counts, hop: gemm.hop(g, arch, counts), rounds: self.rounds }
+    }
+}
+
+/// The instructions that move freight.
+pub(super) struct Moves {
+    /// Before the first round.
+    pub(super) begin: Vec<Instr>,
+    /// For one piece.
+    pub(super) code: Vec<Instr>,
+    /// Behind the last round in which pieces move: the last piece from above.
+    pub(super) end: Vec<Instr>,
+    /// Pieces of a step, by halves.
+    pub(super) counts: [u32; 2],
+    /// How its products are shared between the halves.
+    pub(super) hop: Hop,
+    /// Rounds in which pieces move.
+    pub(super) rounds: u32,
+}
