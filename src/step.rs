@@ -108,12 +108,17 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
 }
 
 /// What of a launch its program depends on, beside the machine and the geometry, with the layers in
-/// the names of tensors and buffers (`h.3.attn`) numbered in the order in which they occur: launches
-/// with equal texts have programs that differ in names only.
+/// the names of tensors and buffers (`h.3.attn`, `x.3`) numbered in the order in which they occur:
+/// launches with equal texts have programs that differ in names only.
 fn text(launch: &Launch) -> String {
     let full = format!("{:?} {:?}", launch.kernel, launch.addresses);
+    ["h.", "\"x."].iter().fold(full, |text, key| renumbered(&text, key))
+}
+
+/// A text with the numbers behind a key replaced by those of their first occurrence.
+fn renumbered(full: &str, key: &str) -> String {
     let mut layers: Vec<&str> = Vec::new();
-    let mut parts = full.split("h.");
+    let mut parts = full.split(key);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
@@ -122,7 +127,7 @@ fn text(launch: &Launch) -> String {
             layers.push(layer);
             layers.len() - 1
         });
-        out += &format!("h.{at}{rest}");
+        out += &format!("{key}{at}{rest}");
     }
     out
 }

@@ -177,7 +177,7 @@ fn stages(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &
     for ((launch, &program), &Traffic { own_on, weights, own_off, gradients }) in launches {
         let time = Picos::of(executed.outcomes[program].cycles.0, arch.clock_hz.value);
         let layer = launch.layer.unwrap_or(workload.shape.layers);
-        let stage = Stage { time, inputs: own_on, outputs: own_off, weights, gradients, layer, ..Stage::default() };
+        let stage = Stage { time, inputs: own_on, outputs: own_off, weights, gradients, layer };
         stages.extend(std::iter::repeat_n(stage, launch.count as usize));
     }
     stages

@@ -44,7 +44,7 @@ fn compiled(arch: &ArchSpec) -> Compiled {
 fn executed(compiled: &Compiled, launch: &Launch, arch: &ArchSpec) -> (Picos, Traffic) {
     let program = compiled.program(launch, arch);
     let outcome = fabric::run(&program, arch, &RunOptions::default(), None).unwrap();
-    (Picos::of(outcome.cycles.0, arch.clock_hz.value), Traffic::of(&program, false))
+    (Picos::of(outcome.cycles.0, arch.clock_hz.value), Traffic::of(&program, |_| false))
 }
 
 /// Time of a stage, many of which follow one another, when MemoryX reads and takes at `rate`.
@@ -63,7 +63,7 @@ fn a_throttled_kernel_lies_between_reading_ahead_and_not() {
     for name in ["gemm ffn_up", "outer ffn_up weight gradient"] {
         let launch = compiled.launches.iter().find(|l| l.kernel.name() == name).unwrap();
         let (free, traffic) = executed(&compiled, launch, &arch);
-        let stage = Stage { time: free, weights: traffic.on, gradients: traffic.off, ..Stage::default() };
+        let stage = Stage { time: free, weights: traffic.on(), gradients: traffic.off(), ..Stage::default() };
         for divisor in [4, 16, 64, 256, 1024] {
             let mut slow = arch.clone();
             slow.io_bits_per_second.value /= divisor;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use compiler::step::{Compiled, Options, compile};
-use compiler::tiling::Map;
+use compiler::tiling::{CheckpointWish, Map};
 use fabric::fold::timing_key;
 use fabric::{Fold, RunOptions};
 use models::{Design, GptShape, LayerGraph};
@@ -222,6 +222,67 @@ fn kernels_of_random_shapes_fold_exactly() {
     let kernels: BTreeSet<&str> = done.iter().map(|(name, _)| name.as_str()).collect();
     for part in ["norm", "gemm", "outer", "attention", "loss", "embed"] {
         assert!(cases < 100 || kernels.iter().any(|k| k.contains(part)), "no {part} among {kernels:?}");
+    }
+}
+
+/// A step of two layers whose inputs leave a random machine with a narrow edge, and whose products have
+/// time for that.
+fn step_with_checkpoints(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
+    let mut arch = machine(rng);
+    let (heads, columns, features) = (rng.range(1, 3), rng.range(1, 5), rng.range(12, 40));
+    (arch.width.value, arch.height.value) = (heads * columns * rng.range(1, 2) + rng.range(0, 2), rng.range(8, 41));
+    let interval = u64::from(rng.range(8, 20));
+    arch.io_bits_per_second.value = u64::from(arch.width.value) * 32 * arch.clock_hz.value / interval;
+    let seq_len = 16 * rng.range(1, 3);
+    let shape = GptShape {
+        name: "random".into(),
+        design: [Design::GPT2, Design::llama(heads)][rng.range(0, 1) as usize],
+        layers: 2,
+        d_model: heads * 2 * (columns * features / 2),
+        heads,
+        d_ff: heads * columns * rng.range(4, 40),
+        vocab: 20,
+        max_positions: seq_len,
+    };
+    let sequences = rng.range(2, 20);
+    let graph = LayerGraph::training_step(&shape, u64::from(sequences), seq_len).ok()?;
+    let options = Options {
+        batch: u64::from(sequences),
+        micro_batch: Some(sequences),
+        seq_len,
+        act: DType::F16,
+        sums: [DType::F16, DType::F32][rng.range(0, 1) as usize],
+        map: Map { head_columns: Some(columns), checkpoints: CheckpointWish::Offload, ..Map::default() },
+    };
+    let compiled = compile(&graph, &arch, &options).ok()?;
+    Some((arch, compiled))
+}
+
+/// Products that carry layer inputs fold exactly, in time, rows and columns.
+#[test]
+fn loaded_products_fold_exactly() {
+    let of_shape = |shape: u64| -> Vec<(String, Vec<FoldNote>)> {
+        let Some((arch, compiled)) = step_with_checkpoints(&mut Rng(shape << 32)) else { return Vec::new() };
+        let mut seen = BTreeSet::new();
+        let mut done = Vec::new();
+        for launch in compiled.launches.iter().filter(|l| l.kernel.name().contains(" + ")) {
+            let program = compiled.program(launch, &arch);
+            if seen.insert(timing_key(&program)) {
+                let folds = difference(&program, &arch);
+                let folds = folds.unwrap_or_else(|what| panic!("shape {shape}, {}: {what}", launch.kernel.name()));
+                done.push((launch.kernel.name(), folds));
+            }
+        }
+        done
+    };
+    let done: Vec<_> = (0..64).into_par_iter().flat_map_iter(of_shape).collect();
+    for (way, least) in [("checkpoint out", 20), ("checkpoint in", 8)] {
+        let of_way: Vec<_> = done.iter().filter(|(name, _)| name.ends_with(way)).collect();
+        assert!(of_way.len() >= least, "{} of {way}", of_way.len());
+        for (kind, percent) in [("rows", 25), ("time", 90)] {
+            let folded = of_way.iter().filter(|(_, folds)| folds.iter().any(|f| f.kind == kind)).count();
+            assert!(folded * 100 >= percent * of_way.len(), "{way}: {kind} folded in {folded} of {}", of_way.len());
+        }
     }
 }
 

@@ -47,7 +47,14 @@ fn logical(g: &Geometry, act: &Act) -> Vec<u32> {
 
 fn gemm(g: &Geometry, from: Features, to: Features) -> Gemm {
     let weight = WeightRef { tensor: "w".into(), transposed: false, bias: Some("b".into()), mask_padding: false };
-    Gemm { label: "test".into(), x: Act::whole(g, "x", from), y: Act::whole(g, "y", to), weight, add: false, freight: None }
+    Gemm {
+        label: "test".into(),
+        x: Act::whole(g, "x", from),
+        y: Act::whole(g, "y", to),
+        weight,
+        add: false,
+        freight: None,
+    }
 }
 
 /// Runs a GEMM on random numbers and checks it; gives the cycles.

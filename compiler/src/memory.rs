@@ -302,10 +302,12 @@ fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
     program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0)
 }
 
-/// A kernel's text without the numbers of layers in the names of tensors, `h.3.attn`, and without the
-/// beginnings of windows, `first_slot: 32`.
+/// A kernel's text without the numbers of layers in the names of tensors, `h.3.attn`, and of buffers,
+/// `x.3`, and without the beginnings of windows, `first_slot: 32`.
 fn alike(text: &str) -> String {
-    ["h.", "first_slot: ", "first_token: ", "skipped: "].iter().fold(text.to_owned(), |text, key| without(&text, key))
+    ["h.", "\"x.", "first_slot: ", "first_token: ", "skipped: "]
+        .iter()
+        .fold(text.to_owned(), |text, key| without(&text, key))
 }
 
 /// A text without the numbers that follow a key.

@@ -23,7 +23,8 @@ pub fn interval(arch: &ArchSpec, streams: u32) -> u32 {
 pub fn interval_beside(arch: &ArchSpec, streams: u32, (others, their): (u32, u32)) -> Option<u32> {
     let bits = |streams: u32| u128::from(streams) * 32 * u128::from(arch.clock_hz.value);
     let their = u128::from(their.max(1));
-    let left = (u128::from(arch.io_bits_per_second.value) * their).checked_sub(bits(others)).filter(|left| *left > 0)?;
+    let left =
+        (u128::from(arch.io_bits_per_second.value) * their).checked_sub(bits(others)).filter(|left| *left > 0)?;
     u32::try_from((bits(streams) * their).div_ceil(left)).ok().map(|interval| interval.max(1))
 }
 

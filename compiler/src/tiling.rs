@@ -295,7 +295,10 @@ impl Lowering<'_> {
     /// Layers lowered with a tiling, and attention in all numbers of chunks, forward and backward:
     /// chunks change nothing but attention's own scratch, code and cycles.
     fn inside(&mut self, tiling: Tiling, chunks: &[Vec<Chunks>; 2]) -> Vec<Inside> {
-        let (one, two) = (lower(&self.samples.one, self.g, self.arch, &tiling), lower(&self.samples.two, self.g, self.arch, &tiling));
+        let (one, two) = (
+            lower(&self.samples.one, self.g, self.arch, &tiling),
+            lower(&self.samples.two, self.g, self.arch, &tiling),
+        );
         let of_layer: Vec<(&Tile, u64)> = self.alive(&two).into_iter().filter(|(t, _)| t.layer.is_some()).collect();
         let attention = |t: &Tile| t.kernel.in_chunks(Chunks::ONE).is_some();
         let (cut, rest): (Vec<_>, Vec<_>) = of_layer.into_iter().partition(|(t, _)| attention(t));

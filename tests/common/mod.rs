@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 /// Address of the first operand.
 const FIRST: u32 = 4096;
+/// Bytes between operands that are nobody's: no kernel needs a larger margin.
+const MARGIN: u32 = 16;
 
 /// A wafer with its memory and the places of its operands.
 pub struct Wafer {
@@ -54,8 +56,9 @@ impl Wafer {
             assert_eq!((known.dtype, known.len, known.phase), (need.dtype, need.len, need.phase), "{}", need.name);
             return;
         }
+        assert!(need.margin <= MARGIN, "{}", need.name);
         let addr = aligned(self.next, need.phase);
-        self.next = addr + need.len * need.dtype.bytes();
+        self.next = addr + need.len * need.dtype.bytes() + MARGIN;
         self.places.insert(need.name.clone(), addr);
         self.operands.insert(need.name.clone(), need.clone());
     }

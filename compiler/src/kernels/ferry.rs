@@ -61,14 +61,7 @@ impl Cargo {
 
     /// Lays routes and streams: of so many wavelets of a column onto the wafer, with an interval if they
     /// are no zeros, and of so many off it.
-    pub(super) fn lay(
-        &self,
-        program: &mut Program,
-        g: &Geometry,
-        arch: &ArchSpec,
-        [on, off]: [u64; 2],
-        interval: u32,
-    ) {
+    pub(super) fn lay(&self, program: &mut Program, g: &Geometry, arch: &ArchSpec, [on, off]: [u64; 2], interval: u32) {
         if self.way == Way::Out {
             return lay_flow(program, g, arch, CHECKPOINT, [on, off]);
         }

@@ -19,7 +19,9 @@ use super::lanes::{axpy_cycles, classes, place_with, ring_routes, row_ring};
 use super::pace::Pace;
 use crate::code::{color, pack};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Need, PAD_BIAS, Part, Way, WeightRef};
+use crate::kernel::{
+    Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Need, PAD_BIAS, Part, Way, WeightRef,
+};
 use crate::streams::{broadcast_south, feed_north, interval};
 pub use freight::Freight;
 use sim_core::arch::ArchSpec;

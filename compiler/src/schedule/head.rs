@@ -50,7 +50,11 @@ impl Tiled {
             let logits = Act { row: count, tokens: count, ..self.act("logits", Features::Vocab) };
             let (x, label) = (window(&hidden), "lm head".to_owned());
             let weight = last_weights(op, true);
-            self.push(Pass::Forward, None, Gemm { label, x: x.clone(), y: logits.clone(), weight, add: false, freight: None });
+            self.push(
+                Pass::Forward,
+                None,
+                Gemm { label, x: x.clone(), y: logits.clone(), weight, add: false, freight: None },
+            );
             self.loss(&logits, first, false);
             let (dx, weight) = (window(&sums), WeightRef { bias: None, ..last_weights(op, false) });
             self.gemm("lm head", (Pass::Backward, None), (logits.clone(), dx, false), &weight);
@@ -86,7 +90,11 @@ impl Tiled {
         let f = super::function(tanh.op.kind).expect("a function of one operand");
         self.push(Pass::Forward, None, super::Activation { f, x: dense, y: pooled.clone() });
         let (label, weight) = (classifier.op.name.clone(), last_weights(classifier.op, false));
-        self.push(Pass::Forward, None, Gemm { label, x: pooled.clone(), y: logits.clone(), weight, add: false, freight: None });
+        self.push(
+            Pass::Forward,
+            None,
+            Gemm { label, x: pooled.clone(), y: logits.clone(), weight, add: false, freight: None },
+        );
         self.loss(&logits, 0, true);
         self.begun.clear();
         self.linear_back(classifier.op, pooled.clone(), logits, d_pooled.clone());

@@ -326,4 +326,3 @@ impl Code<'_> {
         code
     }
 }
-
