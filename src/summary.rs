@@ -131,8 +131,8 @@ fn layout(compiled: &Compiled) -> Layout {
 fn checkpoints(what: Checkpoints) -> String {
     match what {
         Checkpoints::Stay => "stay".to_owned(),
-        Checkpoints::Offload { stay: 0 } => "leave the wafer".to_owned(),
-        Checkpoints::Offload { stay } => format!("leave the wafer but for the last {stay}"),
+        Checkpoints::Offload { stay: 0, .. } => "leave the wafer".to_owned(),
+        Checkpoints::Offload { stay, .. } => format!("leave the wafer but for the last {stay}"),
         Checkpoints::Recompute { block } => format!("every {block} layers"),
     }
 }

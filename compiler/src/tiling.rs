@@ -91,8 +91,8 @@ pub struct Choices {
     layers: u32,
     /// Bytes of what waits of a layer from the forward to the backward pass.
     waiting: u64,
-    /// Cycles that it takes more to leave the wafer and to come back.
-    ferry: u64,
+    /// Cycles that it takes more to leave the wafer and to come back, late and early.
+    ferry: [u64; 2],
     inside: Vec<Inside>,
     outside: Vec<Outside>,
     wish: CheckpointWish,
@@ -155,9 +155,11 @@ impl Choices {
         let waiting: u64 = waiting_bytes(&whole.tiles, g).iter().sum::<u64>() / 2;
         // What the inputs of the first of two layers cost that leave.
         let stay = waiting_bytes(&whole.tiles, g).len() as u32 / 2;
-        let away = Tiling { checkpoints: Checkpoints::Offload { stay }, ..Tiling::WHOLE };
-        let away = cycles(&lower(&samples.two, g, arch, &away), g, arch);
-        let ferry = away.saturating_sub(cycles(&whole, g, arch));
+        let all = cycles(&whole, g, arch);
+        let ferry = [false, true].map(|early| {
+            let away = Tiling { checkpoints: Checkpoints::Offload { stay, early }, ..Tiling::WHOLE };
+            cycles(&lower(&samples.two, g, arch, &away), g, arch).saturating_sub(all)
+        });
         let mut lowering = Lowering { samples, g, arch, waiting, codes };
         let fixed = |by_hand: Option<u32>, n: &u32| by_hand.is_none_or(|fixed| fixed == *n);
         let chunks = |queries, keys| -> Vec<Chunks> {
@@ -226,16 +228,18 @@ impl Choices {
         if matches!(self.wish, CheckpointWish::Auto | CheckpointWish::Stay) {
             out.push((Checkpoints::Stay, layers, 0));
         }
-        let away = |stay: u32| {
-            let cost = self.ferry * u64::from(layers - stay);
-            (Checkpoints::Offload { stay }, stay.max(1), cost)
+        let away = |stay: u32, early: bool| {
+            let cost = self.ferry[usize::from(early)] * u64::from(layers - stay);
+            (Checkpoints::Offload { stay, early }, stay.max(1) + u32::from(early), cost)
         };
+        let both = |stay| [away(stay, false), away(stay, true)];
         match self.wish {
-            CheckpointWish::Offload => out.push(away(0)),
+            CheckpointWish::Offload => out.extend(both(0)),
             CheckpointWish::Auto => {
                 let fit = room.saturating_sub(inside.bytes) / self.waiting.max(1);
                 let fit = u32::try_from(fit).unwrap_or(u32::MAX).min(layers - 1);
-                out.extend([fit, fit * 3 / 4, fit / 2, fit / 4, 0].map(away));
+                out.extend([fit, fit * 3 / 4, fit / 2, fit / 4, 0].into_iter().flat_map(both));
+                out.extend((fit > 0).then(|| away(fit - 1, true)));
             }
             CheckpointWish::Stay | CheckpointWish::Recompute => {}
         }

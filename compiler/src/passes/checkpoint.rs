@@ -55,7 +55,7 @@ pub(super) fn waiting(tiles: &[Tile], g: &Geometry) -> Vec<Waiting> {
 
 /// Brings all waiting buffers off the wafer and back, but for the last `stay`: beside matrix products
 /// as far as these have time for it, and for the rest in kernels of their own.
-pub(super) fn offload(tiles: &mut Vec<Tile>, g: &Geometry, arch: &ArchSpec, stay: u32) {
+pub(super) fn offload(tiles: &mut Vec<Tile>, g: &Geometry, arch: &ArchSpec, (stay, early): (u32, bool)) {
     let mut waiting = waiting(tiles, g);
     waiting.truncate(waiting.len().saturating_sub(stay as usize));
     let mut alone: Vec<(usize, Tile)> = Vec::new();
@@ -69,7 +69,7 @@ pub(super) fn offload(tiles: &mut Vec<Tile>, g: &Geometry, arch: &ArchSpec, stay
             let kernel = ferry(rows, Way::Out);
             alone.push((end.max(w.last) + 1, Tile { kernel, pass: Pass::Forward, layer: layers[0] }));
         }
-        let places = returning(tiles, w);
+        let places = returning(tiles, w, early);
         let (rest, end) = carry(tiles, g, arch, &act, Way::In { begins: true }, &places);
         if let Some(rows) = rest {
             let kernel = ferry(rows, Way::In { begins: end == 0 });
@@ -107,9 +107,9 @@ fn leaving(tiles: &[Tile], g: &Geometry, w: &Waiting) -> Vec<usize> {
 }
 
 /// Where it may come back, the last place first: in the layer that is worked on before, behind its
-/// attention, in which memory is short.
-fn returning(tiles: &[Tile], w: &Waiting) -> Vec<usize> {
-    let attention = |t: &Tile| t.kernel.in_chunks(Chunks::ONE).is_some();
+/// attention, in which memory is short, or `early`.
+fn returning(tiles: &[Tile], w: &Waiting, early: bool) -> Vec<usize> {
+    let attention = |t: &Tile| !early && t.kernel.in_chunks(Chunks::ONE).is_some();
     let layer = tiles[w.next].layer.map(|layer| layer + 1);
     let before = |t: &&Tile| t.pass != Pass::Forward && t.layer == layer && !attention(t);
     (w.next - tiles[..w.next].iter().rev().take_while(before).count()..w.next).rev().collect()

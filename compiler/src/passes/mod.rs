@@ -33,6 +33,9 @@ pub enum Checkpoints {
     Offload {
         /// Buffers that stay nevertheless: those that are needed again first.
         stay: u32,
+        /// Whether they may come back during all of the backward pass of the layer that is worked on
+        /// before, beside its own input; else only behind its attention.
+        early: bool,
     },
     /// Only those of every `block`-th layer are kept; the others are computed again.
     Recompute {
@@ -95,7 +98,7 @@ pub fn lower(graph: &LayerGraph, g: &Geometry, arch: &ArchSpec, tiling: &Tiling)
     }
     match tiling.checkpoints {
         Checkpoints::Stay => {}
-        Checkpoints::Offload { stay } => checkpoint::offload(&mut tiled.tiles, g, arch, stay),
+        Checkpoints::Offload { stay, early } => checkpoint::offload(&mut tiled.tiles, g, arch, (stay, early)),
         Checkpoints::Recompute { block } => checkpoint::recompute(&mut tiled.tiles, block),
     }
     tiled
