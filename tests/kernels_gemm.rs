@@ -53,7 +53,7 @@ fn gemm(g: &Geometry, from: Features, to: Features) -> Gemm {
         y: Act::whole(g, "y", to),
         weight,
         add: false,
-        freight: None,
+        outs: 1, freight: None,
     }
 }
 
@@ -114,6 +114,28 @@ fn products_are_right_in_every_geometry_and_type() {
             check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
         }
     }
+}
+
+/// With several outputs of an owner on their way together, and fewer in the last round.
+#[test]
+fn outputs_may_go_around_together() {
+    for act in [DType::F32, DType::F16, DType::Bf16] {
+        for g in geometries(act).into_iter().flat_map(|g| [Geometry { sums: act, ..g.clone() }, g]) {
+            for outs in 2..=4 {
+                let one = gemm(&g, Features::Hidden, Features::Ffn);
+                if g.lane_columns() > 1 && outs <= one.y.slots {
+                    check(&g, &Gemm { outs, ..one.clone() });
+                    check(&g, &Gemm { outs, add: true, ..one });
+                    check(&g, &Gemm { outs, ..gemm(&g, Features::Ffn, Features::Qkv) });
+                }
+            }
+        }
+    }
+    let g = padded(DType::F16);
+    let mut k = Gemm { outs: 3, ..gemm(&g, Features::Ffn, Features::Qkv) };
+    (k.x.first_slot, k.x.slots) = (1, 3);
+    (k.y.first_slot, k.y.slots) = (3, 4);
+    check(&g, &k);
 }
 
 #[test]

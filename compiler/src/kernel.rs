@@ -156,6 +156,12 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         false
     }
 
+    /// The same in the form that is fastest on a geometry and a machine, if there are several.
+    fn tuned(&self, g: &Geometry, arch: &ArchSpec) -> Option<Arc<dyn Kernel>> {
+        let _ = (g, arch);
+        None
+    }
+
     /// The same while it carries cargo: that of the first of its rows, of as many as there is time for,
     /// and how many these are; None if there is none.
     fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {

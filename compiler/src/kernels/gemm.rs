@@ -3,7 +3,8 @@
 //!
 //! The owner of an output lets a sum that starts from the bias go around its ring. In a step every PE
 //! adds its own features' products for one output to it; what the step before gave goes on at the
-//! same time (`Sums`).
+//! same time (`Sums`). Several outputs of an owner may go around together: then a hop's fixed time
+//! counts once for all of them.
 //!
 //! A product may carry [`Freight`] besides.
 //!
@@ -31,6 +32,13 @@ use std::sync::Arc;
 
 /// Name of the stream of weights.
 const WEIGHTS: &str = "weights";
+/// Most outputs that go around together.
+const OUTS_MAX: u32 = 4;
+/// Most bytes of sums where it is more than one.
+const SUMS_MAX: u32 = 4 << 10;
+/// About the cycles of a step's scalar instructions, and until it has ended everywhere.
+const STEP: u32 = 9;
+
 /// A matrix product of activations with streamed weights.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gemm {
@@ -44,6 +52,8 @@ pub struct Gemm {
     pub weight: WeightRef,
     /// Whether the product is added to `y` instead of replacing it.
     pub add: bool,
+    /// Outputs of an owner that go around together; 1 unless sums travel beside products.
+    pub outs: u32,
     /// What goes along.
     pub freight: Option<Freight>,
 }
@@ -64,39 +74,55 @@ enum Sums {
 /// How the products of a step are shared between the halves of a hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Hop {
-    /// Feature whose AXPY is the first one of the second half.
-    second: u32,
+    /// AXPYs in the first half.
+    first: u32,
     /// Instructions of one element at the end of each half.
     pauses: [u32; 2],
 }
 
 impl Gemm {
-    /// Elements between the two weight buffers: weights of the PE's inputs, and room for the bias.
+    /// Elements between the two weight buffers: weights of the PE's inputs, and room for biases.
     fn weights_stride(&self) -> u32 {
-        (self.x.slots + 1).next_multiple_of(4)
+        (self.outs * (self.x.slots + 1)).next_multiple_of(4)
     }
 
-    /// Wavelets of a step's weights.
-    fn block_wavelets(&self, act: DType) -> u32 {
-        act.wavelets(self.x.slots)
+    /// AXPYs of the main thread for an output. Where one goes around alone, the first product goes along
+    /// with the sum that is received.
+    fn axpys(&self) -> u32 {
+        self.x.slots - u32::from(self.outs == 1)
     }
 
-    /// Wavelets of all weights of a column: every step's, every round's bias behind its first ones,
-    /// and a block of zeros, since the last step receives the next one's weights as every other does.
+    /// Wavelets of the weights of a step with so many outputs.
+    fn block_wavelets(&self, act: DType, outs: u32) -> u32 {
+        act.wavelets(outs * self.x.slots)
+    }
+
+    /// Outputs that go around together, and the rounds with so many: the last round may have fewer.
+    fn runs(&self) -> impl Iterator<Item = (u32, u32)> {
+        let (outs, slots) = (self.outs, self.y.slots);
+        [(outs, slots / outs), (slots % outs, 1)].into_iter().filter(|&(outs, rounds)| outs > 0 && rounds > 0)
+    }
+
+    /// Wavelets of all weights of a column: every step's, every round's biases behind its first ones,
+    /// and behind all rounds of a kind a block of zeros, since the last step receives the next one's
+    /// weights as every other does.
     fn wavelets(&self, g: &Geometry) -> u64 {
-        let (rounds, steps) = (u64::from(self.y.slots), u64::from(g.lane_columns()));
-        (rounds * steps + 1) * u64::from(self.block_wavelets(g.act)) + rounds
+        let run = |(outs, rounds): (u32, u32)| {
+            let blocks = u64::from(rounds) * u64::from(g.lane_columns()) + 1;
+            blocks * u64::from(self.block_wavelets(g.act, outs)) + u64::from(rounds * g.act.wavelets(outs))
+        };
+        self.runs().map(run).sum()
     }
 
-    /// The two halves of a hop. Weights arrive during the first one. In each of them so many
-    /// instructions move freight.
-    fn hop(&self, g: &Geometry, arch: &ArchSpec, moves: [u32; 2]) -> Hop {
+    /// The two halves of a hop of so many outputs. Weights arrive during the first one. In each of them
+    /// so many instructions move freight.
+    fn hop(&self, g: &Geometry, arch: &ArchSpec, outs: u32, moves: [u32; 2]) -> Hop {
         let pace = Pace::of(arch);
-        let (tokens, axpys) = (self.x.tokens, self.x.slots - 1);
-        let halves = [pace.slots(tokens + self.block_wavelets(g.act)), pace.slots(tokens)];
+        let (sums, axpys) = (outs * self.x.tokens, outs * self.axpys());
+        let halves = [pace.slots(sums + self.block_wavelets(g.act, outs)), pace.slots(sums)];
         let first = (axpys * halves[0]).div_ceil(halves[0] + halves[1]);
         let free = [pace.free(first + moves[0]), pace.free(axpys - first + moves[1])];
-        Hop { second: 1 + first, pauses: [0, 1].map(|i| pace.pauses(halves[i], free[i])) }
+        Hop { first, pauses: [0, 1].map(|i| pace.pauses(halves[i], free[i])) }
     }
 
     /// Cycles of an AXPY into sums of a type.
@@ -104,23 +130,39 @@ impl Gemm {
         axpy_cycles(arch, (self.x.dtype, sums), self.x.tokens)
     }
 
-    /// Cycles of a step if sums travel so, but for what every step has.
-    fn step_cycles(&self, g: &Geometry, arch: &ArchSpec, way: Sums) -> u32 {
+    /// Cycles of a step of so many outputs if sums travel so, but for what every step has.
+    fn step_cycles(&self, g: &Geometry, arch: &ArchSpec, (outs, way): (u32, Sums)) -> u32 {
         let (axpy, setup) = (self.axpy_cycles(arch, g.sums), arch.vector_setup.value);
         let between = setup + 2 * self.x.tokens;
         match way {
-            Sums::Beside(hop) => (self.x.slots - 1) * axpy + (hop.pauses[0] + hop.pauses[1]) * (setup + 1),
+            Sums::Beside(hop) => outs * self.axpys() * axpy + (hop.pauses[0] + hop.pauses[1]) * (setup + 1),
             Sums::Between => (self.x.slots - 1) * axpy + between,
             Sums::InPlace => self.x.slots.saturating_sub(2) * axpy + between,
         }
     }
 
-    /// The way that takes fewest cycles. Sums that are narrower than those of the ring stay apart.
-    fn way(&self, g: &Geometry, arch: &ArchSpec) -> Sums {
-        let beside = Sums::Beside(self.hop(g, arch, [0; 2]));
+    /// The way of so many outputs that takes fewest cycles: several go beside products only. Sums that
+    /// are narrower than those of the ring stay apart.
+    fn way(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> Sums {
+        let beside = Sums::Beside(self.hop(g, arch, outs, [0; 2]));
+        if self.outs > 1 {
+            return beside;
+        }
         let other = if g.sums == DType::F32 { Sums::InPlace } else { Sums::Between };
-        let cycles = |way| self.step_cycles(g, arch, way);
+        let cycles = |way| self.step_cycles(g, arch, (1, way));
         if cycles(beside) <= cycles(other) { beside } else { other }
+    }
+
+    /// With as many outputs together as are fastest, within what is written out and takes little memory.
+    fn fastest(&self, g: &Geometry, arch: &ArchSpec) -> Gemm {
+        let with = |outs| Gemm { outs, ..self.clone() };
+        let small = |gemm: &Gemm| {
+            let bytes = gemm.scratch(g, arch).iter().map(|n| n.len * n.dtype.bytes()).sum::<u32>();
+            gemm.outs * self.x.slots <= code::UNROLLED && gemm.outs <= self.y.slots && bytes <= SUMS_MAX
+        };
+        let more = (2..=OUTS_MAX).map(with).filter(small);
+        let all = std::iter::once(with(1)).chain(more.filter(|_| g.lane_columns() > 1));
+        all.min_by_key(|gemm| (gemm.estimate(g, arch), gemm.outs)).unwrap_or_else(|| self.clone())
     }
 
     /// The weights of one step: output `out` (None for padding) from the inputs of `column`.
@@ -168,7 +210,7 @@ impl Kernel for Gemm {
         let phase = self.x.need(Access::Read).phase;
         let mut needs = Vec::new();
         let ring = g.lane_columns() > 1;
-        let (way, tokens) = (self.way(g, arch), self.x.tokens);
+        let (way, tokens) = (self.way(g, arch, self.outs), self.outs * self.x.tokens);
         if ring {
             // Read together with the inputs, or with sums.
             let phase = if way == Sums::InPlace { 4 - phase } else { phase };
@@ -221,19 +263,24 @@ impl Kernel for Gemm {
         let column = port % steps;
         let ring = row_ring(g);
         let index = ring.as_ref().map_or(0, |r| r.index(column));
-        let mut words = Vec::new();
-        for round in 0..self.y.slots {
-            for step in 0..steps {
-                let owner = (index + 2 * steps - 1 - step) % steps;
-                let owner = ring.as_ref().map_or(0, |r| r.position(owner));
-                let out = self.y.feature(g, owner, round);
-                words.extend(pack(g.act, &self.step_weights(g, column, out, host)));
-                if step == 0 {
-                    words.extend(pack(g.act, &[self.bias(self.y.feature(g, column, round), host)]));
+        let (mut words, mut next) = (Vec::new(), 0);
+        for (outs, rounds) in self.runs() {
+            for first in (0..rounds).map(|round| next + round * outs) {
+                let slots = || first..first + outs;
+                for step in 0..steps {
+                    let owner = (index + 2 * steps - 1 - step) % steps;
+                    let owner = ring.as_ref().map_or(0, |r| r.position(owner));
+                    let weights = |slot| self.step_weights(g, column, self.y.feature(g, owner, slot), host);
+                    words.extend(pack(g.act, &slots().flat_map(weights).collect::<Vec<f32>>()));
+                    if step == 0 {
+                        let bias = |slot| self.bias(self.y.feature(g, column, slot), host);
+                        words.extend(pack(g.act, &slots().map(bias).collect::<Vec<f32>>()));
+                    }
                 }
             }
+            next += rounds * outs;
+            words.resize(words.len() + self.block_wavelets(g.act, outs) as usize, 0);
         }
-        words.resize(self.wavelets(g) as usize, 0);
         words
     }
 
@@ -253,6 +300,10 @@ impl Kernel for Gemm {
 
     fn own_stream(&self, stream: &str) -> bool {
         stream != WEIGHTS
+    }
+
+    fn tuned(&self, g: &Geometry, arch: &ArchSpec) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(self.fastest(g, arch)))
     }
 
     fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {
@@ -288,15 +339,18 @@ impl Kernel for Gemm {
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let alone = if g.lane_columns() > 1 { 0 } else { self.axpy_cycles(arch, g.sums) };
         let least = interval(arch, g.lane_columns());
-        let weights = self.freight.as_ref().map_or(least, Freight::weights_interval) * self.block_wavelets(g.act);
-        let of_steps = |step: u32| u64::from(g.lane_columns()) * u64::from((step + alone + 9).max(weights));
-        let (rounds, loaded) = (u64::from(self.y.slots), u64::from(self.freight.as_ref().map_or(0, Freight::rounds)));
-        let edges = u64::from(3 * arch.vector_setup.value + 2 * self.x.tokens);
-        let plain = self.step_cycles(g, arch, Sums::Beside(self.hop(g, arch, [0; 2])));
-        let mut cycles = rounds * edges + (rounds - loaded) * of_steps(plain);
-        if let Some(freight) = &self.freight {
-            cycles += loaded * of_steps(freight.step_cycles(self, g, arch));
-        }
-        cycles
+        let interval = self.freight.as_ref().map_or(least, Freight::weights_interval);
+        let loaded = self.freight.as_ref().map_or(0, Freight::rounds);
+        let run = |(outs, rounds): (u32, u32)| {
+            let weights = interval * self.block_wavelets(g.act, outs);
+            let of_steps = |step: u32| u64::from(g.lane_columns()) * u64::from((step + alone + STEP).max(weights));
+            let edges = u64::from(3 * arch.vector_setup.value + 2 * outs * self.x.tokens);
+            let plain = (outs, Sums::Beside(self.hop(g, arch, outs, [0; 2])));
+            let plain = of_steps(self.step_cycles(g, arch, plain));
+            let with = self.freight.as_ref().map_or(0, |f| of_steps(f.step_cycles(self, g, arch)));
+            let loaded = if outs == self.outs { loaded } else { 0 };
+            u64::from(rounds) * edges + u64::from(rounds - loaded) * plain + u64::from(loaded) * with
+        };
+        self.runs().map(run).sum()
     }
 }

@@ -96,6 +96,11 @@ pub fn lower(graph: &LayerGraph, g: &Geometry, arch: &ArchSpec, tiling: &Tiling)
     if tiling.ffn_parts > 1 {
         parts::cut(&mut tiled.tiles, g, tiling.ffn_parts);
     }
+    for tile in &mut tiled.tiles {
+        if let Some(kernel) = tile.kernel.tuned(g, arch) {
+            tile.kernel = kernel;
+        }
+    }
     match tiling.checkpoints {
         Checkpoints::Stay => {}
         Checkpoints::Offload { stay, early } => checkpoint::offload(&mut tiled.tiles, g, arch, (stay, early)),

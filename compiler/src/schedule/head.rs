@@ -53,7 +53,7 @@ impl Tiled {
             self.push(
                 Pass::Forward,
                 None,
-                Gemm { label, x: x.clone(), y: logits.clone(), weight, add: false, freight: None },
+                Gemm { label, x: x.clone(), y: logits.clone(), weight, add: false, outs: 1, freight: None },
             );
             self.loss(&logits, first, false);
             let (dx, weight) = (window(&sums), WeightRef { bias: None, ..last_weights(op, false) });
@@ -93,7 +93,7 @@ impl Tiled {
         self.push(
             Pass::Forward,
             None,
-            Gemm { label, x: pooled.clone(), y: logits.clone(), weight, add: false, freight: None },
+            Gemm { label, x: pooled.clone(), y: logits.clone(), weight, add: false, outs: 1, freight: None },
         );
         self.loss(&logits, 0, true);
         self.begun.clear();

@@ -6,7 +6,7 @@
 
 use super::freight::Moves;
 use super::{Gemm, Hop, Sums};
-use crate::code::{at, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::code::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
 use crate::kernel::{Addresses, Kernel};
 use crate::kernels::lanes::{ChainRows, RING_QUEUES, buffers, main_task, row_ring};
@@ -38,6 +38,8 @@ struct Code<'a> {
     at: &'a Addresses,
     act: DType,
     sums: DType,
+    /// Outputs that go around together.
+    outs: u32,
     way: Sums,
     /// What is carried along, by a step's instructions.
     freight: Option<Moves>,
@@ -65,12 +67,16 @@ impl Gemm {
         if let Some(freight) = &self.freight {
             params = freight.bind(&mut image, g, chain, rows);
         }
-        let freight = self.freight.as_ref().map(|freight| freight.moves(self, (g, arch), at, chain));
         let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
-        let code =
-            Code { gemm: self, at, act: g.act, sums: g.sums, way: self.way(g, arch), freight, class, sends_first };
+        let mut body = vec![set(Y_REG, 0)];
+        let mut freight = self.freight.as_ref().map(|freight| freight.moves(self, (g, arch), at, chain));
+        for (outs, rounds) in self.runs() {
+            let (way, freight, class) = (self.way(g, arch, outs), freight.take(), class.clone());
+            let code = Code { gemm: self, at, act: g.act, sums: g.sums, outs, way, freight, class, sends_first };
+            body.extend(code.rounds(g.lane_columns(), rounds));
+        }
         image.buffers = buffers(&self.all_needs(g, arch), at);
-        image.tasks = vec![main_task(code.body(g.lane_columns()))];
+        image.tasks = vec![main_task(body)];
         (image, params)
     }
 }
@@ -95,24 +101,35 @@ fn between(instrs: Vec<Instr>, others: &[Instr], count: u32) -> Vec<Instr> {
 }
 
 impl Code<'_> {
+    /// Tokens, and sums of all outputs that go around together.
     fn tokens(&self) -> u32 {
         self.gemm.x.tokens
     }
 
+    fn len(&self) -> u32 {
+        self.outs * self.tokens()
+    }
+
     /// Sums of the PE's own products.
     fn acc(&self, parity: u32) -> Operand {
-        mem(self.sums, self.acc_addr(parity), self.tokens())
+        mem(self.sums, self.acc_addr(parity), self.len())
     }
 
     fn acc_addr(&self, parity: u32) -> u32 {
         // Where sums are sent before the next ones are made, one buffer is enough.
         let parity = if self.way == Sums::Between { 0 } else { parity };
-        self.at[".acc"] + parity * self.tokens() * self.sums.bytes()
+        self.at[".acc"] + parity * self.gemm.outs * self.tokens() * self.sums.bytes()
+    }
+
+    /// Those of one output.
+    fn acc_of(&self, parity: u32, out: u32) -> Operand {
+        mem(self.sums, self.acc_addr(parity) + out * self.tokens() * self.sums.bytes(), self.tokens())
     }
 
     /// Partial sums that came along the ring.
     fn came(&self, parity: u32) -> Operand {
-        mem(DType::F32, self.at[".came"] + parity * self.tokens() * DType::F32.bytes(), self.tokens())
+        let size = self.gemm.outs * self.tokens() * DType::F32.bytes();
+        mem(DType::F32, self.at[".came"] + parity * size, self.len())
     }
 
     fn weight(&self, parity: u32, i: u32) -> Operand {
@@ -123,12 +140,25 @@ impl Code<'_> {
         self.at[".weights"] + (parity * self.gemm.weights_stride() + i) * self.act.bytes()
     }
 
+    /// Where biases are: behind the weights.
+    fn bias_addr(&self) -> u32 {
+        self.weight_addr(1, self.outs * self.gemm.x.slots)
+    }
+
     fn x(&self, i: u32) -> Operand {
         mem(self.gemm.x.dtype, self.gemm.x.slot(self.at, i), self.tokens())
     }
 
+    /// The outputs of a round.
     fn y(&self) -> Operand {
-        at(Y_REG, mem(self.gemm.y.dtype, self.gemm.y.slot(self.at, 0), self.tokens()))
+        let (y, len) = (&self.gemm.y, self.tokens());
+        let addr = y.slot(self.at, 0);
+        let all = if self.outs == 1 {
+            mem(y.dtype, addr, len)
+        } else {
+            grid(y.dtype, addr, &[(self.outs, y.row as i32), (len, 1)])
+        };
+        at(Y_REG, all)
     }
 
     fn axpy(&self, parity: u32, i: u32, dst: Operand, start: Operand) -> Instr {
@@ -137,15 +167,16 @@ impl Code<'_> {
 
     /// Receives the weights of a step.
     fn load(&self, parity: u32) -> Instr {
-        let to = mem(self.act, self.weight_addr(parity, 0), self.gemm.x.slots);
-        spawn(LOADER, op(Op::Mov, self.gemm.x.slots, to, &[fab(color(0), self.act)]))
+        let n = self.outs * self.gemm.x.slots;
+        let to = mem(self.act, self.weight_addr(parity, 0), n);
+        spawn(LOADER, op(Op::Mov, n, to, &[fab(color(0), self.act)]))
     }
 
-    /// The sum of a step, complete but for other PEs' products.
+    /// The sums of a step, complete but for other PEs' products.
     fn sum(&self, parity: u32, dst: Operand) -> VecOp {
-        let (len, last, came) = (self.tokens(), self.gemm.x.slots - 1, self.came(parity));
+        let (len, last, came) = (self.len(), self.gemm.x.slots - 1, self.came(parity));
         match self.way {
-            _ if last == 0 => op(Op::Mov, len, dst, &[came]),
+            _ if self.gemm.axpys() == 0 => op(Op::Mov, len, dst, &[came]),
             Sums::InPlace => op(Op::Fmac, len, dst, &[came, self.x(last), self.weight(parity, last)]),
             _ => op(Op::Add, len, dst, &[came, self.acc(parity)]),
         }
@@ -156,13 +187,16 @@ impl Code<'_> {
         self.sum(1 - parity, fab(class.send, DType::F32))
     }
 
-    /// Receives the sum that this step goes on with; the first AXPY goes along.
+    /// Receives the sums that this step goes on with; the first AXPY goes along if it is one sum.
     fn receive(&self, class: &RingClass, parity: u32) -> Instr {
-        let product = [fab(class.recv, DType::F32), self.x(0), self.weight(parity, 0)];
-        spawn(RECEIVER, op(Op::Fmac, self.tokens(), self.came(parity), &product))
+        let (came, from) = (self.came(parity), fab(class.recv, DType::F32));
+        if self.gemm.outs > 1 {
+            return spawn(RECEIVER, op(Op::Mov, self.len(), came, &[from]));
+        }
+        spawn(RECEIVER, op(Op::Fmac, self.tokens(), came, &[from, self.x(0), self.weight(parity, 0)]))
     }
 
-    /// AXPYs into sums, from feature `from` to before feature `to`.
+    /// AXPYs into sums of one output, from feature `from` to before feature `to`.
     fn axpys(&self, parity: u32, sums: &Operand, from: u32, to: u32) -> Vec<Instr> {
         let one = |i| self.axpy(parity, i, sums.clone(), sums.clone());
         if self.gemm.x.slots <= UNROLLED {
@@ -185,13 +219,29 @@ impl Code<'_> {
         code
     }
 
-    /// The PE's own AXPYs but for the first one, up to before feature `to`, from zero.
-    fn own(&self, parity: u32, to: u32) -> Vec<Instr> {
-        if to < 2 {
-            return Vec::new();
+    /// The PE's own AXPYs but for those that go along with what is received, from zero: number `from` to
+    /// before number `to`, output by output.
+    fn own(&self, parity: u32, from: u32, to: u32) -> Vec<Instr> {
+        let (of_output, slots) = (self.gemm.axpys(), self.gemm.x.slots);
+        let skipped = slots - of_output;
+        let mut code = Vec::new();
+        for out in 0..self.outs {
+            let inside = |number: u32| number.saturating_sub(out * of_output).min(of_output);
+            let (from, to, sums) = (inside(from), inside(to), self.acc_of(parity, out));
+            let one = |i: u32, start: Operand| {
+                let weight = self.weight(parity, out * slots + skipped + i);
+                vec(Op::Fmac, self.tokens(), sums.clone(), &[start, self.x(skipped + i), weight])
+            };
+            if from == 0 && to > 0 {
+                code.push(one(0, imm(0.0)));
+            }
+            let from = from.max(1);
+            if self.gemm.outs == 1 && from < to {
+                code.extend(self.axpys(parity, &sums, skipped + from, skipped + to));
+            } else {
+                code.extend((from..to).map(|i| one(i, sums.clone())));
+            }
         }
-        let mut code = vec![self.axpy(parity, 1, self.acc(parity), imm(0.0))];
-        code.extend(self.axpys(parity, &self.acc(parity), 2, to));
         code
     }
 
@@ -209,7 +259,7 @@ impl Code<'_> {
             Sums::Between => {
                 // What comes is awaited at once: so PEs stay in step.
                 code.extend([receive, Instr::Vec(send), load, Instr::Join(RECEIVER)]);
-                code.extend(self.own(parity, slots));
+                code.extend(self.own(parity, 0, self.gemm.axpys()));
             }
             Sums::InPlace => {
                 // Weights of the step before are used until its sum is sent.
@@ -234,11 +284,10 @@ impl Code<'_> {
             None => axpys,
         };
         let mut code = vec![first];
-        code.extend(with(self.own(parity, hop.second), 0));
+        code.extend(with(self.own(parity, 0, hop.first), 0));
         code.extend(pause(0).into_iter().chain(joins.clone()));
         code.push(second);
-        let axpys = self.axpys(parity, &self.acc(parity), hop.second, self.gemm.x.slots);
-        code.extend(with(axpys, 1));
+        code.extend(with(self.own(parity, hop.first, self.outs * self.gemm.axpys()), 1));
         code.extend(pause(1).into_iter().chain(joins));
         code
     }
@@ -246,16 +295,21 @@ impl Code<'_> {
     /// One round of a ring over `steps` columns: from the bias, which is on its way behind the first
     /// weights, to the result.
     fn round(&self, class: &RingClass, steps: u32, freight: Option<&Moves>) -> Vec<Instr> {
-        let (len, slots) = (self.tokens(), self.gemm.x.slots);
-        let bias = self.weight(1, slots);
+        let (len, slots) = (self.len(), self.gemm.x.slots);
+        let (arrived, bias) = if self.outs == 1 {
+            (self.weight(1, slots), self.weight(1, slots))
+        } else {
+            let biases = grid(self.act, self.bias_addr(), &[(self.outs, 1), (self.tokens(), 0)]);
+            (mem(self.act, self.bias_addr(), self.outs), biases)
+        };
         let mut code = vec![
             Instr::Join(LOADER),
-            vec(Op::Mov, 1, bias.clone(), &[fab(color(0), self.act)]),
+            vec(Op::Mov, self.outs, arrived, &[fab(color(0), self.act)]),
             vec(Op::Mov, len, self.came(1), &[bias]),
         ];
         // There are no products yet.
         match self.way {
-            _ if slots == 1 => {}
+            _ if self.gemm.axpys() == 0 => {}
             Sums::InPlace => code.push(vec(Op::Mov, 1, self.weight(1, slots - 1), &[imm(0.0)])),
             _ => code.push(vec(Op::Mov, len, self.acc(1), &[imm(0.0)])),
         }
@@ -295,32 +349,31 @@ impl Code<'_> {
     }
 
     fn advance(&self) -> Instr {
-        step(Y_REG, (self.gemm.y.row * self.gemm.y.dtype.bytes()) as i32)
+        step(Y_REG, (self.outs * self.gemm.y.row * self.gemm.y.dtype.bytes()) as i32)
     }
 
-    /// The whole task.
-    fn body(&self, steps: u32) -> Vec<Instr> {
-        let mut rounds = self.gemm.y.slots;
-        let mut code = vec![set(Y_REG, 0), self.load(0)];
-        if let Some(freight) = &self.freight {
-            // A row begins when weights come by, as much later than the one above it as they do.
-            code.push(Instr::Join(LOADER));
-            code.extend(freight.begin.clone());
-        }
-        if let Some(class) = &self.class {
-            if let Some(freight) = &self.freight {
-                rounds -= freight.rounds;
-                code.extend(repeat(freight.rounds, self.round(class, steps, Some(freight))));
-                code.extend(freight.end.clone());
-            }
-            if rounds > 0 {
-                code.extend(repeat(rounds, self.round(class, steps, None)));
-            }
-        } else {
+    /// Some rounds with equally many outputs, the first ones of which carry freight.
+    fn rounds(&self, steps: u32, rounds: u32) -> Vec<Instr> {
+        let mut code = vec![self.load(0)];
+        let Some(class) = &self.class else {
             code.extend(repeat(rounds / 2, [self.alone(0), self.alone(1)].concat()));
             if rounds % 2 == 1 {
                 code.extend(self.alone(0));
             }
+            code.push(Instr::Join(LOADER));
+            return code;
+        };
+        let mut loaded = 0;
+        if let Some(freight) = &self.freight {
+            loaded = freight.rounds;
+            // A row begins when weights come by, as much later than the one above it as they do.
+            code.push(Instr::Join(LOADER));
+            code.extend(freight.begin.clone());
+            code.extend(repeat(loaded, self.round(class, steps, Some(freight))));
+            code.extend(freight.end.clone());
+        }
+        if loaded < rounds {
+            code.extend(repeat(rounds - loaded, self.round(class, steps, None)));
         }
         code.push(Instr::Join(LOADER));
         code

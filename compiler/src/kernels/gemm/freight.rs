@@ -62,8 +62,8 @@ fn halves(moves: u32) -> [u32; 2] {
 
 /// Cycles of a step in which so many pieces move.
 fn step_cycles(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> u32 {
-    let way = Sums::Beside(gemm.hop(g, arch, halves(moves)));
-    gemm.step_cycles(g, arch, way) + moves * (arch.vector_setup.value + piece + COUNTING)
+    let way = Sums::Beside(gemm.hop(g, arch, gemm.outs, halves(moves)));
+    gemm.step_cycles(g, arch, (gemm.outs, way)) + moves * (arch.vector_setup.value + piece + COUNTING)
 }
 
 /// Intervals of weights and of cargo that share the edge: weights of a step come during a step.
@@ -75,7 +75,7 @@ fn intervals(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, way: Way) -> Option<[u3
         return Some([interval_beside(arch, lane, (1, cargo))?, cargo]);
     }
     let step = step_cycles(gemm, g, arch, (0, 0));
-    let weights = step.saturating_sub(SPARE) / (gemm.block_wavelets(g.act) + 1);
+    let weights = step.saturating_sub(SPARE) / (gemm.block_wavelets(g.act, gemm.outs) + 1);
     let enough = weights > interval(arch, lane);
     let cargo = interval_beside(arch, all, (lane, weights)).filter(|_| enough)?;
     Some([weights, cargo])
@@ -84,18 +84,18 @@ fn intervals(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, way: Way) -> Option<[u3
 impl Freight {
     /// As many of the cargo's rows as there is time for; None if there is none.
     pub(super) fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<Freight> {
-        let beside = matches!(gemm.way(g, arch), Sums::Beside(_)) && g.lane_columns() > 1;
-        if !beside || gemm.freight.is_some() || gemm.x.slots > UNROLLED {
+        let beside = matches!(gemm.way(g, arch, gemm.outs), Sums::Beside(_)) && g.lane_columns() > 1;
+        if !beside || gemm.freight.is_some() || gemm.outs * gemm.x.slots > UNROLLED {
             return None;
         }
         let intervals = intervals(gemm, g, arch, cargo.way)?;
         let piece = PIECES.into_iter().find(|n| cargo.of_row().is_multiple_of(*n))?;
         let pass = |moves: &u32| moves * piece * intervals[1] <= step_cycles(gemm, g, arch, (*moves, piece));
-        let moves = (1..=gemm.x.slots).take_while(pass).last()?;
+        let moves = (1..=gemm.outs * gemm.x.slots).take_while(pass).last()?;
         let one = Freight { cargo: cargo.clone(), piece, moves, rounds: 1, intervals };
         // Whole rows, and not a round more than they need.
         let of_round = u64::from(one.pieces(g));
-        let most = (of_round * u64::from(gemm.y.slots)).checked_sub(one.lag(g))? / u64::from(one.of_row());
+        let most = (of_round * u64::from(gemm.y.slots / gemm.outs)).checked_sub(one.lag(g))? / u64::from(one.of_row());
         let count = cargo.rows.count.min(u32::try_from(most).unwrap_or(u32::MAX));
         let cargo = Cargo { rows: Span { count, ..cargo.rows }, ..cargo.clone() };
         let rounds = (u64::from(count * one.of_row()) + one.lag(g)).div_ceil(of_round) as u32;
@@ -211,7 +211,7 @@ impl Freight {
             step(COUNT, bytes as i32),
         ];
         let counts = halves(self.moves);
-        Moves { begin, code, end, counts, hop: gemm.hop(g, arch, counts), rounds: self.rounds }
+        Moves { begin, code, end, counts, hop: gemm.hop(g, arch, gemm.outs, counts), rounds: self.rounds }
     }
 }
 
