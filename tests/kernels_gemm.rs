@@ -53,7 +53,8 @@ fn gemm(g: &Geometry, from: Features, to: Features) -> Gemm {
         y: Act::whole(g, "y", to),
         weight,
         add: false,
-        outs: 1, freight: None,
+        outs: 1,
+        freight: None,
     }
 }
 

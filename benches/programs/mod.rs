@@ -54,7 +54,8 @@ pub(crate) fn gemm(width: u32, height: u32, tokens: u32, features: u32) -> Progr
         y: Act::whole(&g, "y", Features::Hidden),
         weight: WeightRef { tensor: "w".to_owned(), transposed: false, bias: None, mask_padding: false },
         add: false,
-        outs: 1, freight: None,
+        outs: 1,
+        freight: None,
     };
     let mut at = Addresses::new();
     let mut next = 4096_u32;

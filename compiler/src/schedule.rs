@@ -253,7 +253,11 @@ impl Tiled {
             }
             let x = Act { first_slot: x.first_slot + first, slots, ..x.clone() };
             let add = add || i > 0;
-            self.push(place.0, place.1, Gemm { label: label.clone(), x, y: y.clone(), weight, add, outs: 1, freight: None });
+            self.push(
+                place.0,
+                place.1,
+                Gemm { label: label.clone(), x, y: y.clone(), weight, add, outs: 1, freight: None },
+            );
         }
     }
 

@@ -345,8 +345,7 @@ impl Kernel for Gemm {
             let weights = interval * self.block_wavelets(g.act, outs);
             let of_steps = |step: u32| u64::from(g.lane_columns()) * u64::from((step + alone + STEP).max(weights));
             let edges = u64::from(3 * arch.vector_setup.value + 2 * outs * self.x.tokens);
-            let plain = (outs, Sums::Beside(self.hop(g, arch, outs, [0; 2])));
-            let plain = of_steps(self.step_cycles(g, arch, plain));
+            let plain = of_steps(self.step_cycles(g, arch, (outs, self.way(g, arch, outs))));
             let with = self.freight.as_ref().map_or(0, |f| of_steps(f.step_cycles(self, g, arch)));
             let loaded = if outs == self.outs { loaded } else { 0 };
             u64::from(rounds) * edges + u64::from(rounds - loaded) * plain + u64::from(loaded) * with

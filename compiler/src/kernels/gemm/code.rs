@@ -41,6 +41,9 @@ struct Code<'a> {
     /// Outputs that go around together.
     outs: u32,
     way: Sums,
+    /// Cycles of an AXPY, and of an instruction of one element.
+    axpy: u32,
+    pause: u32,
     /// What is carried along, by a step's instructions.
     freight: Option<Moves>,
     class: Option<RingClass>,
@@ -72,7 +75,9 @@ impl Gemm {
         let mut freight = self.freight.as_ref().map(|freight| freight.moves(self, (g, arch), at, chain));
         for (outs, rounds) in self.runs() {
             let (way, freight, class) = (self.way(g, arch, outs), freight.take(), class.clone());
-            let code = Code { gemm: self, at, act: g.act, sums: g.sums, outs, way, freight, class, sends_first };
+            let (act, sums) = (g.act, g.sums);
+            let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.vector_setup.value + 1);
+            let code = Code { gemm: self, at, act, sums, outs, way, axpy, pause, freight, class, sends_first };
             body.extend(code.rounds(g.lane_columns(), rounds));
         }
         image.buffers = buffers(&self.all_needs(g, arch), at);
@@ -81,22 +86,41 @@ impl Gemm {
     }
 }
 
-/// Some instructions, with `count` times the same others evenly between them.
-fn between(instrs: Vec<Instr>, others: &[Instr], count: u32) -> Vec<Instr> {
-    let (n, m) = (instrs.len(), count as usize);
-    let mut code = Vec::with_capacity(n + m * others.len());
-    let mut done = 0;
-    for (i, instr) in (1..).zip(instrs) {
-        code.push(instr);
-        // As many as belong behind the first `i` of `n`.
-        for _ in done..i * m / n {
+/// Instructions of the given cycles each, a number of times the first and then the second kind, with
+/// `count` times `others` evenly in time between them.
+fn between(axpys: (Vec<Instr>, u32), pauses: (Instr, u32, u32), others: &[Instr], count: u32) -> Vec<Instr> {
+    let (axpys, axpy) = axpys;
+    let (pause, number, cycles) = pauses;
+    let all = axpys.len() as u32 * axpy + number * cycles;
+    let mut code: Vec<Instr> = Vec::new();
+    if all == 0 {
+        (0..count).for_each(|_| code.extend_from_slice(others));
+    }
+    let (mut now, mut done) = (0, 0);
+    // Of those that are due, half of one stands for the first.
+    let mut due = |now: u32, code: &mut Vec<Instr>| {
+        while done < count && (2 * done + 1) * all <= 2 * count * now {
             code.extend_from_slice(others);
+            done += 1;
         }
-        done = i * m / n;
+    };
+    for instr in axpys {
+        code.push(instr);
+        now += axpy;
+        due(now, &mut code);
     }
-    for _ in done..m {
-        code.extend_from_slice(others);
+    let mut waiting = 0;
+    for _ in 0..number {
+        (waiting, now) = (waiting + 1, now + cycles);
+        let mut more = Vec::new();
+        due(now, &mut more);
+        if !more.is_empty() {
+            code.extend(repeat(waiting, vec![pause.clone()]));
+            code.extend(more);
+            waiting = 0;
+        }
     }
+    code.extend(repeat(waiting, vec![pause]));
     code
 }
 
@@ -276,19 +300,18 @@ impl Code<'_> {
         let [first, second] = if self.sends_first { [send, receive] } else { [receive, send] };
         let one = mem(self.sums, self.acc_addr(parity), 1);
         // Their setups leave issue slots to the microthreads.
-        let pause =
-            |half: usize| repeat(hop.pauses[half], vec![vec(Op::Mov, 1, one.clone(), std::slice::from_ref(&one))]);
+        let pause = vec(Op::Mov, 1, one.clone(), &[one]);
         let joins = [Instr::Join(RECEIVER), Instr::Join(SENDER)];
-        let with = |axpys, half: usize| match freight {
-            Some(moves) => between(axpys, &moves.code, moves.counts[half]),
-            None => axpys,
+        let with = |axpys, half: usize| {
+            let (code, count) = freight.map_or((&[][..], 0), |moves| (&moves.code[..], moves.counts[half]));
+            between((axpys, self.axpy), (pause.clone(), hop.pauses[half], self.pause), code, count)
         };
         let mut code = vec![first];
         code.extend(with(self.own(parity, 0, hop.first), 0));
-        code.extend(pause(0).into_iter().chain(joins.clone()));
+        code.extend(joins.clone());
         code.push(second);
         code.extend(with(self.own(parity, hop.first, self.outs * self.gemm.axpys()), 1));
-        code.extend(pause(1).into_iter().chain(joins));
+        code.extend(joins);
         code
     }
 

@@ -55,14 +55,19 @@ pub struct Freight {
     intervals: [u32; 2],
 }
 
-/// The pieces of a step by halves.
-fn halves(moves: u32) -> [u32; 2] {
-    [moves.div_ceil(2), moves / 2]
+/// The pieces of a step by halves, as long as these are.
+fn halves(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, moves: u32) -> [u32; 2] {
+    let hop = gemm.hop(g, arch, gemm.outs, [0; 2]);
+    let axpys = [hop.first, gemm.outs * gemm.axpys() - hop.first];
+    let (axpy, pause) = (gemm.axpy_cycles(arch, g.sums), arch.vector_setup.value + 1);
+    let [first, second] = [0, 1].map(|i| axpys[i] * axpy + hop.pauses[i] * pause);
+    let before = (moves * first + second / 2) / (first + second).max(1);
+    [before, moves - before]
 }
 
 /// Cycles of a step in which so many pieces move.
 fn step_cycles(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> u32 {
-    let way = Sums::Beside(gemm.hop(g, arch, gemm.outs, halves(moves)));
+    let way = Sums::Beside(gemm.hop(g, arch, gemm.outs, halves(gemm, g, arch, moves)));
     gemm.step_cycles(g, arch, (gemm.outs, way)) + moves * (arch.vector_setup.value + piece + COUNTING)
 }
 
@@ -210,7 +215,7 @@ impl Freight {
             Instr::Vec(self.cargo.piece(chain, n, at(PLACE, mem(dtype, buffer, n)))),
             step(COUNT, bytes as i32),
         ];
-        let counts = halves(self.moves);
+        let counts = halves(gemm, g, arch, self.moves);
         Moves { begin, code, end, counts, hop: gemm.hop(g, arch, gemm.outs, counts), rounds: self.rounds }
     }
 }
