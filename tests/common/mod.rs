@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// Address of the first operand.
 const FIRST: u32 = 4096;
 /// Bytes between operands that are nobody's: no kernel needs a larger margin.
-const MARGIN: u32 = 16;
+const MARGIN: u32 = 32;
 
 /// A wafer with its memory and the places of its operands.
 pub struct Wafer {

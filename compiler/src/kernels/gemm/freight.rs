@@ -32,8 +32,8 @@ use sim_core::program::{AddrOp, AddrReg, Image, Instr, Op, Param, Program};
 const COUNT: AddrReg = AddrReg(8);
 /// The same, clamped.
 const PLACE: AddrReg = AddrReg(9);
-/// Wavelets of a piece, the first that divides a row's: what queues have room for.
-const PIECES: [u32; 3] = [4, 2, 1];
+/// Most wavelets of a piece: what queues have room for.
+const PIECE_MAX: u32 = 8;
 /// Bytes of a wavelet.
 const WAVELET: u32 = 4;
 /// Cycles of the instructions that move the window.
@@ -94,7 +94,7 @@ impl Freight {
             return None;
         }
         let intervals = intervals(gemm, g, arch, cargo.way)?;
-        let piece = PIECES.into_iter().find(|n| cargo.of_row().is_multiple_of(*n))?;
+        let piece = (1..=PIECE_MAX).rev().find(|n| cargo.of_row().is_multiple_of(*n))?;
         let pass = |moves: &u32| moves * piece * intervals[1] <= step_cycles(gemm, g, arch, (*moves, piece));
         let moves = (1..=gemm.outs * gemm.x.slots).take_while(pass).last()?;
         let one = Freight { cargo: cargo.clone(), piece, moves, rounds: 1, intervals };
