@@ -68,7 +68,7 @@ fn the_kernels_are_those_of_the_report() {
 
 #[test]
 fn narrow_edges_are_what_binds() {
-    let folder = reported(&["--set", "wafer.io=1Gb/s"]);
+    let folder = reported(&["--set", "wafer.io=1Gb/s", "--set", "wafer.layer_start=0"]);
     let answer = why(folder.path(), &["--limit", "edges", "--limit", "arithmetic"]);
     let limits = answer["limits"].as_array().unwrap();
     assert_eq!(limits[0]["limit"], "edges");

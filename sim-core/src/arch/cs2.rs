@@ -1,11 +1,11 @@
 //! The CS-2 preset, one WSE-2 wafer with one citation per line, and what is made of it.
 
-use super::sourced::{assumed, derived, documented, vendor_simulator};
+use super::sourced::{assumed, calibrated, derived, documented, vendor_simulator};
 use super::{ArchSpec, Widths};
 
 const SDK: &str = "Cerebras SDK 1.4 documentation, appendix";
-const LAYER_START: &str = "not published, so nothing; docs/THROUGHPUT.md calibrates it on the small batches of \
-    BERT-base (arXiv 2409.00287v2, table IV), to be set by hand";
+const LAYER_START: &str = "not published; from the time that the steps of BERT-base at 128, 512 and 1024 sequences \
+    (arXiv 2409.00287v2, table IV) take whatever the batch (docs/THROUGHPUT.md); 0 switches it off";
 const SIMD: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table";
 const SWARMX: &str = "cerebras.net glossary, SwarmX: broadcast-reduce nodes of 1:4 or two of 1:2";
 const HPDC: &str = "Luczynski et al., Near-Optimal Wafer-Scale Reduce, HPDC 2024 (T_R = 2 each way)";
@@ -25,7 +25,7 @@ pub fn cs2() -> ArchSpec {
             994,
             "Cerebras csl-examples single-tile-matvec README: fabric 996, application height at most fabric - 2",
         ),
-        layer_start: assumed(0, LAYER_START),
+        layer_start: calibrated(1_146_000, LAYER_START),
         io_bits_per_second: documented(1_200_000_000_000, "Cerebras SwarmX page: 12 x 100 GbE per CS-2"),
         systems: documented(1, "one system"),
         fanout: documented(4, SWARMX),

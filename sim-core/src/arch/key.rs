@@ -136,6 +136,9 @@ impl ArchSpec {
     pub fn assumed(&self) -> Vec<(String, String, String)> {
         let assumed = KEYS.iter().filter_map(|key| match (key.get)(self) {
             (value, Source::Assumed(why)) => Some((key.name.to_owned(), key.unit.show(&value), why.clone())),
+            (value, source @ Source::Calibrated(_)) => {
+                Some((key.name.to_owned(), key.unit.show(&value), source.to_string()))
+            }
             _ => None,
         });
         assumed.collect()

@@ -23,6 +23,9 @@ pub enum Source {
     Documented(String),
     /// Follows from other numbers.
     Derived(String),
+    /// Nothing public found: read off measurements of silicon, as said, and the same for all programs.
+    /// Reports list it.
+    Calibrated(String),
     /// Nothing public found; our choice. Reports list it.
     Assumed(String),
     /// Set by the user: the file or option.
@@ -38,6 +41,7 @@ impl Source {
             Source::VendorSimulator(_) => "vendor simulator",
             Source::Documented(_) => "documented",
             Source::Derived(_) => "derived",
+            Source::Calibrated(_) => "calibrated",
             Source::Assumed(_) => "assumed",
             Source::User(_) => "user",
         }
@@ -51,6 +55,7 @@ impl Source {
             | Source::VendorSimulator(t)
             | Source::Documented(t)
             | Source::Derived(t)
+            | Source::Calibrated(t)
             | Source::Assumed(t)
             | Source::User(t) => t,
         }
@@ -74,4 +79,4 @@ macro_rules! ladder {
     };
 }
 
-ladder!(measured => Measured, vendor_simulator => VendorSimulator, documented => Documented, derived => Derived, assumed => Assumed);
+ladder!(measured => Measured, vendor_simulator => VendorSimulator, documented => Documented, derived => Derived, calibrated => Calibrated, assumed => Assumed);
