@@ -18,7 +18,7 @@ use sim_core::program::{
 /// Input and output queue of a ring's receiving and sending color: the deep ones.
 pub(super) const RING_QUEUES: (u8, u8) = (1, 2);
 /// Input and output queue of a chain's receiving and sending color.
-const CHAIN_QUEUES: (u8, u8) = (2, 3);
+pub(super) const CHAIN_QUEUES: (u8, u8) = (2, 3);
 
 /// The ring along a lane's row (colors 4 to 7), or None if a lane is one column wide.
 pub(super) fn row_ring(g: &Geometry) -> Option<Ring> {

@@ -22,7 +22,7 @@ use super::{Gemm, Hop, Sums};
 use crate::code::{at, imm, mem, step, vec};
 use crate::geometry::Geometry;
 use crate::kernel::{Addresses, Cargo, HostSink, HostSource, Need, Way};
-use crate::kernels::lanes::ChainRows;
+use crate::kernels::lanes::{CHAIN_QUEUES, ChainRows};
 use crate::streams::{interval, interval_beside};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
@@ -32,7 +32,7 @@ use sim_core::program::{AddrOp, AddrReg, Image, Instr, Op, Param, Program};
 const COUNT: AddrReg = AddrReg(8);
 /// The same, clamped.
 const PLACE: AddrReg = AddrReg(9);
-/// Most wavelets of a piece: what queues have room for.
+/// Most wavelets of a piece, whatever has room.
 const PIECE_MAX: u32 = 8;
 /// Bytes of a wavelet.
 const WAVELET: u32 = 4;
@@ -55,20 +55,43 @@ pub struct Freight {
     intervals: [u32; 2],
 }
 
-/// The pieces of a step by halves, as long as these are.
-fn halves(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, moves: u32) -> [u32; 2] {
-    let hop = gemm.hop(g, arch, gemm.outs, [0; 2]);
-    let axpys = [hop.first, gemm.outs * gemm.axpys() - hop.first];
-    let (axpy, pause) = (gemm.axpy_cycles(arch, g.sums), arch.vector_setup.value + 1);
-    let [first, second] = [0, 1].map(|i| axpys[i] * axpy + hop.pauses[i] * pause);
-    let before = (moves * first + second / 2) / (first + second).max(1);
-    [before, moves - before]
+/// Most wavelets of a piece that wait for a row to move them without holding up the row above: in its
+/// input queue, on the ramp and in its router.
+fn room(arch: &ArchSpec) -> u32 {
+    let queue = arch.input_queues.value[usize::from(CHAIN_QUEUES.0)];
+    (queue + arch.router_buffer.value + arch.ramp_down.value).saturating_sub(1).clamp(1, PIECE_MAX)
 }
 
-/// Cycles of a step in which so many pieces move.
-fn step_cycles(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> u32 {
-    let way = Sums::Beside(gemm.hop(g, arch, gemm.outs, halves(gemm, g, arch, moves)));
-    gemm.step_cycles(g, arch, (gemm.outs, way)) + moves * (arch.vector_setup.value + piece + COUNTING)
+/// A step in which pieces move.
+struct Step {
+    /// Pieces by halves, as long as these are.
+    counts: [u32; 2],
+    hop: Hop,
+    /// Cycles of the halves.
+    cycles: [u32; 2],
+}
+
+impl Step {
+    fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> Step {
+        let (axpy, setup) = (gemm.axpy_cycles(arch, g.sums), arch.vector_setup.value);
+        let with = |counts: [u32; 2]| {
+            let hop = gemm.hop(g, arch, gemm.outs, counts);
+            let axpys = [hop.first, gemm.outs * gemm.axpys() - hop.first];
+            let half = |i| axpys[i] * axpy + hop.pauses[i] * (setup + 1) + counts[i] * (setup + piece + COUNTING);
+            Step { counts, hop, cycles: [half(0), half(1)] }
+        };
+        // Pauses are fewer where more pieces move.
+        let better = |Step { cycles: [first, second], .. }: Step| {
+            let before = (2 * moves * first + first + second) / (2 * (first + second)).max(1);
+            with([before, moves - before])
+        };
+        better(better(with([moves.div_ceil(2), moves / 2])))
+    }
+
+    /// Whether the edge lets the pieces of both halves through meanwhile.
+    fn passes(&self, piece: u32, interval: u32) -> bool {
+        self.counts.iter().zip(&self.cycles).all(|(count, cycles)| count * piece * interval <= *cycles)
+    }
 }
 
 /// Intervals of weights and of cargo that share the edge: weights of a step come during a step.
@@ -79,7 +102,7 @@ fn intervals(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, way: Way) -> Option<[u3
         let cargo = interval(arch, all);
         return Some([interval_beside(arch, lane, (1, cargo))?, cargo]);
     }
-    let step = step_cycles(gemm, g, arch, (0, 0));
+    let step: u32 = Step::of(gemm, g, arch, (0, 0)).cycles.iter().sum();
     let weights = step.saturating_sub(SPARE) / (gemm.block_wavelets(g.act, gemm.outs) + 1);
     let enough = weights > interval(arch, lane);
     let cargo = interval_beside(arch, all, (lane, weights)).filter(|_| enough)?;
@@ -94,8 +117,8 @@ impl Freight {
             return None;
         }
         let intervals = intervals(gemm, g, arch, cargo.way)?;
-        let piece = (1..=PIECE_MAX).rev().find(|n| cargo.of_row().is_multiple_of(*n))?;
-        let pass = |moves: &u32| moves * piece * intervals[1] <= step_cycles(gemm, g, arch, (*moves, piece));
+        let piece = (1..=room(arch)).rev().find(|n| cargo.of_row().is_multiple_of(*n))?;
+        let pass = |moves: &u32| Step::of(gemm, g, arch, (*moves, piece)).passes(piece, intervals[1]);
         let moves = (1..=gemm.outs * gemm.x.slots).take_while(pass).last()?;
         let one = Freight { cargo: cargo.clone(), piece, moves, rounds: 1, intervals };
         // Whole rows, and not a round more than they need.
@@ -152,7 +175,7 @@ impl Freight {
 
     /// Cycles of a step.
     pub(super) fn step_cycles(&self, gemm: &Gemm, g: &Geometry, arch: &ArchSpec) -> u32 {
-        step_cycles(gemm, g, arch, (self.moves, self.piece))
+        Step::of(gemm, g, arch, (self.moves, self.piece)).cycles.iter().sum()
     }
 
     /// Wavelets of a column: a piece of zeros goes ahead of those that leave.
@@ -215,8 +238,8 @@ impl Freight {
             Instr::Vec(self.cargo.piece(chain, n, at(PLACE, mem(dtype, buffer, n)))),
             step(COUNT, bytes as i32),
         ];
-        let counts = halves(gemm, g, arch, self.moves);
-        Moves { begin, code, end, counts, hop: gemm.hop(g, arch, gemm.outs, counts), rounds: self.rounds }
+        let Step { counts, hop, .. } = Step::of(gemm, g, arch, (self.moves, self.piece));
+        Moves { begin, code, end, counts, hop, rounds: self.rounds }
     }
 }
 
