@@ -189,6 +189,18 @@ fn every_way_to_save_memory_gives_the_same_gradients() {
     }
 }
 
+/// Layer inputs that leave and come back beside products are what they were, and so are the products.
+#[test]
+fn products_carry_layer_inputs() {
+    let mut arch = machine(4, 4);
+    arch.io_bits_per_second.value = 4 * 32 * arch.clock_hz.value / 8;
+    let wide = GptShape { d_model: 80, d_ff: 80, ..shape() };
+    let map = Map { lanes: Some(1), checkpoints: CheckpointWish::Offload, ..Map::default() };
+    let names = check_map(&wide, &arch, DType::F16, map, 2e-2);
+    let loaded = |what: &str| names.iter().filter(|n| n.starts_with("gemm") && n.ends_with(what)).count();
+    assert!(loaded("+ checkpoint out") >= 2 && loaded("+ checkpoint in") >= 1, "{names:?}");
+}
+
 #[test]
 fn f32_agrees_to_one_part_in_ten_thousand() {
     check(&shape(), &machine(8, 8), DType::F32, None, 1e-4);
