@@ -156,7 +156,8 @@ impl Plan {
     pub fn at_rate(mut self, before: &ArchSpec, after: &ArchSpec) -> Plan {
         let [before, after] = [before, after].map(|a| u128::from(a.io_bits_per_second.value.max(1)));
         if before != after {
-            for distinct in &mut self.programs {
+            // A program without images is a delay (`kernels::layer_start`), which no edge makes shorter.
+            for distinct in self.programs.iter_mut().filter(|d| !d.program.images.is_empty()) {
                 for stream in &mut distinct.program.edges {
                     let interval = (u128::from(stream.interval) * before).div_ceil(after).max(1);
                     stream.interval = u32::try_from(interval).unwrap_or(u32::MAX);

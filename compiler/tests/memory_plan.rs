@@ -175,7 +175,7 @@ fn large_code_and_large_buffers_share_memory_at_different_times() {
 fn layers_start_twice() {
     let shape = GptShape { layers: 3, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (24, 8);
+    (arch.width.value, arch.height.value, arch.layer_start.value) = (24, 8, 0);
     let names = |c: &Compiled| c.launches.iter().map(|l| (l.kernel.name(), l.layer)).collect::<Vec<_>>();
     let before = step(&shape, &arch, 1, 1).unwrap();
     arch.layer_start.value = 1000;

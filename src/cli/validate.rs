@@ -149,8 +149,9 @@ fn throughput(arguments: &Arguments, measured: &Measured, sets: &[String], outpu
 fn sensitivity(arguments: &Arguments, measured: &Measured, row: &Row, output: &Output) -> Vec<Moved> {
     let Ok(arch) = machine::build(&arguments.machine.arch, &arguments.machine.sets) else { return Vec::new() };
     let doubled = |(key, value, _): (String, String, String)| {
-        let number: u64 = value.parse().ok().filter(|n| *n > 0 && !key.starts_with("cluster."))?;
-        Some(format!("{key}={}", 2 * number))
+        let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
+        let one = number.parse().ok().filter(|n| *n > 0 && !key.starts_with("cluster.") && !unit.contains(','));
+        one.map(|number: u64| format!("{key}={}{unit}", 2 * number))
     };
     let sets: Vec<String> = arch.assumed().into_iter().filter_map(doubled).collect();
     let moved = |set: String| {

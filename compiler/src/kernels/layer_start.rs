@@ -2,16 +2,21 @@
 //!
 //! Between two layers a system loads kernels, sets routes anew and starts another stream of weights.
 //! What that takes is not published; a machine says it in cycles (`wafer.layer_start`), and this
-//! kernel is executed for it. **Invariant.** One PE counts; all others are idle.
-//! **Not here.** When a layer starts (`passes`).
+//! kernel is executed for it: two wavelets, so many cycles apart, pass the router in a corner.
+//! **Invariant.** All PEs are idle. **Not here.** When a layer starts (`passes`).
 
-use super::lanes::main_task;
-use crate::code::repeat;
+use crate::code::color;
 use crate::geometry::Geometry;
-use crate::kernel::{Addresses, Kernel, Need};
+use crate::kernel::{Addresses, HostSource, Kernel, Need};
 use sim_core::arch::ArchSpec;
-use sim_core::coord::Region;
-use sim_core::program::{AddrOp, AddrReg, Image, Instr, Placement, Program};
+use sim_core::coord::{Dir, DirSet, Region, Span};
+use sim_core::program::{EdgeStream, Flow, Program, Route};
+
+/// Names of the stream onto the wafer, and off it.
+const START: &str = "start";
+const STARTED: &str = "started";
+/// Wavelets of each.
+const WAVELETS: u64 = 2;
 
 /// A delay of `wafer.layer_start` cycles, to a few.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,18 +32,29 @@ impl Kernel for LayerStart {
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, _at: &Addresses) -> Program {
-        // A repetition takes an issue slot, and what the end of a loop's body takes.
-        let rounds = arch.layer_start.value.div_ceil(1 + arch.loop_back.value);
-        let count = Instr::Addr(AddrOp::Copy(AddrReg(0), AddrReg(0)));
-        let tasks = vec![main_task(repeat(rounds, vec![count]))];
+        let interval = arch.layer_start.value.saturating_sub(arch.edge_latency.value).max(1);
         let region = Region::rect(0, 0, 1, 1);
+        let stream = |name: &str, flow, side, interval| EdgeStream {
+            name: name.to_owned(),
+            flow,
+            side,
+            ports: Span::one(0),
+            color: color(0),
+            wavelets: WAVELETS,
+            interval,
+            fanout: 1,
+        };
         Program {
             name: self.name(),
             grid: Some(g.grid),
-            images: vec![Image { name: "layer start".to_owned(), tasks, ..Image::default() }],
-            placements: vec![Placement { region, image: 0, params: Vec::new() }],
+            routes: vec![Route { color: color(0), region, rx: Dir::North, tx: DirSet::of(&[Dir::West]) }],
+            edges: vec![stream(START, Flow::In, Dir::North, interval), stream(STARTED, Flow::Out, Dir::West, 1)],
             ..Program::default()
         }
+    }
+
+    fn feed(&self, _g: &Geometry, _stream: &str, _port: u32, _host: &dyn HostSource) -> Vec<u32> {
+        vec![0; WAVELETS as usize]
     }
 
     fn estimate(&self, _g: &Geometry, arch: &ArchSpec) -> u64 {
