@@ -8,6 +8,7 @@
 use crate::code::color;
 use crate::geometry::Geometry;
 use crate::kernel::{Addresses, HostSource, Kernel, Need};
+use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, DirSet, Region, Span};
 use sim_core::program::{EdgeStream, Flow, Program, Route};
@@ -32,7 +33,9 @@ impl Kernel for LayerStart {
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, _at: &Addresses) -> Program {
-        let interval = arch.layer_start.value.saturating_sub(arch.edge_latency.value).max(1);
+        // The edge lets the first wavelet through after its latency.
+        let delay = arch.layer_start.value.saturating_sub(arch.edge_latency.value);
+        let least = interval(arch, 1);
         let region = Region::rect(0, 0, 1, 1);
         let stream = |name: &str, flow, side, interval| EdgeStream {
             name: name.to_owned(),
@@ -48,7 +51,10 @@ impl Kernel for LayerStart {
             name: self.name(),
             grid: Some(g.grid),
             routes: vec![Route { color: color(0), region, rx: Dir::North, tx: DirSet::of(&[Dir::West]) }],
-            edges: vec![stream(START, Flow::In, Dir::North, interval), stream(STARTED, Flow::Out, Dir::West, 1)],
+            edges: vec![
+                stream(START, Flow::In, Dir::North, delay.max(least)),
+                stream(STARTED, Flow::Out, Dir::West, least),
+            ],
             ..Program::default()
         }
     }

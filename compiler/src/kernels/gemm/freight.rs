@@ -117,9 +117,12 @@ impl Freight {
             return None;
         }
         let intervals = intervals(gemm, g, arch, cargo.way)?;
-        let piece = (1..=room(arch)).rev().find(|n| cargo.of_row().is_multiple_of(*n))?;
-        let pass = |moves: &u32| Step::of(gemm, g, arch, (*moves, piece)).passes(piece, intervals[1]);
-        let moves = (1..=gemm.outs * gemm.x.slots).take_while(pass).last()?;
+        // The largest pieces of which the edge lets one through in time, and as many as it does.
+        let pieces = (1..=room(arch)).rev().filter(|n| cargo.of_row().is_multiple_of(*n));
+        let (piece, moves) = pieces.into_iter().find_map(|piece| {
+            let pass = |moves: &u32| Step::of(gemm, g, arch, (*moves, piece)).passes(piece, intervals[1]);
+            Some((piece, (1..=gemm.outs * gemm.x.slots).take_while(pass).last()?))
+        })?;
         let one = Freight { cargo: cargo.clone(), piece, moves, rounds: 1, intervals };
         // Whole rows, and not a round more than they need.
         let of_round = u64::from(one.pieces(g));
