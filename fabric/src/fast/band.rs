@@ -137,28 +137,18 @@ impl Band {
         self.wheel.end(now);
     }
 
-    /// Does cycle `now` of a rectangle.
-    pub(super) fn look_at(&mut self, rows: Range<u32>, columns: Range<u32>, now: u64) {
-        if columns.is_empty() {
+    /// Does cycle `now` of some rows.
+    pub(super) fn look_at(&mut self, rows: Range<u32>, now: u64) {
+        if rows.is_empty() {
             return;
         }
         self.now = now;
         let (n, width) = (self.t.pes(), self.t.grid.width);
         let before = self.looks;
-        // Rows of full width are next to each other.
-        let (lines, across) = if columns.len() as u32 == width {
-            (0..u32::from(!rows.is_empty()), rows.len() as u32 * width)
-        } else {
-            (0..rows.len() as u32, columns.len() as u32)
-        };
-        for line in lines {
-            let row = rows.start + line;
-            let first = row * width + columns.start;
-            self.look_at_agents(2 * first..2 * (first + across));
-            let ports = self.t.ports_of(row, first..first + across);
-            if !ports.is_empty() {
-                self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
-            }
+        self.look_at_agents(2 * rows.start * width..2 * rows.end * width);
+        let ports = self.t.ports_of(rows);
+        if !ports.is_empty() {
+            self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
         }
         if self.looks > before {
             self.last_look = self.last_look.max(now);

@@ -376,17 +376,10 @@ impl Tables {
         self.port_rows = (0..=rows).map(before).collect();
     }
 
-    /// The ports of a range of PEs that begins in row `row`.
+    /// The ports of some rows.
     #[inline]
-    pub(crate) fn ports_of(&self, row: u32, pes: std::ops::Range<u32>) -> std::ops::Range<u32> {
-        let rows = row as usize..=pes.end.div_ceil(self.grid.width) as usize;
-        let (first, last) = (self.port_rows[*rows.start()], self.port_rows[*rows.end()]);
-        let all = &self.ports[first as usize..last as usize];
-        if all.is_empty() {
-            return first..first;
-        }
-        let before = |pe: u32| first + all.partition_point(|p| p.pe < pe) as u32;
-        before(pes.start)..before(pes.end)
+    pub(crate) fn ports_of(&self, rows: std::ops::Range<u32>) -> std::ops::Range<u32> {
+        self.port_rows[rows.start as usize]..self.port_rows[rows.end as usize]
     }
 
     /// Outgoing ports: `(PE, side, color, port number)`, sorted.

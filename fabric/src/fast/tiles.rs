@@ -3,9 +3,10 @@
 //!
 //! What a PE does in a cycle depends on its own state and that of its neighbours at the end of the
 //! cycle before (rule F1). So the cells *(x, y, cycle)* may be visited in any order in which the
-//! five cells that one depends on come before it. Tiles are prisms that lean back by a column and
-//! a row per cycle, `(X − t, Y − t, t)` for `(X, Y)` in a rectangle: a cell depends only on cells of
-//! its own tile and of those to the west and north.
+//! five cells that one depends on come before it. Tiles are strips of rows, as wide as the mesh, that
+//! lean back by a row per cycle, `(x, Y − t, t)` for `Y` in a range: a cell depends only on cells of
+//! its own tile and of those to the north. What is next to each other in memory is visited one after
+//! the other.
 //!
 //! **Invariant.** When a cell is visited, its neighbours have done the cycle before and at most its
 //! own one besides, as if all PEs did each cycle in some order: the looks are the same ones.
@@ -18,8 +19,7 @@ use std::ops::Range;
 /// How a mesh is cut for blocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tiling {
-    /// Columns and rows of a tile.
-    pub(crate) columns: u32,
+    /// Rows of a tile.
     pub(crate) rows: u32,
     /// Cycles of a block.
     pub(crate) cycles: u32,
@@ -30,11 +30,12 @@ pub(crate) struct Tiling {
 
 impl Tiling {
     /// One cycle at a time.
-    pub(crate) const NONE: Tiling = Tiling { columns: u32::MAX / 2, rows: u32::MAX / 2, cycles: 1, rows_per_cycle: 2 };
-    /// The state of a tile fits into a core's second cache.
-    pub(crate) const LARGE: Tiling = Tiling { columns: 32, rows: 16, cycles: 16, rows_per_cycle: 16 };
+    pub(crate) const NONE: Tiling = Tiling { rows: u32::MAX / 2, cycles: 1, rows_per_cycle: 2 };
+    /// As many cycles as a block may have; with several bands an eighth of a band's rows, or a
+    /// quarter, waits for others at most.
+    pub(crate) const LARGE: Tiling = Tiling { rows: 16, cycles: SPREAD as u32, rows_per_cycle: 8 };
     /// So small that meshes of tests have many.
-    pub(crate) const SMALL: Tiling = Tiling { columns: 3, rows: 2, cycles: 5, rows_per_cycle: 2 };
+    pub(crate) const SMALL: Tiling = Tiling { rows: 2, cycles: 5, rows_per_cycle: 2 };
 }
 
 /// Cells of a band that have to wait for its neighbours, or for which they have to wait, lie within
@@ -45,41 +46,38 @@ pub(crate) struct Open {
     pub(crate) south: bool,
 }
 
-/// The part of a leaning range that is inside `0..size` after `t` cycles.
-fn lean(tile: u32, width: u32, t: u32, size: u32) -> Range<u32> {
-    let at = |edge: u32| edge.saturating_sub(t).min(size);
-    at(tile * width)..at((tile + 1).saturating_mul(width))
+/// The part of a leaning strip that is inside the mesh after `t` cycles.
+fn lean(tile: u32, rows: u32, t: u32, height: u32) -> Range<u32> {
+    let at = |edge: u32| edge.saturating_sub(t).min(height);
+    at(tile * rows)..at((tile + 1).saturating_mul(rows))
 }
 
 impl Band {
     /// Does `cycles` cycles from `now` on, but for the cells near open boundaries.
     pub(crate) fn do_block(&mut self, now: u64, cycles: u32, tiling: Tiling, open: Open) {
         self.begin_block(now, u64::from(cycles));
-        let (width, height) = (self.t.grid.width, self.rows());
-        for tile_y in 0..(height + cycles).div_ceil(tiling.rows) {
-            for tile_x in 0..(width + cycles).div_ceil(tiling.columns) {
-                for t in 0..cycles {
-                    let mut rows = lean(tile_y, tiling.rows, t, height);
-                    if open.north {
-                        rows.start = rows.start.max(t);
-                    }
-                    if open.south {
-                        rows.end = rows.end.min(height - t);
-                    }
-                    self.look_at(rows, lean(tile_x, tiling.columns, t, width), now + u64::from(t));
+        let height = self.rows();
+        for tile in 0..(height + cycles).div_ceil(tiling.rows) {
+            for t in 0..cycles {
+                let mut rows = lean(tile, tiling.rows, t, height);
+                if open.north {
+                    rows.start = rows.start.max(t);
                 }
+                if open.south {
+                    rows.end = rows.end.min(height - t);
+                }
+                self.look_at(rows, now + u64::from(t));
             }
         }
     }
 
     /// Does cycle `now` of the cells that [`Band::do_block`] left out, `t` cycles into the block.
     pub(crate) fn do_rest(&mut self, now: u64, t: u32, open: Open) {
-        let (width, height) = (self.t.grid.width, self.rows());
         if open.north {
-            self.look_at(0..t, 0..width, now);
+            self.look_at(0..t, now);
         }
         if open.south {
-            self.look_at(height - t..height, 0..width, now);
+            self.look_at(self.rows() - t..self.rows(), now);
         }
     }
 }

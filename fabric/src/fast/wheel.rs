@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 const SLOTS: u64 = 64;
 /// Most cycles that agents may be apart.
-pub(crate) const SPREAD: u64 = 32;
+pub(crate) const SPREAD: u64 = 48;
 /// Agents with a word in common.
 const LOT: u32 = u64::BITS;
 
