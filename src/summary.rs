@@ -72,7 +72,7 @@ pub fn report(run: Run<'_>) -> RunReport {
         program_hash: executed.hash.clone(),
         model: ModelInfo::of(workload),
         arch: ArchInfo::of(arch),
-        layout: layout(compiled),
+        layout: layout(compiled, arch),
         step: StepInfo {
             cycles,
             seconds,
@@ -96,8 +96,9 @@ pub fn report(run: Run<'_>) -> RunReport {
     }
 }
 
-fn layout(compiled: &Compiled) -> Layout {
+fn layout(compiled: &Compiled, arch: &ArchSpec) -> Layout {
     let (g, t) = (&compiled.geometry, &compiled.tiling);
+    let stationary = compiled.stationary_outputs(arch);
     Layout {
         lanes: g.lanes,
         lane_columns: g.lane_columns(),
@@ -116,6 +117,8 @@ fn layout(compiled: &Compiled) -> Layout {
         lm_chunks: t.lm_chunks,
         recomputed_twice: t.again,
         checkpoints: checkpoints(t.checkpoints),
+        stationary_outputs: stationary.names,
+        stationary_outputs_save: stationary.saved * compiled.micro_batches,
         estimated_cycles: compiled.estimate,
         runner_up: compiled.runner_up.as_ref().map(|r| RunnerUp {
             lanes: r.geometry.lanes,

@@ -106,6 +106,15 @@ impl Chunks {
     pub const ONE: Chunks = Chunks { queries: 1, keys: 1 };
 }
 
+/// What of a matrix product stays in its PE, while the rest travels around the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stationary {
+    /// Inputs; partial sums travel.
+    Inputs,
+    /// Sums; inputs travel.
+    Outputs,
+}
+
 /// A kernel before it has addresses.
 pub trait Kernel: fmt::Debug + Send + Sync {
     /// A short name that says what it computes, e.g. `gemm qkv`.
@@ -156,8 +165,16 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         false
     }
 
-    /// The same in the form that is fastest on a geometry and a machine, if there are several.
-    fn tuned(&self, g: &Geometry, arch: &ArchSpec) -> Option<Arc<dyn Kernel>> {
+    /// The same in the form that is fastest on a geometry and a machine, if there are several, or in
+    /// that which is fixed.
+    fn tuned(&self, g: &Geometry, arch: &ArchSpec, fixed: Option<Stationary>) -> Option<Arc<dyn Kernel>> {
+        let _ = (g, arch, fixed);
+        None
+    }
+
+    /// Of a matrix product with stationary outputs, by how many cycles it is faster than with
+    /// stationary inputs, by estimate.
+    fn saved(&self, g: &Geometry, arch: &ArchSpec) -> Option<u64> {
         let _ = (g, arch);
         None
     }

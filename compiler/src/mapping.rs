@@ -4,7 +4,6 @@
 //! **Not here.** How a candidate is brought to fit the memory (`tiling`).
 
 use crate::geometry::Geometry;
-use crate::passes::Tiling;
 use crate::tiling::{Map, Samples};
 use models::GptShape;
 use models::design::Positions;
@@ -126,7 +125,7 @@ pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<Ca
     for lanes in lanes.filter(|&n| n > 0 && n <= task.sequences) {
         for head_columns in head_columns.clone().filter(|&n| n > 0) {
             for geometry in geometries(task, grid, lanes, head_columns) {
-                let estimate = samples.estimate(&geometry, arch, task.shape.layers, &Tiling::WHOLE);
+                let estimate = samples.estimate(&geometry, arch, task.shape.layers, &task.map.whole());
                 out.push(Candidate { geometry, estimate });
             }
         }

@@ -7,7 +7,7 @@
 //! **Not here.** What a tiling does (`passes`), geometries (`mapping`).
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Chunks, Kernel, Need};
+use crate::kernel::{Access, Chunks, Kernel, Need, Stationary};
 use crate::mapping::Task;
 use crate::memory::{self, Codes};
 use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
@@ -61,8 +61,18 @@ pub struct Map {
     pub lm_chunks: Option<u32>,
     /// Length of outer products' AXPYs that is aimed at.
     pub gather: Option<u32>,
+    /// What stays where it is in matrix products.
+    pub stationary: Option<Stationary>,
     /// Layer inputs.
     pub checkpoints: CheckpointWish,
+}
+
+impl Map {
+    /// Everything at once, but for what concerns every kernel.
+    #[must_use]
+    pub(crate) fn whole(&self) -> Tiling {
+        Tiling { stationary: self.stationary, ..Tiling::WHOLE }
+    }
 }
 
 /// Layers lowered with one choice for their inside.
@@ -96,6 +106,8 @@ pub struct Choices {
     inside: Vec<Inside>,
     outside: Vec<Outside>,
     wish: CheckpointWish,
+    /// Cycles in which a layer starts.
+    start: u64,
     /// Bytes of code of the kernels that were looked at.
     pub(crate) codes: Codes,
 }
@@ -151,13 +163,13 @@ impl Choices {
     /// fits.
     #[must_use]
     pub fn of(samples: &Samples, g: &Geometry, arch: &ArchSpec, layers: u32, map: &Map, codes: Codes) -> Choices {
-        let whole = lower(&samples.two, g, arch, &Tiling::WHOLE);
+        let whole = lower(&samples.two, g, arch, &map.whole());
         let waiting: u64 = waiting_bytes(&whole.tiles, g).iter().sum::<u64>() / 2;
         // What the inputs of the first of two layers cost that leave.
         let stay = waiting_bytes(&whole.tiles, g).len() as u32 / 2;
         let all = cycles(&whole, g, arch);
         let ferry = [false, true].map(|early| {
-            let away = Tiling { checkpoints: Checkpoints::Offload { stay, early }, ..Tiling::WHOLE };
+            let away = Tiling { checkpoints: Checkpoints::Offload { stay, early }, ..map.whole() };
             cycles(&lower(&samples.two, g, arch, &away), g, arch).saturating_sub(all)
         });
         let mut lowering = Lowering { samples, g, arch, waiting, codes };
@@ -177,16 +189,17 @@ impl Choices {
         let mut lm_chunks: Vec<u32> = (1..=g.tokens / 4).filter(|n| fixed(map.lm_chunks, n)).collect();
         lm_chunks.dedup_by_key(|n| g.tokens.div_ceil(*n).next_multiple_of(4));
         let (inside, outside, wish) = (Vec::new(), Vec::new(), map.checkpoints);
-        let mut choices = Choices { layers, waiting, ferry, inside, outside, wish, codes: Codes::default() };
+        let (start, codes) = (u64::from(arch.layer_start.value), Codes::default());
+        let mut choices = Choices { layers, waiting, ferry, inside, outside, wish, start, codes };
         for gather in GATHERS.into_iter().chain(map.gather).filter(|n| fixed(map.gather, n)) {
-            let most = Tiling { gather, ..Tiling::WHOLE };
+            let most = Tiling { gather, ..map.whole() };
             if choices.best(room(arch)).is_ok_and(|best| best.estimate <= samples.estimate(g, arch, layers, &most)) {
                 break;
             }
             for (&ffn_parts, again) in parts.iter().flat_map(|n| [(n, false), (n, true)]) {
                 choices.inside.extend(lowering.inside(Tiling { ffn_parts, again, ..most }, &chunks));
             }
-            choices.outside.extend(lm_chunks.iter().map(|&n| lowering.outside(n, gather)));
+            choices.outside.extend(lm_chunks.iter().map(|&n| lowering.outside(Tiling { lm_chunks: n, ..most })));
         }
         choices.codes = lowering.codes;
         choices
@@ -247,7 +260,7 @@ impl Choices {
             for block in 2..=BLOCK_MAX.min(layers.saturating_sub(1)) {
                 let blocks = layers.div_ceil(block);
                 let again = (blocks - 1) * (block - 1);
-                let cost = inside.forward * u64::from(again);
+                let cost = (inside.forward + self.start) * u64::from(again);
                 out.push((Checkpoints::Recompute { block }, blocks + block - 1, cost));
             }
         }
@@ -366,8 +379,9 @@ impl Lowering<'_> {
         kernels.into_iter().map(cut).collect()
     }
 
-    fn outside(&mut self, lm_chunks: u32, gather: u32) -> Outside {
-        let tiled = lower(&self.samples.one, self.g, self.arch, &Tiling { lm_chunks, gather, ..Tiling::WHOLE });
+    fn outside(&mut self, tiling: Tiling) -> Outside {
+        let Tiling { lm_chunks, gather, .. } = tiling;
+        let tiled = lower(&self.samples.one, self.g, self.arch, &tiling);
         let own = |t: &&Tile| t.layer.is_none();
         let cycles = tiled.tiles.iter().filter(own).map(|t| t.kernel.estimate(self.g, self.arch)).sum();
         let bytes = self.alive(&tiled).into_iter().filter(|(t, _)| own(t)).map(|(_, bytes)| bytes).max().unwrap_or(0);

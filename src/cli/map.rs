@@ -1,7 +1,9 @@
 //! `--map` and `--checkpoint`: choices of the mapping that are made by hand.
 
 use clap::{Args, ValueEnum};
+use compiler::kernel::Stationary;
 use compiler::tiling::{CheckpointWish, Map};
+use std::fmt;
 
 /// Choices of the mapping.
 #[derive(Debug, Clone, Default, Args)]
@@ -13,8 +15,10 @@ pub(super) struct MapOptions {
     /// Fixes choices of the mapping, e.g. lanes=5,head-columns=12,tokens=56. Keys: lanes,
     /// head-columns, tokens, attention-chunks,
     /// key-chunks, backward-chunks, backward-key-chunks (of the tokens of a PE, as queries and as keys,
-    /// in attention and its backward pass), ffn-parts, lm-chunks, gather
-    #[arg(long, value_name = "KEY=N,…", value_delimiter = ',', value_parser = entry)]
+    /// in attention and its backward pass), ffn-parts, lm-chunks, gather; and stationary, which is inputs
+    /// or outputs: what of a matrix product stays in its PE while the rest goes around the row; the
+    /// default is what is faster, product by product
+    #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = entry)]
     map: Vec<Entry>,
     /// Layer inputs between the forward and the backward pass: they stay on the wafer, leave it over
     /// the edge and come back, or some of them are computed again; `auto`: what is fastest by
@@ -25,9 +29,23 @@ pub(super) struct MapOptions {
 
 /// A key of `--map` with its value.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    key: &'static str,
-    value: u32,
+enum Entry {
+    Number(&'static str, u32),
+    Stationary(Stationary),
+}
+
+/// What `stationary` is called as a value of `--map`.
+pub(super) fn stationary_name(stationary: Stationary) -> &'static str {
+    if stationary == Stationary::Inputs { "inputs" } else { "outputs" }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Entry::Number(key, value) => write!(f, "{key}={value}"),
+            Entry::Stationary(value) => write!(f, "stationary={}", stationary_name(*value)),
+        }
+    }
 }
 
 const KEYS: [&str; 10] = [
@@ -44,11 +62,15 @@ const KEYS: [&str; 10] = [
 ];
 
 fn entry(text: &str) -> Result<Entry, String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=N"))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
+    if key == "stationary" {
+        let known = [Stationary::Inputs, Stationary::Outputs].into_iter().find(|s| stationary_name(*s) == value);
+        return known.map(Entry::Stationary).ok_or_else(|| format!("`{value}` is neither inputs nor outputs"));
+    }
     let known = KEYS.into_iter().find(|k| *k == key);
-    let key = known.ok_or_else(|| format!("`{key}` is none of {}", KEYS.join(", ")))?;
+    let key = known.ok_or_else(|| format!("`{key}` is none of {}, stationary", KEYS.join(", ")))?;
     match value.parse() {
-        Ok(value) if value > 0 => Ok(Entry { key, value }),
+        Ok(value) if value > 0 => Ok(Entry::Number(key, value)),
         _ => Err(format!("`{value}` is no whole number above 0")),
     }
 }
@@ -66,7 +88,17 @@ enum Checkpoint {
 impl MapOptions {
     /// As the compiler takes them; the last one of a key counts.
     pub(super) fn map(&self) -> Map {
-        let of = |key: &str| self.map.iter().rev().find(|e| e.key == key).map(|e| e.value);
+        let of = |wanted: &str| {
+            let number = |e: &Entry| match *e {
+                Entry::Number(key, value) => (key == wanted).then_some(value),
+                Entry::Stationary(_) => None,
+            };
+            self.map.iter().rev().find_map(number)
+        };
+        let stationary = |e: &Entry| match *e {
+            Entry::Stationary(one) => Some(one),
+            Entry::Number(..) => None,
+        };
         Map {
             lanes: of("lanes").or(self.lanes),
             head_columns: of("head-columns"),
@@ -78,6 +110,7 @@ impl MapOptions {
             ffn_parts: of("ffn-parts"),
             lm_chunks: of("lm-chunks"),
             gather: of("gather"),
+            stationary: self.map.iter().rev().find_map(stationary),
             checkpoints: match self.checkpoint {
                 Checkpoint::Auto => CheckpointWish::Auto,
                 Checkpoint::Stay => CheckpointWish::Stay,
@@ -91,7 +124,7 @@ impl MapOptions {
     pub(super) fn given(&self) -> String {
         let mut out = self.lanes.map(|n| format!(" --lanes {n}")).unwrap_or_default();
         if !self.map.is_empty() {
-            let entries: Vec<String> = self.map.iter().map(|e| format!("{}={}", e.key, e.value)).collect();
+            let entries: Vec<String> = self.map.iter().map(Entry::to_string).collect();
             out += &format!(" --map {}", entries.join(","));
         }
         if self.checkpoint != Checkpoint::Auto {

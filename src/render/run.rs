@@ -127,6 +127,11 @@ fn head(r: &RunReport) -> String {
         l.lm_chunks,
         l.checkpoints
     );
+    if !l.stationary_outputs.is_empty() {
+        let names = l.stationary_outputs.join(", ");
+        let saved = grouped(l.stationary_outputs_save);
+        let _ = writeln!(out, "  sums stay      in {names}: {saved} cycles fewer by estimate than where they travel");
+    }
     if let Some(r) = &l.runner_up {
         let _ = writeln!(
             out,

@@ -43,6 +43,10 @@ pub struct Layout {
     pub recomputed_twice: bool,
     /// What becomes of layer inputs between the forward and the backward pass.
     pub checkpoints: String,
+    /// Matrix products whose sums stay in their PEs while inputs travel; in others sums travel.
+    pub stationary_outputs: Vec<String>,
+    /// By how many cycles these make a step faster, by estimate: no result.
+    pub stationary_outputs_save: u64,
     /// Cycles of the step as the compiler estimated them to choose this mapping: no result.
     pub estimated_cycles: u64,
     /// The mapping that the compiler would have taken next.

@@ -6,7 +6,8 @@
 //! same time (`Sums`). Several outputs of an owner may go around together: then a hop's fixed time
 //! counts once for all of them.
 //!
-//! A product may carry [`Freight`] besides.
+//! A product may carry [`Freight`] besides. Where columns have few inputs, the outputs may be stationary
+//! instead ([`OutputStationary`]).
 //!
 //! **Invariant.** Weights are received one step ahead, and a PE receives while it sends, so that a
 //! ring full of senders drains.
@@ -15,16 +16,18 @@
 
 mod code;
 mod freight;
+mod outputs;
 
 use super::lanes::{axpy_cycles, classes, place_with, ring_routes, row_ring};
 use super::pace::Pace;
 use crate::code::{color, pack};
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{
-    Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Need, PAD_BIAS, Part, Way, WeightRef,
+    Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Need, PAD_BIAS, Part, Stationary, Way, WeightRef,
 };
 use crate::streams::{broadcast_south, feed_north, interval};
 pub use freight::Freight;
+pub use outputs::OutputStationary;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
@@ -302,8 +305,14 @@ impl Kernel for Gemm {
         stream != WEIGHTS
     }
 
-    fn tuned(&self, g: &Geometry, arch: &ArchSpec) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(self.fastest(g, arch)))
+    fn tuned(&self, g: &Geometry, arch: &ArchSpec, fixed: Option<Stationary>) -> Option<Arc<dyn Kernel>> {
+        let inputs = self.fastest(g, arch);
+        let faster = |outputs: &OutputStationary| match fixed {
+            None => outputs.estimate(g, arch) < inputs.estimate(g, arch),
+            Some(fixed) => fixed == Stationary::Outputs,
+        };
+        let outputs = OutputStationary::of(self, g).filter(faster);
+        Some(outputs.map_or_else(|| Arc::new(inputs) as Arc<dyn Kernel>, |outputs| Arc::new(outputs)))
     }
 
     fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {

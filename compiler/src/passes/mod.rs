@@ -18,7 +18,7 @@ mod parts;
 mod start;
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Chunks, Kernel};
+use crate::kernel::{Access, Chunks, Kernel, Stationary};
 use crate::schedule::{Pass, Tile, Tiled};
 use models::LayerGraph;
 use sim_core::arch::ArchSpec;
@@ -61,6 +61,8 @@ pub struct Tiling {
     pub again: bool,
     /// Layer inputs.
     pub checkpoints: Checkpoints,
+    /// What stays where it is in matrix products, if it is fixed; else what is fastest in each of them.
+    pub stationary: Option<Stationary>,
 }
 
 impl Tiling {
@@ -73,6 +75,7 @@ impl Tiling {
         gather: 64,
         again: false,
         checkpoints: Checkpoints::Stay,
+        stationary: None,
     };
 
     /// Chunks of attention in a pass.
@@ -97,7 +100,7 @@ pub fn lower(graph: &LayerGraph, g: &Geometry, arch: &ArchSpec, tiling: &Tiling)
         parts::cut(&mut tiled.tiles, g, tiling.ffn_parts);
     }
     for tile in &mut tiled.tiles {
-        if let Some(kernel) = tile.kernel.tuned(g, arch) {
+        if let Some(kernel) = tile.kernel.tuned(g, arch, tiling.stationary) {
             tile.kernel = kernel;
         }
     }

@@ -1,0 +1,331 @@
+//! A matrix product whose outputs are stationary: inputs travel, sums stay.
+//!
+//! In a step every PE multiplies the inputs of one column, its own ones first, and adds to the sums
+//! of its own outputs; meanwhile these inputs go on to the next PE of the ring, and those of the
+//! column before arrive. So a step has products for every output of a round instead of one, and few
+//! wavelets: it pays where columns have few inputs. Where sums within a PE are narrower than f32,
+//! these are sums of the products of one step, as in the other way, and those of half a step's outputs
+//! are added to f32 sums by one instruction.
+//!
+//! **Invariant.** A buffer of inputs is written only after its products are finished and it is sent.
+//! After a round every PE has its own inputs again, in the first buffer: a ring has evenly many PEs.
+//! **Not here.** When this way is taken (`Gemm::tuned`); the other way (`code`).
+
+use super::{Gemm, STEP, WEIGHTS};
+use crate::code::{at, color, fab, grid, imm, mem, op, pack, repeat, set, spawn, step, vec, word};
+use crate::geometry::Geometry;
+use crate::kernel::{Access, Addresses, Cargo, HostSource, Kernel, Need};
+use crate::kernels::lanes::{
+    RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring,
+};
+use crate::kernels::pace::Pace;
+use crate::ring::RingClass;
+use crate::streams::{broadcast_south, feed_north, interval};
+use sim_core::arch::ArchSpec;
+use sim_core::coord::Span;
+use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
+use std::sync::Arc;
+
+/// Microthread that receives weights.
+const LOADER: u8 = 0;
+/// Microthread that receives inputs.
+const RECEIVER: u8 = 1;
+/// Microthread that sends them on.
+const SENDER: u8 = 2;
+/// Bytes from the first output slot to the first one of this round.
+const Y_REG: AddrReg = AddrReg(0);
+/// Bytes from the first sums of AXPYs to those of the present output.
+const SUMS_REG: AddrReg = AddrReg(1);
+/// Bytes from the first weights of a step to those of the present output.
+const W_REG: AddrReg = AddrReg(2);
+/// Most bytes of sums.
+const SUMS_MAX: u32 = 4 << 10;
+/// Most inputs of a column: their AXPYs are written out.
+const INPUTS_MAX: u32 = 32;
+/// About the cycles of an output's scalar instructions.
+const OUTPUT: u32 = 4;
+
+/// The product, of which `outs` outputs of every PE are summed in a round.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OutputStationary {
+    gemm: Gemm,
+}
+
+/// The products of a step in the halves of a hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hop {
+    /// Outputs.
+    outs: [u32; 2],
+    /// Instructions of one element behind their products.
+    pauses: [u32; 2],
+}
+
+impl OutputStationary {
+    /// A product in this way, in as few rounds of about equally many outputs as sums have room for;
+    /// None if it has no ring, or more inputs than are written out.
+    #[must_use]
+    pub fn of(gemm: &Gemm, g: &Geometry) -> Option<OutputStationary> {
+        // Narrower ones are of half the outputs.
+        let narrow = if g.sums == DType::F32 { 0 } else { g.sums.bytes().div_ceil(2) };
+        let bytes = gemm.x.tokens * (DType::F32.bytes() + narrow);
+        let most = (SUMS_MAX / bytes).clamp(1, gemm.y.slots.max(1));
+        let outs = gemm.y.slots.div_ceil(gemm.y.slots.div_ceil(most).max(1));
+        let fits = g.lane_columns() > 1 && (1..=INPUTS_MAX).contains(&gemm.x.slots) && outs > 0;
+        fits.then(|| OutputStationary { gemm: Gemm { outs, freight: None, ..gemm.clone() } })
+    }
+
+    /// Wavelets of the inputs of a column.
+    fn block(&self) -> u32 {
+        let x = &self.gemm.x;
+        x.dtype.wavelets(x.slots * x.tokens)
+    }
+
+    /// The halves of a hop in a round of so many outputs. Weights arrive during the first one.
+    fn hop(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> Hop {
+        let pace = Pace::of(arch);
+        let weights = self.gemm.block_wavelets(g.act, outs);
+        let outs = [outs.div_ceil(2), outs / 2];
+        let slots = [pace.slots(self.block() + weights), pace.slots(self.block())];
+        let pauses = [0, 1].map(|i| pace.pauses(slots[i], pace.free(outs[i] * self.gemm.x.slots)));
+        Hop { outs, pauses }
+    }
+
+    /// Cycles of the products of so many outputs, until they are in f32 sums.
+    fn products_cycles(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> u32 {
+        let (x, f32) = (&self.gemm.x, DType::F32);
+        let widen = if g.sums == f32 || outs == 0 { 0 } else { axpy_cycles(arch, (g.sums, f32), outs * x.tokens) };
+        outs * (x.slots * axpy_cycles(arch, (x.dtype, g.sums), x.tokens) + OUTPUT) + widen
+    }
+
+    fn image(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses, class: &RingClass) -> Image {
+        let sends_first = row_ring(g).is_none_or(|ring| ring.index(class.positions[0]).is_multiple_of(2));
+        let code = Code { product: self, at, act: g.act, narrow: g.sums, class, sends_first };
+        let mut body = vec![set(Y_REG, 0)];
+        for (first, (outs, rounds)) in self.gemm.runs().enumerate() {
+            body.push(code.load(0, outs));
+            if first == 0 {
+                // A row begins when weights come by, as much later than the one above it as they do.
+                body.extend([Instr::Join(LOADER), code.own()]);
+            }
+            body.extend(repeat(rounds, code.round(g.lane_columns(), outs, self.hop(g, arch, outs))));
+            body.push(Instr::Join(LOADER));
+        }
+        Image {
+            name: "gemm".to_owned(),
+            inputs: vec![(0, color(0)), (RING_QUEUES.0, class.recv)],
+            outputs: vec![(RING_QUEUES.1, class.send)],
+            buffers: buffers(&self.needs(g), at),
+            tasks: vec![main_task(body)],
+            ..Image::default()
+        }
+    }
+}
+
+/// Emits the code of one class of PEs.
+struct Code<'a> {
+    product: &'a OutputStationary,
+    at: &'a Addresses,
+    act: DType,
+    /// Type of the sums of a step's products.
+    narrow: DType,
+    class: &'a RingClass,
+    /// Whether a PE sends before it receives: those of even place in the ring.
+    sends_first: bool,
+}
+
+impl Code<'_> {
+    fn tokens(&self) -> u32 {
+        self.product.gemm.x.tokens
+    }
+
+    /// Address of an input in one of the two buffers.
+    fn input(&self, parity: u32, i: u32) -> u32 {
+        let x = &self.product.gemm.x;
+        self.at[".inputs"] + (parity * x.slots + i) * x.tokens * x.dtype.bytes()
+    }
+
+    /// All inputs of a buffer.
+    fn inputs(&self, parity: u32) -> Operand {
+        let x = &self.product.gemm.x;
+        mem(x.dtype, self.input(parity, 0), x.slots * x.tokens)
+    }
+
+    /// Copies the PE's own inputs into the first buffer.
+    fn own(&self) -> Instr {
+        let x = &self.product.gemm.x;
+        let own = grid(x.dtype, x.slot(self.at, 0), &[(x.slots, x.row as i32), (x.tokens, 1)]);
+        vec(Op::Mov, x.slots * x.tokens, self.inputs(0), &[own])
+    }
+
+    fn weight(&self, parity: u32, i: u32) -> u32 {
+        self.at[".weights"] + (parity * self.product.gemm.weights_stride() + i) * self.act.bytes()
+    }
+
+    /// Receives the weights of a step.
+    fn load(&self, parity: u32, outs: u32) -> Instr {
+        let n = outs * self.product.gemm.x.slots;
+        let to = mem(self.act, self.weight(parity, 0), n);
+        spawn(LOADER, op(Op::Mov, n, to, &[fab(color(0), self.act)]))
+    }
+
+    /// The sums of some outputs of a round, from number `first` on.
+    fn sums(&self, first: u32, outs: u32) -> Operand {
+        let of_output = self.tokens() * DType::F32.bytes();
+        mem(DType::F32, self.at[".sums"] + first * of_output, outs * self.tokens())
+    }
+
+    /// The products of some outputs, from number `first` on.
+    fn products(&self, parity: u32, first: u32, outs: u32) -> Vec<Instr> {
+        let (x, tokens, narrow) = (&self.product.gemm.x, self.tokens(), self.narrow);
+        let apart = narrow != DType::F32;
+        let sums = || {
+            let all = if apart { mem(narrow, self.at[".narrow"], tokens) } else { self.sums(first, 1) };
+            at(SUMS_REG, all)
+        };
+        let axpy = |i| {
+            let start = if apart && i == 0 { imm(0.0) } else { sums() };
+            let weight = at(W_REG, word(self.act, self.weight(parity, first * x.slots + i)));
+            vec(Op::Fmac, tokens, sums(), &[start, mem(x.dtype, self.input(parity, i), tokens), weight])
+        };
+        let mut one: Vec<Instr> = (0..x.slots).map(axpy).collect();
+        one.push(step(SUMS_REG, (tokens * narrow.bytes()) as i32));
+        one.push(step(W_REG, (x.slots * self.act.bytes()) as i32));
+        let mut code = vec![set(SUMS_REG, 0), set(W_REG, 0)];
+        code.extend(repeat(outs, one));
+        if apart && outs > 0 {
+            let (sums, len) = (self.sums(first, outs), outs * tokens);
+            let narrow = mem(narrow, self.at[".narrow"], len);
+            code.push(vec(Op::Fmac, len, sums.clone(), &[sums, narrow, imm(1.0)]));
+        }
+        code
+    }
+
+    /// One step: the weights are there or on their way, and those of the next one are awaited. In one
+    /// half of it the PE sends, in the other one it receives.
+    fn step(&self, parity: u32, outs: u32, hop: Hop) -> Vec<Instr> {
+        let x = &self.product.gemm.x;
+        let len = x.slots * x.tokens;
+        let send = spawn(SENDER, op(Op::Mov, len, fab(self.class.send, x.dtype), &[self.inputs(parity)]));
+        let receive = spawn(RECEIVER, op(Op::Mov, len, self.inputs(1 - parity), &[fab(self.class.recv, x.dtype)]));
+        let exchange = if self.sends_first { [send, receive] } else { [receive, send] };
+        let one = mem(DType::F32, self.at[".sums"], 1);
+        let pause = vec(Op::Mov, 1, one.clone(), &[one]);
+        let mut code =
+            vec![Instr::Join(LOADER), self.load(1 - parity, outs)];
+        for (half, moves) in exchange.into_iter().enumerate() {
+            code.push(moves);
+            code.extend(self.products(parity, if half == 0 { 0 } else { hop.outs[0] }, hop.outs[half]));
+            code.extend(repeat(hop.pauses[half], vec![pause.clone()]));
+            code.extend([Instr::Join(RECEIVER), Instr::Join(SENDER)]);
+        }
+        code
+    }
+
+    /// One round: from biases, which are on their way behind the first weights, to results.
+    fn round(&self, steps: u32, outs: u32, hop: Hop) -> Vec<Instr> {
+        let (gemm, tokens) = (&self.product.gemm, self.tokens());
+        let bias = self.weight(1, outs * gemm.x.slots);
+        let biases = grid(self.act, bias, &[(outs, 1), (tokens, 0)]);
+        let mut code = vec![
+            Instr::Join(LOADER),
+            vec(Op::Mov, outs, mem(self.act, bias, outs), &[fab(color(0), self.act)]),
+            vec(Op::Mov, outs * tokens, self.sums(0, outs), &[biases]),
+        ];
+        code.extend(repeat(steps / 2, [0, 1].map(|parity| self.step(parity, outs, hop)).concat()));
+        let y = &gemm.y;
+        let result = grid(y.dtype, y.slot(self.at, 0), &[(outs, y.row as i32), (tokens, 1)]);
+        let result = at(Y_REG, result);
+        code.push(match gemm.add {
+            true => vec(Op::Add, outs * tokens, result.clone(), &[result, self.sums(0, outs)]),
+            false => vec(Op::Mov, outs * tokens, result, &[self.sums(0, outs)]),
+        });
+        code.push(step(Y_REG, (outs * y.row * y.dtype.bytes()) as i32));
+        code
+    }
+}
+
+impl Kernel for OutputStationary {
+    fn name(&self) -> String {
+        self.gemm.name()
+    }
+
+    fn needs(&self, g: &Geometry) -> Vec<Need> {
+        let (gemm, x) = (&self.gemm, self.gemm.x.need(Access::Read));
+        let mut needs = gemm.needs(g);
+        // Inputs and what their products are added to are read together, and narrow sums and f32 ones:
+        // never from one bank group.
+        needs.push(Need::scratch(".inputs", x.dtype, 2 * gemm.x.slots * gemm.x.tokens, x.phase));
+        let narrow = g.sums != DType::F32;
+        let phase = if narrow { x.phase } else { 4 - x.phase };
+        needs.push(Need::scratch(".sums", DType::F32, gemm.outs * gemm.x.tokens, phase));
+        let half = gemm.outs.div_ceil(2) * gemm.x.tokens;
+        needs.extend(narrow.then(|| Need::scratch(".narrow", g.sums, half, 4 - x.phase)));
+        needs
+    }
+
+    fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        let gemm = &self.gemm;
+        assert_eq!(gemm.x.tokens, gemm.y.tokens, "{}: tokens in and out", gemm.label);
+        let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        program.routes = broadcast_south(g, color(0));
+        program.routes.extend(row_ring(g).iter().flat_map(|ring| ring_routes(g, ring)));
+        let interval = interval(arch, g.lane_columns());
+        program.edges = vec![feed_north(g, interval, WEIGHTS, color(0), gemm.wavelets(g))];
+        for (class, columns) in classes(g) {
+            let class = class.expect("there is a ring");
+            let image = self.image(g, arch, at, &class);
+            place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
+        }
+        program
+    }
+
+    fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        let (gemm, steps) = (&self.gemm, g.lane_columns());
+        let column = port % steps;
+        let ring = row_ring(g).expect("there is a ring");
+        let out = |slot| gemm.y.feature(g, column, slot);
+        let (mut words, mut next) = (Vec::new(), 0);
+        for (outs, rounds) in gemm.runs() {
+            for first in (0..rounds).map(|round| next + round * outs) {
+                let slots = || first..first + outs;
+                for step in 0..steps {
+                    // After some steps a PE has the inputs of the PE as many places before it.
+                    let owner = ring.position((ring.index(column) + steps - step) % steps);
+                    let weights = |slot| gemm.step_weights(g, owner, out(slot), host);
+                    words.extend(pack(g.act, &slots().flat_map(weights).collect::<Vec<f32>>()));
+                    if step == 0 {
+                        let bias = |slot| gemm.bias(out(slot), host);
+                        words.extend(pack(g.act, &slots().map(bias).collect::<Vec<f32>>()));
+                    }
+                }
+            }
+            next += rounds * outs;
+            words.resize(words.len() + gemm.block_wavelets(g.act, outs) as usize, 0);
+        }
+        words
+    }
+
+    /// With stationary inputs, as which it can.
+    fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {
+        let (loaded, rows) = self.gemm.fastest(g, arch).carrying(g, arch, cargo)?;
+        let alone = u64::from(rows) * u64::from(cargo.of_row() * interval(arch, g.used_columns()));
+        (loaded.estimate(g, arch) < self.estimate(g, arch) + alone).then_some((loaded, rows))
+    }
+
+    fn saved(&self, g: &Geometry, arch: &ArchSpec) -> Option<u64> {
+        Some(self.gemm.fastest(g, arch).estimate(g, arch).saturating_sub(self.estimate(g, arch)))
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let (gemm, setup) = (&self.gemm, arch.vector_setup.value);
+        let run = |(outs, rounds): (u32, u32)| {
+            let hop = self.hop(g, arch, outs);
+            let products: u32 = hop.outs.iter().map(|&outs| self.products_cycles(g, arch, outs)).sum();
+            let step = products + (hop.pauses[0] + hop.pauses[1]) * (setup + 1) + STEP;
+            let weights = interval(arch, g.lane_columns()) * gemm.block_wavelets(g.act, outs);
+            let edges = u64::from(3 * setup + 2 * outs * gemm.x.tokens);
+            u64::from(rounds) * (edges + u64::from(g.lane_columns()) * u64::from(step.max(weights)))
+        };
+        gemm.runs().map(run).sum()
+    }
+}
