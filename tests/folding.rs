@@ -2,6 +2,7 @@
 //! counters of all PEs agree, and rows are folded where they repeat.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use compiler::kernel::Stationary;
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::{CheckpointWish, Map};
 use fabric::fold::timing_key;
@@ -122,7 +123,7 @@ fn machine(rng: &mut Rng) -> ArchSpec {
 }
 
 /// A training step of a random small model on a random machine; None if it has no place there.
-fn random_step(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
+fn random_step(rng: &mut Rng, map: Map) -> Option<(ArchSpec, Compiled)> {
     let arch = machine(rng);
     let designs = [Design::GPT2, Design::gpt_neox(4), Design::llama(4), Design::BERT];
     let (heads, d_head) = (rng.range(1, 4), 2 * rng.range(2, 4));
@@ -147,7 +148,7 @@ fn random_step(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
         seq_len,
         act,
         sums: DType::F32,
-        map: Map { lanes, ..Map::default() },
+        map: Map { lanes, ..map },
     };
     let compiled = compile(&graph, &arch, &options).ok()?;
     Some((arch, compiled))
@@ -186,7 +187,7 @@ fn kernels_of_random_shapes_fold_exactly() {
     let cases: u64 = std::env::var("WAFERSIM_CASES").ok().and_then(|s| s.parse().ok()).unwrap_or(400);
     let of_shape = |shape: u64| -> Vec<(String, Vec<FoldNote>)> {
         let mut rng = Rng(shape);
-        let Some((arch, compiled)) = random_step(&mut rng) else { return Vec::new() };
+        let Some((arch, compiled)) = random_step(&mut rng, Map::default()) else { return Vec::new() };
         let mut seen = BTreeSet::new();
         let mut done = Vec::new();
         for _ in 0..OF_SHAPE {
@@ -285,6 +286,32 @@ fn loaded_products_fold_exactly() {
             println!("{way}: {kind} folded in {folded} of {}", of_way.len());
             assert!(folded * 100 >= percent * of_way.len(), "{way}: {kind} folded in {folded} of {}", of_way.len());
         }
+    }
+}
+
+/// Products with stationary outputs fold exactly, many of them in rows.
+#[test]
+fn products_with_stationary_outputs_fold_exactly() {
+    let of_shape = |shape: u64| -> Vec<Vec<FoldNote>> {
+        let map = Map { stationary: Some(Stationary::Outputs), ..Map::default() };
+        let Some((arch, compiled)) = random_step(&mut Rng(shape << 24), map) else { return Vec::new() };
+        let mut seen = BTreeSet::new();
+        let mut done = Vec::new();
+        for launch in compiled.launches.iter().filter(|l| l.kernel.saved(&compiled.geometry, &arch).is_some()) {
+            let program = compiled.program(launch, &arch);
+            if seen.insert(timing_key(&program)) {
+                let folds = difference(&program, &arch);
+                done.push(folds.unwrap_or_else(|what| panic!("shape {shape}, {}: {what}", launch.kernel.name())));
+            }
+        }
+        done
+    };
+    let done: Vec<_> = (0..64).into_par_iter().flat_map_iter(of_shape).collect();
+    assert!(done.len() >= 100, "{} products", done.len());
+    for (kind, percent) in [("rows", 30), ("time", 5)] {
+        let folded = done.iter().filter(|folds| folds.iter().any(|f| f.kind == kind)).count();
+        println!("{kind} folded in {folded} of {}", done.len());
+        assert!(folded * 100 >= percent * done.len(), "{kind} folded in {folded} of {}", done.len());
     }
 }
 

@@ -5,7 +5,7 @@
 #[path = "common/launches.rs"]
 mod launches;
 
-use compiler::kernel::{HostSink, HostSource};
+use compiler::kernel::{HostSink, HostSource, Stationary};
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::{CheckpointWish, Map};
 use fabric::{EngineKind, RunOptions};
@@ -186,6 +186,17 @@ fn every_way_to_save_memory_gives_the_same_gradients() {
     check_map(&gpt2, &arch, DType::F32, Map { lm_chunks: Some(2), checkpoints: CheckpointWish::Stay, ..map }, 1e-4);
     for shape in designs().into_iter().filter(|s| s.name != "bert") {
         check_map(&shape, &arch, DType::F32, offload, 1e-4);
+    }
+}
+
+/// Whichever of a product stays in its PE, the gradients stay what they are.
+#[test]
+fn stationary_outputs_give_the_same_gradients() {
+    let map = Map { stationary: Some(Stationary::Outputs), ..Map::default() };
+    let names = check_map(&shape(), &machine(8, 8), DType::F16, map, 2e-2);
+    assert!(names.iter().any(|n| n == "gemm qkv"), "{names:?}");
+    for shape in designs().into_iter().chain([shape()]) {
+        check_map(&shape, &machine(4, 4), DType::F32, map, 1e-4);
     }
 }
 
