@@ -23,21 +23,32 @@ pub struct Measured {
     pub seq_len: u32,
     /// Samples per second.
     pub samples_per_second: f64,
+    /// Samples of an epoch, where the source measured the time of epochs so short that it counts that
+    /// they have whole steps.
+    pub epoch: Option<u64>,
     /// Where it was published.
     pub source: &'static str,
 }
 
 const fn gpt3(preset: &'static str, batch: u64, samples_per_second: f64) -> Measured {
-    Measured { preset, batch, seq_len: 2048, samples_per_second, source: USC }
+    Measured { preset, batch, seq_len: 2048, samples_per_second, epoch: None, source: USC }
 }
 
 const fn bert(batch: u64, samples_per_second: f64) -> Measured {
-    Measured { preset: "bert-base", batch, seq_len: 128, samples_per_second, source: USC_BERT }
+    let epoch = Some(67_350);
+    Measured { preset: "bert-base", batch, seq_len: 128, samples_per_second, epoch, source: USC_BERT }
 }
 
 /// Published measurements on one system.
 pub const MEASURED: [Measured; 16] = [
-    Measured { preset: "gpt2-small", batch: 112, seq_len: 2048, samples_per_second: 516.44, source: DABENCH },
+    Measured {
+        preset: "gpt2-small",
+        batch: 112,
+        seq_len: 2048,
+        samples_per_second: 516.44,
+        epoch: None,
+        source: DABENCH,
+    },
     gpt3("gpt3-256m", 128, 373.396),
     gpt3("gpt3-256m", 256, 373.396),
     gpt3("gpt3-256m", 512, 378.3),
@@ -122,12 +133,40 @@ pub struct Row {
     pub theirs: f64,
     /// `ours / theirs − 1`.
     pub error: f64,
+    /// As the source counts, where it measured epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<EpochRow>,
     /// Share of the cycles in kernels that recompute.
     pub recompute: f64,
     /// Share of the machine's PEs that hold activations.
     pub pes_in_use: f64,
     /// Where it was published.
     pub source: &'static str,
+}
+
+/// An epoch as a source counts: its samples per second of the time that its steps take. Steps are whole,
+/// so that the last one is not full.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct EpochRow {
+    /// Samples.
+    pub samples: u64,
+    /// Steps.
+    pub steps: u64,
+    /// Samples per second of an epoch here.
+    pub ours: f64,
+    /// `ours / theirs − 1`.
+    pub error: f64,
+}
+
+impl EpochRow {
+    /// Of a measurement of epochs, with steps of so many seconds.
+    #[must_use]
+    pub fn of(measured: &Measured, step: f64) -> Option<EpochRow> {
+        let samples = measured.epoch?;
+        let steps = samples.div_ceil(measured.batch);
+        let ours = samples as f64 / (steps as f64 * step);
+        Some(EpochRow { samples, steps, ours, error: ours / measured.samples_per_second - 1.0 })
+    }
 }
 
 /// How a throughput moves when one assumed number of the machine moves.
@@ -163,6 +202,15 @@ pub struct ThroughputReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An epoch of 67,350 samples has five steps of 16,384, of which the last one has 1,814.
+    #[test]
+    fn epochs_have_whole_steps() {
+        let row = EpochRow::of(&bert(16_384, 10_000.0), 1.0).unwrap();
+        assert_eq!((row.steps, row.ours), (5, 13_470.0));
+        assert!((row.error - 0.347).abs() < 1e-9);
+        assert_eq!(EpochRow::of(&gpt3("gpt3-256m", 128, 373.0), 1.0), None);
+    }
 
     /// Estimates come from the report's PEs and samples per second.
     #[test]

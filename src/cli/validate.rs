@@ -8,7 +8,8 @@ use crate::fail::Failure;
 use crate::render::table::Table;
 use crate::step::groups;
 use crate::throughput::{
-    COMPILE_REPORT, ESTIMATED, ESTIMATES, Estimate, KernelRow, MEASURED, Measured, Moved, Row, ThroughputReport,
+    COMPILE_REPORT, ESTIMATED, ESTIMATES, EpochRow, Estimate, KernelRow, MEASURED, Measured, Moved, Row,
+    ThroughputReport,
 };
 use crate::{machine, render, validate};
 use clap::Args;
@@ -128,7 +129,8 @@ fn throughput(arguments: &Arguments, measured: &Measured, sets: &[String], outpu
     let groups = groups(&step.compiled, &executed);
     let cycles: u64 = groups.iter().map(|g| g.cycles).sum();
     let again: u64 = groups.iter().filter(|g| g.phase == "recompute").map(|g| g.cycles).sum();
-    let ours = measured.batch as f64 * step.arch.clock_hz.value as f64 / cycles as f64;
+    let seconds = cycles as f64 / step.arch.clock_hz.value as f64;
+    let ours = measured.batch as f64 / seconds;
     let pes = f64::from(step.arch.width.value) * f64::from(step.arch.height.value);
     Ok(Row {
         model: measured.preset,
@@ -138,6 +140,7 @@ fn throughput(arguments: &Arguments, measured: &Measured, sets: &[String], outpu
         ours,
         theirs: measured.samples_per_second,
         error: ours / measured.samples_per_second - 1.0,
+        epoch: EpochRow::of(measured, seconds),
         recompute: again as f64 / cycles as f64,
         pes_in_use: step.compiled.geometry.used().pes() as f64 / pes,
         source: measured.source,

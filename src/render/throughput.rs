@@ -16,6 +16,7 @@ fn row(r: &Row) -> Vec<String> {
         format!("{:.2}", r.ours),
         format!("{:.2}", r.theirs),
         format!("{:+.1}", 100.0 * r.error),
+        r.epoch.map_or_else(String::new, |e| format!("{:+.1}", 100.0 * e.error)),
         percent(r.recompute),
         percent(r.pes_in_use),
     ]
@@ -30,6 +31,7 @@ fn table(report: &ThroughputReport) -> Table {
         "samples/s",
         "measured",
         "error %",
+        "by epochs %",
         "recompute %",
         "PEs in use %",
     ]);
@@ -73,6 +75,12 @@ pub fn text(report: &ThroughputReport) -> String {
     let mut sources: Vec<&str> = report.rows.iter().map(|r| r.source).collect();
     sources.extend(report.kernels.iter().map(|k| k.source));
     sources.dedup();
+    if let Some(epoch) = report.rows.iter().find_map(|r| r.epoch) {
+        out += &format!(
+            "\nBy epochs: where the source gives the time of an epoch of {} samples, of which the last step is not full\n",
+            grouped(epoch.samples)
+        );
+    }
     out += "\nSources\n";
     sources.iter().for_each(|s| out += &format!("  {s}\n"));
     out

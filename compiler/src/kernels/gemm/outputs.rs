@@ -15,9 +15,7 @@ use super::{Gemm, STEP, WEIGHTS};
 use crate::code::{at, color, fab, grid, imm, mem, op, pack, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Addresses, Cargo, HostSource, Kernel, Need};
-use crate::kernels::lanes::{
-    RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring,
-};
+use crate::kernels::lanes::{RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring};
 use crate::kernels::pace::Pace;
 use crate::ring::RingClass;
 use crate::streams::{broadcast_south, feed_north, interval};
@@ -210,8 +208,7 @@ impl Code<'_> {
         let exchange = if self.sends_first { [send, receive] } else { [receive, send] };
         let one = mem(DType::F32, self.at[".sums"], 1);
         let pause = vec(Op::Mov, 1, one.clone(), &[one]);
-        let mut code =
-            vec![Instr::Join(LOADER), self.load(1 - parity, outs)];
+        let mut code = vec![Instr::Join(LOADER), self.load(1 - parity, outs)];
         for (half, moves) in exchange.into_iter().enumerate() {
             code.push(moves);
             code.extend(self.products(parity, if half == 0 { 0 } else { hop.outs[0] }, hop.outs[half]));
