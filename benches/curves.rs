@@ -20,6 +20,8 @@ use std::process::Command;
 use std::time::Instant;
 
 const MESHES: [(u32, u32); 6] = [(32, 32), (64, 64), (128, 128), (256, 256), (512, 512), (750, 994)];
+/// Least part of a run's time that the part of it takes which is measured.
+const LEAST: f64 = 0.1;
 /// Set in the processes that measure.
 const POINT: &str = "WAFERSIM_POINT";
 
@@ -56,7 +58,7 @@ fn point(words: &[&str]) {
             let features = what[5..].parse::<u32>().expect("a number");
             let filled = u64::from(width + height) * 2;
             // Some steps of a ring, of over 30 cycles per feature each.
-            let steps = (150 * u64::from(features)).min(5000);
+            let steps = (150 * u64::from(features)).clamp(1500, 5000);
             (programs::gemm(width, height, 64, features), filled, filled + steps)
         }
         _ => (programs::traffic(width, height, 1000, 1), 0, 1 << 40),
@@ -65,12 +67,15 @@ fn point(words: &[&str]) {
     let (start, cycles, _) = seconds(&program, from, threads);
     let (end, last, hops) = seconds(&program, to, threads);
     let memory = resident().saturating_sub(before) / (u64::from(width) * u64::from(height));
-    let rate = match what {
-        "traffic" => hops as f64 / end,
-        "idle" => last as f64 * f64::from(width) * f64::from(height) / end,
-        _ => (last - cycles) as f64 * f64::from(width) * f64::from(height) / (end - start).max(1e-9),
+    let pes = f64::from(width) * f64::from(height);
+    let (work, time) = match what {
+        "traffic" => (hops as f64, end),
+        "idle" => (last as f64 * pes, end),
+        _ => ((last - cycles) as f64 * pes, end - start),
     };
-    println!("| {what} | {width} x {height} | {threads} | {:.1} | {memory} |", rate / 1e6);
+    // Where other work on the computer took most of the time, the difference says nothing.
+    let rate = if time < end * LEAST { "not measurable".to_owned() } else { format!("{:.1}", work / time / 1e6) };
+    println!("| {what} | {width} x {height} | {threads} | {rate} | {memory} |");
 }
 
 /// The first cycles of a GEMM on a full wafer, with the tables built: what that takes.
