@@ -119,6 +119,8 @@ fn layout(compiled: &Compiled, arch: &ArchSpec) -> Layout {
         checkpoints: checkpoints(t.checkpoints),
         stationary_outputs: stationary.names,
         stationary_outputs_save: stationary.saved * compiled.micro_batches,
+        reduction: compiled.reduction().name().to_owned(),
+        fastest_reductions_save: compiled.fastest_reductions_save(arch) * compiled.micro_batches,
         estimated_cycles: compiled.estimate,
         runner_up: compiled.runner_up.as_ref().map(|r| RunnerUp {
             lanes: r.geometry.lanes,

@@ -2,11 +2,11 @@
 //! counters of all PEs agree, and rows are folded where they repeat.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use compiler::kernel::Stationary;
+use compiler::kernel::{Reduction, Stationary};
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::{CheckpointWish, Map};
 use fabric::fold::timing_key;
-use fabric::{Fold, RunOptions};
+use fabric::{EngineKind, Fold, RunOptions};
 use models::{Design, GptShape, LayerGraph};
 use rayon::prelude::*;
 use sim_core::arch::{ArchSpec, cs2::cs2};
@@ -312,6 +312,26 @@ fn products_with_stationary_outputs_fold_exactly() {
         let folded = done.iter().filter(|folds| folds.iter().any(|f| f.kind == kind)).count();
         println!("{kind} folded in {folded} of {}", done.len());
         assert!(folded * 100 >= percent * done.len(), "{kind} folded in {folded} of {}", done.len());
+    }
+}
+
+/// Reductions of every kind over many rows fold exactly, and agree in both engines.
+#[test]
+fn reductions_fold_exactly() {
+    for (kind, seed) in Reduction::ALL.into_iter().flat_map(|kind| (0..24).map(move |seed| (kind, seed))) {
+        let map = Map { reduction: Some(kind), ..Map::default() };
+        let Some((arch, compiled)) = random_step(&mut Rng(seed << 40), map) else { continue };
+        for launch in compiled.launches.iter().filter(|l| l.kernel.reduction().is_some()) {
+            let program = compiled.program(launch, &arch);
+            let name = launch.kernel.name();
+            difference(&program, &arch).unwrap_or_else(|what| panic!("{kind:?}, {seed}, {name}: {what}"));
+            let run = |engine| {
+                let options = RunOptions { engine, ..RunOptions::default() };
+                fabric::run(&program, &arch, &options, None).map(|o| (o.cycles, o.pe_cycles, o.wavelet_hops))
+            };
+            let (fast, reference) = (run(EngineKind::Fast), run(EngineKind::Reference));
+            assert_eq!(fast.unwrap(), reference.unwrap(), "{kind:?}, {seed}, {name}");
+        }
     }
 }
 

@@ -84,7 +84,7 @@ fn check(g: &Geometry, size: f32, weight: f32, wide: bool) -> u64 {
     let mut wafer = Wafer::cs2(g);
     put(&mut wafer, &kernel.logits, 0, &x);
     let (outcome, _) = wafer.run(&kernel, &host);
-    let (_, sums) = wafer.run(&RowSum { parts: Parts::Loss }, &host);
+    let (_, sums) = wafer.run(&RowSum { parts: Parts::Loss, levels: None }, &host);
     let (gradient, loss) = expected(&x, &host, |_| true);
     let what = format!("{g:?}, logits to {size}");
     let scale = f64::from(weight);
@@ -139,7 +139,7 @@ fn chunks_of_tokens() {
             let mut wafer = Wafer::cs2(&g);
             put(&mut wafer, &kernel.logits, first_token, &x);
             wafer.run(&kernel, &host);
-            let (_, sums) = wafer.run(&RowSum { parts: Parts::Loss }, &host);
+            let (_, sums) = wafer.run(&RowSum { parts: Parts::Loss, levels: None }, &host);
             let (gradient, loss) = expected(&x, &host, |p| (p % g.tokens) / 4 == first_token / 4);
             let got = wafer.get_from(&kernel.logits, first_token);
             assert_close(&got, &gradient, tolerance(dtype), "a chunk of tokens");

@@ -5,7 +5,7 @@
 #[path = "common/launches.rs"]
 mod launches;
 
-use compiler::kernel::{HostSink, HostSource, Stationary};
+use compiler::kernel::{HostSink, HostSource, Reduction, Stationary};
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::{CheckpointWish, Map};
 use fabric::{EngineKind, RunOptions};
@@ -197,6 +197,17 @@ fn stationary_outputs_give_the_same_gradients() {
     assert!(names.iter().any(|n| n == "gemm qkv"), "{names:?}");
     for shape in designs().into_iter().chain([shape()]) {
         check_map(&shape, &machine(4, 4), DType::F32, map, 1e-4);
+    }
+}
+
+/// However vectors are summed over rows, the gradients stay what they are.
+#[test]
+fn every_reduction_gives_the_same_gradients() {
+    for reduction in Reduction::ALL {
+        let map = Map { tokens: Some(4), reduction: Some(reduction), ..Map::default() };
+        for shape in designs().into_iter().chain([shape()]) {
+            check_map(&shape, &machine(4, 4), DType::F32, map, 1e-4);
+        }
     }
 }
 

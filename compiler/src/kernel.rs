@@ -115,6 +115,32 @@ pub enum Stationary {
     Outputs,
 }
 
+/// How vectors of all rows are summed down the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reduction {
+    /// From row to row.
+    Chain,
+    /// Chains in groups of rows, then a chain over the groups.
+    TwoPhase,
+    /// Groups of groups, in three levels or more.
+    Tree,
+}
+
+impl Reduction {
+    /// All of them.
+    pub const ALL: [Reduction; 3] = [Reduction::Chain, Reduction::TwoPhase, Reduction::Tree];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reduction::Chain => "chain",
+            Reduction::TwoPhase => "two-phase",
+            Reduction::Tree => "tree",
+        }
+    }
+}
+
 /// A kernel before it has addresses.
 pub trait Kernel: fmt::Debug + Send + Sync {
     /// A short name that says what it computes, e.g. `gemm qkv`.
@@ -176,6 +202,17 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     /// stationary inputs, by estimate.
     fn saved(&self, g: &Geometry, arch: &ArchSpec) -> Option<u64> {
         let _ = (g, arch);
+        None
+    }
+
+    /// Of a sum over the rows, the same as a reduction of a kind, or as the fastest that is no chain.
+    fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Option<Arc<dyn Kernel>> {
+        let _ = (g, arch, kind);
+        None
+    }
+
+    /// How it sums over the rows, if that is all that it does.
+    fn reduction(&self) -> Option<Reduction> {
         None
     }
 

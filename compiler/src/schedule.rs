@@ -275,7 +275,7 @@ impl Tiled {
     fn bias_gradient(&mut self, op: &LayerOp, dy: Act) {
         if let Some(bias) = op.weights.get(1) {
             let label = format!("{} bias gradient", local(&op.name));
-            let kernel = ColSum { label, b: dy, times: None, tensor: bias.name.clone() };
+            let kernel = ColSum { label, b: dy, times: None, tensor: bias.name.clone(), levels: None };
             self.push(Pass::WeightGradient, op.layer, kernel);
         }
     }
@@ -313,7 +313,7 @@ impl Tiled {
                 let kernel = LayerNormGrad { x, dy, dx, tensor, add, style };
                 let parts = kernel.parts();
                 self.push(pass, layer, kernel);
-                self.push(Pass::WeightGradient, layer, RowSum { parts });
+                self.push(Pass::WeightGradient, layer, RowSum { parts, levels: None });
             }
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));

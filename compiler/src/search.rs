@@ -27,7 +27,7 @@ const CODE_GUESS: u64 = 1 << 10;
 const GAPS: u64 = 1 << 9;
 /// Mappings whose costs differ by less than this part of them are equal: the one with the fewest
 /// columns in a lane is taken. Its rings are the shortest.
-const NEAR: u64 = 50;
+pub(crate) const NEAR: u64 = 50;
 
 /// A micro-batch on a geometry.
 #[derive(Debug)]

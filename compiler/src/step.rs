@@ -7,7 +7,7 @@
 //! **Not here.** Executing (`fabric`), reports (the root package).
 
 use crate::geometry::Geometry;
-use crate::kernel::{Addresses, Kernel};
+use crate::kernel::{Addresses, Kernel, Reduction};
 use crate::memory::{self, Codes, MemoryPlan};
 use crate::passes::{Tiling, lower, started};
 use crate::schedule::{Tile, Tiled};
@@ -117,6 +117,27 @@ impl Compiled {
             }
         }
         out
+    }
+
+    /// How vectors are summed over rows: chains, unless all that can be are summed otherwise.
+    #[must_use]
+    pub fn reduction(&self) -> Reduction {
+        let all = self.launches.iter().filter_map(|launch| launch.kernel.reduction());
+        all.max().unwrap_or(Reduction::Chain)
+    }
+
+    /// Cycles of a micro-batch that the fastest reductions save, compared to chains, by estimate.
+    #[must_use]
+    pub fn fastest_reductions_save(&self, arch: &ArchSpec) -> u64 {
+        let estimate = |launch: &Launch, kind| {
+            let kernel = launch.kernel.reduced(&self.geometry, arch, kind)?;
+            Some(kernel.estimate(&self.geometry, arch))
+        };
+        let saved = |launch: &Launch| {
+            let chain = estimate(launch, Some(Reduction::Chain))?;
+            Some(launch.count * chain.saturating_sub(estimate(launch, None)?))
+        };
+        self.launches.iter().filter_map(saved).sum()
     }
 
     /// Text of a stage: `tiled` (kernels and windows) or `placed` (addresses and lifetimes); None

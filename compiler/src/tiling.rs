@@ -7,7 +7,7 @@
 //! **Not here.** What a tiling does (`passes`), geometries (`mapping`).
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Chunks, Kernel, Need, Stationary};
+use crate::kernel::{Access, Chunks, Kernel, Need, Reduction, Stationary};
 use crate::mapping::Task;
 use crate::memory::{self, Codes};
 use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
@@ -63,6 +63,8 @@ pub struct Map {
     pub gather: Option<u32>,
     /// What stays where it is in matrix products.
     pub stationary: Option<Stationary>,
+    /// How vectors are summed over rows.
+    pub reduction: Option<Reduction>,
     /// Layer inputs.
     pub checkpoints: CheckpointWish,
 }
@@ -71,7 +73,7 @@ impl Map {
     /// Everything at once, but for what concerns every kernel.
     #[must_use]
     pub(crate) fn whole(&self) -> Tiling {
-        Tiling { stationary: self.stationary, ..Tiling::WHOLE }
+        Tiling { stationary: self.stationary, reduction: self.reduction, ..Tiling::WHOLE }
     }
 }
 

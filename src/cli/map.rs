@@ -1,7 +1,7 @@
 //! `--map` and `--checkpoint`: choices of the mapping that are made by hand.
 
 use clap::{Args, ValueEnum};
-use compiler::kernel::Stationary;
+use compiler::kernel::{Reduction, Stationary};
 use compiler::tiling::{CheckpointWish, Map};
 use std::fmt;
 
@@ -15,9 +15,10 @@ pub(super) struct MapOptions {
     /// Fixes choices of the mapping, e.g. lanes=5,head-columns=12,tokens=56. Keys: lanes,
     /// head-columns, tokens, attention-chunks,
     /// key-chunks, backward-chunks, backward-key-chunks (of the tokens of a PE, as queries and as keys,
-    /// in attention and its backward pass), ffn-parts, lm-chunks, gather; and stationary, which is inputs
-    /// or outputs: what of a matrix product stays in its PE while the rest goes around the row; the
-    /// default is what is faster, product by product
+    /// in attention and its backward pass), ffn-parts, lm-chunks, gather; stationary, which is inputs or
+    /// outputs: what of a matrix product stays in its PE while the rest goes around the row (else what is
+    /// faster, product by product); and reduction, which is chain, two-phase or tree: how vectors are
+    /// summed over rows (else chain, unless another one makes the step 2 % faster)
     #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = entry)]
     map: Vec<Entry>,
     /// Layer inputs between the forward and the backward pass: they stay on the wafer, leave it over
@@ -32,6 +33,7 @@ pub(super) struct MapOptions {
 enum Entry {
     Number(&'static str, u32),
     Stationary(Stationary),
+    Reduction(Reduction),
 }
 
 /// What `stationary` is called as a value of `--map`.
@@ -44,6 +46,7 @@ impl fmt::Display for Entry {
         match self {
             Entry::Number(key, value) => write!(f, "{key}={value}"),
             Entry::Stationary(value) => write!(f, "stationary={}", stationary_name(*value)),
+            Entry::Reduction(value) => write!(f, "reduction={}", value.name()),
         }
     }
 }
@@ -67,8 +70,12 @@ fn entry(text: &str) -> Result<Entry, String> {
         let known = [Stationary::Inputs, Stationary::Outputs].into_iter().find(|s| stationary_name(*s) == value);
         return known.map(Entry::Stationary).ok_or_else(|| format!("`{value}` is neither inputs nor outputs"));
     }
+    if key == "reduction" {
+        let known = Reduction::ALL.into_iter().find(|r| r.name() == value);
+        return known.map(Entry::Reduction).ok_or_else(|| format!("`{value}` is none of chain, two-phase, tree"));
+    }
     let known = KEYS.into_iter().find(|k| *k == key);
-    let key = known.ok_or_else(|| format!("`{key}` is none of {}, stationary", KEYS.join(", ")))?;
+    let key = known.ok_or_else(|| format!("`{key}` is none of {}, stationary, reduction", KEYS.join(", ")))?;
     match value.parse() {
         Ok(value) if value > 0 => Ok(Entry::Number(key, value)),
         _ => Err(format!("`{value}` is no whole number above 0")),
@@ -91,13 +98,17 @@ impl MapOptions {
         let of = |wanted: &str| {
             let number = |e: &Entry| match *e {
                 Entry::Number(key, value) => (key == wanted).then_some(value),
-                Entry::Stationary(_) => None,
+                Entry::Stationary(_) | Entry::Reduction(_) => None,
             };
             self.map.iter().rev().find_map(number)
         };
         let stationary = |e: &Entry| match *e {
             Entry::Stationary(one) => Some(one),
-            Entry::Number(..) => None,
+            Entry::Number(..) | Entry::Reduction(_) => None,
+        };
+        let reduction = |e: &Entry| match *e {
+            Entry::Reduction(one) => Some(one),
+            Entry::Number(..) | Entry::Stationary(_) => None,
         };
         Map {
             lanes: of("lanes").or(self.lanes),
@@ -111,6 +122,7 @@ impl MapOptions {
             lm_chunks: of("lm-chunks"),
             gather: of("gather"),
             stationary: self.map.iter().rev().find_map(stationary),
+            reduction: self.map.iter().rev().find_map(reduction),
             checkpoints: match self.checkpoint {
                 Checkpoint::Auto => CheckpointWish::Auto,
                 Checkpoint::Stay => CheckpointWish::Stay,

@@ -51,7 +51,8 @@ pub(super) struct StepOptions {
 /// The mapping as a value of `--map`.
 fn resolved(compiled: &Compiled) -> String {
     let (g, t) = (&compiled.geometry, &compiled.tiling);
-    let fixed = t.stationary.map(|s| format!(",stationary={}", stationary_name(s))).unwrap_or_default();
+    let mut fixed = t.stationary.map(|s| format!(",stationary={}", stationary_name(s))).unwrap_or_default();
+    fixed += &t.reduction.map(|r| format!(",reduction={}", r.name())).unwrap_or_default();
     format!(
         "lanes={},head-columns={},tokens={},attention-chunks={},key-chunks={},backward-chunks={},\
          backward-key-chunks={},ffn-parts={},lm-chunks={},gather={}{fixed}",

@@ -132,6 +132,12 @@ fn head(r: &RunReport) -> String {
         let saved = grouped(l.stationary_outputs_save);
         let _ = writeln!(out, "  sums stay      in {names}: {saved} cycles fewer by estimate than where they travel");
     }
+    let saved = grouped(l.fastest_reductions_save);
+    let _ = writeln!(
+        out,
+        "  sums over rows {}; by estimate the fastest reductions save {saved} cycles compared to chains",
+        l.reduction
+    );
     if let Some(r) = &l.runner_up {
         let _ = writeln!(
             out,

@@ -47,6 +47,10 @@ pub struct Layout {
     pub stationary_outputs: Vec<String>,
     /// By how many cycles these make a step faster, by estimate: no result.
     pub stationary_outputs_save: u64,
+    /// How vectors are summed over rows: `chain`, `two-phase` or `tree`.
+    pub reduction: String,
+    /// By how many cycles the fastest reductions make a step faster than chains, by estimate: no result.
+    pub fastest_reductions_save: u64,
     /// Cycles of the step as the compiler estimated them to choose this mapping: no result.
     pub estimated_cycles: u64,
     /// The mapping that the compiler would have taken next.

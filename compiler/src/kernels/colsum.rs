@@ -1,15 +1,17 @@
 //! `Σ_t B[b][t]`, or `Σ_t B[b][t] · C[b][t]`, over the tokens of all rows: gradients of biases and
 //! of the parameters of LayerNorm.
 //!
-//! A PE's tokens are added by halves, so that vectors stay long; the rest is a chain.
+//! A PE's tokens are added by halves, so that vectors stay long; the rest is a chain, or several
+//! levels of them.
 //!
 //! **Invariant.** Sums are f32 from the first addition on.
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
-use super::lanes::{ChainRows, buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
+use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
+use super::levels::Levels;
 use crate::code::{grid, vec};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part, Reduction};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
@@ -29,6 +31,8 @@ pub struct ColSum {
     pub times: Option<Act>,
     /// The parameter tensor that gets the gradient, indexed by feature.
     pub tensor: String,
+    /// Levels in which rows are summed; else they are by a chain.
+    pub levels: Option<Levels>,
 }
 
 impl ColSum {
@@ -49,9 +53,10 @@ impl ColSum {
         grid(DType::F32, addr, &[(self.b.slots, self.stride() as i32), (tokens, 1)])
     }
 
-    fn body(&self, at: &Addresses, chain: &ChainRows) -> Vec<Instr> {
+    /// Adds the PE's tokens.
+    fn own(&self, at: &Addresses) -> Vec<Instr> {
         let (slots, mut left) = (self.b.slots, self.b.tokens);
-        let mut code = vec![chain.start()];
+        let mut code = Vec::new();
         if let Some(times) = &self.times {
             let of = |act| ColSum::window(act, at, 0, left);
             code.push(vec(Op::Mul, slots * left, self.sums(at, 0, left), &[of(&self.b), of(times)]));
@@ -67,8 +72,12 @@ impl ColSum {
             code.push(vec(Op::Add, slots * fold, to.clone(), &[to, from]));
             left = keep;
         }
-        code.push(Instr::Vec(chain.send(slots, self.sums(at, 0, 1))));
         code
+    }
+
+    fn body(&self, at: &Addresses, chain: &ChainRows) -> Vec<Instr> {
+        let send = Instr::Vec(chain.send(self.b.slots, self.sums(at, 0, 1)));
+        [vec![chain.start()], self.own(at), vec![send]].concat()
     }
 }
 
@@ -87,6 +96,15 @@ impl Kernel for ColSum {
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let columns: Vec<u32> = (0..g.lane_columns()).collect();
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        if let Some(levels) = &self.levels {
+            let slots = self.b.slots;
+            levels.lay(&mut program, (g, arch), (RESULTS, u64::from(slots)), |role| {
+                let body = [self.own(at), role.pass(slots, &self.sums(at, 0, 1))].concat();
+                let buffers = buffers(&self.needs(g), at);
+                Image { name: "colsum".to_owned(), buffers, tasks: vec![main_task(body)], ..Image::default() }
+            });
+            return program;
+        }
         lay_chain(&mut program, g, arch, RESULTS, u64::from(self.b.slots));
         for chain in chain_rows(g) {
             let mut image = Image { name: "colsum".to_owned(), ..Image::default() };
@@ -111,7 +129,8 @@ impl Kernel for ColSum {
         _host: &dyn HostSource,
         sink: &mut dyn HostSink,
     ) {
-        for (slot, value) in (0..).zip(chain_results(words)) {
+        let ahead = usize::from(self.levels.is_none());
+        for (slot, value) in (0..).zip(results(words, ahead)) {
             if let Some(i) = self.b.feature(g, port % g.lane_columns(), slot) {
                 sink.add(&self.tensor, &[i], value);
             }
@@ -126,9 +145,20 @@ impl Kernel for ColSum {
         self.b.part(first, slots).map_or(Part::Nothing, one)
     }
 
+    fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(ColSum { levels: Levels::of(g, arch, self.b.slots, kind), ..self.clone() }))
+    }
+
+    fn reduction(&self) -> Option<Reduction> {
+        Some(self.levels.as_ref().map_or(Reduction::Chain, Levels::kind))
+    }
+
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let elements = u64::from(self.b.slots * self.b.tokens);
         let products = if self.times.is_some() { 2 * elements } else { 0 };
+        if let Some(levels) = &self.levels {
+            return products + elements + levels.estimate(g, arch, self.b.slots);
+        }
         let drain = u64::from(self.b.slots * interval(arch, g.used_columns()));
         let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
         u64::from(arch.edge_latency.value) + products + elements + drain + hop * u64::from(g.used_rows())

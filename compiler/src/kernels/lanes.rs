@@ -179,7 +179,12 @@ pub(super) fn chain_wavelets(results: u64) -> u64 {
 
 /// The results among the wavelets that left by a column.
 pub(super) fn chain_results(words: &[u32]) -> Vec<f32> {
-    unpack(DType::F32, words.get(1..).unwrap_or(&[]), words.len().saturating_sub(1))
+    results(words, 1)
+}
+
+/// The results among wavelets of which some went ahead.
+pub(super) fn results(words: &[u32], ahead: usize) -> Vec<f32> {
+    unpack(DType::F32, words.get(ahead..).unwrap_or(&[]), words.len().saturating_sub(ahead))
 }
 
 /// The pieces of memory, for people who read the program.

@@ -10,6 +10,7 @@ pub mod ferry;
 pub mod gemm;
 mod lanes;
 pub mod layer_start;
+pub mod levels;
 pub mod loss;
 pub mod norm;
 pub mod outer;

@@ -4,14 +4,16 @@
 //! **Invariant.** A PE's parts are those that the kernel before left.
 //! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
 
-use super::lanes::{buffers, chain_results, chain_rows, chain_wavelets, lay_chain, main_task, place};
+use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
+use super::levels::Levels;
 use super::norm::{Style, padded};
 use crate::code::mem;
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, local};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Reduction, local};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Program};
+use std::sync::Arc;
 
 /// Buffer of the gradients of γ and β.
 pub(super) const AFFINE: &str = "norm.parts";
@@ -23,6 +25,8 @@ const SUMS: &str = "sums";
 pub struct RowSum {
     /// What the numbers are.
     pub parts: Parts,
+    /// Levels in which rows are summed; else they are by a chain.
+    pub levels: Option<Levels>,
 }
 
 /// The meaning of the numbers.
@@ -79,19 +83,28 @@ impl Kernel for RowSum {
     }
 
     fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        vec![self.parts.need(Access::Read)]
+        // Levels add in place.
+        vec![self.parts.need(if self.levels.is_some() { Access::Update } else { Access::Read })]
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let len = self.parts.len();
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        let parts = mem(DType::F32, at[self.parts.buffer()], len);
+        if let Some(levels) = &self.levels {
+            levels.lay(&mut program, (g, arch), (SUMS, u64::from(len)), |role| {
+                let tasks = vec![main_task(role.pass(len, &parts))];
+                Image { name: "row sum".to_owned(), buffers: buffers(&self.needs(g), at), tasks, ..Image::default() }
+            });
+            return program;
+        }
         lay_chain(&mut program, g, arch, SUMS, u64::from(len));
         let columns: Vec<u32> = (0..g.lane_columns()).collect();
         for rows in chain_rows(g) {
             let mut image = Image { name: "row sum".to_owned(), ..Image::default() };
             image.buffers = buffers(&self.needs(g), at);
             rows.bind(&mut image);
-            let send = Instr::Vec(rows.send(len, mem(DType::F32, at[self.parts.buffer()], len)));
+            let send = Instr::Vec(rows.send(len, parts.clone()));
             image.tasks = vec![main_task(vec![rows.start(), send])];
             place(&mut program, g, image, &columns, rows.rows);
         }
@@ -111,7 +124,8 @@ impl Kernel for RowSum {
         _host: &dyn HostSource,
         sink: &mut dyn HostSink,
     ) {
-        let (results, column) = (chain_results(words), port % g.lane_columns());
+        let ahead = usize::from(self.levels.is_none());
+        let (results, column) = (results(words, ahead), port % g.lane_columns());
         match &self.parts {
             Parts::Loss => {
                 let [sums, targets] = [results[0], results[1]];
@@ -131,7 +145,18 @@ impl Kernel for RowSum {
         }
     }
 
+    fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Option<Arc<dyn Kernel>> {
+        Some(Arc::new(RowSum { levels: Levels::of(g, arch, self.parts.len(), kind), ..self.clone() }))
+    }
+
+    fn reduction(&self) -> Option<Reduction> {
+        Some(self.levels.as_ref().map_or(Reduction::Chain, Levels::kind))
+    }
+
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        if let Some(levels) = &self.levels {
+            return levels.estimate(g, arch, self.parts.len());
+        }
         let leave = chain_wavelets(u64::from(self.parts.len())) * u64::from(interval(arch, g.used_columns()));
         u64::from(arch.edge_latency.value + 7 * g.used_rows()) + leave
     }

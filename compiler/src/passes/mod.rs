@@ -15,10 +15,11 @@
 mod again;
 mod checkpoint;
 mod parts;
+mod reduction;
 mod start;
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Chunks, Kernel, Stationary};
+use crate::kernel::{Access, Chunks, Kernel, Reduction, Stationary};
 use crate::schedule::{Pass, Tile, Tiled};
 use models::LayerGraph;
 use sim_core::arch::ArchSpec;
@@ -63,6 +64,9 @@ pub struct Tiling {
     pub checkpoints: Checkpoints,
     /// What stays where it is in matrix products, if it is fixed; else what is fastest in each of them.
     pub stationary: Option<Stationary>,
+    /// How vectors are summed over rows, if it is fixed; else by a chain, or, where that makes a step
+    /// faster by more than differences count, by what is fastest.
+    pub reduction: Option<Reduction>,
 }
 
 impl Tiling {
@@ -76,6 +80,7 @@ impl Tiling {
         again: false,
         checkpoints: Checkpoints::Stay,
         stationary: None,
+        reduction: None,
     };
 
     /// Chunks of attention in a pass.
@@ -104,6 +109,7 @@ pub fn lower(graph: &LayerGraph, g: &Geometry, arch: &ArchSpec, tiling: &Tiling)
             tile.kernel = kernel;
         }
     }
+    reduction::choose(&mut tiled.tiles, g, arch, tiling.reduction);
     match tiling.checkpoints {
         Checkpoints::Stay => {}
         Checkpoints::Offload { stay, early } => checkpoint::offload(&mut tiled.tiles, g, arch, (stay, early)),

@@ -69,7 +69,7 @@ impl Tiled {
     fn loss(&mut self, logits: &Act, first_token: u32, per_sequence: bool) {
         let wide = self.geometry.vocab > 1 << 16;
         self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token, per_sequence, wide });
-        self.push(Pass::Backward, None, RowSum { parts: Parts::Loss });
+        self.push(Pass::Backward, None, RowSum { parts: Parts::Loss, levels: None });
     }
 
     /// Pooler, classifier, loss, and their gradients, of the first tokens of all rows.

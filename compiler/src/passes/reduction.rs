@@ -1,0 +1,33 @@
+//! How vectors are summed over rows: by a chain, in two phases, or by a tree.
+//!
+//! Sums over rows are a small part of a step, and a chain folds best. So the others are taken only where
+//! they make the step faster by more than differences between mappings count.
+//! **Not here.** What they are (`kernels::levels`).
+
+use crate::geometry::Geometry;
+use crate::kernel::Reduction;
+use crate::schedule::Tile;
+use crate::search::NEAR;
+use sim_core::arch::ArchSpec;
+
+/// Makes all sums over rows reductions of a kind, or of the best one.
+pub(crate) fn choose(tiles: &mut [Tile], g: &Geometry, arch: &ArchSpec, fixed: Option<Reduction>) {
+    if fixed == Some(Reduction::Chain) {
+        return;
+    }
+    let mut found = Vec::new();
+    let (mut all, mut saved) = (0, 0);
+    for (i, tile) in tiles.iter().enumerate() {
+        let cycles = tile.kernel.estimate(g, arch);
+        all += cycles;
+        let Some(kernel) = tile.kernel.reduced(g, arch, fixed) else { continue };
+        let faster = cycles.saturating_sub(kernel.estimate(g, arch));
+        if fixed.is_some() || faster > 0 {
+            saved += faster;
+            found.push((i, kernel));
+        }
+    }
+    if fixed.is_some() || saved * NEAR > all {
+        found.into_iter().for_each(|(i, kernel)| tiles[i].kernel = kernel);
+    }
+}
