@@ -69,7 +69,10 @@ impl Levels {
     pub(super) fn of(g: &Geometry, arch: &ArchSpec, len: u32, kind: Option<Reduction>) -> Option<Levels> {
         let rows = g.used_rows();
         let queues = u32::try_from(arch.input_queues.value.len()).unwrap_or(u32::MAX);
-        let two = (2..=rows / 2).map(|size| Levels(vec![size, rows.div_ceil(size)]));
+        // With groups of about this size both phases take equally many cycles for rows that send.
+        let even = rows.isqrt();
+        let two = (even / 2..=2 * even).filter(|size| (2..=rows / 2).contains(size));
+        let two = two.map(|size| Levels(vec![size, rows.div_ceil(size)]));
         let radix = |levels: u32| (2..=rows).find(|r| u64::from(*r).pow(levels) >= u64::from(rows));
         let more = (3..=LEVELS_MAX.min(queues)).filter_map(|n| Some(Levels(vec![radix(n)?; n as usize])));
         let all: Vec<Levels> = match kind {

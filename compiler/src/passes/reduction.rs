@@ -15,11 +15,19 @@ pub(crate) fn choose(tiles: &mut [Tile], g: &Geometry, arch: &ArchSpec, fixed: O
     if fixed == Some(Reduction::Chain) {
         return;
     }
-    let mut found = Vec::new();
-    let (mut all, mut saved) = (0, 0);
-    for (i, tile) in tiles.iter().enumerate() {
+    let mut all = u64::MAX;
+    if fixed.is_none() {
+        let cycles = |tile: &Tile| tile.kernel.estimate(g, arch);
+        let chains = tiles.iter().filter(|tile| tile.kernel.reduction().is_some());
+        let most: u64 = chains.map(cycles).sum();
+        all = tiles.iter().map(cycles).sum();
+        if most * NEAR <= all {
+            return;
+        }
+    }
+    let (mut found, mut saved) = (Vec::new(), 0);
+    for (i, tile) in tiles.iter().enumerate().filter(|(_, tile)| tile.kernel.reduction().is_some()) {
         let cycles = tile.kernel.estimate(g, arch);
-        all += cycles;
         let Some(kernel) = tile.kernel.reduced(g, arch, fixed) else { continue };
         let faster = cycles.saturating_sub(kernel.estimate(g, arch));
         if fixed.is_some() || faster > 0 {
