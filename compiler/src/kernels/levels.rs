@@ -50,7 +50,7 @@ impl Role {
     pub(super) fn pass(&self, len: u32, mine: &Operand) -> Vec<Instr> {
         let to = fab(self.gives, DType::F32);
         let Some(((_, last), before)) = self.takes.split_last() else {
-            return vec![vec(Op::Mov, len, to, &[mine.clone()])];
+            return vec![vec(Op::Mov, len, to, std::slice::from_ref(mine))];
         };
         let add = |from: Color, to: Operand| op(Op::Add, len, to, &[fab(from, DType::F32), mine.clone()]);
         let mut code: Vec<Instr> = before.iter().map(|(_, from)| Instr::Vec(add(*from, mine.clone()))).collect();
