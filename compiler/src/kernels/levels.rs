@@ -1,6 +1,6 @@
 //! Sums down the columns in levels: chains of rows, then chains of these chains' last rows, and so on.
 //!
-//! One level is the chain of [`super::lanes`]. With two of them (*two-phase*) groups of adjacent rows
+//! One level is the chain of `lanes`. With two of them (*two-phase*) groups of adjacent rows
 //! sum at the same time, and then their last rows; with more, all of which have the same number of
 //! rows in a group, it is a *tree*. A wavelet passes rows of lower levels in their routers, a cycle
 //! each, while a row of its own level takes seven, so that more levels take less time, and more wavelets
