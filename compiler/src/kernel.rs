@@ -115,6 +115,20 @@ pub enum Stationary {
     Outputs,
 }
 
+impl Stationary {
+    /// Both of them.
+    pub const ALL: [Stationary; 2] = [Stationary::Inputs, Stationary::Outputs];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stationary::Inputs => "inputs",
+            Stationary::Outputs => "outputs",
+        }
+    }
+}
+
 /// How vectors of all rows are summed down the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reduction {

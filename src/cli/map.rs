@@ -28,56 +28,69 @@ pub(super) struct MapOptions {
     checkpoint: Checkpoint,
 }
 
+/// A number of the mapping.
+type Number = fn(&mut Map) -> &mut Option<u32>;
+
+/// The keys of `--map` whose values are numbers.
+const NUMBERS: [(&str, Number); 10] = [
+    ("lanes", |map| &mut map.lanes),
+    ("head-columns", |map| &mut map.head_columns),
+    ("tokens", |map| &mut map.tokens),
+    ("attention-chunks", |map| &mut map.attention_chunks),
+    ("key-chunks", |map| &mut map.key_chunks),
+    ("backward-chunks", |map| &mut map.backward_chunks),
+    ("backward-key-chunks", |map| &mut map.backward_key_chunks),
+    ("ffn-parts", |map| &mut map.ffn_parts),
+    ("lm-chunks", |map| &mut map.lm_chunks),
+    ("gather", |map| &mut map.gather),
+];
+
 /// A key of `--map` with its value.
 #[derive(Debug, Clone, Copy)]
 enum Entry {
-    Number(&'static str, u32),
+    Number(&'static str, Number, u32),
     Stationary(Stationary),
     Reduction(Reduction),
 }
 
-/// What `stationary` is called as a value of `--map`.
-pub(super) fn stationary_name(stationary: Stationary) -> &'static str {
-    if stationary == Stationary::Inputs { "inputs" } else { "outputs" }
+impl Entry {
+    /// Fixes it in a map.
+    fn fix(self, map: &mut Map) {
+        match self {
+            Entry::Number(_, field, value) => *field(map) = Some(value),
+            Entry::Stationary(value) => map.stationary = Some(value),
+            Entry::Reduction(value) => map.reduction = Some(value),
+        }
+    }
 }
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Entry::Number(key, value) => write!(f, "{key}={value}"),
-            Entry::Stationary(value) => write!(f, "stationary={}", stationary_name(*value)),
+            Entry::Number(key, _, value) => write!(f, "{key}={value}"),
+            Entry::Stationary(value) => write!(f, "stationary={}", value.name()),
             Entry::Reduction(value) => write!(f, "reduction={}", value.name()),
         }
     }
 }
 
-const KEYS: [&str; 10] = [
-    "lanes",
-    "head-columns",
-    "tokens",
-    "attention-chunks",
-    "key-chunks",
-    "backward-chunks",
-    "backward-key-chunks",
-    "ffn-parts",
-    "lm-chunks",
-    "gather",
-];
-
 fn entry(text: &str) -> Result<Entry, String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
     if key == "stationary" {
-        let known = [Stationary::Inputs, Stationary::Outputs].into_iter().find(|s| stationary_name(*s) == value);
+        let known = Stationary::ALL.into_iter().find(|s| s.name() == value);
         return known.map(Entry::Stationary).ok_or_else(|| format!("`{value}` is neither inputs nor outputs"));
     }
     if key == "reduction" {
         let known = Reduction::ALL.into_iter().find(|r| r.name() == value);
         return known.map(Entry::Reduction).ok_or_else(|| format!("`{value}` is none of chain, two-phase, tree"));
     }
-    let known = KEYS.into_iter().find(|k| *k == key);
-    let key = known.ok_or_else(|| format!("`{key}` is none of {}, stationary, reduction", KEYS.join(", ")))?;
+    let known = NUMBERS.into_iter().find(|(name, _)| *name == key);
+    let (key, field) = known.ok_or_else(|| {
+        let keys = NUMBERS.map(|(name, _)| name).join(", ");
+        format!("`{key}` is none of {keys}, stationary, reduction")
+    })?;
     match value.parse() {
-        Ok(value) if value > 0 => Ok(Entry::Number(key, value)),
+        Ok(value) if value > 0 => Ok(Entry::Number(key, field, value)),
         _ => Err(format!("`{value}` is no whole number above 0")),
     }
 }
@@ -95,41 +108,15 @@ enum Checkpoint {
 impl MapOptions {
     /// As the compiler takes them; the last one of a key counts.
     pub(super) fn map(&self) -> Map {
-        let of = |wanted: &str| {
-            let number = |e: &Entry| match *e {
-                Entry::Number(key, value) => (key == wanted).then_some(value),
-                Entry::Stationary(_) | Entry::Reduction(_) => None,
-            };
-            self.map.iter().rev().find_map(number)
+        let checkpoints = match self.checkpoint {
+            Checkpoint::Auto => CheckpointWish::Auto,
+            Checkpoint::Stay => CheckpointWish::Stay,
+            Checkpoint::Offload => CheckpointWish::Offload,
+            Checkpoint::Recompute => CheckpointWish::Recompute,
         };
-        let stationary = |e: &Entry| match *e {
-            Entry::Stationary(one) => Some(one),
-            Entry::Number(..) | Entry::Reduction(_) => None,
-        };
-        let reduction = |e: &Entry| match *e {
-            Entry::Reduction(one) => Some(one),
-            Entry::Number(..) | Entry::Stationary(_) => None,
-        };
-        Map {
-            lanes: of("lanes").or(self.lanes),
-            head_columns: of("head-columns"),
-            tokens: of("tokens"),
-            attention_chunks: of("attention-chunks"),
-            key_chunks: of("key-chunks"),
-            backward_chunks: of("backward-chunks"),
-            backward_key_chunks: of("backward-key-chunks"),
-            ffn_parts: of("ffn-parts"),
-            lm_chunks: of("lm-chunks"),
-            gather: of("gather"),
-            stationary: self.map.iter().rev().find_map(stationary),
-            reduction: self.map.iter().rev().find_map(reduction),
-            checkpoints: match self.checkpoint {
-                Checkpoint::Auto => CheckpointWish::Auto,
-                Checkpoint::Stay => CheckpointWish::Stay,
-                Checkpoint::Offload => CheckpointWish::Offload,
-                Checkpoint::Recompute => CheckpointWish::Recompute,
-            },
-        }
+        let mut map = Map { lanes: self.lanes, checkpoints, ..Map::default() };
+        self.map.iter().for_each(|entry| entry.fix(&mut map));
+        map
     }
 
     /// As on a command line.

@@ -1,6 +1,6 @@
 //! What `wafersim run` and `wafersim compile` share: a model, compiled for a machine.
 
-use super::map::{MapOptions, stationary_name};
+use super::map::MapOptions;
 use super::options::MachineOptions;
 use crate::fail::{Failure, Kind};
 use crate::machine;
@@ -51,7 +51,7 @@ pub(super) struct StepOptions {
 /// The mapping as a value of `--map`.
 fn resolved(compiled: &Compiled) -> String {
     let (g, t) = (&compiled.geometry, &compiled.tiling);
-    let mut fixed = t.stationary.map(|s| format!(",stationary={}", stationary_name(s))).unwrap_or_default();
+    let mut fixed = t.stationary.map(|s| format!(",stationary={}", s.name())).unwrap_or_default();
     fixed += &t.reduction.map(|r| format!(",reduction={}", r.name())).unwrap_or_default();
     format!(
         "lanes={},head-columns={},tokens={},attention-chunks={},key-chunks={},backward-chunks={},\

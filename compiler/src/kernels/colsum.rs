@@ -8,7 +8,7 @@
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
-use super::levels::Levels;
+use super::reduce::Levels;
 use crate::code::{grid, vec};
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part, Reduction};

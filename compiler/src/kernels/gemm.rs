@@ -16,7 +16,7 @@
 
 mod code;
 mod freight;
-mod outputs;
+mod output_stationary;
 
 use super::lanes::{axpy_cycles, classes, place_with, ring_routes, row_ring};
 use super::pace::Pace;
@@ -27,7 +27,7 @@ use crate::kernel::{
 };
 use crate::streams::{broadcast_south, feed_north, interval};
 pub use freight::Freight;
-pub use outputs::OutputStationary;
+pub use output_stationary::OutputStationary;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
@@ -178,6 +178,33 @@ impl Gemm {
         (0..self.x.slots).map(|i| weight(i).unwrap_or(0.0)).collect()
     }
 
+    /// All wavelets of a column, of the weights that `weights` gives of a step for an output slot: see
+    /// [`Gemm::wavelets`].
+    fn stream(
+        &self,
+        g: &Geometry,
+        column: u32,
+        host: &dyn HostSource,
+        weights: impl Fn(u32, u32) -> Vec<f32>,
+    ) -> Vec<u32> {
+        let (mut words, mut next) = (Vec::new(), 0);
+        for (outs, rounds) in self.runs() {
+            for first in (0..rounds).map(|round| next + round * outs) {
+                let slots = || first..first + outs;
+                for step in 0..g.lane_columns() {
+                    words.extend(pack(g.act, &slots().flat_map(|slot| weights(step, slot)).collect::<Vec<f32>>()));
+                    if step == 0 {
+                        let bias = |slot| self.bias(self.y.feature(g, column, slot), host);
+                        words.extend(pack(g.act, &slots().map(bias).collect::<Vec<f32>>()));
+                    }
+                }
+            }
+            next += rounds * outs;
+            words.resize(words.len() + self.block_wavelets(g.act, outs) as usize, 0);
+        }
+        words
+    }
+
     fn bias(&self, out: Option<u32>, host: &dyn HostSource) -> f32 {
         match (out, &self.weight.bias) {
             (Some(o), Some(tensor)) => host.value(tensor, &[o]),
@@ -266,25 +293,11 @@ impl Kernel for Gemm {
         let column = port % steps;
         let ring = row_ring(g);
         let index = ring.as_ref().map_or(0, |r| r.index(column));
-        let (mut words, mut next) = (Vec::new(), 0);
-        for (outs, rounds) in self.runs() {
-            for first in (0..rounds).map(|round| next + round * outs) {
-                let slots = || first..first + outs;
-                for step in 0..steps {
-                    let owner = (index + 2 * steps - 1 - step) % steps;
-                    let owner = ring.as_ref().map_or(0, |r| r.position(owner));
-                    let weights = |slot| self.step_weights(g, column, self.y.feature(g, owner, slot), host);
-                    words.extend(pack(g.act, &slots().flat_map(weights).collect::<Vec<f32>>()));
-                    if step == 0 {
-                        let bias = |slot| self.bias(self.y.feature(g, column, slot), host);
-                        words.extend(pack(g.act, &slots().map(bias).collect::<Vec<f32>>()));
-                    }
-                }
-            }
-            next += rounds * outs;
-            words.resize(words.len() + self.block_wavelets(g.act, outs) as usize, 0);
-        }
-        words
+        self.stream(g, column, host, |step, slot| {
+            let owner = (index + 2 * steps - 1 - step) % steps;
+            let owner = ring.as_ref().map_or(0, |r| r.position(owner));
+            self.step_weights(g, column, self.y.feature(g, owner, slot), host)
+        })
     }
 
     fn collect(

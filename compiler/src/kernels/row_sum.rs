@@ -5,8 +5,8 @@
 //! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
 
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
-use super::levels::Levels;
 use super::norm::{Style, padded};
+use super::reduce::Levels;
 use crate::code::mem;
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Reduction, local};

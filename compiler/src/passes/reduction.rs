@@ -2,7 +2,7 @@
 //!
 //! Sums over rows are a small part of a step, and a chain folds best. So the others are taken only where
 //! they make the step faster by more than differences between mappings count.
-//! **Not here.** What they are (`kernels::levels`).
+//! **Not here.** What they are (`kernels::reduce`).
 
 use crate::geometry::Geometry;
 use crate::kernel::Reduction;

@@ -20,13 +20,13 @@ pub(super) const UNROLLED: u32 = 64;
 /// AXPYs in the body of that loop.
 const GROUP: u32 = 8;
 /// Microthread that receives weights.
-const LOADER: u8 = 0;
-/// Microthread that receives partial sums.
-const RECEIVER: u8 = 1;
-/// Microthread that sends them on.
-const SENDER: u8 = 2;
+pub(super) const LOADER: u8 = 0;
+/// Microthread that receives what travels: partial sums, or inputs.
+pub(super) const RECEIVER: u8 = 1;
+/// Microthread that sends it on.
+pub(super) const SENDER: u8 = 2;
 /// Bytes from the first output slot to the one of this round.
-const Y_REG: AddrReg = AddrReg(0);
+pub(super) const Y_REG: AddrReg = AddrReg(0);
 /// Bytes from the first input slot of the loop of AXPYs to the current group's.
 const X_REG: AddrReg = AddrReg(1);
 /// Bytes from the first weight of the loop of AXPYs to the current group's.

@@ -11,8 +11,9 @@
 //! After a round every PE has its own inputs again, in the first buffer: a ring has evenly many PEs.
 //! **Not here.** When this way is taken (`Gemm::tuned`); the other way (`code`).
 
+use super::code::{LOADER, RECEIVER, SENDER, Y_REG};
 use super::{Gemm, STEP, WEIGHTS};
-use crate::code::{at, color, fab, grid, imm, mem, op, pack, repeat, set, spawn, step, vec, word};
+use crate::code::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Addresses, Cargo, HostSource, Kernel, Need};
 use crate::kernels::lanes::{RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring};
@@ -24,14 +25,6 @@ use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
 use std::sync::Arc;
 
-/// Microthread that receives weights.
-const LOADER: u8 = 0;
-/// Microthread that receives inputs.
-const RECEIVER: u8 = 1;
-/// Microthread that sends them on.
-const SENDER: u8 = 2;
-/// Bytes from the first output slot to the first one of this round.
-const Y_REG: AddrReg = AddrReg(0);
 /// Bytes from the first sums of AXPYs to those of the present output.
 const SUMS_REG: AddrReg = AddrReg(1);
 /// Bytes from the first weights of a step to those of the present output.
@@ -280,26 +273,11 @@ impl Kernel for OutputStationary {
         let (gemm, steps) = (&self.gemm, g.lane_columns());
         let column = port % steps;
         let ring = row_ring(g).expect("there is a ring");
-        let out = |slot| gemm.y.feature(g, column, slot);
-        let (mut words, mut next) = (Vec::new(), 0);
-        for (outs, rounds) in gemm.runs() {
-            for first in (0..rounds).map(|round| next + round * outs) {
-                let slots = || first..first + outs;
-                for step in 0..steps {
-                    // After some steps a PE has the inputs of the PE as many places before it.
-                    let owner = ring.position((ring.index(column) + steps - step) % steps);
-                    let weights = |slot| gemm.step_weights(g, owner, out(slot), host);
-                    words.extend(pack(g.act, &slots().flat_map(weights).collect::<Vec<f32>>()));
-                    if step == 0 {
-                        let bias = |slot| gemm.bias(out(slot), host);
-                        words.extend(pack(g.act, &slots().map(bias).collect::<Vec<f32>>()));
-                    }
-                }
-            }
-            next += rounds * outs;
-            words.resize(words.len() + gemm.block_wavelets(g.act, outs) as usize, 0);
-        }
-        words
+        gemm.stream(g, column, host, |step, slot| {
+            // After some steps a PE has the inputs of the PE as many places before it.
+            let owner = ring.position((ring.index(column) + steps - step) % steps);
+            gemm.step_weights(g, owner, gemm.y.feature(g, column, slot), host)
+        })
     }
 
     /// With stationary inputs, as which it can.
