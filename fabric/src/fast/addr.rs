@@ -3,24 +3,24 @@
 //! **Not here.** When (`ce`).
 
 use super::ce::Step;
-use super::state::Ce;
+use super::state::Registers;
 use sim_core::program::{AddrOp, AddrReg};
 
 impl Step<'_> {
     pub(super) fn address(&self, base: Option<AddrReg>, offset: i32) -> i32 {
-        offset.wrapping_add(base.map_or(0, |r| self.ce.regs[usize::from(r.0) % 16]))
+        offset.wrapping_add(base.map_or(0, |r| self.registers.regs[usize::from(r.0) % 16]))
     }
 
     pub(super) fn arithmetic(&mut self, op: &AddrOp) {
-        let get = |ce: &Ce, r: AddrReg| ce.regs[usize::from(r.0) % 16];
+        let get = |own: &Registers, r: AddrReg| own.regs[usize::from(r.0) % 16];
         let value = match *op {
             AddrOp::Set(_, v) => v,
-            AddrOp::Add(r, v) => get(self.ce, r).wrapping_add(v),
-            AddrOp::Copy(_, from) => get(self.ce, from),
-            AddrOp::AddReg(r, from) => get(self.ce, r).wrapping_add(get(self.ce, from)),
-            AddrOp::Clamp(r, low, high) => get(self.ce, r).max(low).min(high),
+            AddrOp::Add(r, v) => get(self.registers, r).wrapping_add(v),
+            AddrOp::Copy(_, from) => get(self.registers, from),
+            AddrOp::AddReg(r, from) => get(self.registers, r).wrapping_add(get(self.registers, from)),
+            AddrOp::Clamp(r, low, high) => get(self.registers, r).max(low).min(high),
             AddrOp::Wrap { reg, end, size } => {
-                let v = get(self.ce, reg);
+                let v = get(self.registers, reg);
                 if v >= end { v.wrapping_sub(size) } else { v }
             }
             AddrOp::Load { base, offset, .. } => {
@@ -35,6 +35,6 @@ impl Step<'_> {
                 }
             }
         };
-        self.ce.regs[usize::from(op.target().0) % 16] = value;
+        self.registers.regs[usize::from(op.target().0) % 16] = value;
     }
 }

@@ -1,9 +1,9 @@
 //! A band of rows: its agents, and what they do in a cycle.
 //!
 //! **Invariant.** What a band does in a cycle depends on its own state at the start of the cycle
-//! only; what concerns a neighbouring band is written into letters, which are read before the next
-//! cycle. So bands may be stepped in any order, or at the same time.
-//! **Not here.** When cycles end and letters are carried (`tiles`); routers (`router`); compute
+//! only; what concerns a neighbouring band is written into letters, which are read before the cells
+//! that they concern do the next cycle. So bands may be stepped in any order, or at the same time.
+//! **Not here.** Which cycles a band does when, and when letters are carried (`tiles`); routers (`router`); compute
 //! elements (`ce`).
 
 use super::build::{Tables, ce_agent, router_agent};
@@ -28,8 +28,9 @@ pub(crate) enum Letter {
     Credit(u32),
 }
 
-/// A band and its state.
+/// A band and its state. Two threads never write to the same line of memory.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Band {
     pub(crate) t: Tables,
     pub(crate) wheel: Wheel,
@@ -55,26 +56,19 @@ pub(crate) struct Band {
     pub(crate) fault: Option<(u32, i64)>,
     /// Latest cycle in which an agent was looked at.
     pub(crate) last_look: u64,
+    /// Latest cycle before which ready cycles were refreshed.
     refreshed: u64,
+    /// First cycle that was not done yet.
+    done: u64,
     pub(super) hop: u64,
     pub(super) ramp_down: u64,
 }
 
 impl Path {
-    /// Its output ports, as bits, each with where it leads.
-    #[inline]
-    pub(super) fn targets(&self) -> impl Iterator<Item = (u8, u32)> {
-        let mut left = self.ports;
-        self.to.into_iter().map_while(move |to| {
-            let port = left & left.wrapping_neg();
-            left ^= port;
-            (port != 0).then_some((port, to))
-        })
-    }
-
-    fn add_sent(&self, sent: &mut [u64; 5]) {
-        for (port, _) in self.targets() {
-            sent[port.trailing_zeros() as usize] += if port == RAMP { self.down } else { self.moved };
+    /// Adds what left by each of its ports; `kept` of its wavelets did not go down the ramp.
+    fn add_sent(&self, kept: u64, sent: &mut [u64; 5]) {
+        for (i, sum) in sent.iter_mut().enumerate().filter(|(i, _)| self.ports & 1 << i != 0) {
+            *sum += if 1 << i == RAMP { self.moved - kept } else { self.moved };
         }
     }
 }
@@ -101,6 +95,7 @@ impl Band {
             fault: None,
             last_look: 0,
             refreshed: 0,
+            done: 0,
             hop: u64::from(arch.hop.value.max(1)),
             ramp_down: u64::from(arch.ramp_down.value.max(1)),
             t,
@@ -123,10 +118,15 @@ impl Band {
         self.t.pes().checked_div(self.t.grid.width).unwrap_or(0)
     }
 
+    /// Columns of the mesh.
+    pub(crate) fn width(&self) -> u32 {
+        self.t.grid.width
+    }
+
     /// Before the cycles `now..now + cycles`.
     pub(super) fn begin_block(&mut self, now: u64, cycles: u64) {
         if now >= self.refreshed + REFRESH {
-            self.t.fifos.refresh(now);
+            self.t.fifos.refresh(self.done, now);
             self.refreshed = now;
         }
         self.wheel.begin(now, cycles);
@@ -135,20 +135,30 @@ impl Band {
     /// Behind the cycles before `now`.
     pub(super) fn end_block(&mut self, now: u64) {
         self.wheel.end(now);
+        self.done = now;
     }
 
-    /// Does cycle `now` of some rows.
-    pub(super) fn look_at(&mut self, rows: Range<u32>, now: u64) {
-        if rows.is_empty() {
+    /// Does cycle `now` of a rectangle.
+    pub(super) fn look_at(&mut self, rows: Range<u32>, columns: Range<u32>, now: u64) {
+        if rows.is_empty() || columns.is_empty() || !self.wheel.expects(now) {
             return;
         }
         self.now = now;
         let (n, width) = (self.t.pes(), self.t.grid.width);
         let before = self.looks;
-        self.look_at_agents(2 * rows.start * width..2 * rows.end * width);
-        let ports = self.t.ports_of(rows);
-        if !ports.is_empty() {
-            self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
+        // Rows of full width are next to each other.
+        let (lines, across) = if columns.len() as u32 == width {
+            (1, rows.len() as u32 * width)
+        } else {
+            (rows.len() as u32, columns.len() as u32)
+        };
+        for line in 0..lines {
+            let first = (rows.start + line) * width + columns.start;
+            self.look_at_agents(2 * first..2 * (first + across));
+            let ports = self.t.ports_of(first..first + across);
+            if !ports.is_empty() {
+                self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
+            }
         }
         if self.looks > before {
             self.last_look = self.last_look.max(now);
@@ -181,13 +191,13 @@ impl Band {
         }
     }
 
-    /// Reads the letters of a neighbour at the end of cycle `now`.
+    /// Reads the letters that a neighbour wrote in cycle `now`.
     pub(crate) fn read(&mut self, letters: &mut Vec<Letter>, now: u64) {
         for letter in letters.drain(..) {
             match letter {
                 Letter::Wavelet(fifo, ready, word) => self.put(fifo, ready, word),
                 Letter::Credit(fifo) => {
-                    self.t.fifos.give_back(fifo);
+                    self.t.fifos.give_back(fifo, now);
                     self.wheel.wake(self.t.fifos.all[fifo as usize].producer, now + 1);
                 }
             }
@@ -197,20 +207,20 @@ impl Band {
     /// Wavelets that left the router of a PE, by port.
     pub(crate) fn sent(&self, pe: usize) -> [u64; 5] {
         let mut sent = [0; 5];
-        self.sending(pe, |path| path.add_sent(&mut sent));
+        self.sending(pe, |path, kept| path.add_sent(kept, &mut sent));
         sent
     }
 
     /// The same by color.
     pub(crate) fn sent_by_color(&self, pe: usize) -> Vec<ColorSent> {
         let mut all: Vec<ColorSent> = Vec::with_capacity(usize::from(self.t.routers[pe].count));
-        self.sending(pe, |path| {
+        self.sending(pe, |path, kept| {
             let color = Color::new(path.color).expect("paths have colors that exist");
             match all.last_mut().filter(|last| last.color == color) {
-                Some(last) => path.add_sent(&mut last.sent),
+                Some(last) => path.add_sent(kept, &mut last.sent),
                 None => {
                     let mut one = ColorSent { color, sent: [0; 5] };
-                    path.add_sent(&mut one.sent);
+                    path.add_sent(kept, &mut one.sent);
                     all.push(one);
                 }
             }
@@ -218,14 +228,19 @@ impl Band {
         all
     }
 
-    /// All paths of a router, those of a color together, at all positions of its switch.
-    fn sending(&self, pe: usize, mut visit: impl FnMut(&Path)) {
+    /// All paths of a router, those of a color together, at all positions of its switch; each with
+    /// the number of wavelets that did not go down its ramp.
+    fn sending(&self, pe: usize, mut visit: impl FnMut(&Path, u64)) {
         let router = self.t.routers[pe];
         for path in &self.t.paths[router.start as usize..][..usize::from(router.count)] {
-            visit(path);
-            let Some(special) = self.t.specials.get(path.special as usize) else { continue };
+            let Some(special) = self.t.specials.get(path.special as usize) else {
+                visit(path, 0);
+                continue;
+            };
             let present = usize::from(special.position);
-            special.paths.iter().enumerate().filter(|(i, _)| *i != present).for_each(|(_, p)| visit(p));
+            visit(path, special.kept[present]);
+            let others = special.paths.iter().zip(&special.kept).enumerate().filter(|(i, _)| *i != present);
+            others.for_each(|(_, (p, kept))| visit(p, *kept));
         }
     }
 
@@ -237,6 +252,8 @@ impl Band {
         ce.flush(self.now, self.skipped);
         let image = &self.t.images[usize::from(ce.image)];
         let mut step = Step {
+            registers: &mut self.t.registers[pe as usize],
+            micro: &mut self.t.micro[ce.micro as usize..][..image.threads],
             ce,
             image,
             fifos: &mut self.t.fifos,

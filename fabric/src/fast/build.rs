@@ -7,18 +7,19 @@
 //! **Not here.** Checks (`sim_core::program::verify`); a program that is not well formed gives an
 //! error or a run that deadlocks, never a panic.
 
+mod ports;
 mod special;
 
 use super::Cut;
 use super::code::Prepared;
 use super::fifo::{BELOW, Fifos, Mark, NONE, REMOTE};
-use super::state::{Ce, Path, Port, Router, Stock};
+use super::state::{Ce, Micro, Path, Port, Registers, Router, Stock};
 use super::switch::{Counter, Special};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Grid, PeCoord, PeIdx};
 use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
-use sim_core::program::{EdgeStream, Flow, Program};
+use sim_core::program::Program;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -82,8 +83,13 @@ pub(crate) struct Tables {
     pub(crate) images: Arc<[Prepared]>,
     pub(crate) fifos: Fifos,
     pub(crate) ces: Vec<Ce>,
+    pub(crate) registers: Vec<Registers>,
+    /// Microthreads of all compute elements.
+    pub(crate) micro: Vec<Micro>,
     pub(crate) routers: Vec<Router>,
     pub(crate) paths: Vec<Path>,
+    /// Where wavelets go of paths with more than two output ports, by the others.
+    further: Vec<[u32; 3]>,
     /// Colors in routers that switches, control wavelets or filters act on.
     pub(crate) specials: Vec<Special>,
     /// Sorted by PE.
@@ -216,8 +222,11 @@ impl Tables {
             images: Arc::clone(images),
             fifos: Fifos::default(),
             ces: vec![Ce::none(); n],
+            registers: vec![Registers::default(); n],
+            micro: Vec::new(),
             routers: vec![Router::default(); n],
             paths: Vec::new(),
+            further: Vec::new(),
             specials: Vec::new(),
             ports: Vec::new(),
             port_rows: Vec::new(),
@@ -247,15 +256,15 @@ impl Tables {
                     return Err(invalid(at, "the placement leaves the grid"));
                 }
                 let Some(pe) = self.local(self.grid.index(at).0) else { continue };
-                let ce = &mut self.ces[pe as usize];
+                let registers = &mut self.registers[pe as usize];
                 for q in &p.params {
                     let i = p.region.x.ordinal(at.x).expect("a PE of the region");
                     let j = p.region.y.ordinal(at.y).expect("a PE of the region");
-                    ce.regs[usize::from(q.reg.0) % 16] = q.value(i, j);
+                    registers.regs[usize::from(q.reg.0) % 16] = q.value(i, j);
                 }
-                ce.image = p.image as u16;
-                (ce.active, ce.blocked) = (image.active, image.blocked);
-                ce.stocks = vec![Stock::default(); image.stores.len()];
+                self.ces[pe as usize].image = p.image as u16;
+                (registers.active, registers.blocked) = (image.active, image.blocked);
+                registers.stocks = vec![Stock::default(); image.stores.len()].into();
             }
         }
         Ok(())
@@ -264,18 +273,34 @@ impl Tables {
     /// The FIFOs of all PEs: queues, and the buffer in which each path's wavelets wait.
     fn buffers(&mut self, routes: &Routes, arch: &ArchSpec, entry: &mut Entries) {
         // Tables that grow by doubling would take twice as much for a while.
-        let images = self.ces.iter().filter_map(|ce| self.images.get(usize::from(ce.image)));
-        let queues: usize = images.map(|image| image.inputs.len() + image.outputs.len()).sum();
+        let images = || self.ces.iter().filter_map(|ce| self.images.get(usize::from(ce.image)));
+        let queues: usize = images().map(|image| image.inputs.len() + image.outputs.len()).sum();
+        self.micro.reserve_exact(images().map(|image| image.threads).sum());
         let [first, last] = [self.first, self.first + self.pes()].map(|pe| routes.start[pe as usize]);
         self.fifos.all.reserve_exact(queues + (last - first) as usize);
         self.paths.reserve_exact((last - first) as usize);
         for pe in 0..self.pes() {
+            self.threads(pe);
             self.queues(pe, arch);
             for at in routes.of(self.first + pe) {
                 let (color, rx, _) = routes.all[at];
                 entry.route[at] = self.buffer(pe, color, rx, arch);
             }
         }
+    }
+
+    /// Room for the microthreads of a PE.
+    fn threads(&mut self, pe: u32) {
+        let ce = &mut self.ces[pe as usize];
+        let Some(image) = self.images.get(usize::from(ce.image)) else { return };
+        ce.micro = self.micro.len() as u32;
+        self.micro.resize(self.micro.len() + image.threads, Micro::default());
+    }
+
+    /// The microthreads of a PE.
+    pub(crate) fn micro_of(&self, ce: &Ce) -> &[Micro] {
+        let threads = self.images.get(usize::from(ce.image)).map_or(0, |image| image.threads);
+        &self.micro[ce.micro as usize..][..threads]
     }
 
     fn queues(&mut self, pe: u32, arch: &ArchSpec) {
@@ -335,63 +360,13 @@ impl Tables {
         local.map_or(NONE, |i| ce.queues + i as u32)
     }
 
-    /// The ports of edge streams, sorted by PE.
-    fn add_ports(&mut self, program: &Program, arch: &ArchSpec, entry: &Entries, routes: &Routes) {
-        let mut all = Vec::new();
-        for (stream, e) in program.edges.iter().enumerate() {
-            for (ordinal, at) in edge_pes(e, self.grid).enumerate().filter(|(_, at)| self.grid.contains(*at)) {
-                if let Some(pe) = self.local(self.grid.index(at).0) {
-                    all.push((pe, stream as u32, ordinal as u32));
-                }
-            }
-        }
-        all.sort_by_key(|p| p.0);
-        for (pe, stream, ordinal) in all {
-            let e = &program.edges[stream as usize];
-            let color = e.color.index() as u8;
-            let route = routes.find(self.first + pe, color).filter(|_| e.flow == Flow::In);
-            let into = route.and_then(|at| entry.of(routes, at, e.side)).unwrap_or(NONE);
-            let agent = 2 * self.pes() + self.ports.len() as u32;
-            if let Some(f) = self.fifos.all.get_mut(into as usize) {
-                f.producer = agent;
-            }
-            self.ports.push(Port {
-                stream,
-                ordinal,
-                pe,
-                side: e.side as u8,
-                color,
-                inward: e.flow == Flow::In,
-                into,
-                total: e.wavelets,
-                left: e.wavelets,
-                next: if e.flow == Flow::In { u64::from(arch.edge_latency.value) } else { 0 },
-                interval: e.interval.max(1),
-                values: Vec::new(),
-                taken: 0,
-            });
-        }
-        let rows = self.pes().checked_div(self.grid.width).unwrap_or(0);
-        let before = |row: u32| self.ports.partition_point(|p| p.pe < row * self.grid.width) as u32;
-        self.port_rows = (0..=rows).map(before).collect();
-    }
-
-    /// The ports of some rows.
+    /// Where a path leads by the output port of an ordinal.
     #[inline]
-    pub(crate) fn ports_of(&self, rows: std::ops::Range<u32>) -> std::ops::Range<u32> {
-        self.port_rows[rows.start as usize]..self.port_rows[rows.end as usize]
-    }
-
-    /// Outgoing ports: `(PE, side, color, port number)`, sorted.
-    fn out_ports(&self) -> Vec<(u32, u8, u8, u32)> {
-        let mut outs = Vec::new();
-        for (i, p) in self.ports.iter().enumerate() {
-            if !p.inward {
-                outs.push((p.pe, p.side, p.color, i as u32));
-            }
+    pub(crate) fn target(&self, path: &Path, ordinal: usize) -> u32 {
+        match path.to.get(ordinal) {
+            Some(to) => *to,
+            None => self.further[path.further as usize][ordinal - path.to.len()],
         }
-        outs.sort_unstable();
-        outs
     }
 }
 
@@ -430,20 +405,24 @@ impl Connect<'_> {
     fn path(&mut self, ends: Ends) -> Path {
         let Ends { pe, color, from, ports } = ends;
         let coord = self.t.coord(pe);
-        let count = ports.count_ones() as u8;
-        let mut path = Path { moved: 0, down: 0, from, special: NONE, to: [NONE; 5], count, ports, edges: 0, color };
+        let (mut to, mut edges) = ([NONE; 5], 0);
         for (i, dir) in Dir::ALL.into_iter().filter(|&d| ports & (1 << d as u8) != 0).enumerate() {
-            path.to[i] = match (dir, self.t.grid.neighbour(coord, dir)) {
+            to[i] = match (dir, self.t.grid.neighbour(coord, dir)) {
                 (Dir::Ramp, _) => self.t.input_queue(pe, color),
                 (_, Some(next)) => self.link(next, color, dir.opposite()),
                 (_, None) => {
-                    path.edges |= 1 << dir as u8;
+                    edges |= 1 << dir as u8;
                     let port = self.outs.binary_search_by_key(&(pe, dir as u8, color), |o| (o.0, o.1, o.2));
                     port.map_or(NONE, |i| self.outs[i].3)
                 }
             };
         }
-        path
+        let [first, second, others @ ..] = to;
+        let further = self.t.further.len() as u32;
+        if ports.count_ones() > 2 {
+            self.t.further.push(others);
+        }
+        Path { moved: 0, from, special: NONE, to: [first, second], further, ports, edges, color }
     }
 
     /// The FIFO of a neighbour's color for a port of entry, or what stands for it in this band.
@@ -473,15 +452,4 @@ impl Tables {
         let producer = router_agent(here - self.first);
         self.fifos.stand_in(producer)
     }
-}
-
-/// The PEs at the ports of an edge stream.
-pub(crate) fn edge_pes(e: &EdgeStream, grid: Grid) -> impl Iterator<Item = PeCoord> {
-    let side = e.side;
-    e.ports.iter().map(move |k| match side {
-        Dir::North => PeCoord { x: k, y: 0 },
-        Dir::South => PeCoord { x: k, y: grid.height.wrapping_sub(1) },
-        Dir::West => PeCoord { x: 0, y: k },
-        Dir::East | Dir::Ramp => PeCoord { x: grid.width.wrapping_sub(1), y: k },
-    })
 }

@@ -6,7 +6,7 @@
 use super::build::{ce_agent, router_agent};
 use super::code::{Code, Plan, Prepared, Start};
 use super::fifo::{CONTROL, Fifos, Word};
-use super::state::{Ce, Frame, LOOPS, Main, Run};
+use super::state::{Ce, Frame, LOOPS, Main, Micro, Registers, Run};
 use super::switch;
 use super::values::Memory;
 use super::wheel::Wheel;
@@ -49,6 +49,9 @@ impl Costs {
 /// One compute element, with all that a cycle of it looks at.
 pub(crate) struct Step<'a> {
     pub(crate) ce: &'a mut Ce,
+    pub(crate) registers: &'a mut Registers,
+    /// Its microthreads.
+    pub(crate) micro: &'a mut [Micro],
     pub(crate) image: &'a Prepared,
     pub(crate) fifos: &'a mut Fifos,
     pub(crate) wheel: &'a mut Wheel,
@@ -74,7 +77,7 @@ pub(super) enum Hold {
 impl Step<'_> {
     /// Decides and does the cycle `now`. The element was flushed up to `now`.
     pub(crate) fn run(&mut self) {
-        self.ce.bulk = None;
+        self.ce.bulk = false;
         let dispatching = self.settle_main();
         let issued = self.issue();
         self.ce.class = self.class(dispatching || issued);
@@ -115,10 +118,10 @@ impl Step<'_> {
                 }
                 Main::At(_) => match &self.image.code[self.ce.pc as usize] {
                     Code::LoopBegin(count) => {
-                        self.ce.activations = self.ce.activations.wrapping_add(1);
-                        let frame = Frame { left: *count, activation: self.ce.activations };
+                        self.registers.activations = self.registers.activations.wrapping_add(1);
+                        let frame = Frame { left: *count, activation: self.registers.activations };
                         let depth = usize::from(self.ce.depth).min(LOOPS - 1);
-                        self.ce.frames[depth] = frame;
+                        self.registers.frames[depth] = frame;
                         self.ce.depth = depth as u8 + 1;
                         self.ce.pc += 1;
                     }
@@ -142,11 +145,11 @@ impl Step<'_> {
     fn select(&mut self) -> bool {
         let image = self.image;
         for (id, task) in image.tasks.iter().enumerate() {
-            if self.ce.blocked & (1 << id) != 0 {
+            if self.registers.blocked & (1 << id) != 0 {
                 continue;
             }
             match task.start {
-                Start::Active if self.ce.active & (1 << id) != 0 => self.ce.active &= !(1 << id),
+                Start::Active if self.registers.active & (1 << id) != 0 => self.registers.active &= !(1 << id),
                 Start::Control(number) => {
                     let Some(queue) = self.control_queue(number) else { continue };
                     self.take(queue);
@@ -232,7 +235,7 @@ impl Step<'_> {
 
     /// End of a repetition.
     fn repeat(&mut self, begin: u32) {
-        let frame = &mut self.ce.frames[usize::from(self.ce.depth.max(1)) - 1];
+        let frame = &mut self.registers.frames[usize::from(self.ce.depth.max(1)) - 1];
         frame.left -= 1;
         if frame.left > 0 {
             self.out.back_edge = Some(self.ce.pc);
@@ -265,7 +268,7 @@ impl Step<'_> {
             };
             (x.div_euclid(2) - y.div_euclid(2)).rem_euclid(4) == 0 && !(x == y && same())
         });
-        self.ce.activations = self.ce.activations.wrapping_add(1);
+        self.registers.activations = self.registers.activations.wrapping_add(1);
         if let Some(memory) = &mut self.memory {
             memory.addr[thread] = addr;
         }
@@ -276,7 +279,7 @@ impl Step<'_> {
             rest: 0,
             slots: if conflict { plan.slots_conflict } else { plan.slots },
             done: 0,
-            activation: self.ce.activations,
+            activation: self.registers.activations,
         }
     }
 
@@ -299,20 +302,20 @@ impl Step<'_> {
         while waiting != 0 {
             let t = (self.ce.turn + waiting.trailing_zeros() as u8) % 8;
             waiting &= waiting - 1;
-            let run = self.ce.micro[usize::from(t)];
+            let run = self.micro[usize::from(t)].run;
             let plan = &image.plans[usize::from(run.plan)];
             if run.from > self.now || self.hold(&run, plan).is_some() {
                 continue;
             }
             let run = self.beat(run, plan, usize::from(t));
-            self.ce.micro[usize::from(t)] = run;
+            self.micro[usize::from(t)].run = run;
             self.ce.turn = (t + 1) % 8;
             if run.over() {
                 self.ce.busy &= !(1 << t);
                 self.ce.levels[priority as usize] &= !(1 << t);
                 match plan.then {
-                    Some(Then::Activate(id)) => self.ce.active |= 1 << id.0,
-                    Some(Then::Unblock(id)) => self.ce.blocked &= !(1 << id.0),
+                    Some(Then::Activate(id)) => self.registers.active |= 1 << id.0,
+                    Some(Then::Unblock(id)) => self.registers.blocked &= !(1 << id.0),
                     None => {}
                 }
             }
@@ -337,7 +340,7 @@ impl Step<'_> {
             return false;
         }
         if plan.memory_only && self.memory.is_none() {
-            self.ce.bulk = Some(self.now);
+            self.ce.bulk = true;
             if run.done == 0 {
                 self.count(plan, plan.op.len);
             }
@@ -381,7 +384,7 @@ impl Step<'_> {
                 return Some(Hold::Room);
             }
         }
-        let stock = |id: u8| self.ce.stocks[usize::from(id)].len;
+        let stock = |id: u8| self.registers.stocks[usize::from(id)].len;
         if plan.fills.is_some_and(|id| stock(id) + n > self.image.stores[usize::from(id)].1) {
             return Some(Hold::Room);
         }
@@ -409,12 +412,12 @@ impl Step<'_> {
             self.give(port.queue, Word::from(word));
         }
         for &id in &plan.drains {
-            let stock = &mut self.ce.stocks[usize::from(id)];
+            let stock = &mut self.registers.stocks[usize::from(id)];
             stock.head = (stock.head + n) % self.image.stores[usize::from(id)].1;
             stock.len -= n;
         }
         if let Some(id) = plan.fills {
-            self.ce.stocks[usize::from(id)].len += n;
+            self.registers.stocks[usize::from(id)].len += n;
         }
         self.count(plan, n);
         run.done += n;
@@ -459,14 +462,14 @@ impl Step<'_> {
                 let thread = usize::from(*thread) % 8;
                 let run = self.start(*plan, self.now + 1 + self.costs.setup, thread);
                 self.wake(run.from);
-                self.ce.micro[thread] = run;
+                self.micro[thread].run = run;
                 self.ce.busy |= 1 << thread;
                 let level = image.plans[usize::from(*plan)].priority as usize;
                 self.ce.levels[level] |= 1 << thread;
             }
-            Code::Activate(t) => self.ce.active |= 1 << t,
-            Code::Block(t) => self.ce.blocked |= 1 << t,
-            Code::Unblock(t) => self.ce.blocked &= !(1 << t),
+            Code::Activate(t) => self.registers.active |= 1 << t,
+            Code::Block(t) => self.registers.blocked |= 1 << t,
+            Code::Unblock(t) => self.registers.blocked &= !(1 << t),
             Code::Control { queue, word } => {
                 self.give(*queue, CONTROL | Word::from(*word));
             }

@@ -23,7 +23,7 @@ impl Step<'_> {
             }
             false
         };
-        if self.ce.threads().any(|(_, run)| look(run)) {
+        if self.ce.threads(self.micro).any(|(_, run)| look(run)) {
             return Class::Compute;
         }
         match &self.ce.main {

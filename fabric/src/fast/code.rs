@@ -119,6 +119,8 @@ pub(crate) struct Prepared {
     pub(crate) stores: Vec<(u32, u32)>,
     /// Address registers that a bank conflict can depend on.
     pub(crate) deciding: Deciding,
+    /// Number of microthreads up to the last one used.
+    pub(crate) threads: usize,
     /// Product of nested loop counts, at its largest: how promising the image is as a marker.
     pub(crate) trips: u64,
 }
@@ -137,6 +139,7 @@ impl Prepared {
             teardowns: Vec::new(),
             stores: image.fifos.iter().map(|q| (q.addr, q.len.max(1))).collect(),
             deciding: Deciding::of(image),
+            threads: 0,
             trips: 0,
         };
         for (id, task) in image.tasks.iter().enumerate() {
@@ -165,6 +168,7 @@ impl Prepared {
             let step = match instr {
                 Instr::Vec(op) => Code::Vec(self.plan(op, Priority::Low, None, arch)),
                 Instr::Async(Async { thread, priority, op, then }) => {
+                    self.threads = self.threads.max(usize::from(*thread) % 8 + 1);
                     Code::Async { plan: self.plan(op, *priority, *then, arch), thread: *thread }
                 }
                 Instr::Join(t) => Code::Join(*t),

@@ -50,7 +50,7 @@ fn threads(band: &Band, pe: u32, now: u64, add: &mut impl FnMut(Blocked)) {
             let fifo = ce.queues + (image.inputs.len() + local(o)) as u32;
             local(o) >= image.outputs.len() || !band.t.fifos.room(fifo, now)
         };
-        let stock = |id: u8| ce.stocks[usize::from(id)].len;
+        let stock = |id: u8| band.t.registers[pe as usize].stocks[usize::from(id)].len;
         let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
         let completes = |o: &super::code::FabPort| (run.done + n).is_multiple_of(o.per) || run.done + n == plan.op.len;
         if let Some(out) = plan.output.filter(|o| completes(o) && full(o)) {
@@ -71,7 +71,7 @@ fn threads(band: &Band, pe: u32, now: u64, add: &mut impl FnMut(Blocked)) {
         };
         plan.op.src.iter().find_map(lacks).expect("a thread that nothing holds does not block")
     };
-    for (t, run) in ce.threads() {
+    for (t, run) in ce.threads(band.t.micro_of(ce)) {
         add(Blocked::new(coord, Some(t as u8), waits(run)));
     }
     match &ce.main {

@@ -28,23 +28,24 @@ pub(crate) fn is_remote(agent: u32) -> bool {
     agent & REMOTE != 0 && agent != NONE
 }
 
-/// Cycles after which ready cycles, which are kept in 32 bits, are refreshed.
-pub(crate) const REFRESH: u64 = 1 << 29;
+/// Cycles after which ready cycles, of which the low 16 bits are kept, are refreshed. A block and the
+/// longest latency that a machine may have, 20,000 cycles ([`sim_core::arch`]), besides are less than
+/// half of what 16 bits tell apart.
+pub(crate) const REFRESH: u64 = 1 << 13;
 
 /// Fixed and changing data of one FIFO.
 #[derive(Debug, Clone, Default)]
-#[repr(align(32))]
 pub(crate) struct Fifo {
     offset: u32,
     /// Who takes from it.
     pub(crate) consumer: u32,
     /// Who puts into it.
     pub(crate) producer: u32,
-    /// Cycle of the latest entries that were taken out.
-    popped_at: u32,
+    /// Low bits of the cycle of the latest entries that were taken out.
+    popped_at: u16,
     /// Low bits of the cycle in which the head is ready; those of the entries behind it are in a
     /// ring of their own.
-    head_ready: u32,
+    head_ready: u16,
     /// Entries that it can hold.
     pub(crate) capacity: u16,
     head: u16,
@@ -54,6 +55,21 @@ pub(crate) struct Fifo {
     popped: u8,
     /// Number of the consumer's path among those of its router, if it is a router.
     pub(crate) path: u8,
+}
+
+impl Fifo {
+    /// How many were taken out in cycle `now`, which is the latest one in which any were, or a later
+    /// one.
+    #[inline]
+    fn popped_in(&self, now: u64) -> u16 {
+        if self.popped_at == now as u16 { u16::from(self.popped) } else { 0 }
+    }
+
+    #[inline]
+    fn count_popped(&mut self, now: u64) {
+        self.popped = self.popped_in(now) as u8 + 1;
+        self.popped_at = now as u16;
+    }
 }
 
 /// What taking the head of a FIFO gave.
@@ -87,7 +103,7 @@ pub(crate) struct Fifos {
     /// Whether anything is watched.
     pub(crate) watched: bool,
     /// The low bits of ready cycles.
-    ready: Vec<u32>,
+    ready: Vec<u16>,
     /// Empty where neither values nor control wavelets are carried.
     data: Vec<Word>,
     /// Entries put in and taken out so far.
@@ -107,7 +123,7 @@ impl Fifos {
     }
 
     fn record(&mut self, fifo: Fifo) -> FifoId {
-        self.all.push(Fifo { popped_at: NONE, ..fifo });
+        self.all.push(fifo);
         if self.watched {
             self.marks.push(Mark { boundary: NONE, key: 0 });
         }
@@ -166,8 +182,7 @@ impl Fifos {
     #[inline]
     pub(crate) fn room(&self, id: FifoId, now: u64) -> bool {
         let f = &self.all[id as usize];
-        let popped = if f.popped_at == now as u32 { u16::from(f.popped) } else { 0 };
-        f.len + popped < f.capacity
+        f.len + f.popped_in(now) < f.capacity
     }
 
     /// Takes the head in cycle `now`.
@@ -178,8 +193,7 @@ impl Fifos {
             self.broken = true;
             return Popped::default();
         }
-        let already = if f.popped_at == now as u32 { f.popped } else { 0 };
-        let freed = f.len + u16::from(already) >= f.capacity;
+        let freed = f.len + f.popped_in(now) >= f.capacity;
         let mut next = 0;
         self.popped += 1;
         let at = (f.offset + u32::from(f.head)) as usize;
@@ -188,11 +202,10 @@ impl Fifos {
         if f.len > 0 {
             f.head_ready = self.ready[(f.offset + u32::from(f.head)) as usize];
             if later(f.head_ready, now) {
-                next = now + u64::from(f.head_ready.wrapping_sub(now as u32));
+                next = now + behind(f.head_ready, now);
             }
         }
-        f.popped = already + 1;
-        f.popped_at = now as u32;
+        f.count_popped(now);
         Popped { word: self.data.get(at).copied().unwrap_or(0), freed, next }
     }
 
@@ -212,9 +225,9 @@ impl Fifos {
         let at = (f.offset + at) as usize;
         let head = f.len == 0;
         if head {
-            f.head_ready = ready as u32;
+            f.head_ready = ready as u16;
         } else {
-            self.ready[at] = ready as u32;
+            self.ready[at] = ready as u16;
         }
         f.len += 1;
         if let Some(d) = self.data.get_mut(at) {
@@ -231,12 +244,13 @@ impl Fifos {
         f.len += 1;
     }
 
-    /// Counts an entry of such a FIFO as taken out, from the next cycle on.
+    /// Counts an entry of such a FIFO as taken out in cycle `now`.
     #[inline]
-    pub(crate) fn give_back(&mut self, id: FifoId) {
+    pub(crate) fn give_back(&mut self, id: FifoId, now: u64) {
         let f = &mut self.all[id as usize];
         self.broken |= f.len == 0;
         f.len = f.len.saturating_sub(1);
+        f.count_popped(now);
     }
 
     /// Cycles from `now` until each entry is ready, head first.
@@ -245,24 +259,34 @@ impl Fifos {
         (0..f.len).map(move |i| {
             let at = (u32::from(f.head) + u32::from(i)) % u32::from(f.capacity);
             let ready = if i == 0 { f.head_ready } else { self.ready[(f.offset + at) as usize] };
-            if later(ready, now) { u64::from(ready.wrapping_sub(now as u32)) } else { 0 }
+            if later(ready, now) { behind(ready, now) } else { 0 }
         })
     }
 
-    /// Keeps ready cycles comparable: to be called at least every [`REFRESH`] cycles.
-    pub(crate) fn refresh(&mut self, now: u64) {
+    /// Keeps ready cycles comparable: to be called before cycle `now` if the latest call was
+    /// [`REFRESH`] cycles before, or more. Nothing happened from `since` to `now`, which may lie
+    /// far apart.
+    pub(crate) fn refresh(&mut self, since: u64, now: u64) {
         for f in &mut self.all {
             f.popped = 0;
         }
         let heads = self.all.iter_mut().map(|f| &mut f.head_ready);
-        for r in heads.chain(&mut self.ready).filter(|r| !later(**r, now)) {
-            *r = now as u32;
+        for r in heads.chain(&mut self.ready) {
+            if !later(*r, since) || since + behind(*r, since) <= now {
+                *r = now as u16;
+            }
         }
     }
 }
 
+/// Cycles from `now` to a later cycle, of which the low bits are given.
+#[inline]
+fn behind(cycle: u16, now: u64) -> u64 {
+    u64::from(cycle.wrapping_sub(now as u16))
+}
+
 /// Whether a cycle, of which the low bits are given, lies behind `now`.
 #[inline]
-fn later(cycle: u32, now: u64) -> bool {
-    (cycle.wrapping_sub(now as u32) as i32) > 0
+fn later(cycle: u16, now: u64) -> bool {
+    (cycle.wrapping_sub(now as u16) as i16) > 0
 }

@@ -38,7 +38,7 @@ impl Engine {
         }
         for band in &self.bands {
             for (pe, ce) in band.t.ces.iter().enumerate() {
-                let busy = ce.cycles.compute + ce.cycles.wait + ce.cycles.back_pressure;
+                let busy = ce.compute + ce.wait + ce.back_pressure;
                 if busy > end {
                     let at = band.t.coord(pe as u32);
                     return Err(RunError::Broken(format!("PE {at} was busy for {busy} of {end} cycles")));
@@ -72,12 +72,8 @@ mod tests {
     #[test]
     fn a_broken_law_is_no_result() {
         assert!(run(|_| ()).is_ok());
-        let tampers: [fn(&mut Band); 4] = [
-            |e| e.t.fifos.pushed += 1,
-            |e| e.given += 1,
-            |e| e.t.fifos.broken = true,
-            |e| e.t.ces[0].cycles.wait = 999,
-        ];
+        let tampers: [fn(&mut Band); 4] =
+            [|e| e.t.fifos.pushed += 1, |e| e.given += 1, |e| e.t.fifos.broken = true, |e| e.t.ces[0].wait = 999];
         for tamper in tampers {
             assert!(matches!(run(tamper), Err(RunError::Broken(_))));
         }

@@ -117,7 +117,9 @@ pub(crate) fn run_detailed(
 ) -> Result<Detail, RunError> {
     // Folding compares states of the whole mesh.
     let alone = plan.time_fold || !plan.watches.is_empty();
-    let worth_it = if program.grid().pes() < BANDS_FROM { 1 } else { rayon::current_num_threads() as u32 };
+    let threads = rayon::current_num_threads() as u32;
+    // Two bands are done together.
+    let worth_it = if program.grid().pes() < BANDS_FROM || threads == 1 { 1 } else { 2 * threads };
     let bands = if alone { 1 } else { options.bands.unwrap_or(worth_it) };
     let cut = Cut { limit: options.memory_limit, bands, watched: !plan.watches.is_empty() };
     let mut engine = Engine::new(build::bands(program, arch, cut)?, arch, plan);
@@ -213,10 +215,13 @@ impl Engine {
                 return Err(RunError::CycleLimit { limit });
             }
             let due: u64 = self.bands.iter().map(|b| b.wheel.due(now)).sum();
-            let tiling = if due < self.tiles_from { Tiling::NONE } else { tiles };
-            let cycles = u64::from(tiling.cycles).min(limit - at + 1) as u32;
-            let parallel = self.bands.len() > 1 && due * u64::from(cycles) >= self.parallel_from;
-            tiles::advance(&mut self.bands, now, cycles, tiling, parallel);
+            let tiling = tiles.filter(|_| due >= self.tiles_from).map(|tiling| tiling.within(limit - at + 1));
+            let cycles = tiling.map_or(1, |tiling| u64::from(tiling.cycles));
+            let parallel = self.bands.len() > 1 && due * cycles >= self.parallel_from;
+            match tiling {
+                Some(tiling) => tiles::round(&mut self.bands, now, tiling, parallel),
+                None => tiles::cycle(&mut self.bands, now, parallel),
+            }
             self.check_faults(at)?;
             if now >= next_check {
                 next_check = now + AGREE;
@@ -234,20 +239,17 @@ impl Engine {
         if end > limit { Err(RunError::CycleLimit { limit }) } else { Ok(end) }
     }
 
-    /// How cycles are visited: one by one where states of the whole mesh are compared, and with
-    /// values, so that the first fault is found first.
-    fn tiling(&self) -> Tiling {
+    /// How a mesh is cut for blocks of cycles; None if cycles are done one by one: where states of the
+    /// whole mesh are compared, and with values, so that the first fault is found first.
+    fn tiling(&self) -> Option<Tiling> {
         let band = &self.bands[0];
         if band.fold.is_some() || band.watches.any() || band.memories.is_some() {
-            return Tiling::NONE;
+            return None;
         }
-        if self.bands.len() == 1 {
-            return self.tiling;
-        }
-        // With two rows per cycle or more, cells that wait for a band above are none of those that
-        // wait for a band below.
-        let rows = self.bands.iter().map(Band::rows).min().unwrap_or(0);
-        Tiling { cycles: self.tiling.cycles.min(rows / self.tiling.rows_per_cycle + 1), ..self.tiling }
+        let rows = self.bands.iter().map(Band::rows).min()?;
+        // Where two bands meet, both do each cycle in one slab.
+        let most = if self.bands.len() == 1 { rows } else { rows - 1 };
+        (most > 0).then(|| Tiling { cycles: self.tiling.cycles.min(most), ..self.tiling })
     }
 
     /// Cycles that were skipped: by time folding, so in a run of one band.

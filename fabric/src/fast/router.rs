@@ -7,7 +7,7 @@
 use super::band::Band;
 use super::build::router_agent;
 use super::fifo::NONE;
-use super::state::{Port, RAMP};
+use super::state::{Port, RAMP, ports};
 
 /// Ports of a color that is closed: none, and never free.
 const CLOSED: u8 = u8::MAX;
@@ -74,26 +74,21 @@ impl Band {
             }
             return moves;
         }
-        let to = &path.to[..usize::from(path.count)];
+        let count = path.ports.count_ones() as usize;
+        let full = |to: u32| to == NONE || !self.t.fifos.room(to, self.now);
         if path.from == NONE
             || !self.t.fifos.ready(path.from, self.now)
-            || to.iter().any(|&to| to == NONE || !self.t.fifos.room(to, self.now))
+            || (0..count).any(|i| full(self.t.target(path, i)))
         {
             return false;
         }
         let path = &mut self.t.paths[index as usize];
-        let ramp = path.ports & RAMP != 0;
         path.moved += 1;
-        path.down += u64::from(ramp);
-        let (from, to, count) = (path.from, path.to, usize::from(path.count));
-        let word = self.pop(from, NONE, pe);
-        // The ramp is the last port.
-        let links = count - usize::from(ramp);
-        for &to in &to[..links] {
-            self.put(to, self.now + self.hop, word);
-        }
-        if ramp {
-            self.put(to[links], self.now + self.ramp_down, word);
+        let path = *path;
+        let word = self.pop(path.from, NONE, pe);
+        for (i, port) in ports(path.ports) {
+            let latency = if port == RAMP { self.ramp_down } else { self.hop };
+            self.put(self.t.target(&path, i), self.now + latency, word);
         }
         true
     }
@@ -122,16 +117,18 @@ impl Band {
         }
     }
 
+    /// Whether the head wavelet of a path can leave by the ports `leave`.
     #[inline]
-    fn can_move(&mut self, index: usize, ports: u8, pe: u32) -> bool {
+    fn can_move(&mut self, index: usize, leave: u8, pe: u32) -> bool {
         let path = &self.t.paths[index];
-        if path.from == NONE || ports == CLOSED || !self.t.fifos.ready(path.from, self.now) {
+        if path.from == NONE || leave == CLOSED || !self.t.fifos.ready(path.from, self.now) {
             return false;
         }
-        for (port, to) in path.targets() {
-            if ports & port == 0 {
+        for (i, port) in ports(path.ports) {
+            if leave & port == 0 {
                 continue;
             }
+            let to = self.t.target(path, i);
             if to == NONE {
                 return false;
             }
@@ -153,23 +150,28 @@ impl Band {
         true
     }
 
-    /// Moves the head wavelet of a path.
+    /// Moves the head wavelet of a path by the ports `leave`.
     #[inline]
-    fn move_head(&mut self, index: usize, ports: u8, pe: u32) {
+    fn move_head(&mut self, index: usize, leave: u8, pe: u32) {
         let path = &mut self.t.paths[index];
         path.moved += 1;
-        path.down += u64::from(ports & RAMP != 0);
         let path = *path;
+        if path.ports & !leave & RAMP != 0
+            && let Some(special) = self.t.specials.get_mut(path.special as usize)
+        {
+            special.kept[usize::from(special.position)] += 1;
+        }
         let word = self.pop(path.from, path.special, pe);
         let mut sent = word;
         if !self.t.specials.is_empty() {
             self.passes.push((index as u32, pe, word));
             sent = self.passed(&path, word);
         }
-        for (port, to) in path.targets() {
-            if ports & port == 0 {
+        for (i, port) in ports(path.ports) {
+            if leave & port == 0 {
                 continue;
             }
+            let to = self.t.target(&path, i);
             if path.edges & port == 0 {
                 let latency = if port == RAMP { self.ramp_down } else { self.hop };
                 self.put(to, self.now + latency, sent);

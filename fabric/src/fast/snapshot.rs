@@ -10,8 +10,7 @@
 
 use super::band::Band;
 use super::build::{Tables, ce_agent};
-use super::state::{Ce, Main, Run};
-use crate::fold::Deciding;
+use super::state::{Main, Run};
 use sim_core::report::FoldNote;
 use std::collections::BTreeMap;
 
@@ -173,14 +172,19 @@ impl Band {
             counters: Vec::with_capacity(self.t.ces.len() * 4),
             stats: Vec::with_capacity(self.t.ces.len() * 10),
         };
-        for ce in self.t.ces.iter_mut().filter(|ce| ce.exists()) {
+        for pe in 0..self.t.ces.len() {
+            let ce = &mut self.t.ces[pe];
+            if !ce.exists() {
+                continue;
+            }
             ce.flush(now, self.skipped);
-            s.ce(ce, self.t.images[usize::from(ce.image)].deciding, now);
-            let c = ce.cycles;
-            s.stats.extend([c.compute, c.wait, c.back_pressure, c.idle, ce.macs]);
+            s.ce(&self.t, pe, now);
+            let ce = &self.t.ces[pe];
+            s.stats.extend([ce.compute, ce.wait, ce.back_pressure, ce.macs]);
         }
         let switched = self.t.specials.iter().flat_map(|x| &x.paths);
-        s.stats.extend(self.t.paths.iter().chain(switched).flat_map(|p| [p.moved, p.down]));
+        s.stats.extend(self.t.paths.iter().chain(switched).map(|p| p.moved));
+        s.stats.extend(self.t.specials.iter().flat_map(|x| &x.kept));
         for id in 0..self.t.fifos.all.len() as u32 {
             s.state.push(u64::from(self.t.fifos.all[id as usize].len));
             s.state.extend(self.t.fifos.waits(id, now));
@@ -209,18 +213,21 @@ impl Band {
         let mut deltas = deltas.iter().map(|d| d * times);
         let mut growth = old.iter().zip(new).map(|(a, b)| (b - a) * times);
         let mut grow = |v: &mut u64| *v += growth.next().expect("same PEs as when it was written down");
-        for ce in self.t.ces.iter_mut().filter(|ce| ce.exists()) {
+        let pairs = self.t.ces.iter_mut().zip(&mut self.t.registers);
+        for (ce, registers) in pairs.filter(|(ce, _)| ce.exists()) {
             let mut next = || deltas.next().expect("same counters as when it was written down");
-            for f in &mut ce.frames[..usize::from(ce.depth)] {
+            for f in &mut registers.frames[..usize::from(ce.depth)] {
                 f.left -= next() as u32;
             }
-            let plans = &self.t.images[usize::from(ce.image)].plans;
+            let image = &self.t.images[usize::from(ce.image)];
+            let plans = &image.plans;
             let busy = ce.busy;
             let main = match &mut ce.main {
                 Main::Vec(run) => Some(run),
                 _ => None,
             };
-            let micro = ce.micro.iter_mut().enumerate().filter(|(t, _)| busy & 1 << t != 0).map(|(_, run)| run);
+            let own = &mut self.t.micro[ce.micro as usize..][..image.threads];
+            let micro = own.iter_mut().enumerate().filter(|(t, _)| busy & 1 << t != 0).map(|(_, micro)| &mut micro.run);
             for run in main.into_iter().chain(micro) {
                 let beats = next() as u32;
                 run.beats -= beats;
@@ -229,16 +236,13 @@ impl Band {
                     run.done += beats * plan.width;
                 }
             }
-            let c = &mut ce.cycles;
-            for v in [&mut c.compute, &mut c.wait, &mut c.back_pressure, &mut c.idle, &mut ce.macs] {
+            for v in [&mut ce.compute, &mut ce.wait, &mut ce.back_pressure, &mut ce.macs] {
                 grow(v);
             }
         }
         let switched = self.t.specials.iter_mut().flat_map(|x| &mut x.paths);
-        for p in self.t.paths.iter_mut().chain(switched) {
-            grow(&mut p.moved);
-            grow(&mut p.down);
-        }
+        self.t.paths.iter_mut().chain(switched).for_each(|p| grow(&mut p.moved));
+        self.t.specials.iter_mut().flat_map(|x| &mut x.kept).for_each(&mut grow);
         for p in &mut self.t.ports {
             p.left -= deltas.next().expect("same counters as when it was written down");
         }
@@ -248,7 +252,7 @@ impl Band {
     /// Long instructions end at other cycles after their counters moved.
     fn rewake(&mut self) {
         for (pe, ce) in self.t.ces.iter().enumerate() {
-            if ce.bulk.is_some() {
+            if ce.bulk {
                 self.wheel.rewake(ce_agent(pe as u32), self.now + 1);
             }
         }
@@ -281,7 +285,9 @@ fn period(old: &Snapshot, new: &Snapshot, shift: u64) -> Option<(u64, Vec<u64>)>
 }
 
 impl Snapshot {
-    fn ce(&mut self, ce: &Ce, deciding: Deciding, now: u64) {
+    fn ce(&mut self, t: &Tables, pe: usize, now: u64) {
+        let (ce, registers) = (&t.ces[pe], &t.registers[pe]);
+        let deciding = t.images[usize::from(ce.image)].deciding;
         let (kind, value) = match ce.main {
             Main::Idle => (0, 0),
             Main::Dispatch(until) => (1, until.saturating_sub(now)),
@@ -290,24 +296,23 @@ impl Snapshot {
         };
         let busy = u64::from(ce.busy);
         self.state.push(kind | value << 2 | u64::from(ce.pc) << 32);
-        self.state
-            .push(u64::from(ce.depth) | u64::from(ce.turn) << 8 | busy << 16 | u64::from(ce.bulk.is_some()) << 32);
-        self.state.extend([ce.active, ce.blocked]);
-        self.state.extend(ce.stocks.iter().map(|s| u64::from(s.len)));
-        for (r, v) in ce.regs.iter().enumerate() {
+        self.state.push(u64::from(ce.depth) | u64::from(ce.turn) << 8 | busy << 16 | u64::from(ce.bulk) << 32);
+        self.state.extend([registers.active, registers.blocked]);
+        self.state.extend(registers.stocks.iter().map(|s| u64::from(s.len)));
+        for (r, v) in registers.regs.iter().enumerate() {
             if deciding.whole & (1 << r) != 0 {
                 self.state.push(i64::from(*v) as u64);
             } else if deciding.modulo & (1 << r) != 0 {
                 self.state.push(v.rem_euclid(8) as u64);
             }
         }
-        for f in &ce.frames[..usize::from(ce.depth)] {
+        for f in &registers.frames[..usize::from(ce.depth)] {
             self.counters.push((u64::from(f.left), f.activation));
         }
         if let Main::Vec(run) = &ce.main {
             self.run(run, now);
         }
-        for (_, run) in ce.threads() {
+        for (_, run) in ce.threads(t.micro_of(ce)) {
             self.run(run, now);
         }
     }

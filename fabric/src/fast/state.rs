@@ -37,6 +37,13 @@ pub(crate) struct Run {
     pub(crate) plan: u16,
 }
 
+/// A microthread, in half a line of memory.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(32))]
+pub(crate) struct Micro {
+    pub(crate) run: Run,
+}
+
 /// A loop at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Frame {
@@ -59,9 +66,10 @@ pub(crate) enum Main {
     Vec(Run),
 }
 
-/// A compute element. What a look needs comes first.
-#[derive(Debug, Clone)]
-#[repr(C)]
+/// What most looks at a compute element need of it, in two lines of memory. Its microthreads are in a
+/// table of their own, since most images use few, and so are its [`Registers`].
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
 pub(crate) struct Ce {
     /// Number of its image; [`NO_IMAGE`] for a PE that only routes.
     pub(crate) image: u16,
@@ -73,25 +81,36 @@ pub(crate) struct Ce {
     pub(crate) busy: u8,
     /// Those of high, medium and low priority.
     pub(crate) levels: [u8; 3],
+    /// The main thread's memory-only instruction has the issue slot from `since` on.
+    pub(crate) bulk: bool,
     pub(crate) pc: u32,
     /// FIFO of its first input queue; the others and the output queues follow.
     pub(crate) queues: u32,
+    /// Its first microthread in the table of these.
+    pub(crate) micro: u32,
     /// First cycle that is not yet counted under `class`.
     pub(crate) since: u64,
-    /// The main thread's memory-only instruction has the issue slot from this cycle on.
-    pub(crate) bulk: Option<u64>,
-    pub(crate) main: Main,
-    pub(crate) activations: u32,
-    pub(crate) active: u64,
-    pub(crate) blocked: u64,
-    pub(crate) macs: u64,
-    pub(crate) cycles: PeCycles,
+    /// Cycles so far that were not idle.
+    pub(crate) compute: u64,
+    pub(crate) wait: u64,
+    pub(crate) back_pressure: u64,
     pub(crate) finish: u64,
+    pub(crate) main: Main,
+    pub(crate) macs: u64,
+}
+
+/// What address arithmetic, loops and tasks of a compute element need.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registers {
     pub(crate) regs: [i32; 16],
     pub(crate) frames: [Frame; LOOPS],
-    pub(crate) micro: [Run; 8],
+    /// How many instructions and loops it started.
+    pub(crate) activations: u32,
+    /// Tasks, as bits.
+    pub(crate) active: u64,
+    pub(crate) blocked: u64,
     /// FIFOs in memory.
-    pub(crate) stocks: Vec<Stock>,
+    pub(crate) stocks: Box<[Stock]>,
 }
 
 /// In place of an image's number.
@@ -116,21 +135,17 @@ impl Ce {
             turn: 0,
             busy: 0,
             levels: [0; 3],
+            bulk: false,
             pc: 0,
             queues: 0,
+            micro: 0,
             since: 0,
-            bulk: None,
-            main: Main::Idle,
-            activations: 0,
-            active: 0,
-            blocked: 0,
-            macs: 0,
-            cycles: PeCycles::default(),
+            compute: 0,
+            wait: 0,
+            back_pressure: 0,
             finish: 0,
-            regs: [0; 16],
-            frames: [Frame::default(); LOOPS],
-            micro: [Run::default(); 8],
-            stocks: Vec::new(),
+            main: Main::Idle,
+            macs: 0,
         }
     }
 
@@ -140,9 +155,10 @@ impl Ce {
         self.image != NO_IMAGE
     }
 
-    /// The microthreads at work.
-    pub(crate) fn threads(&self) -> impl Iterator<Item = (usize, &Run)> {
-        self.micro.iter().enumerate().filter(|(t, _)| self.busy & 1 << t != 0)
+    /// The microthreads at work, of its own in the table.
+    pub(crate) fn threads<'a>(&self, own: &'a [Micro]) -> impl Iterator<Item = (usize, &'a Run)> + use<'a> {
+        let busy = self.busy;
+        own.iter().map(|micro| &micro.run).enumerate().filter(move |(t, _)| busy & 1 << t != 0)
     }
 
     /// Counts the cycles before `now` under the present class, and advances a main thread that
@@ -153,18 +169,15 @@ impl Ce {
         if span > 0 {
             self.since = now;
             match self.class {
-                Class::Compute => self.cycles.compute += span,
-                Class::Wait => self.cycles.wait += span,
-                Class::BackPressure => self.cycles.back_pressure += span,
-                Class::Idle => self.cycles.idle += span,
+                Class::Compute => self.compute += span,
+                Class::Wait => self.wait += span,
+                Class::BackPressure => self.back_pressure += span,
+                Class::Idle => return,
             }
-            if self.class != Class::Idle {
-                self.finish = now + skipped;
+            self.finish = now + skipped;
+            if let (true, Main::Vec(run)) = (self.bulk, &mut self.main) {
+                run.advance(span);
             }
-        }
-        if let (Some(from), Main::Vec(run)) = (self.bulk, &mut self.main) {
-            run.advance(now - from);
-            self.bulk = Some(now);
         }
     }
 }
@@ -221,27 +234,38 @@ impl Router {
     }
 }
 
-/// One color in a router: where its wavelets wait and where they go.
+/// One color in a router: where its wavelets wait and where they go. Two are a line of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(align(64))]
+#[repr(align(32))]
 pub(crate) struct Path {
-    /// Wavelets that left, and those of them that left by the ramp too.
+    /// Wavelets that left.
     pub(crate) moved: u64,
-    pub(crate) down: u64,
     /// Where its wavelets wait.
     pub(crate) from: u32,
     /// Its switch or filter in the table of these, or [`NONE`](super::fifo::NONE).
     pub(crate) special: u32,
-    /// For each output port, in order: the FIFO, or the number of the port of an edge stream.
-    pub(crate) to: [u32; 5],
-    /// Number of output ports.
-    pub(crate) count: u8,
+    /// For its first two output ports: the FIFO, or the number of the port of an edge stream.
+    pub(crate) to: [u32; 2],
+    /// Those of the others, in the table of these; only where there are others.
+    pub(crate) further: u32,
     /// Output ports, as bits.
     pub(crate) ports: u8,
     /// Those of them that lead off the mesh.
     pub(crate) edges: u8,
     /// The color.
     pub(crate) color: u8,
+}
+
+/// Output ports that are given as bits, in order, with their ordinals.
+#[inline]
+pub(crate) fn ports(bits: u8) -> impl Iterator<Item = (usize, u8)> {
+    let mut left = bits;
+    let next = move || {
+        let port = left & left.wrapping_neg();
+        left ^= port;
+        (port != 0).then_some(port)
+    };
+    std::iter::from_fn(next).enumerate()
 }
 
 /// The ramp among a path's ports.
@@ -274,10 +298,12 @@ pub(crate) struct Port {
     pub(crate) taken: usize,
 }
 
-/// Builds what a PE reports.
+/// Builds what a PE reports of a run of `cycles` cycles.
 pub(crate) fn counters(ce: &Ce, sent: [u64; 5], cycles: u64) -> PeCounters {
-    let mut out = PeCounters { sent, cycles: ce.cycles, macs: ce.macs, finish: ce.finish };
-    let busy = out.cycles.compute + out.cycles.wait + out.cycles.back_pressure;
-    out.cycles.idle = cycles - busy;
-    out
+    let (compute, wait, back_pressure) = (ce.compute, ce.wait, ce.back_pressure);
+    let idle = cycles - (compute + wait + back_pressure);
+    PeCounters { sent, cycles: PeCycles { compute, wait, back_pressure, idle }, macs: ce.macs, finish: ce.finish }
 }
+
+// The sizes that a step's speed on large meshes depends on.
+const _: () = assert!(size_of::<Ce>() == 128 && size_of::<Path>() == 32 && size_of::<Micro>() == 32);

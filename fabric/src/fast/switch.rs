@@ -14,6 +14,8 @@ use sim_core::program::Pop;
 pub(crate) struct Special {
     /// The path in each position.
     pub(crate) paths: Vec<Path>,
+    /// Wavelets that left by the path of a position, but not by its ramp.
+    pub(crate) kept: Vec<u64>,
     pub(crate) position: u8,
     pub(crate) closed: bool,
     pub(crate) ring: bool,
@@ -92,11 +94,10 @@ impl Band {
     }
 
     fn activate_teardown(&mut self, pe: usize, color: u8) {
-        let ce = &mut self.t.ces[pe];
-        let Some(image) = self.t.images.get(usize::from(ce.image)) else { return };
+        let Some(image) = self.t.images.get(usize::from(self.t.ces[pe].image)) else { return };
         for &(of, task) in &image.teardowns {
             if of == color {
-                ce.active |= 1 << task;
+                self.t.registers[pe].active |= 1 << task;
             }
         }
         self.wheel.wake(ce_agent(pe as u32), self.now + 1);

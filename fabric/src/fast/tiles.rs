@@ -1,115 +1,146 @@
-//! Blocks of cycles: a band does several cycles tile by tile, so that the state of a tile stays in
-//! the cache.
+//! Blocks of cycles: bands do several cycles tile by tile, so that the state of a tile stays in the
+//! cache, and threads do different blocks of different bands at the same time.
 //!
 //! What a PE does in a cycle depends on its own state and that of its neighbours at the end of the
 //! cycle before (rule F1). So the cells *(x, y, cycle)* may be visited in any order in which the
-//! five cells that one depends on come before it. Tiles are strips of rows, as wide as the mesh, that
-//! lean back by a row per cycle, `(x, Y − t, t)` for `Y` in a range: a cell depends only on cells of
-//! its own tile and of those to the north. What is next to each other in memory is visited one after
-//! the other.
+//! five cells that one depends on come before it.
+//!
+//! - A *tile* leans back by a column and a row per cycle, `(X − t, Y − t − 1, t)` for `(X, Y)` in a
+//!   rectangle: a cell depends only on cells of its own tile and of those to the west and north.
+//!   Where the mesh is about as wide as a tile, tiles are as wide as the mesh, and lean back by rows
+//!   only.
+//! - A *slab* is a row of tiles, in which two neighbouring bands take part: `Y` is in the rows of the
+//!   lower one, and a block has fewer cycles than a band has rows, so that the rows on both sides of
+//!   the boundary do all cycles in this slab, and no third band takes part. It depends on the slab
+//!   above it in the same block, and on that below it in the block before.
+//!   So slab *j* of a block, *j* − 2 of the next one, *j* − 4 of the one behind it and so on do not
+//!   depend on each other, and each band is in one of them.
 //!
 //! **Invariant.** When a cell is visited, its neighbours have done the cycle before and at most its
 //! own one besides, as if all PEs did each cycle in some order: the looks are the same ones.
 
-use super::band::{Band, Letter};
+use super::band::Band;
 use super::wheel::SPREAD;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// How a mesh is cut for blocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tiling {
-    /// Rows of a tile.
+    /// Columns and rows of a tile.
+    pub(crate) columns: u32,
     pub(crate) rows: u32,
     /// Cycles of a block.
     pub(crate) cycles: u32,
-    /// With several bands a block has a cycle for so many rows of a band, and one more: cells near
-    /// boundaries are visited one cycle after the other, by one thread.
-    pub(crate) rows_per_cycle: u32,
+    /// Blocks after which all bands wait for each other.
+    pub(crate) blocks: u32,
 }
 
 impl Tiling {
-    /// One cycle at a time.
-    pub(crate) const NONE: Tiling = Tiling { rows: u32::MAX / 2, cycles: 1, rows_per_cycle: 2 };
-    /// As many cycles as a block may have; with several bands an eighth of a band's rows, or a
-    /// quarter, waits for others at most.
-    pub(crate) const LARGE: Tiling = Tiling { rows: 16, cycles: SPREAD as u32, rows_per_cycle: 8 };
+    /// The state of a tile fits into a core's second cache, and a block has as many cycles as it
+    /// may have.
+    pub(crate) const LARGE: Tiling = Tiling { columns: 64, rows: 32, cycles: SPREAD as u32, blocks: 32 };
     /// So small that meshes of tests have many.
-    pub(crate) const SMALL: Tiling = Tiling { rows: 2, cycles: 5, rows_per_cycle: 2 };
+    pub(crate) const SMALL: Tiling = Tiling { columns: 3, rows: 2, cycles: 5, blocks: 3 };
+
+    /// As many of its cycles and blocks as are over `cycles` cycles later; at least one.
+    pub(crate) fn within(self, cycles: u64) -> Tiling {
+        let of_block = u64::from(self.cycles).min(cycles).max(1);
+        let blocks = u64::from(self.blocks).min(cycles / of_block).max(1);
+        Tiling { cycles: of_block as u32, blocks: blocks as u32, ..self }
+    }
+
+    /// Tiles of a mesh next to each other.
+    fn across(&self, width: u32) -> u32 {
+        let whole = u64::from(width) * 2 <= u64::from(self.columns) * 3;
+        if whole { 1 } else { (width + self.cycles).div_ceil(self.columns) }
+    }
 }
 
-/// Cells of a band that have to wait for its neighbours, or for which they have to wait, lie within
-/// as many rows of a boundary as cycles went by.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Open {
-    pub(crate) north: bool,
-    pub(crate) south: bool,
+/// Does cycle `now` of all bands, on several threads if `parallel`.
+pub(crate) fn cycle(bands: &mut [Band], now: u64, parallel: bool) {
+    let one = |band: &mut Band| {
+        band.begin_block(now, 1);
+        band.look_at(0..band.rows(), 0..band.width(), now);
+    };
+    if parallel {
+        bands.par_iter_mut().for_each(one);
+    } else {
+        bands.iter_mut().for_each(one);
+    }
+    for i in 1..bands.len() {
+        let (above, below) = bands.split_at_mut(i);
+        exchange(&mut above[i - 1], &mut below[0], now);
+    }
+    bands.iter_mut().for_each(|band| band.end_block(now + 1));
 }
 
-/// The part of a leaning strip that is inside the mesh after `t` cycles.
-fn lean(tile: u32, rows: u32, t: u32, height: u32) -> Range<u32> {
-    let at = |edge: u32| edge.saturating_sub(t).min(height);
-    at(tile * rows)..at((tile + 1).saturating_mul(rows))
+/// Does all blocks of a tiling from cycle `now` on, on several threads if `parallel`. Bands have more
+/// rows than blocks have cycles; one that is alone has as many or more.
+pub(crate) fn round(bands: &mut [Band], now: u64, tiling: Tiling, parallel: bool) {
+    debug_assert!(u64::from(tiling.cycles) <= SPREAD, "entries of different cycles would be mixed up");
+    for step in 0..bands.len() + 2 * tiling.blocks as usize - 1 {
+        let slab = |number: usize, upper: Option<&mut Band>, lower: Option<&mut Band>| {
+            let block = step.checked_sub(number).map(|ahead| (ahead / 2) as u64);
+            if let Some(block) = block.filter(|&block| block < u64::from(tiling.blocks)) {
+                do_slab(upper, lower, now + block * u64::from(tiling.cycles), tiling);
+            }
+        };
+        // Slabs of even numbers: the first one has no upper band.
+        let (first, others) = bands.split_at_mut(1 - step % 2);
+        let mut top = || first.iter_mut().for_each(|lower| slab(0, None, Some(lower)));
+        let pair = |(i, pair): (usize, &mut [Band])| {
+            let (upper, lower) = pair.split_at_mut(1);
+            slab(2 * i + 2 - step % 2, upper.first_mut(), lower.first_mut());
+        };
+        if parallel {
+            rayon::join(top, || others.par_chunks_mut(2).enumerate().for_each(pair));
+        } else {
+            top();
+            others.chunks_mut(2).enumerate().for_each(pair);
+        }
+    }
 }
 
-impl Band {
-    /// Does `cycles` cycles from `now` on, but for the cells near open boundaries.
-    pub(crate) fn do_block(&mut self, now: u64, cycles: u32, tiling: Tiling, open: Open) {
-        self.begin_block(now, u64::from(cycles));
-        let height = self.rows();
-        for tile in 0..(height + cycles).div_ceil(tiling.rows) {
+/// Does the slab of two bands in the block that begins in cycle `now`. Above the first band there is
+/// none, nor below the last one.
+fn do_slab(mut upper: Option<&mut Band>, mut lower: Option<&mut Band>, now: u64, tiling: Tiling) {
+    let cycles = tiling.cycles;
+    if let Some(lower) = &mut lower {
+        lower.begin_block(now, u64::from(cycles));
+    }
+    let rows = |band: &Option<&mut Band>| band.as_ref().map_or(0, |band| band.rows());
+    let (above, depth) = (rows(&upper), if lower.is_some() { rows(&lower) } else { cycles });
+    let width = upper.as_ref().or(lower.as_ref()).map_or(0, |band| band.width());
+    let across = tiling.across(width);
+    for y in 0..depth.div_ceil(tiling.rows) {
+        for x in 0..across {
             for t in 0..cycles {
-                let mut rows = lean(tile, tiling.rows, t, height);
-                if open.north {
-                    rows.start = rows.start.max(t);
+                let column = |edge: u32| edge.saturating_sub(t).min(width);
+                let columns =
+                    if across == 1 { 0..width } else { column(x * tiling.columns)..column((x + 1) * tiling.columns) };
+                // From the first row of the upper band on.
+                let row = |edge: u32| (above + edge.min(depth)).saturating_sub(t + 1);
+                let (from, to) = (row(y * tiling.rows), row((y + 1) * tiling.rows));
+                let now = now + u64::from(t);
+                if let Some(upper) = &mut upper {
+                    upper.look_at(from.min(above)..to.min(above), columns.clone(), now);
                 }
-                if open.south {
-                    rows.end = rows.end.min(height - t);
+                if let Some(lower) = &mut lower {
+                    lower.look_at(from.max(above) - above..to.max(above) - above, columns, now);
                 }
-                self.look_at(rows, now + u64::from(t));
+                if let (Some(upper), Some(lower)) = (&mut upper, &mut lower) {
+                    exchange(upper, lower, now);
+                }
             }
         }
     }
-
-    /// Does cycle `now` of the cells that [`Band::do_block`] left out, `t` cycles into the block.
-    pub(crate) fn do_rest(&mut self, now: u64, t: u32, open: Open) {
-        if open.north {
-            self.look_at(0..t, now);
-        }
-        if open.south {
-            self.look_at(self.rows() - t..self.rows(), now);
-        }
+    if let Some(upper) = upper {
+        upper.end_block(now + u64::from(cycles));
     }
 }
 
-/// Does `cycles` cycles of all bands, on several threads if `parallel`.
-pub(crate) fn advance(bands: &mut [Band], now: u64, cycles: u32, tiling: Tiling, parallel: bool) {
-    debug_assert!(u64::from(cycles) <= SPREAD, "entries of different cycles would be mixed up");
-    let last = bands.len() - 1;
-    let open = |i: usize| Open { north: i > 0, south: i < last };
-    if parallel {
-        bands.par_iter_mut().enumerate().for_each(|(i, band)| band.do_block(now, cycles, tiling, open(i)));
-    } else {
-        bands.iter_mut().enumerate().for_each(|(i, band)| band.do_block(now, cycles, tiling, open(i)));
-    }
-    let mut letters = Vec::new();
-    carry(bands, &mut letters, now);
-    if last > 0 {
-        for t in 1..cycles {
-            let now = now + u64::from(t);
-            bands.iter_mut().enumerate().for_each(|(i, band)| band.do_rest(now, t, open(i)));
-            carry(bands, &mut letters, now);
-        }
-    }
-    bands.iter_mut().for_each(|band| band.end_block(now + u64::from(cycles)));
-}
-
-/// Carries the letters of a cycle to the bands above and below.
-fn carry(bands: &mut [Band], letters: &mut Vec<Letter>, now: u64) {
-    for i in 1..bands.len() {
-        for (from, to, side) in [(i - 1, i, 1), (i, i - 1, 0)] {
-            std::mem::swap(letters, &mut bands[from].letters[side]);
-            bands[to].read(letters, now);
-        }
-    }
+/// Carries the letters of cycle `now` between two bands.
+fn exchange(upper: &mut Band, lower: &mut Band, now: u64) {
+    lower.read(&mut upper.letters[1], now);
+    upper.read(&mut lower.letters[0], now);
 }

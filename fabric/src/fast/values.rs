@@ -192,7 +192,7 @@ impl Step<'_> {
             let local = inputs.iter().position(|&(_, c)| c == color);
             local.map_or(0, |l| fifos.word(queues + l as u32) as u32)
         };
-        let (stocks, stores) = (&self.ce.stocks, &self.image.stores);
+        let (stocks, stores) = (&self.registers.stocks, &self.image.stores);
         let place = |id: FifoId, source: bool, index: u32, dtype: DType| {
             let (stock, (addr, capacity)) = (stocks[usize::from(id.0)], stores[usize::from(id.0)]);
             let ahead = if source { index } else { stock.len + index };

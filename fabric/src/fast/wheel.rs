@@ -99,6 +99,12 @@ impl Wheel {
         Some(far.map_or(near, |far| far.min(near)))
     }
 
+    /// Whether there may be entries for cycle `now`.
+    #[inline]
+    pub(crate) fn expects(&self, now: u64) -> bool {
+        self.any & slot(now) != 0
+    }
+
     /// Lots of agents with entries for cycle `now`.
     pub(crate) fn due(&self, now: u64) -> u64 {
         self.slots.iter().map(|s| s >> (now % SLOTS) & 1).sum()

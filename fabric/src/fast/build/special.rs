@@ -124,7 +124,8 @@ impl Connect<'_> {
             let at = self.t.routers[pe as usize].start + local;
             self.t.paths[at as usize] = paths[0];
             let (ring, pop, filter) = (f.ring, f.pop, f.filter);
-            self.t.specials.push(Special { paths, position: 0, closed: false, ring, pop, filter });
+            let kept = vec![0; paths.len()];
+            self.t.specials.push(Special { paths, kept, position: 0, closed: false, ring, pop, filter });
         }
     }
 }
