@@ -253,7 +253,7 @@ impl Band {
         let image = &self.t.images[usize::from(ce.image)];
         let mut step = Step {
             registers: &mut self.t.registers[pe as usize],
-            micro: &mut self.t.micro[ce.micro as usize..][..image.threads],
+            micro: &mut self.t.micro[ce.micro as usize..ce.micro as usize + image.threads],
             ce,
             image,
             fifos: &mut self.t.fifos,

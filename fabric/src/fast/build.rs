@@ -419,10 +419,11 @@ impl Connect<'_> {
         }
         let [first, second, others @ ..] = to;
         let further = self.t.further.len() as u32;
-        if ports.count_ones() > 2 {
+        let count = ports.count_ones() as u8;
+        if count > 2 {
             self.t.further.push(others);
         }
-        Path { moved: 0, from, special: NONE, to: [first, second], further, ports, edges, color }
+        Path { moved: 0, from, special: NONE, to: [first, second], further, count, ports, edges, color }
     }
 
     /// The FIFO of a neighbour's color for a port of entry, or what stands for it in this band.

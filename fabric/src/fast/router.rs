@@ -74,7 +74,7 @@ impl Band {
             }
             return moves;
         }
-        let count = path.ports.count_ones() as usize;
+        let count = usize::from(path.count);
         let full = |to: u32| to == NONE || !self.t.fifos.room(to, self.now);
         if path.from == NONE
             || !self.t.fifos.ready(path.from, self.now)
@@ -86,8 +86,10 @@ impl Band {
         path.moved += 1;
         let path = *path;
         let word = self.pop(path.from, NONE, pe);
-        for (i, port) in ports(path.ports) {
-            let latency = if port == RAMP { self.ramp_down } else { self.hop };
+        // The ramp is the last port.
+        let links = count - usize::from(path.ports & RAMP != 0);
+        for i in 0..count {
+            let latency = if i < links { self.hop } else { self.ramp_down };
             self.put(self.t.target(&path, i), self.now + latency, word);
         }
         true

@@ -248,6 +248,8 @@ pub(crate) struct Path {
     pub(crate) to: [u32; 2],
     /// Those of the others, in the table of these; only where there are others.
     pub(crate) further: u32,
+    /// Number of output ports.
+    pub(crate) count: u8,
     /// Output ports, as bits.
     pub(crate) ports: u8,
     /// Those of them that lead off the mesh.
