@@ -62,7 +62,7 @@ fn bands_and_tiles_change_nothing() {
             Outcome { folds: Vec::new(), stepped_cycles: 0, stepped_pe_cycles: 0, ..done }
         };
         let want = run(EngineKind::Reference, None);
-        for bands in [None, Some(1), Some(2), Some(3), Some(19)] {
+        for bands in [None, Some(1), Some(2), Some(3), Some(5), Some(19)] {
             assert_eq!(run(EngineKind::Fast, bands), want, "{bands:?} bands, buffers of {buffer}, hops of {hop}");
         }
     }
