@@ -2,10 +2,12 @@
 //! with the reference engine around all powers of two that these could wrap at.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use fabric::{EngineKind, Fold, RunOptions};
+mod common;
+
+use common::in_full;
+use fabric::EngineKind;
 use sim_core::arch::cs2::cs2;
 use sim_core::program::{parse, verify};
-use sim_core::report::Outcome;
 
 /// The first PE sends at once; the second one takes after about `cycles` cycles in which nothing
 /// happens, and then what comes meanwhile through a third one.
@@ -55,11 +57,7 @@ fn waiting_for_any_time_is_the_same() {
             arch.hop.value = hop;
             let program = parse(&program(cycles), "wait").unwrap();
             assert_eq!(verify(&program, &arch), Vec::new());
-            let run = |engine| {
-                let options = RunOptions { engine, fold: Fold::NONE, per_pe: true, ..RunOptions::default() };
-                let done = fabric::run(&program, &arch, &options, None).unwrap();
-                Outcome { folds: Vec::new(), stepped_cycles: 0, stepped_pe_cycles: 0, ..done }
-            };
+            let run = |engine| in_full(&program, &arch, engine, None);
             assert_eq!(run(EngineKind::Fast), run(EngineKind::Reference), "{cycles} cycles, hops of {hop}");
         }
     }

@@ -3,10 +3,12 @@
 //! compared with the reference engine.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod common;
+
+use common::in_full;
 use fabric::{EngineKind, Fold, RunOptions};
 use sim_core::arch::cs2::cs2;
 use sim_core::program::{parse, verify};
-use sim_core::report::Outcome;
 
 /// Every PE takes a stream that comes from the north; those of even columns add it up and pass
 /// their sums to the east, faster than it is taken there. Others cross the mesh without stopping.
@@ -56,11 +58,7 @@ fn bands_and_tiles_change_nothing() {
         (arch.router_buffer.value, arch.hop.value) = (buffer, hop);
         let program = parse(PROGRAM, "tiles").unwrap();
         assert_eq!(verify(&program, &arch), Vec::new());
-        let run = |engine, bands| {
-            let options = RunOptions { engine, fold: Fold::NONE, per_pe: true, bands, ..RunOptions::default() };
-            let done = fabric::run(&program, &arch, &options, None).unwrap();
-            Outcome { folds: Vec::new(), stepped_cycles: 0, stepped_pe_cycles: 0, ..done }
-        };
+        let run = |engine, bands| in_full(&program, &arch, engine, bands);
         let want = run(EngineKind::Reference, None);
         for bands in [None, Some(1), Some(2), Some(3), Some(5), Some(19)] {
             assert_eq!(run(EngineKind::Fast, bands), want, "{bands:?} bands, buffers of {buffer}, hops of {hop}");

@@ -3,8 +3,8 @@
 //! **Invariant.** What a band does in a cycle depends on its own state at the start of the cycle
 //! only; what concerns a neighbouring band is written into letters, which are read before the cells
 //! that they concern do the next cycle. So bands may be stepped in any order, or at the same time.
-//! **Not here.** Which cycles a band does when, and when letters are carried (`tiles`); routers (`router`); compute
-//! elements (`ce`).
+//! **Not here.** Which cycles a band does when, and when letters are carried (`tiles`); routers
+//! (`router`); compute elements (`ce`).
 
 use super::build::{Tables, ce_agent, router_agent};
 use super::ce::{Costs, Effects, Step};
@@ -58,8 +58,6 @@ pub(crate) struct Band {
     pub(crate) last_look: u64,
     /// Latest cycle before which ready cycles were refreshed.
     refreshed: u64,
-    /// First cycle that was not done yet.
-    done: u64,
     pub(super) hop: u64,
     pub(super) ramp_down: u64,
 }
@@ -95,7 +93,6 @@ impl Band {
             fault: None,
             last_look: 0,
             refreshed: 0,
-            done: 0,
             hop: u64::from(arch.hop.value.max(1)),
             ramp_down: u64::from(arch.ramp_down.value.max(1)),
             t,
@@ -126,7 +123,7 @@ impl Band {
     /// Before the cycles `now..now + cycles`.
     pub(super) fn begin_block(&mut self, now: u64, cycles: u64) {
         if now >= self.refreshed + REFRESH {
-            self.t.fifos.refresh(self.done, now);
+            self.t.fifos.refresh(self.wheel.now(), now);
             self.refreshed = now;
         }
         self.wheel.begin(now, cycles);
@@ -135,7 +132,6 @@ impl Band {
     /// Behind the cycles before `now`.
     pub(super) fn end_block(&mut self, now: u64) {
         self.wheel.end(now);
-        self.done = now;
     }
 
     /// Does cycle `now` of a rectangle.
@@ -144,25 +140,26 @@ impl Band {
             return;
         }
         self.now = now;
-        let (n, width) = (self.t.pes(), self.t.grid.width);
         let before = self.looks;
-        // Rows of full width are next to each other.
-        let (lines, across) = if columns.len() as u32 == width {
-            (1, rows.len() as u32 * width)
+        if columns.len() as u32 == self.width() {
+            self.look_at_pes(rows, &columns);
         } else {
-            (rows.len() as u32, columns.len() as u32)
-        };
-        for line in 0..lines {
-            let first = (rows.start + line) * width + columns.start;
-            self.look_at_agents(2 * first..2 * (first + across));
-            let ports = self.t.ports_of(first..first + across);
-            if !ports.is_empty() {
-                self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
-            }
+            rows.for_each(|row| self.look_at_pes(row..row + 1, &columns));
         }
         if self.looks > before {
             self.last_look = self.last_look.max(now);
             self.settle_all();
+        }
+    }
+
+    /// Looks at PEs that are next to each other: a part of a row, or whole rows.
+    fn look_at_pes(&mut self, rows: Range<u32>, columns: &Range<u32>) {
+        let (n, width) = (self.t.pes(), self.width());
+        let pes = rows.start * width + columns.start..(rows.end - 1) * width + columns.end;
+        self.look_at_agents(2 * pes.start..2 * pes.end);
+        let ports = self.t.ports_of(rows, pes);
+        if !ports.is_empty() {
+            self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
         }
     }
 
@@ -253,7 +250,7 @@ impl Band {
         let image = &self.t.images[usize::from(ce.image)];
         let mut step = Step {
             registers: &mut self.t.registers[pe as usize],
-            micro: &mut self.t.micro[ce.micro as usize..ce.micro as usize + image.threads],
+            micro: &mut self.t.micro[ce.own(image.threads)],
             ce,
             image,
             fifos: &mut self.t.fifos,

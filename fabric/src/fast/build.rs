@@ -300,7 +300,7 @@ impl Tables {
     /// The microthreads of a PE.
     pub(crate) fn micro_of(&self, ce: &Ce) -> &[Micro] {
         let threads = self.images.get(usize::from(ce.image)).map_or(0, |image| image.threads);
-        &self.micro[ce.micro as usize..][..threads]
+        &self.micro[ce.own(threads)]
     }
 
     fn queues(&mut self, pe: u32, arch: &ArchSpec) {

@@ -173,14 +173,10 @@ impl Band {
             stats: Vec::with_capacity(self.t.ces.len() * 10),
         };
         for pe in 0..self.t.ces.len() {
-            let ce = &mut self.t.ces[pe];
-            if !ce.exists() {
-                continue;
+            if self.t.ces[pe].exists() {
+                self.t.ces[pe].flush(now, self.skipped);
+                s.ce(&self.t, pe, now);
             }
-            ce.flush(now, self.skipped);
-            s.ce(&self.t, pe, now);
-            let ce = &self.t.ces[pe];
-            s.stats.extend([ce.compute, ce.wait, ce.back_pressure, ce.macs]);
         }
         let switched = self.t.specials.iter().flat_map(|x| &x.paths);
         s.stats.extend(self.t.paths.iter().chain(switched).map(|p| p.moved));
@@ -222,11 +218,11 @@ impl Band {
             let image = &self.t.images[usize::from(ce.image)];
             let plans = &image.plans;
             let busy = ce.busy;
+            let own = &mut self.t.micro[ce.own(image.threads)];
             let main = match &mut ce.main {
                 Main::Vec(run) => Some(run),
                 _ => None,
             };
-            let own = &mut self.t.micro[ce.micro as usize..][..image.threads];
             let micro = own.iter_mut().enumerate().filter(|(t, _)| busy & 1 << t != 0).map(|(_, micro)| &mut micro.run);
             for run in main.into_iter().chain(micro) {
                 let beats = next() as u32;
@@ -287,6 +283,7 @@ fn period(old: &Snapshot, new: &Snapshot, shift: u64) -> Option<(u64, Vec<u64>)>
 impl Snapshot {
     fn ce(&mut self, t: &Tables, pe: usize, now: u64) {
         let (ce, registers) = (&t.ces[pe], &t.registers[pe]);
+        self.stats.extend([ce.compute, ce.wait, ce.back_pressure, ce.macs]);
         let deciding = t.images[usize::from(ce.image)].deciding;
         let (kind, value) = match ce.main {
             Main::Idle => (0, 0),

@@ -6,6 +6,7 @@
 
 use sim_core::coord::Color;
 use sim_core::report::{PeCounters, PeCycles};
+use std::ops::Range;
 
 /// Deepest loop nest that is kept without allocation; the verifier refuses deeper ones.
 pub(crate) const LOOPS: usize = 8;
@@ -153,6 +154,13 @@ impl Ce {
     #[inline]
     pub(crate) fn exists(&self) -> bool {
         self.image != NO_IMAGE
+    }
+
+    /// Where its microthreads are in the table, `threads` of them.
+    #[inline]
+    pub(crate) fn own(&self, threads: usize) -> Range<usize> {
+        let first = self.micro as usize;
+        first..first + threads
     }
 
     /// The microthreads at work, of its own in the table.

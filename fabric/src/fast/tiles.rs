@@ -22,6 +22,7 @@
 use super::band::Band;
 use super::wheel::SPREAD;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// How a mesh is cut for blocks.
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +43,10 @@ impl Tiling {
     /// So small that meshes of tests have many.
     pub(crate) const SMALL: Tiling = Tiling { columns: 3, rows: 2, cycles: 5, blocks: 3 };
 
-    /// As many of its cycles and blocks as are over `cycles` cycles later; at least one.
+    /// As many of its cycles and blocks as are over `cycles` cycles later, at least one.
     pub(crate) fn within(self, cycles: u64) -> Tiling {
-        let of_block = u64::from(self.cycles).min(cycles).max(1);
-        let blocks = u64::from(self.blocks).min(cycles / of_block).max(1);
+        let of_block = u64::from(self.cycles).min(cycles);
+        let blocks = u64::from(self.blocks).min(cycles / of_block);
         Tiling { cycles: of_block as u32, blocks: blocks as u32, ..self }
     }
 
@@ -53,6 +54,15 @@ impl Tiling {
     fn across(&self, width: u32) -> u32 {
         let whole = u64::from(width) * 2 <= u64::from(self.columns) * 3;
         if whole { 1 } else { (width + self.cycles).div_ceil(self.columns) }
+    }
+
+    /// The columns of tile `x` of `across`, `t` cycles into a block.
+    fn columns(&self, x: u32, across: u32, t: u32, width: u32) -> Range<u32> {
+        if across == 1 {
+            return 0..width;
+        }
+        let at = |edge: u32| edge.saturating_sub(t).min(width);
+        at(x * self.columns)..at((x + 1) * self.columns)
     }
 }
 
@@ -115,9 +125,7 @@ fn do_slab(mut upper: Option<&mut Band>, mut lower: Option<&mut Band>, now: u64,
     for y in 0..depth.div_ceil(tiling.rows) {
         for x in 0..across {
             for t in 0..cycles {
-                let column = |edge: u32| edge.saturating_sub(t).min(width);
-                let columns =
-                    if across == 1 { 0..width } else { column(x * tiling.columns)..column((x + 1) * tiling.columns) };
+                let columns = tiling.columns(x, across, t, width);
                 // From the first row of the upper band on.
                 let row = |edge: u32| (above + edge.min(depth)).saturating_sub(t + 1);
                 let (from, to) = (row(y * tiling.rows), row((y + 1) * tiling.rows));

@@ -99,6 +99,11 @@ impl Wheel {
         Some(far.map_or(near, |far| far.min(near)))
     }
 
+    /// First cycle that some agent has not done; between blocks none has.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
     /// Whether there may be entries for cycle `now`.
     #[inline]
     pub(crate) fn expects(&self, now: u64) -> bool {

@@ -9,7 +9,7 @@
     reason = "tests; not every test file uses every word"
 )]
 
-use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory, reference};
+use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory, reference};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region, Span};
 use sim_core::diag::Diagnostic;
@@ -198,6 +198,13 @@ impl Build {
 
 pub fn options() -> RunOptions {
     RunOptions { engine: EngineKind::Reference, per_pe: true, cycle_limit: 1_000_000, ..RunOptions::default() }
+}
+
+/// What a run in full counts on an engine, and nothing of how it came to it.
+pub fn in_full(program: &Program, arch: &ArchSpec, engine: EngineKind, bands: Option<u32>) -> Outcome {
+    let options = RunOptions { engine, fold: Fold::NONE, per_pe: true, bands, ..RunOptions::default() };
+    let done = fabric::run(program, arch, &options, None).unwrap();
+    Outcome { folds: Vec::new(), stepped_cycles: 0, stepped_pe_cycles: 0, ..done }
 }
 
 /// One PE that runs `body` once: cycles from reaching the first instruction to the end.

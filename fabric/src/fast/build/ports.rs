@@ -6,6 +6,7 @@ use crate::fast::state::Port;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Grid, PeCoord};
 use sim_core::program::{EdgeStream, Flow, Program};
+use std::ops::Range;
 
 impl Tables {
     /// The ports of edge streams, sorted by PE.
@@ -49,11 +50,10 @@ impl Tables {
         self.port_rows = (0..=rows).map(before).collect();
     }
 
-    /// The ports of a range of PEs: a part of a row, or whole rows.
+    /// The ports of PEs that are next to each other, in some rows.
     #[inline]
-    pub(crate) fn ports_of(&self, pes: std::ops::Range<u32>) -> std::ops::Range<u32> {
-        let (above, below) = (pes.start / self.grid.width, pes.end.div_ceil(self.grid.width));
-        let (first, last) = (self.port_rows[above as usize], self.port_rows[below as usize]);
+    pub(crate) fn ports_of(&self, rows: Range<u32>, pes: Range<u32>) -> Range<u32> {
+        let (first, last) = (self.port_rows[rows.start as usize], self.port_rows[rows.end as usize]);
         let all = &self.ports[first as usize..last as usize];
         if all.is_empty() {
             return first..first;
