@@ -78,6 +78,47 @@ fn point(words: &[&str]) {
     println!("| {what} | {width} x {height} | {threads} | {rate} | {memory} |");
 }
 
+/// A GEMM on 256 x 256 PEs, by turns on one thread, on two, and twice at once with a thread each,
+/// which is what two cores could give at best. All by the clock.
+fn turns(rounds: usize) {
+    let (width, height) = (256, 256);
+    let program = programs::gemm(width, height, 64, 128);
+    let (from, to) = (1024, 1024 + 5000);
+    let work = (to - from) as f64 * f64::from(width * height) / 1e6;
+    let pools = [1, 1, 2].map(|threads| wafersim::step::pool(threads).expect("threads"));
+    let rate = |pool: &rayon::ThreadPool| {
+        let clock = |limit| {
+            let options =
+                RunOptions { fold: Fold::NONE, cycle_limit: limit, memory_limit: 1 << 36, ..RunOptions::default() };
+            let start = Instant::now();
+            let _stopped = pool.install(|| fabric::run(&program, &cs2(), &options, None));
+            start.elapsed().as_secs_f64()
+        };
+        let start = clock(from);
+        work / (clock(to) - start)
+    };
+    println!("| round | one thread | two threads | two runs at once |");
+    println!("|---|---:|---:|---:|");
+    let mut all = [const { Vec::new() }; 3];
+    for round in 1..=rounds {
+        let (one, two) = (rate(&pools[0]), rate(&pools[2]));
+        let both = std::thread::scope(|scope| {
+            let other = scope.spawn(|| rate(&pools[1]));
+            rate(&pools[0]) + other.join().expect("the other run")
+        });
+        println!("| {round} | {one:.1} | {two:.1} | {both:.1} |");
+        all.iter_mut().zip([one, two, both]).for_each(|(all, rate)| all.push(rate));
+    }
+    let [one, two, both] = all.map(median);
+    println!("| median | {one:.1} | {two:.1} | {both:.1} |");
+    println!("| to one thread | | {:.2} | {:.2} |", two / one, both / one);
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
 /// The first cycles of a GEMM on a full wafer, with the tables built: what that takes.
 fn wafer(cycles: u64) {
     let (width, height) = MESHES[MESHES.len() - 1];
@@ -100,6 +141,9 @@ fn main() {
     }
     if std::env::args().any(|a| a == "wafer") {
         return wafer(10_000);
+    }
+    if std::env::args().any(|a| a == "threads") {
+        return turns(9);
     }
     let full = std::env::args().any(|a| a == "full");
     println!("| load | mesh | threads | million PE-cycles/s (traffic: wavelet-hops/s) | bytes per PE |");
