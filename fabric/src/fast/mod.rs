@@ -11,6 +11,7 @@
 //! **Not here.** What may be left out (`fold`).
 
 mod addr;
+mod agenda;
 mod band;
 mod build;
 mod ce;
@@ -61,6 +62,8 @@ pub(crate) struct Detail {
 const AGREE: u64 = 512;
 /// Fewest PEs of a mesh that is worth a second thread.
 const BANDS_FROM: u64 = 4096;
+/// Rows of a band that leave blocks long enough.
+const BAND_ROWS: u32 = 32;
 /// Fewest lots of agents to look at that are worth waking other threads for, times cycles.
 const PARALLEL_FROM: u64 = 96;
 /// Fewest lots of agents to look at in a cycle that are worth going through tiles for.
@@ -107,6 +110,15 @@ pub fn run(
     Ok(outcome)
 }
 
+/// Bands of a mesh of `height` rows. Two bands are done together, so each thread needs two of them;
+/// with more, a thread that is slower holds up the others less, as long as blocks stay long.
+fn bands_for(height: u32, threads: u32) -> u32 {
+    match threads {
+        1 => 1,
+        _ => (height / BAND_ROWS).clamp(2 * threads, 4 * threads),
+    }
+}
+
 /// Executes `program` with watches on boundaries between lines.
 pub(crate) fn run_detailed(
     program: &Program,
@@ -118,8 +130,7 @@ pub(crate) fn run_detailed(
     // Folding compares states of the whole mesh.
     let alone = plan.time_fold || !plan.watches.is_empty();
     let threads = rayon::current_num_threads() as u32;
-    // Two bands are done together.
-    let worth_it = if program.grid().pes() < BANDS_FROM || threads == 1 { 1 } else { 2 * threads };
+    let worth_it = if program.grid().pes() < BANDS_FROM { 1 } else { bands_for(program.grid().height, threads) };
     let bands = if alone { 1 } else { options.bands.unwrap_or(worth_it) };
     let cut = Cut { limit: options.memory_limit, bands, watched: !plan.watches.is_empty() };
     let mut engine = Engine::new(build::bands(program, arch, cut)?, arch, plan);

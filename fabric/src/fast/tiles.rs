@@ -14,15 +14,17 @@
 //!   the boundary do all cycles in this slab, and no third band takes part. It depends on the slab
 //!   above it in the same block, and on that below it in the block before.
 //!   So slab *j* of a block, *j* − 2 of the next one, *j* − 4 of the one behind it and so on do not
-//!   depend on each other, and each band is in one of them.
+//!   depend on each other, and each band is in one of them. Who does which is in `agenda`.
 //!
 //! **Invariant.** When a cell is visited, its neighbours have done the cycle before and at most its
 //! own one besides, as if all PEs did each cycle in some order: the looks are the same ones.
 
+use super::agenda::Agenda;
 use super::band::Band;
 use super::wheel::SPREAD;
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// How a mesh is cut for blocks.
 #[derive(Debug, Clone, Copy)]
@@ -88,27 +90,23 @@ pub(crate) fn cycle(bands: &mut [Band], now: u64, parallel: bool) {
 /// rows than blocks have cycles; one that is alone has as many or more.
 pub(crate) fn round(bands: &mut [Band], now: u64, tiling: Tiling, parallel: bool) {
     debug_assert!(u64::from(tiling.cycles) <= SPREAD, "entries of different cycles would be mixed up");
-    for step in 0..bands.len() + 2 * tiling.blocks as usize - 1 {
-        let slab = |number: usize, upper: Option<&mut Band>, lower: Option<&mut Band>| {
-            let block = step.checked_sub(number).map(|ahead| (ahead / 2) as u64);
-            if let Some(block) = block.filter(|&block| block < u64::from(tiling.blocks)) {
-                do_slab(upper, lower, now + block * u64::from(tiling.cycles), tiling);
-            }
-        };
-        // Slabs of even numbers: the first one has no upper band.
-        let (first, others) = bands.split_at_mut(1 - step % 2);
-        let mut top = || first.iter_mut().for_each(|lower| slab(0, None, Some(lower)));
-        let pair = |(i, pair): (usize, &mut [Band])| {
-            let (upper, lower) = pair.split_at_mut(1);
-            slab(2 * i + 2 - step % 2, upper.first_mut(), lower.first_mut());
-        };
-        if parallel {
-            rayon::join(top, || others.par_chunks_mut(2).enumerate().for_each(pair));
-        } else {
-            top();
-            others.chunks_mut(2).enumerate().for_each(pair);
+    let threads = if parallel { rayon::current_num_threads() } else { 1 };
+    let agenda = Agenda::new(bands.len() + 1, tiling.blocks, threads);
+    // Uncontended, since slabs that are next to each other are never done at once.
+    let bands: Vec<Mutex<&mut Band>> = bands.iter_mut().map(Mutex::new).collect();
+    let band = |i: Option<usize>| Some(bands.get(i?)?.lock().unwrap_or_else(PoisonError::into_inner));
+    let work = || {
+        let thread = rayon::current_thread_index().unwrap_or(0);
+        while let Some(claim) = agenda.claim(thread) {
+            let (mut upper, mut lower) = (band(claim.slab.checked_sub(1)), band(Some(claim.slab)));
+            let now = now + u64::from(claim.block) * u64::from(tiling.cycles);
+            do_slab(upper.as_deref_mut().map(|b| &mut **b), lower.as_deref_mut().map(|b| &mut **b), now, tiling);
         }
-    }
+    };
+    rayon::scope(|scope| {
+        (1..threads).for_each(|_| scope.spawn(|_| work()));
+        work();
+    });
 }
 
 /// Does the slab of two bands in the block that begins in cycle `now`. Above the first band there is
