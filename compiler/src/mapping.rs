@@ -7,6 +7,7 @@ use crate::geometry::Geometry;
 use crate::tiling::{Map, Samples};
 use models::GptShape;
 use models::design::Positions;
+use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::program::DType;
@@ -121,15 +122,14 @@ pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<Ca
     let grid = Grid { width: arch.width.value, height: arch.height.value };
     let lanes = task.map.lanes.map_or(1..=LANES_MAX, |n| n..=n);
     let head_columns = task.map.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);
-    let mut out = Vec::new();
-    for lanes in lanes.filter(|&n| n > 0 && n <= task.sequences) {
-        for head_columns in head_columns.clone().filter(|&n| n > 0) {
-            for geometry in geometries(task, grid, lanes, head_columns) {
-                let estimate = samples.estimate(&geometry, arch, task.shape.layers, &task.map.whole());
-                out.push(Candidate { geometry, estimate });
-            }
-        }
-    }
+    let head_columns: Vec<u32> = head_columns.filter(|&n| n > 0).collect();
+    let lanes = lanes.filter(|&n| n > 0 && n <= task.sequences);
+    let geometries = lanes.flat_map(|lanes| head_columns.iter().flat_map(move |&n| geometries(task, grid, lanes, n)));
+    let candidate = |geometry: Geometry| {
+        let estimate = samples.estimate(&geometry, arch, task.shape.layers, &task.map.whole());
+        Candidate { geometry, estimate }
+    };
+    let mut out: Vec<Candidate> = geometries.collect::<Vec<_>>().into_par_iter().map(candidate).collect();
     out.sort_by_key(|c| (c.estimate, c.geometry.lanes, c.geometry.head_columns, c.geometry.tokens));
     out
 }

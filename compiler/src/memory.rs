@@ -16,6 +16,7 @@ use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::code_bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A buffer with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +80,7 @@ pub fn plan(
     g: &Geometry,
     arch: &ArchSpec,
     kernels: &[&dyn Kernel],
-    codes: &mut Codes,
+    codes: &Codes,
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<Diagnostic>> {
     let mut lives = lives(g, arch, kernels);
     let (capacity, stack_bytes) = (u64::from(arch.sram.value), u64::from(arch.stack.value));
@@ -117,7 +118,7 @@ fn peak(buffers: &[u64], code: &[u64]) -> usize {
 
 /// Bytes of buffers and code that live in every launch.
 #[must_use]
-pub fn alive(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], codes: &mut Codes) -> Vec<u64> {
+pub fn alive(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], codes: &Codes) -> Vec<u64> {
     let buffers = living(&lives(g, arch, kernels), kernels.len());
     buffers.iter().zip(kernels).map(|(bytes, k)| bytes + codes.of(g, arch, *k)).collect()
 }
@@ -268,10 +269,10 @@ fn addresses(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], lives: &[Li
 }
 
 /// Bytes of kernels' code on one geometry: emitted once for kernels that differ only in their layer and
-/// in where their windows begin.
-#[derive(Debug, Clone, Default)]
+/// in where their windows begin, whichever thread asks first.
+#[derive(Debug, Default)]
 pub struct Codes {
-    known: BTreeMap<String, u64>,
+    known: Mutex<BTreeMap<String, Arc<OnceLock<u64>>>>,
     guess: Option<u64>,
 }
 
@@ -283,9 +284,12 @@ impl Codes {
     }
 
     /// Bytes of a kernel's code.
-    pub fn of(&mut self, g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
-        let emit = || code_of(g, arch, kernel);
-        self.guess.unwrap_or_else(|| *self.known.entry(alike(&format!("{kernel:?}"))).or_insert_with(emit))
+    pub fn of(&self, g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
+        self.guess.unwrap_or_else(|| {
+            let alike = alike(&format!("{kernel:?}"));
+            let code = self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(alike).or_default().clone();
+            *code.get_or_init(|| code_of(g, arch, kernel))
+        })
     }
 }
 

@@ -192,8 +192,8 @@ impl Search<'_> {
                 self.runner_up.get_or_insert_with(|| site.runner_up(choice.tiling));
             }
             Known::Tiling(_, _, false) => self.look(site, Codes::default(), true),
-            Known::Tiling(ref mut choices, choice, true) => {
-                match build(self.graph, self.arch, &site.candidate.geometry, choice, &mut choices.codes) {
+            Known::Tiling(ref choices, choice, true) => {
+                match build(self.graph, self.arch, &site.candidate.geometry, choice, &choices.codes) {
                     Ok(mut compiled) => {
                         compiled.micro_batch = site.micro_batch;
                         compiled.micro_batches = site.repeats;
@@ -263,8 +263,8 @@ impl Search<'_> {
             compiled.runner_up = self.runner_up;
             return Ok(*compiled);
         }
-        if let Some((_, Site { known: Known::Tiling(mut choices, choice, _), candidate, .. })) = self.least {
-            match build(self.graph, self.arch, &candidate.geometry, choice, &mut choices.codes) {
+        if let Some((_, Site { known: Known::Tiling(choices, choice, _), candidate, .. })) = self.least {
+            match build(self.graph, self.arch, &candidate.geometry, choice, &choices.codes) {
                 Ok(_) => {}
                 Err(fault) => return Err(vec![fault]),
             }

@@ -203,7 +203,7 @@ pub(crate) fn build(
     arch: &ArchSpec,
     g: &Geometry,
     choice: Choice,
-    codes: &mut Codes,
+    codes: &Codes,
 ) -> Result<Compiled, Diagnostic> {
     let tiled = started(lower(graph, g, arch, &choice.tiling), arch);
     if let Some(missing) = tiled.verify().into_iter().next() {

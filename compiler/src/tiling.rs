@@ -14,6 +14,7 @@ use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
 use crate::schedule::{Pass, Tile, Tiled};
 use crate::search::room;
 use models::{GptShape, LayerGraph};
+use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use std::sync::Arc;
 
@@ -98,7 +99,7 @@ struct Outside {
 }
 
 /// All choices for one geometry.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Choices {
     layers: u32,
     /// Bytes of what waits of a layer from the forward to the backward pass.
@@ -145,9 +146,12 @@ impl Samples {
     #[must_use]
     pub fn estimate(&self, g: &Geometry, arch: &ArchSpec, layers: u32, tiling: &Tiling) -> u64 {
         let tiling = Tiling { lm_chunks: 2.min(g.tokens / 4), ..*tiling };
-        let cycles = |graph| cycles(&lower(graph, g, arch, &tiling), g, arch);
-        let (one, two) = (cycles(&self.one), cycles(&self.two));
-        one + two.saturating_sub(one) * u64::from(layers - 1)
+        let tiled = lower(&self.one, g, arch, &tiling);
+        let cycles = |of_layer: bool| -> u64 {
+            let tiles = tiled.tiles.iter().filter(|t| t.layer.is_some() == of_layer);
+            tiles.map(|t| t.kernel.estimate(g, arch)).sum()
+        };
+        cycles(false) + cycles(true) * u64::from(layers)
     }
 }
 
@@ -174,7 +178,7 @@ impl Choices {
             let away = Tiling { checkpoints: Checkpoints::Offload { stay, early }, ..map.whole() };
             cycles(&lower(&samples.two, g, arch, &away), g, arch).saturating_sub(all)
         });
-        let mut lowering = Lowering { samples, g, arch, waiting, codes };
+        let lowering = Lowering { samples, g, arch, waiting, codes };
         let fixed = |by_hand: Option<u32>, n: &u32| by_hand.is_none_or(|fixed| fixed == *n);
         let chunks = |queries, keys| -> Vec<Chunks> {
             let queries = divisions(g.tokens, 4).filter(|n| fixed(queries, n));
@@ -198,10 +202,15 @@ impl Choices {
             if choices.best(room(arch)).is_ok_and(|best| best.estimate <= samples.estimate(g, arch, layers, &most)) {
                 break;
             }
-            for (&ffn_parts, again) in parts.iter().flat_map(|n| [(n, false), (n, true)]) {
-                choices.inside.extend(lowering.inside(Tiling { ffn_parts, again, ..most }, &chunks));
-            }
-            choices.outside.extend(lm_chunks.iter().map(|&n| lowering.outside(Tiling { lm_chunks: n, ..most })));
+            let insides = |(&ffn_parts, again)| lowering.inside(Tiling { ffn_parts, again, ..most }, &chunks);
+            let outside = |&n: &u32| lowering.outside(Tiling { lm_chunks: n, ..most });
+            let both = parts.iter().flat_map(|n| [(n, false), (n, true)]).collect::<Vec<_>>();
+            let (inside, outside) = rayon::join(
+                || both.into_par_iter().flat_map_iter(insides).collect::<Vec<_>>(),
+                || lm_chunks.par_iter().map(outside).collect::<Vec<_>>(),
+            );
+            choices.inside.extend(inside);
+            choices.outside.extend(outside);
         }
         choices.codes = lowering.codes;
         choices
@@ -295,14 +304,14 @@ struct Lowering<'a> {
 
 impl Lowering<'_> {
     /// The kernels with the bytes that live in them, code included.
-    fn alive<'t>(&mut self, tiled: &'t Tiled) -> Vec<(&'t Tile, u64)> {
+    fn alive<'t>(&self, tiled: &'t Tiled) -> Vec<(&'t Tile, u64)> {
         let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
-        let alive = memory::alive(self.g, self.arch, &kernels, &mut self.codes);
+        let alive = memory::alive(self.g, self.arch, &kernels, &self.codes);
         tiled.tiles.iter().zip(alive).collect()
     }
 
     /// Bytes of a kernel that live as long as it: scratch and code.
-    fn own(&mut self, kernel: &dyn Kernel) -> u64 {
+    fn own(&self, kernel: &dyn Kernel) -> u64 {
         self.scratch(kernel) + self.codes.of(self.g, self.arch, kernel)
     }
 
@@ -313,7 +322,7 @@ impl Lowering<'_> {
 
     /// Layers lowered with a tiling, and attention in all numbers of chunks, forward and backward:
     /// chunks change nothing but attention's own scratch, code and cycles.
-    fn inside(&mut self, tiling: Tiling, chunks: &[Vec<Chunks>; 2]) -> Vec<Inside> {
+    fn inside(&self, tiling: Tiling, chunks: &[Vec<Chunks>; 2]) -> Vec<Inside> {
         let (one, two) = (
             lower(&self.samples.one, self.g, self.arch, &tiling),
             lower(&self.samples.two, self.g, self.arch, &tiling),
@@ -353,7 +362,7 @@ impl Lowering<'_> {
 
     /// Attention kernels of one kind in numbers of chunks: bytes that live in one, and its cycles.
     /// What takes as many bytes as another and more cycles is left out before code is counted.
-    fn cuts(&mut self, tiles: &[&(&Tile, u64)], chunks: &[Chunks]) -> Vec<Cut> {
+    fn cuts(&self, tiles: &[&(&Tile, u64)], chunks: &[Chunks]) -> Vec<Cut> {
         let Some((first, _)) = tiles.first() else { return Vec::new() };
         let mut kernels: Vec<(Chunks, Arc<dyn Kernel>, u64, u64)> = Vec::new();
         for &chunks in chunks {
@@ -381,7 +390,7 @@ impl Lowering<'_> {
         kernels.into_iter().map(cut).collect()
     }
 
-    fn outside(&mut self, tiling: Tiling) -> Outside {
+    fn outside(&self, tiling: Tiling) -> Outside {
         let Tiling { lm_chunks, gather, .. } = tiling;
         let tiled = lower(&self.samples.one, self.g, self.arch, &tiling);
         let own = |t: &&Tile| t.layer.is_none();
