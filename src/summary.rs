@@ -170,7 +170,7 @@ fn throughput(workload: &Workload, arch: &ArchSpec, seconds: f64) -> Throughput 
 
 fn memory(plan: &MemoryPlan, pes: u64) -> Memory {
     let tensor = |b: &PlannedBuffer| TensorReport {
-        name: b.name.clone(),
+        name: b.name.to_string(),
         bytes_per_pe: b.bytes,
         live: [b.first, b.last],
         at_peak: plan.at_peak(b),

@@ -90,7 +90,7 @@ fn forward(g: &Geometry) -> AttentionForward {
         k,
         v,
         out: Act::whole(g, "out", Features::Hidden),
-        stats: Some("stats".to_owned()),
+        stats: Some("stats".into()),
         chunks: chunks(g),
     }
 }
@@ -150,7 +150,7 @@ fn backward(g: &Geometry) -> AttentionBackward {
         v,
         out: hidden("out"),
         d_out: hidden("d_out"),
-        stats: "stats".to_owned(),
+        stats: "stats".into(),
         dq,
         dk,
         dv,
@@ -278,7 +278,7 @@ fn gradients_may_replace_their_operands() {
 fn statistics_are_optional() {
     let g = wide(DType::F16, 8, 4);
     let kernel = AttentionForward { stats: None, ..forward(&g) };
-    assert!(kernel.needs(&g).iter().all(|n| n.name != "stats"));
+    assert!(kernel.needs(&g).iter().all(|n| *n.name != *"stats"));
     let qkv = random_act(&g, Features::Qkv, 1, g.act);
     let mut w = wafer(&g, &qkv);
     w.run(&kernel, &TestHost::default());

@@ -49,10 +49,10 @@ fn geometry(grid: Grid, tokens: u32, features: u32) -> Geometry {
 pub(crate) fn gemm(width: u32, height: u32, tokens: u32, features: u32) -> Program {
     let g = geometry(Grid { width, height }, tokens, features);
     let kernel = Gemm {
-        label: "projection".to_owned(),
+        label: "projection".into(),
         x: Act::whole(&g, "x", Features::Hidden),
         y: Act::whole(&g, "y", Features::Hidden),
-        weight: WeightRef { tensor: "w".to_owned(), transposed: false, bias: None, mask_padding: false },
+        weight: WeightRef { tensor: "w".into(), transposed: false, bias: None, mask_padding: false },
         add: false,
         outs: 1,
         freight: None,

@@ -12,12 +12,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// The name of a buffer, a parameter or a kernel. Mappings are compared by the thousand, and kernels
+/// are copied a lot while they are, so copies share it.
+pub type Name = Arc<str>;
+
 /// A piece of every PE's memory that a kernel needs: an operand that other kernels share, or
 /// scratch that lives only as long as the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Need {
     /// Its name. Scratch names start with a dot.
-    pub name: String,
+    pub name: Name,
     /// Element type.
     pub dtype: DType,
     /// Elements.
@@ -47,16 +51,17 @@ pub enum Access {
 impl Need {
     /// A shared operand.
     #[must_use]
-    pub fn operand(name: &str, dtype: DType, len: u32, access: Access) -> Need {
+    pub fn operand(name: impl Into<Name>, dtype: DType, len: u32, access: Access) -> Need {
         let phase = if dtype == DType::F32 { 4 } else { 0 };
-        Need { name: name.to_owned(), dtype, len, phase, access, margin: 0 }
+        Need { name: name.into(), dtype, len, phase, access, margin: 0 }
     }
 
     /// Scratch; `name` starts with a dot.
     #[must_use]
-    pub fn scratch(name: &str, dtype: DType, len: u32, phase: u32) -> Need {
+    pub fn scratch(name: impl Into<Name>, dtype: DType, len: u32, phase: u32) -> Need {
+        let name = name.into();
         debug_assert!(name.starts_with('.'), "scratch names start with a dot");
-        Need { name: name.to_owned(), dtype, len, phase, access: Access::Scratch, margin: 0 }
+        Need { name, dtype, len, phase, access: Access::Scratch, margin: 0 }
     }
 }
 
@@ -67,7 +72,7 @@ pub(crate) fn local(name: &str) -> &str {
 }
 
 /// Byte addresses by name.
-pub type Addresses = BTreeMap<String, u32>;
+pub type Addresses = BTreeMap<Name, u32>;
 
 /// Where the host's numbers come from: parameters by the names of the layer graph, tokens, targets.
 pub trait HostSource {
@@ -292,7 +297,7 @@ pub enum Part {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Act {
     /// Name of the buffer.
-    pub name: String,
+    pub name: Name,
     /// Which features its slots are.
     pub features: Features,
     /// Element type.
@@ -316,10 +321,10 @@ pub struct Act {
 impl Act {
     /// A whole activation of the geometry's own type.
     #[must_use]
-    pub fn whole(g: &Geometry, name: &str, features: Features) -> Act {
+    pub fn whole(g: &Geometry, name: impl Into<Name>, features: Features) -> Act {
         let slots = g.slots(features);
         Act {
-            name: name.to_owned(),
+            name: name.into(),
             features,
             dtype: g.act,
             all_slots: slots,
@@ -337,7 +342,7 @@ impl Act {
     pub fn need(&self, access: Access) -> Need {
         let whole = self.slots == self.all_slots && self.tokens == self.row;
         let access = if access == Access::Write && !whole { Access::Update } else { access };
-        Need::operand(&self.name, self.dtype, self.all_slots * self.row, access)
+        Need::operand(self.name.clone(), self.dtype, self.all_slots * self.row, access)
     }
 
     /// Logical index of slot `slot` of the window in a column of a lane, or None for padding.
@@ -368,11 +373,11 @@ impl Act {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WeightRef {
     /// The parameter tensor.
-    pub tensor: String,
+    pub tensor: Name,
     /// Whether its index is `[out, in]` instead of `[in, out]`.
     pub transposed: bool,
     /// The bias tensor, indexed by `[out]`.
-    pub bias: Option<String>,
+    pub bias: Option<Name>,
     /// Whether outputs that are padding get the bias [`PAD_BIAS`] instead of zero.
     pub mask_padding: bool,
 }

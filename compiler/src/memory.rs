@@ -11,7 +11,7 @@
 //! **Not here.** What the buffers are for (`schedule`).
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Addresses, Kernel, Need};
+use crate::kernel::{Access, Addresses, Kernel, Name, Need};
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::code_bytes;
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedBuffer {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// Bytes.
     pub bytes: u64,
     /// First byte, margins included.
@@ -169,7 +169,7 @@ fn too_small(
 
 fn lives(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
-    let mut current: BTreeMap<String, usize> = BTreeMap::new();
+    let mut current: BTreeMap<Name, usize> = BTreeMap::new();
     for (at, kernel) in kernels.iter().enumerate() {
         let needs = kernel.all_needs(g, arch);
         for need in &needs {

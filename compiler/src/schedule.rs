@@ -11,7 +11,7 @@ mod head;
 mod names;
 
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Act, Chunks, Kernel, WeightRef, local};
+use crate::kernel::{Act, Chunks, Kernel, Name, WeightRef};
 use crate::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
 use crate::kernels::alibi::Distances;
 use crate::kernels::attention::{AttentionBackward, AttentionForward};
@@ -23,9 +23,10 @@ use crate::kernels::norm::{LayerNorm, LayerNormGrad, Style};
 use crate::kernels::outer::Outer;
 use crate::kernels::rotary::Rotate;
 use crate::kernels::row_sum::RowSum;
+use models::OpKind;
 use models::design::Block;
-use models::{LayerGraph, LayerOp, OpKind, Phase};
-use names::{Names, STREAM, Step, features, function, stem, tables};
+pub use names::Steps;
+use names::{Buffers, Names, STREAM, Step, features, function, tables};
 use sim_core::diag::Diagnostic;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -82,11 +83,9 @@ pub struct Tiled {
     /// The kernels in order.
     pub tiles: Vec<Tile>,
     /// Operations of the graph that the kernels execute.
-    covered: BTreeSet<String>,
-    /// Operations of the graph.
-    wanted: BTreeSet<String>,
+    covered: BTreeSet<Name>,
     /// Gradients of products' inputs that a kernel of the layer has written.
-    begun: BTreeSet<String>,
+    begun: BTreeSet<Name>,
     /// Length of AXPYs that outer products aim at.
     gather: u32,
 }
@@ -95,121 +94,109 @@ impl Tiled {
     /// Lowers a training step, with the tokens of a PE passed through the LM head in `lm_chunks`
     /// parts, and AXPYs of about `gather` elements in outer products.
     #[must_use]
-    pub fn new(graph: &LayerGraph, geometry: &Geometry, lm_chunks: u32, gather: u32) -> Tiled {
-        let wanted = graph.graph().node_weights().map(|op| op.name.clone()).collect();
+    pub fn new(steps: &Steps, geometry: &Geometry, lm_chunks: u32, gather: u32) -> Tiled {
+        let Steps { names, below, layers, above, .. } = steps;
         let mut t = Tiled {
             geometry: geometry.clone(),
             tiles: Vec::new(),
             covered: BTreeSet::new(),
-            wanted,
             begun: BTreeSet::new(),
             gather,
         };
-        let names = Names::of(graph);
-        let order: Vec<Step<'_>> = graph.topological_order().into_iter().map(|i| Step::of(graph, i)).collect();
-        let of = |layer: Option<u32>| {
-            let forward = order.iter().filter(move |s| s.op.phase == Phase::Forward && s.op.layer == layer);
-            forward.cloned().collect::<Vec<_>>()
-        };
-        let layers = graph.shape().layers;
-        let (below, above): (Vec<_>, Vec<_>) = of(None).into_iter().partition(|s| s.op.name.starts_with("embed"));
-        for step in &below {
-            t.forward(&names, step, Pass::Forward);
+        for step in below.iter().chain(layers.iter().flatten()) {
+            t.forward(names, step, Pass::Forward);
         }
-        for step in (0..layers).flat_map(of_some(&of)) {
-            t.forward(&names, &step, Pass::Forward);
-        }
-        t.head(&names, &above, lm_chunks);
-        for l in (0..layers).rev() {
-            let steps = of(Some(l));
+        t.head(names, above, lm_chunks);
+        for steps in layers.iter().rev() {
             for step in steps.iter().filter(|s| s.again) {
-                t.forward(&names, step, Pass::Recompute);
+                t.forward(names, step, Pass::Recompute);
             }
-            let mut backward: Vec<&Step<'_>> = steps.iter().rev().collect();
+            let mut backward: Vec<&Step> = steps.iter().rev().collect();
             if names.design.block == Block::ParallelTwoNorms {
                 // Norms add to the gradient that both branches start from.
                 backward.sort_by_key(|s| s.op.kind.is_norm());
             }
             t.begun.clear();
             for step in backward {
-                t.back(&names, step);
+                t.back(names, step);
             }
         }
         if names.design.embedding_norm {
             for step in &below[..below.len() - 1] {
-                t.forward(&names, step, Pass::Recompute);
+                t.forward(names, step, Pass::Recompute);
             }
         }
         for step in below.iter().rev() {
-            t.back(&names, step);
+            t.back(names, step);
         }
         t
     }
 
-    /// Operations that no kernel executes, and kernels for operations that are not in the graph.
+    /// Operations of `steps`, from which it was lowered, that no kernel executes, and kernels for
+    /// operations that are not among them.
     #[must_use]
-    pub fn verify(&self) -> Vec<Diagnostic> {
-        let missing = self.wanted.difference(&self.covered).map(|n| (n, "no kernel executes this operation"));
-        let extra = self.covered.difference(&self.wanted).map(|n| (n, "the graph has no such operation"));
-        missing.chain(extra).map(|(name, text)| Diagnostic::new("M004", name, text)).collect()
+    pub fn verify(&self, steps: &Steps) -> Vec<Diagnostic> {
+        let wanted = &steps.operations;
+        let missing = wanted.difference(&self.covered).map(|n| (n, "no kernel executes this operation"));
+        let extra = self.covered.difference(wanted).map(|n| (n, "the graph has no such operation"));
+        missing.chain(extra).map(|(name, text)| Diagnostic::new("M004", &**name, text)).collect()
     }
 
     fn push(&mut self, pass: Pass, layer: Option<u32>, kernel: impl Kernel + 'static) {
         self.tiles.push(Tile { kernel: Arc::new(kernel), pass, layer });
     }
 
-    fn act(&self, name: &str, features: Features) -> Act {
+    fn act(&self, name: impl Into<Name>, features: Features) -> Act {
         Act::whole(&self.geometry, name, features)
     }
 
-    fn hidden(&self, name: &str) -> Act {
+    fn hidden(&self, name: impl Into<Name>) -> Act {
         self.act(name, Features::Hidden)
     }
 
     /// The buffer of a tensor of the graph.
-    fn tensor(&self, names: &Names, tensor: &str) -> Act {
-        let name = names.buffer(tensor);
-        self.act(&name, features(&name))
+    fn tensor(&self, buffers: &Buffers) -> Act {
+        self.act(buffers.own.clone(), features(&buffers.own))
     }
 
     /// The buffer of the gradient with respect to a tensor of the graph.
-    fn gradient(&self, names: &Names, tensor: &str) -> Act {
-        self.act(&names.gradient(tensor), features(&names.buffer(tensor)))
+    fn gradient(&self, buffers: &Buffers) -> Act {
+        self.act(buffers.gradient.clone(), features(&buffers.own))
     }
 
     /// Query, key or value: a third of the fused buffer.
-    fn third(&self, name: &str, part: u32) -> Act {
+    fn third(&self, part: u32) -> Act {
         let hidden = self.geometry.hidden;
-        Act { features: Features::Hidden, first_slot: part * hidden, slots: hidden, ..self.act(name, Features::Qkv) }
+        Act { features: Features::Hidden, first_slot: part * hidden, slots: hidden, ..self.act("qkv", Features::Qkv) }
     }
 
     /// The kernels of a forward operation.
-    fn forward(&mut self, names: &Names, step: &Step<'_>, pass: Pass) {
-        let op = step.op;
+    fn forward(&mut self, names: &Names, step: &Step, pass: Pass) {
+        let op = &step.op;
         if pass == Pass::Forward {
-            self.covered.insert(op.name.clone());
+            self.covered.insert(step.forward.clone());
         }
         let l = op.layer;
-        let ins: Vec<Act> = step.inputs.iter().map(|name| self.tensor(names, name)).collect();
-        let out = self.tensor(names, &op.outputs[0].name);
+        let ins: Vec<Act> = step.inputs.iter().map(|of| self.tensor(of)).collect();
+        let out = self.tensor(&step.out);
         match op.kind {
             OpKind::Embedding => self.push(pass, l, EmbedScatter { x: out, tables: tables(op) }),
             kind if kind.is_norm() => {
-                let (tensor, style) = (stem(op, "weight"), Style::of(&names.design));
+                let (tensor, style) = (step.stem.clone(), Style::of(&names.design));
                 self.push(pass, l, LayerNorm { x: ins[0].clone(), y: out, tensor, style });
             }
             OpKind::AttentionScores | OpKind::Softmax => {} // in one kernel with the values
             OpKind::AttentionValues => {
-                let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
-                let stats = (pass == Pass::Recompute).then(|| "stats".to_owned());
+                let [q, k, v] = [0, 1, 2].map(|i| self.third(i));
+                let stats = (pass == Pass::Recompute).then(|| "stats".into());
                 self.push(pass, l, AttentionForward { q, k, v, out, stats, chunks: Chunks::ONE });
             }
             OpKind::Rotary => {
-                let [q, k] = [0, 1].map(|i| self.third("qkv", i));
+                let [q, k] = [0, 1].map(|i| self.third(i));
                 self.push(pass, l, Rotate { q, k, back: false });
             }
             OpKind::Alibi => {
-                let [q, k] = [0, 1].map(|i| self.third("qkv", i));
+                let [q, k] = [0, 1].map(|i| self.third(i));
                 self.push(pass, l, Distances { q, k });
             }
             OpKind::Scale => {
@@ -224,28 +211,24 @@ impl Tiled {
             OpKind::LmHead | OpKind::Classifier | OpKind::CrossEntropy => {} // in `head`, chunk by chunk
             kind => match function(kind) {
                 Some(f) => self.push(pass, l, Activation { f, x: ins[0].clone(), y: out }),
-                None => self.linear(op, pass, ins[0].clone(), out),
+                None => self.linear(step, pass, ins[0].clone(), out),
             },
         }
     }
 
     /// `y = x · W + b`.
-    fn linear(&mut self, op: &LayerOp, pass: Pass, x: Act, y: Act) {
+    fn linear(&mut self, step: &Step, pass: Pass, x: Act, y: Act) {
         let weight = WeightRef {
-            tensor: op.weights[0].name.clone(),
+            tensor: step.weights[0].clone(),
             transposed: false,
-            bias: op.weights.get(1).map(|b| b.name.clone()),
+            bias: step.weights.get(1).cloned(),
             mask_padding: false,
         };
-        self.gemm(local(&op.name), (pass, op.layer), (x, y, false), &weight);
+        self.gemm(&step.label, (pass, step.op.layer), (x, y, false), &weight);
     }
 
     /// A GEMM, cut over its input slots where there are many.
-    fn gemm(&mut self, label: &str, place: (Pass, Option<u32>), (x, y, add): (Act, Act, bool), weight: &WeightRef) {
-        let label = match place.0 {
-            Pass::Backward => format!("{label} input gradient"),
-            _ => label.to_owned(),
-        };
+    fn gemm(&mut self, label: &Name, place: (Pass, Option<u32>), (x, y, add): (Act, Act, bool), weight: &WeightRef) {
         for (i, (first, slots)) in parts(x.slots, GEMM_SLOTS_MAX).into_iter().enumerate() {
             let mut weight = weight.clone();
             if i > 0 {
@@ -262,46 +245,45 @@ impl Tiled {
     }
 
     /// The weight gradient `dW[in][out]` of a linear operation, and that of its bias.
-    fn outer(&mut self, op: &LayerOp, x: Act, dy: Act) {
-        let label = local(&op.name);
+    fn outer(&mut self, step: &Step, x: Act, dy: Act) {
         // The operand with more slots is stationary; `[in][out]` is the parameter's own order.
         let (a, b, transposed) = if x.slots >= dy.slots { (x, dy.clone(), false) } else { (dy.clone(), x, true) };
-        let to = (op.weights[0].name.clone(), transposed);
-        self.outer_parts(&format!("{label} weight gradient"), op.layer, a, b, to);
-        self.bias_gradient(op, dy);
+        let to = (step.weights[0].clone(), transposed);
+        self.outer_parts(&step.weight_gradient_label, step.op.layer, a, b, to);
+        self.bias_gradient(step, dy);
     }
 
     /// The gradient of a product's bias, if it has one.
-    fn bias_gradient(&mut self, op: &LayerOp, dy: Act) {
-        if let Some(bias) = op.weights.get(1) {
-            let label = format!("{} bias gradient", local(&op.name));
-            let kernel = ColSum { label, b: dy, times: None, tensor: bias.name.clone(), levels: None };
-            self.push(Pass::WeightGradient, op.layer, kernel);
+    fn bias_gradient(&mut self, step: &Step, dy: Act) {
+        if let Some(tensor) = step.weights.get(1).cloned() {
+            let label = step.bias_gradient_label.clone();
+            let kernel = ColSum { label, b: dy, times: None, tensor, levels: None };
+            self.push(Pass::WeightGradient, step.op.layer, kernel);
         }
     }
 
-    fn outer_parts(&mut self, label: &str, layer: Option<u32>, a: Act, b: Act, to: (String, bool)) {
+    fn outer_parts(&mut self, label: &Name, layer: Option<u32>, a: Act, b: Act, to: (Name, bool)) {
         let gather = gather(self.geometry.lane_columns(), b.slots, self.gather);
         for (first, slots) in parts(a.slots, SLOTS_MAX) {
             let a = Act { first_slot: a.first_slot + first, slots, ..a.clone() };
             let (tensor, transposed) = to.clone();
-            let kernel = Outer { label: label.to_owned(), a, b: b.clone(), tensor, transposed, gather };
+            let kernel = Outer { label: label.clone(), a, b: b.clone(), tensor, transposed, gather };
             self.push(Pass::WeightGradient, layer, kernel);
         }
     }
 
     /// The gradients of an operation: of its weights, then of its input.
-    fn back(&mut self, names: &Names, step: &Step<'_>) {
-        let (op, layer, pass) = (step.op, step.op.layer, Pass::Backward);
+    fn back(&mut self, names: &Names, step: &Step) {
+        let (op, layer, pass) = (&step.op, step.op.layer, Pass::Backward);
         if !op.weights.is_empty() {
-            self.covered.insert(format!("{}.weight_gradient", op.name));
+            self.covered.insert(step.weight_gradient.clone());
         }
         if op.kind != OpKind::Embedding {
-            self.covered.insert(format!("{}.backward", op.name));
+            self.covered.insert(step.backward.clone());
         }
-        let ins: Vec<Act> = step.inputs.iter().map(|name| self.tensor(names, name)).collect();
-        let d_ins: Vec<Act> = step.inputs.iter().map(|name| self.gradient(names, name)).collect();
-        let dy = self.gradient(names, &op.outputs[0].name);
+        let ins: Vec<Act> = step.inputs.iter().map(|of| self.tensor(of)).collect();
+        let d_ins: Vec<Act> = step.inputs.iter().map(|of| self.gradient(of)).collect();
+        let dy = self.gradient(&step.out);
         match op.kind {
             OpKind::Embedding => self.push(Pass::WeightGradient, layer, EmbedGrad { dx: dy, tables: tables(op) }),
             kind if kind.is_norm() => {
@@ -309,17 +291,17 @@ impl Tiled {
                 // In a layer the gradient by way of the norm joins that which goes past it, unless
                 // nothing does.
                 let add = layer.is_some() && dx.name != dy.name;
-                let (tensor, style) = (stem(op, "weight"), Style::of(&names.design));
+                let (tensor, style) = (step.stem.clone(), Style::of(&names.design));
                 let kernel = LayerNormGrad { x, dy, dx, tensor, add, style };
                 let parts = kernel.parts();
                 self.push(pass, layer, kernel);
                 self.push(Pass::WeightGradient, layer, RowSum { parts, levels: None });
             }
             OpKind::AttentionValues => {
-                let [q, k, v] = [0, 1, 2].map(|i| self.third("qkv", i));
+                let [q, k, v] = [0, 1, 2].map(|i| self.third(i));
                 // Gradients take the place of what they are the gradients of.
                 let [dq, dk, dv] = [&q, &k, &v].map(Clone::clone);
-                let (out, stats) = (self.tensor(names, &op.outputs[0].name), "stats".to_owned());
+                let (out, stats) = (self.tensor(&step.out), "stats".into());
                 self.push(
                     pass,
                     layer,
@@ -327,7 +309,7 @@ impl Tiled {
                 );
             }
             OpKind::Rotary => {
-                let [q, k] = [0, 1].map(|i| self.third("qkv", i));
+                let [q, k] = [0, 1].map(|i| self.third(i));
                 self.push(pass, layer, Rotate { q, k, back: true });
             }
             OpKind::Scale => {
@@ -345,29 +327,24 @@ impl Tiled {
             kind => match function(kind) {
                 Some(f) => {
                     // The derivative of the hyperbolic tangent is a function of its result.
-                    let own = self.tensor(names, &op.outputs[0].name);
+                    let own = self.tensor(&step.out);
                     let x = if f == Function::Tanh { own } else { ins[0].clone() };
                     self.push(pass, layer, ActivationGrad { f, x, dy, dx: d_ins[0].clone() });
                 }
-                None => self.linear_back(op, ins[0].clone(), dy, d_ins[0].clone()),
+                None => self.linear_back(step, ins[0].clone(), dy, d_ins[0].clone()),
             },
         }
     }
 
-    fn linear_back(&mut self, op: &LayerOp, x: Act, dy: Act, dx: Act) {
-        self.outer(op, x, dy.clone());
-        let tensor = op.weights[0].name.clone();
+    fn linear_back(&mut self, step: &Step, x: Act, dy: Act, dx: Act) {
+        self.outer(step, x, dy.clone());
+        let tensor = step.weights[0].clone();
         let weight = WeightRef { tensor, transposed: true, bias: None, mask_padding: false };
         // What goes past the product is in the stream's gradient already; what another product
         // made of the same input, in its.
-        let add = !self.begun.insert(dx.name.clone()) || (dx.name == STREAM && op.layer.is_some());
-        self.gemm(local(&op.name), (Pass::Backward, op.layer), (dy, dx, add), &weight);
+        let add = !self.begun.insert(dx.name.clone()) || (*dx.name == *STREAM && step.op.layer.is_some());
+        self.gemm(&step.input_gradient_label, (Pass::Backward, step.op.layer), (dy, dx, add), &weight);
     }
-}
-
-/// Every layer's operations.
-fn of_some<'a, F: Fn(Option<u32>) -> Vec<Step<'a>>>(of: &F) -> impl Fn(u32) -> Vec<Step<'a>> + use<'_, 'a, F> {
-    move |l| of(Some(l))
 }
 
 /// `length` cut into as few nearly equal parts of at most `most` as possible: `(first, count)`.

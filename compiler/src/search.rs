@@ -11,6 +11,7 @@
 
 use crate::mapping::{self, Candidate, Task};
 use crate::memory::Codes;
+use crate::schedule::Steps;
 use crate::step::{Compiled, Options, RunnerUp, build};
 use crate::tiling::{Choice, Choices, Samples};
 use models::LayerGraph;
@@ -100,6 +101,7 @@ impl Site {
 /// A search under way.
 struct Search<'a> {
     graph: &'a LayerGraph,
+    steps: Steps,
     arch: &'a ArchSpec,
     options: &'a Options,
     open: BTreeMap<Rank, Site>,
@@ -125,6 +127,7 @@ pub fn search(
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut search = Search {
         graph,
+        steps: Steps::of(graph),
         arch,
         options,
         open: BTreeMap::new(),
@@ -193,7 +196,7 @@ impl Search<'_> {
             }
             Known::Tiling(_, _, false) => self.look(site, Codes::default(), true),
             Known::Tiling(ref choices, choice, true) => {
-                match build(self.graph, self.arch, &site.candidate.geometry, choice, &choices.codes) {
+                match build(&self.steps, self.arch, &site.candidate.geometry, choice, &choices.codes) {
                     Ok(mut compiled) => {
                         compiled.micro_batch = site.micro_batch;
                         compiled.micro_batches = site.repeats;
@@ -264,7 +267,7 @@ impl Search<'_> {
             return Ok(*compiled);
         }
         if let Some((_, Site { known: Known::Tiling(choices, choice, _), candidate, .. })) = self.least {
-            match build(self.graph, self.arch, &candidate.geometry, choice, &choices.codes) {
+            match build(&self.steps, self.arch, &candidate.geometry, choice, &choices.codes) {
                 Ok(_) => {}
                 Err(fault) => return Err(vec![fault]),
             }

@@ -10,7 +10,7 @@ use crate::geometry::Geometry;
 use crate::kernel::{Addresses, Kernel, Reduction};
 use crate::memory::{self, Codes, MemoryPlan};
 use crate::passes::{Tiling, lower, started};
-use crate::schedule::{Tile, Tiled};
+use crate::schedule::{Steps, Tile, Tiled};
 use crate::search::search;
 use crate::tiling::{Choice, Map};
 use models::LayerGraph;
@@ -199,14 +199,14 @@ fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
 
 /// Lowers for one geometry with a tiling.
 pub(crate) fn build(
-    graph: &LayerGraph,
+    steps: &Steps,
     arch: &ArchSpec,
     g: &Geometry,
     choice: Choice,
     codes: &Codes,
 ) -> Result<Compiled, Diagnostic> {
-    let tiled = started(lower(graph, g, arch, &choice.tiling), arch);
-    if let Some(missing) = tiled.verify().into_iter().next() {
+    let tiled = started(lower(steps, g, arch, &choice.tiling), arch);
+    if let Some(missing) = tiled.verify(steps).into_iter().next() {
         return Err(missing);
     }
     let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();

@@ -11,7 +11,7 @@ use crate::kernel::{Access, Chunks, Kernel, Need, Reduction, Stationary};
 use crate::mapping::Task;
 use crate::memory::{self, Codes};
 use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
-use crate::schedule::{Pass, Tile, Tiled};
+use crate::schedule::{Pass, Steps, Tile, Tiled};
 use crate::search::room;
 use models::{GptShape, LayerGraph};
 use rayon::prelude::*;
@@ -124,22 +124,23 @@ pub struct Choice {
     pub estimate: u64,
 }
 
-/// Layer graphs of one and of two layers.
+/// The operations of one and of two layers.
 #[derive(Debug)]
 pub struct Samples {
-    one: LayerGraph,
-    two: LayerGraph,
+    one: Steps,
+    two: Steps,
 }
 
 impl Samples {
     /// For the task's model; None if the model is faulty.
     #[must_use]
     pub fn of(task: &Task<'_>) -> Option<Samples> {
-        let graph = |layers| {
+        let steps = |layers| {
             let shape = GptShape { layers, ..task.shape.clone() };
-            LayerGraph::training_step(&shape, u64::from(task.sequences), task.seq_len).ok()
+            let graph = LayerGraph::training_step(&shape, u64::from(task.sequences), task.seq_len).ok()?;
+            Some(Steps::of(&graph))
         };
-        Some(Samples { one: graph(1)?, two: graph(2)? })
+        Some(Samples { one: steps(1)?, two: steps(2)? })
     }
 
     /// Rough cycles of a step of `layers` layers with a tiling, without regard to memory.

@@ -73,7 +73,7 @@ fn kernels(steps: &[Numbers]) -> Vec<Made> {
     let one = |(needs, instructions): &Numbers| {
         let mut out: Vec<Need> = Vec::new();
         for &(name, len, access) in needs {
-            if out.iter().any(|n| n.name == format!("b{name}")) {
+            if out.iter().any(|n| *n.name == *format!("b{name}")) {
                 continue;
             }
             let access = match access % 3 {
@@ -84,7 +84,7 @@ fn kernels(steps: &[Numbers]) -> Vec<Made> {
             let len = if access == Access::Write { u32::from(len) } else { written[&name] };
             written.insert(name, len);
             let dtype = if name % 2 == 0 { DType::F16 } else { DType::F32 };
-            out.push(Need::operand(&format!("b{name}"), dtype, len, access));
+            out.push(Need::operand(format!("b{name}"), dtype, len, access));
         }
         out.push(Need::scratch(".scratch", DType::F32, 1 + u32::from(*instructions), 4));
         Made { needs: out, instructions: usize::from(*instructions) }
@@ -99,11 +99,11 @@ fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], g: &Geome
     let mut peak = 0;
     for at in 0..kernels.len() {
         let mut places: Vec<(u32, u32)> = Vec::new();
-        let mut names: Vec<&str> = kernels.iter().flat_map(|k| k.needs.iter().map(|n| n.name.as_str())).collect();
+        let mut names: Vec<&str> = kernels.iter().flat_map(|k| k.needs.iter().map(|n| &*n.name)).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let need = |i: usize| kernels[i].needs.iter().find(|n| n.name == name);
+            let need = |i: usize| kernels[i].needs.iter().find(|n| *n.name == *name);
             let reads = |i: usize| need(i).is_some_and(|n| matches!(n.access, Access::Read | Access::Update));
             let writes = |i: usize| need(i).is_some_and(|n| !matches!(n.access, Access::Read | Access::Update));
             let Some(first) = (0..=at).rev().find(|&i| writes(i)) else { continue };

@@ -7,7 +7,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this module")]
 
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use compiler::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2};
@@ -27,7 +27,7 @@ pub struct Wafer {
     pub arch: ArchSpec,
     pub engine: EngineKind,
     pub memory: WaferMemory,
-    operands: BTreeMap<String, Need>,
+    operands: BTreeMap<Name, Need>,
     places: Addresses,
     next: u32,
 }

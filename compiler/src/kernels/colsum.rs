@@ -11,7 +11,7 @@ use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, ma
 use super::reduce::Levels;
 use crate::code::{grid, vec};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part, Reduction};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need, Part, Reduction};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
@@ -24,13 +24,13 @@ const RESULTS: &str = "gradient";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ColSum {
     /// What it computes, for people.
-    pub label: String,
+    pub label: Name,
     /// What is summed. Zero at padding tokens, or `times` is.
     pub b: Act,
     /// What it is multiplied by; a window of the same size.
     pub times: Option<Act>,
     /// The parameter tensor that gets the gradient, indexed by feature.
-    pub tensor: String,
+    pub tensor: Name,
     /// Levels in which rows are summed; else they are by a chain.
     pub levels: Option<Levels>,
 }

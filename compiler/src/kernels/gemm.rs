@@ -23,7 +23,7 @@ use super::pace::Pace;
 use crate::code::{color, pack};
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{
-    Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Need, PAD_BIAS, Part, Stationary, Way, WeightRef,
+    Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Name, Need, PAD_BIAS, Part, Stationary, Way, WeightRef,
 };
 use crate::streams::{broadcast_south, feed_north, interval};
 pub use freight::Freight;
@@ -46,7 +46,7 @@ const STEP: u32 = 9;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gemm {
     /// What it computes, for people.
-    pub label: String,
+    pub label: Name,
     /// Input window: its slots are the summed features of each column.
     pub x: Act,
     /// Output window: one round per slot. As many tokens as `x`.

@@ -190,7 +190,7 @@ pub(super) fn results(words: &[u32], ahead: usize) -> Vec<f32> {
 /// The pieces of memory, for people who read the program.
 pub(super) fn buffers(needs: &[Need], at: &Addresses) -> Vec<Buffer> {
     let one =
-        |n: &Need| Buffer { name: n.name.clone(), addr: at[&n.name], dtype: n.dtype, len: n.len, init: Vec::new() };
+        |n: &Need| Buffer { name: n.name.to_string(), addr: at[&n.name], dtype: n.dtype, len: n.len, init: Vec::new() };
     needs.iter().map(one).collect()
 }
 

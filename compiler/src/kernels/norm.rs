@@ -13,7 +13,7 @@ use super::row_sum::{self, Parts};
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
 use crate::code::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need, local};
+use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Name, Need, local};
 use crate::math::{self, Scratch};
 use crate::row::{RowClass, RowReduce};
 use crate::streams::{broadcast_south, feed_north, interval};
@@ -71,7 +71,7 @@ pub struct LayerNorm {
     /// Output.
     pub y: Act,
     /// The parameters are `{tensor}.weight` and `{tensor}.bias`, e.g. `h.0.ln_1`.
-    pub tensor: String,
+    pub tensor: Name,
     /// Which norm it is.
     pub style: Style,
 }
@@ -88,7 +88,7 @@ pub struct LayerNormGrad {
     /// Gradient of the input.
     pub dx: Act,
     /// As in [`LayerNorm`].
-    pub tensor: String,
+    pub tensor: Name,
     /// Whether the gradient is added to `dx` instead of replacing it.
     pub add: bool,
     /// Which norm it is.

@@ -15,7 +15,7 @@ use super::lanes::{
 use super::pace::Pace;
 use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Part};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need, Part};
 use crate::ring::RingClass;
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
@@ -44,13 +44,13 @@ const SPARE: AddrReg = AddrReg(7);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Outer {
     /// What it computes, for people.
-    pub label: String,
+    pub label: Name,
     /// One factor; its features stay where they are.
     pub a: Act,
     /// The other factor; its features travel. As many tokens as `a`.
     pub b: Act,
     /// The parameter tensor that gets the gradient.
-    pub tensor: String,
+    pub tensor: Name,
     /// Whether its index is `[b, a]` instead of `[a, b]`.
     pub transposed: bool,
     /// Columns whose features are gathered before they are multiplied; divides the columns of a

@@ -9,7 +9,7 @@ use super::norm::{Style, padded};
 use super::reduce::Levels;
 use crate::code::mem;
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need, Reduction, local};
+use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need, Reduction, local};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Program};
@@ -40,7 +40,7 @@ pub enum Parts {
     /// `{tensor}.bias`.
     Affine {
         /// Name of the parameters.
-        tensor: String,
+        tensor: Name,
         /// The features that they belong to.
         x: Act,
         /// Which norm it is.

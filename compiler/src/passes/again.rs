@@ -5,7 +5,7 @@
 
 use super::names;
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Chunks, Part};
+use crate::kernel::{Chunks, Name, Part};
 use crate::schedule::{Pass, Tile};
 use std::collections::BTreeSet;
 
@@ -28,15 +28,15 @@ fn repeat_layer(layer: Vec<Tile>, g: &Geometry) -> Vec<Tile> {
     let wide = |t: &Tile| !matches!(t.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart);
     let Some(end) = layer.iter().rposition(wide).map(|i| i + 1) else { return layer };
     let begin = layer.iter().position(|t| t.pass != Pass::Recompute).unwrap_or(end).min(end);
-    let used = |range: &[Tile]| -> BTreeSet<String> { range.iter().flat_map(|t| names(t, g).0).collect() };
+    let used = |range: &[Tile]| -> BTreeSet<Name> { range.iter().flat_map(|t| names(t, g).0).collect() };
     let (busy, later) = (used(&layer[begin..end]), used(&layer[end..]));
     // Recomputed kernels all of whose results wait, and that start from what is there.
-    let mut gone: BTreeSet<String> = BTreeSet::new();
+    let mut gone: BTreeSet<Name> = BTreeSet::new();
     let mut again: Vec<Tile> = Vec::new();
     for tile in &layer[..begin] {
         let (reads, writes) = names(tile, g);
-        let waits = |n: &String| later.contains(n) && !busy.contains(n);
-        let there = |n: &String| gone.contains(n) || !written(&layer[..begin], g).contains(n);
+        let waits = |n: &Name| later.contains(n) && !busy.contains(n);
+        let there = |n: &Name| gone.contains(n) || !written(&layer[..begin], g).contains(n);
         let attention = tile.kernel.in_chunks(Chunks::ONE).is_some();
         if !attention && writes.iter().all(waits) && reads.iter().all(there) {
             gone.extend(writes);
@@ -53,6 +53,6 @@ fn repeat_layer(layer: Vec<Tile>, g: &Geometry) -> Vec<Tile> {
     out
 }
 
-fn written(tiles: &[Tile], g: &Geometry) -> BTreeSet<String> {
+fn written(tiles: &[Tile], g: &Geometry) -> BTreeSet<Name> {
     tiles.iter().flat_map(|t| names(t, g).1).collect()
 }

@@ -91,7 +91,7 @@ pub(super) fn offload(tiles: &mut Vec<Tile>, g: &Geometry, arch: &ArchSpec, (sta
 
 /// The whole buffer.
 fn whole(need: &Need, g: &Geometry) -> Act {
-    let act = Act::whole(g, &need.name, crate::geometry::Features::Hidden);
+    let act = Act::whole(g, need.name.clone(), crate::geometry::Features::Hidden);
     Act { dtype: need.dtype, all_slots: need.len / g.tokens, slots: need.len / g.tokens, ..act }
 }
 

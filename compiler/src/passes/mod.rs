@@ -19,9 +19,8 @@ mod reduction;
 mod start;
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Chunks, Kernel, Reduction, Stationary};
-use crate::schedule::{Pass, Tile, Tiled};
-use models::LayerGraph;
+use crate::kernel::{Access, Chunks, Kernel, Name, Reduction, Stationary};
+use crate::schedule::{Pass, Steps, Tile, Tiled};
 use sim_core::arch::ArchSpec;
 use std::sync::Arc;
 
@@ -91,8 +90,8 @@ impl Tiling {
 
 /// Lowers a training step, and applies the passes of a tiling.
 #[must_use]
-pub fn lower(graph: &LayerGraph, g: &Geometry, arch: &ArchSpec, tiling: &Tiling) -> Tiled {
-    let mut tiled = Tiled::new(graph, g, tiling.lm_chunks, tiling.gather);
+pub fn lower(steps: &Steps, g: &Geometry, arch: &ArchSpec, tiling: &Tiling) -> Tiled {
+    let mut tiled = Tiled::new(steps, g, tiling.lm_chunks, tiling.gather);
     for tile in &mut tiled.tiles {
         if let Some(kernel) = tile.kernel.in_chunks(tiling.chunks(tile.pass)) {
             tile.kernel = kernel;
@@ -136,7 +135,7 @@ pub fn waiting_bytes(tiles: &[Tile], g: &Geometry) -> Vec<u64> {
 /// Whether a kernel reads, and whether it writes a buffer.
 fn access(kernel: &Arc<dyn Kernel>, g: &Geometry, buffer: &str) -> (bool, bool) {
     let mut found = (false, false);
-    for need in kernel.needs(g).iter().filter(|n| n.name == buffer) {
+    for need in kernel.needs(g).iter().filter(|n| *n.name == *buffer) {
         found.0 |= matches!(need.access, Access::Read | Access::Update);
         found.1 |= matches!(need.access, Access::Write | Access::Update);
     }
@@ -144,7 +143,7 @@ fn access(kernel: &Arc<dyn Kernel>, g: &Geometry, buffer: &str) -> (bool, bool) 
 }
 
 /// Names of the buffers that a kernel reads, and of those that it writes.
-fn names(tile: &Tile, g: &Geometry) -> (Vec<String>, Vec<String>) {
+fn names(tile: &Tile, g: &Geometry) -> (Vec<Name>, Vec<Name>) {
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
     for need in tile.kernel.needs(g) {
         match need.access {

@@ -6,7 +6,7 @@
 
 use super::names;
 use crate::geometry::{Features, Geometry};
-use crate::kernel::Part;
+use crate::kernel::{Name, Part};
 use crate::schedule::Tile;
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn cut_layer(layer: Vec<Tile>, g: &Geometry, size: u32) -> Vec<Tile> {
     let last = layer.iter().rposition(|t| !apart(t, g));
     let (Some(first), Some(last)) = (first, last) else { return layer };
     let (others, run): (Vec<Tile>, Vec<Tile>) = layer[first..=last].iter().cloned().partition(|t| apart(t, g));
-    let written: BTreeSet<String> = run.iter().flat_map(|t| names(t, g).1).collect();
+    let written: BTreeSet<Name> = run.iter().flat_map(|t| names(t, g).1).collect();
     let wide = |t: &Tile| {
         let (reads, writes) = names(t, g);
         reads.iter().chain(&writes).any(|n| written.contains(n))

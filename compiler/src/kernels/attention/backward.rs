@@ -26,7 +26,7 @@ use super::shape::{Arena, F32, Shape};
 use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window, window_needs};
 use crate::code::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Name, Need};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
@@ -51,7 +51,7 @@ pub struct AttentionBackward {
     /// Gradient of the result; zero for padding tokens.
     pub d_out: Act,
     /// Name of the statistics that the forward kernel left.
-    pub stats: String,
+    pub stats: Name,
     /// Gradient of the queries; may be the window of an operand.
     pub dq: Act,
     /// Gradient of the keys; may be the window of an operand.
@@ -354,7 +354,7 @@ impl Kernel for AttentionBackward {
         let mut writes = vec![&self.dq, &self.dk, &self.dv];
         writes.extend(Some(&self.out).filter(|_| self.sums_in_out()));
         let mut needs = window_needs(&reads, &writes);
-        needs.push(Need::operand(&self.stats, DType::F32, 2 * self.q.tokens, Access::Read));
+        needs.push(Need::operand(self.stats.clone(), DType::F32, 2 * self.q.tokens, Access::Read));
         needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
         needs
     }

@@ -23,7 +23,7 @@ use super::shape::{Arena, F32, Shape};
 use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window_needs};
 use crate::code::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Need};
+use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Name, Need};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
@@ -45,7 +45,7 @@ pub struct AttentionForward {
     pub out: Act,
     /// Name of an f32 buffer `[2][tokens]` that gets, for every token and this column's head, the
     /// largest score and 1 / Σ e^(score − largest).
-    pub stats: Option<String>,
+    pub stats: Option<Name>,
     /// Chunks into which a PE's tokens are cut.
     pub chunks: Chunks,
 }
@@ -306,7 +306,7 @@ impl Kernel for AttentionForward {
     fn needs(&self, g: &Geometry) -> Vec<Need> {
         let s = Shape::of(g, &self.q, self.chunks);
         let mut needs = window_needs(&[&self.q, &self.k, &self.v], &[&self.out]);
-        needs.extend(self.stats.iter().map(|n| Need::operand(n, DType::F32, 2 * self.q.tokens, Access::Write)));
+        needs.extend(self.stats.iter().map(|n| Need::operand(n.clone(), DType::F32, 2 * self.q.tokens, Access::Write)));
         needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
         needs
     }

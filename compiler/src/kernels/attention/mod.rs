@@ -76,7 +76,7 @@ pub(super) fn window_needs(reads: &[&Act], writes: &[&Act]) -> Vec<Need> {
 /// The pieces of memory, for people who read the program.
 fn buffers(needs: &[Need], at: &Addresses) -> Vec<Buffer> {
     let one =
-        |n: &Need| Buffer { name: n.name.clone(), addr: at[&n.name], dtype: n.dtype, len: n.len, init: Vec::new() };
+        |n: &Need| Buffer { name: n.name.to_string(), addr: at[&n.name], dtype: n.dtype, len: n.len, init: Vec::new() };
     needs.iter().map(one).collect()
 }
 
