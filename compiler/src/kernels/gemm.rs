@@ -159,9 +159,9 @@ impl Gemm {
     /// With as many outputs together as are fastest, within what is written out and takes little memory.
     fn fastest(&self, g: &Geometry, arch: &ArchSpec) -> Gemm {
         let with = |outs| Gemm { outs, ..self.clone() };
+        let bytes = |gemm: &Gemm| gemm.scratch(g, arch).iter().map(|n| n.len * n.dtype.bytes()).sum::<u32>();
         let small = |gemm: &Gemm| {
-            let bytes = gemm.scratch(g, arch).iter().map(|n| n.len * n.dtype.bytes()).sum::<u32>();
-            gemm.outs * self.x.slots <= code::UNROLLED && gemm.outs <= self.y.slots && bytes <= SUMS_MAX
+            gemm.outs * self.x.slots <= code::UNROLLED && gemm.outs <= self.y.slots && bytes(gemm) <= SUMS_MAX
         };
         let more = (2..=OUTS_MAX).map(with).filter(small);
         let all = std::iter::once(with(1)).chain(more.filter(|_| g.lane_columns() > 1));
