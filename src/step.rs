@@ -187,17 +187,14 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
         let build = |launch: &&Launch| {
             let program = compiled.program(launch, arch);
             let traffic = Traffic::of(&program, |stream| launch.kernel.own_stream(stream));
-            (content_hash(&program), program, traffic)
+            let content = content_hash(&program);
+            let unknown = !verified.contains_key(&content);
+            (content, traffic, unknown.then(|| (timing_key(&program), verify(&program, arch), program)))
         };
         let programs: Vec<_> = launches.par_iter().map(build).collect();
-        let check = |(content, program, _): &([u8; 32], Program, Traffic)| match verified.contains_key(content) {
-            true => None,
-            false => Some((timing_key(program), verify(program, arch))),
-        };
-        let checked: Vec<_> = programs.par_iter().map(check).collect();
-        for ((launch, (content, program, traffic)), checked) in launches.iter().zip(programs).zip(checked) {
+        for (launch, (content, traffic, unknown)) in launches.iter().zip(programs) {
             let kernel = launch.kernel.name();
-            if let Some((timing, found)) = checked.filter(|_| !verified.contains_key(&content)) {
+            if let Some((timing, found, program)) = unknown.filter(|_| !verified.contains_key(&content)) {
                 let next = plan.programs.len();
                 verified.insert(content, *known.entry(timing).or_insert(next));
                 if known[&timing] == next {
