@@ -14,7 +14,7 @@ use fabric::RunOptions;
 use fabric::fold::timing_key;
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
-use sim_core::codec::content_hash;
+use sim_core::codec::content_hash_mut;
 use sim_core::coord::{Grid, Region};
 use sim_core::diag::Diagnostic;
 use sim_core::program::{EdgeStream, Program, verify};
@@ -185,9 +185,9 @@ pub fn plan(compiled: &Compiled, arch: &ArchSpec) -> Result<Plan, Failure> {
     // Some at a time: all programs of a step together would take much memory.
     for launches in firsts.chunks(TOGETHER) {
         let build = |launch: &&Launch| {
-            let program = compiled.program(launch, arch);
+            let mut program = compiled.program(launch, arch);
             let traffic = Traffic::of(&program, |stream| launch.kernel.own_stream(stream));
-            let content = content_hash(&program);
+            let content = content_hash_mut(&mut program);
             let unknown = !verified.contains_key(&content);
             (content, traffic, unknown.then(|| (timing_key(&program), verify(&program, arch), program)))
         };

@@ -134,19 +134,26 @@ fn take<const N: usize>(rest: &mut &[u8], found: u64) -> Result<[u8; N], CodecEr
 /// count. Names of edge streams do, since the host finds values by them.
 #[must_use]
 pub fn content_hash(program: &Program) -> [u8; 32] {
-    content_hash_of(program.clone())
+    content_hash_mut(&mut program.clone())
 }
 
-/// [`content_hash`] of a program that is no longer needed.
+/// [`content_hash`] without a copy: names are taken out meanwhile.
 #[must_use]
-pub fn content_hash_of(mut program: Program) -> [u8; 32] {
-    program.name.clear();
-    for image in &mut program.images {
-        image.name.clear();
-        image.buffers.iter_mut().for_each(|b| b.name.clear());
-        image.tasks.iter_mut().for_each(|t| t.name.clear());
-    }
-    *blake3::hash(&encode("program", &program)).as_bytes()
+pub fn content_hash_mut(program: &mut Program) -> [u8; 32] {
+    let taken: Vec<String> = names(program).map(std::mem::take).collect();
+    let hash = *blake3::hash(&encode("program", program)).as_bytes();
+    names(program).zip(taken).for_each(|(name, was)| *name = was);
+    hash
+}
+
+/// Names that do not count.
+fn names(program: &mut Program) -> impl Iterator<Item = &mut String> {
+    let of_images = program.images.iter_mut().flat_map(|image| {
+        let buffers = image.buffers.iter_mut().map(|b| &mut b.name);
+        let tasks = image.tasks.iter_mut().map(|t| &mut t.name);
+        std::iter::once(&mut image.name).chain(buffers).chain(tasks)
+    });
+    std::iter::once(&mut program.name).chain(of_images)
 }
 
 /// [`content_hash`] in hexadecimal.

@@ -7,7 +7,7 @@
 
 use super::blocks::timing_only;
 use super::registers::{Deciding, bit};
-use sim_core::codec::{content_hash, content_hash_of};
+use sim_core::codec::{content_hash, content_hash_mut};
 use sim_core::program::{AddrOp, Image, Instr, MemRef, Operand, Program, VecOp};
 
 /// Hash of everything that the timing of `program` can depend on.
@@ -15,7 +15,7 @@ use sim_core::program::{AddrOp, Image, Instr, MemRef, Operand, Program, VecOp};
 pub fn timing_key(program: &Program) -> [u8; 32] {
     let Some(mut canonical) = timing_only(program) else { return content_hash(program) };
     canonical.images.iter_mut().for_each(image);
-    content_hash_of(canonical)
+    content_hash_mut(&mut canonical)
 }
 
 fn image(image: &mut Image) {

@@ -8,6 +8,7 @@ use crate::program::{
     AddrOp, AddrReg, Async, DType, DataReg, FifoId, Image, Instr, MemRef, Op, Operand, Placement, TaskId, Then,
     Trigger, VecOp, code_bytes,
 };
+use std::fmt::{self, Display};
 
 /// Checks everything that an image says about itself.
 pub(super) fn check(image: &Image, arch: &ArchSpec, faults: &mut Faults) {
@@ -35,12 +36,12 @@ pub(super) fn check(image: &Image, arch: &ArchSpec, faults: &mut Faults) {
             Trigger::Control(id) => check_entry(id, &at, faults),
             Trigger::Teardown(color) => check_color(color, arch, &at, faults),
         }
-        Body { image, arch, faults, at, path: Vec::new() }.check(&task.body);
+        Body { image, arch, faults }.check(&task.body, &at, None);
     }
 }
 
 /// Checks the start values of a placement.
-pub(super) fn check_params(placement: &Placement, at: &str, faults: &mut Faults) {
+pub(super) fn check_params(placement: &Placement, at: &dyn Display, faults: &mut Faults) {
     let mut set = [false; AddrReg::COUNT as usize];
     for p in &placement.params {
         if p.mod_x == 0 || p.mod_y == 0 {
@@ -54,7 +55,7 @@ pub(super) fn check_params(placement: &Placement, at: &str, faults: &mut Faults)
     }
 }
 
-fn check_bindings(what: &str, bound: &[(u8, Color)], count: usize, arch: &ArchSpec, at: &str, faults: &mut Faults) {
+fn check_bindings(what: &str, bound: &[(u8, Color)], count: usize, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
     for (i, &(queue, color)) in bound.iter().enumerate() {
         check_color(color, arch, at, faults);
         if usize::from(queue) >= count {
@@ -72,7 +73,7 @@ fn check_bindings(what: &str, bound: &[(u8, Color)], count: usize, arch: &ArchSp
     }
 }
 
-fn check_memory(image: &Image, arch: &ArchSpec, at: &str, faults: &mut Faults) {
+fn check_memory(image: &Image, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
     let sram = u64::from(arch.sram.value);
     let mut top = 0;
     for b in &image.buffers {
@@ -115,19 +116,25 @@ fn fifo_id(operand: &Operand) -> Option<FifoId> {
     }
 }
 
-fn check_input(image: &Image, color: Color, at: &str, faults: &mut Faults) {
+/// Whether two sources are of one color or FIFO.
+fn shared<T: PartialEq>(sources: &[Operand], of: impl Fn(&Operand) -> Option<T>) -> bool {
+    let earlier = |i: usize, one: T| sources[..i].iter().filter_map(&of).any(|other| other == one);
+    sources.iter().enumerate().any(|(i, source)| of(source).is_some_and(|one| earlier(i, one)))
+}
+
+fn check_input(image: &Image, color: Color, at: &dyn Display, faults: &mut Faults) {
     if !image.inputs.iter().any(|b| b.1 == color) {
         faults.push("R013", at, format!("no input queue is bound to {color}"), "add `in qN cN` to the image");
     }
 }
 
-fn check_addr(reg: AddrReg, at: &str, faults: &mut Faults) {
+fn check_addr(reg: AddrReg, at: &dyn Display, faults: &mut Faults) {
     if reg.0 >= AddrReg::COUNT {
         faults.push("R016", at, format!("a{} does not exist; the last one is a{}", reg.0, AddrReg::COUNT - 1), "");
     }
 }
 
-fn check_data(reg: DataReg, at: &str, faults: &mut Faults) {
+fn check_data(reg: DataReg, at: &dyn Display, faults: &mut Faults) {
     if reg.0 >= DataReg::COUNT {
         faults.push("R016", at, format!("r{} does not exist; the last one is r{}", reg.0, DataReg::COUNT - 1), "");
     }
@@ -138,31 +145,54 @@ struct Body<'a> {
     image: &'a Image,
     arch: &'a ArchSpec,
     faults: &'a mut Faults,
-    at: String,
-    /// Ordinals of the instruction and of the loops around it.
-    path: Vec<usize>,
+}
+
+/// Where an instruction stands. Written out only where there is a fault.
+struct Place<'a> {
+    task: &'a str,
+    /// The loop around it.
+    around: Option<&'a Place<'a>>,
+    /// From 1 on.
+    ordinal: usize,
+    /// 1 outside of all loops.
+    depth: usize,
+}
+
+impl Place<'_> {
+    /// Ordinals of the loops around it, and its own.
+    fn path(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(around) = self.around {
+            around.path(f)?;
+            f.write_str(".")?;
+        }
+        write!(f, "{}", self.ordinal)
+    }
+}
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} instruction ", self.task)?;
+        self.path(f)
+    }
 }
 
 impl Body<'_> {
-    fn check(&mut self, body: &[Instr]) {
+    fn check(&mut self, body: &[Instr], task: &str, around: Option<&Place<'_>>) {
+        let depth = around.map_or(0, |around| around.depth) + 1;
         for (i, instr) in body.iter().enumerate() {
-            self.path.push(i + 1);
-            let number: Vec<String> = self.path.iter().map(usize::to_string).collect();
-            let at = format!("{} instruction {}", self.at, number.join("."));
-            self.check_instr(instr, &at);
-            self.path.pop();
+            self.check_instr(instr, &Place { task, around, ordinal: i + 1, depth });
         }
     }
 
     /// What a microthread does streams from or to the fabric (rule C8).
-    fn check_streams(&mut self, op: &VecOp, at: &str) {
+    fn check_streams(&mut self, op: &VecOp, at: &Place<'_>) {
         if !op.src.iter().chain([&op.dst]).any(|o| matches!(o, Operand::Fab(..))) {
             let message = "an asynchronous instruction without a fabric operand".to_owned();
             self.faults.push("R032", at, message, "write it for the main thread, without `async`");
         }
     }
 
-    fn check_instr(&mut self, instr: &Instr, at: &str) {
+    fn check_instr(&mut self, instr: &Instr, at: &Place<'_>) {
         match instr {
             Instr::Vec(op) => self.check_op(op, at),
             Instr::Async(Async { thread, op, then, .. }) => {
@@ -181,10 +211,10 @@ impl Body<'_> {
                     let message = format!("a loop of {} instructions, {count} times", body.len());
                     self.faults.push("R019", at, message, "a loop repeats something at least once");
                 }
-                if self.path.len() > MAX_NESTING {
+                if at.depth > MAX_NESTING {
                     self.faults.push("R019", at, format!("loops are nested more than {MAX_NESTING} deep"), "");
                 } else {
-                    self.check(body);
+                    self.check(body, at.task, Some(at));
                 }
             }
             Instr::Addr(op) => self.check_addr_op(op, at),
@@ -199,14 +229,14 @@ impl Body<'_> {
         }
     }
 
-    fn check_thread(&mut self, thread: u8, at: &str) {
+    fn check_thread(&mut self, thread: u8, at: &Place<'_>) {
         let count = self.arch.microthreads.value;
         if u32::from(thread) >= count {
             self.faults.push("R014", at, format!("microthread {thread} does not exist; there are {count}"), "");
         }
     }
 
-    fn check_task(&mut self, task: TaskId, local: bool, at: &str) {
+    fn check_task(&mut self, task: TaskId, local: bool, at: &Place<'_>) {
         match self.image.tasks.get(usize::from(task.0)) {
             None => {
                 let message = format!("task {} does not exist; there are {}", task.0, self.image.tasks.len());
@@ -220,7 +250,7 @@ impl Body<'_> {
         }
     }
 
-    fn check_addr_op(&mut self, op: &AddrOp, at: &str) {
+    fn check_addr_op(&mut self, op: &AddrOp, at: &Place<'_>) {
         check_addr(op.target(), at, self.faults);
         match *op {
             AddrOp::Copy(_, other) | AddrOp::AddReg(_, other) => check_addr(other, at, self.faults),
@@ -232,7 +262,7 @@ impl Body<'_> {
         }
     }
 
-    fn check_op(&mut self, op: &VecOp, at: &str) {
+    fn check_op(&mut self, op: &VecOp, at: &Place<'_>) {
         let want = op.op.sources();
         if op.src.len() != want {
             let message = format!("`{}` takes {want} sources and has {}", op.op.name(), op.src.len());
@@ -244,8 +274,7 @@ impl Body<'_> {
         if matches!(op.dst, Operand::Imm(_)) {
             self.faults.push("R017", at, "the destination is a constant", "");
         }
-        let colors: Vec<Color> = op.src.iter().filter_map(fabric_color).collect();
-        if (1..colors.len()).any(|i| colors[..i].contains(&colors[i])) {
+        if shared(&op.src, fabric_color) {
             self.faults.push("R017", at, "two sources are wavelets of one color", "one of them must be in memory");
         }
         if op.len == 0 {
@@ -254,8 +283,7 @@ impl Body<'_> {
         if let Operand::Fab(color, _) = op.dst {
             self.check_output(color, at);
         }
-        let fifos: Vec<FifoId> = op.src.iter().filter_map(fifo_id).collect();
-        if (1..fifos.len()).any(|i| fifos[..i].contains(&fifos[i])) {
+        if shared(&op.src, fifo_id) {
             self.faults.push("R017", at, "two sources take from one FIFO", "one of them must be in memory");
         }
         self.check_operand(&op.dst, op.len, at);
@@ -267,14 +295,14 @@ impl Body<'_> {
         }
     }
 
-    fn check_output(&mut self, color: Color, at: &str) {
+    fn check_output(&mut self, color: Color, at: &Place<'_>) {
         if !self.image.outputs.iter().any(|b| b.1 == color) {
             let message = format!("no output queue is bound to {color}");
             self.faults.push("R013", at, message, "add `out qN cN` to the image");
         }
     }
 
-    fn check_fifo(&mut self, id: FifoId, dtype: DType, at: &str) {
+    fn check_fifo(&mut self, id: FifoId, dtype: DType, at: &Place<'_>) {
         let message = match self.image.fifos.get(usize::from(id.0)) {
             None => format!("FIFO {} does not exist; there are {}", id.0, self.image.fifos.len()),
             Some(q) if q.dtype != dtype => format!("FIFO `{}` holds {}, not {}", q.name, q.dtype.name(), dtype.name()),
@@ -283,7 +311,7 @@ impl Body<'_> {
         self.faults.push("R030", at, message, "");
     }
 
-    fn check_operand(&mut self, operand: &Operand, len: u32, at: &str) {
+    fn check_operand(&mut self, operand: &Operand, len: u32, at: &Place<'_>) {
         match operand {
             Operand::Mem(m) => self.check_mem(m, len, at),
             Operand::Fab(color, _) => check_color(*color, self.arch, at, self.faults),
@@ -293,7 +321,7 @@ impl Body<'_> {
         }
     }
 
-    fn check_mem(&mut self, m: &MemRef, len: u32, at: &str) {
+    fn check_mem(&mut self, m: &MemRef, len: u32, at: &Place<'_>) {
         if m.dims.len() > MAX_DIMS {
             let message = format!("{} dimensions; at most {MAX_DIMS} are possible", m.dims.len());
             self.faults.push("R018", at, message, "");
@@ -324,7 +352,7 @@ impl Body<'_> {
         }
     }
 
-    fn check_range(&mut self, first: i128, end: i128, at: &str) {
+    fn check_range(&mut self, first: i128, end: i128, at: &Place<'_>) {
         let sram = self.arch.sram.value;
         if first < 0 || end > i128::from(sram) {
             let message = format!("bytes {first} to {} are addressed, the PE has {sram}", end - 1);

@@ -275,7 +275,7 @@ fn has_color(color: Color, arch: &ArchSpec) -> bool {
     color.index() < arch.colors.value as usize
 }
 
-fn check_color(color: Color, arch: &ArchSpec, at: &str, faults: &mut Faults) {
+fn check_color(color: Color, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
     if !has_color(color, arch) {
         let message = format!("{color} does not exist; the machine has {} colors", arch.colors.value);
         faults.push("R011", at, message, "");

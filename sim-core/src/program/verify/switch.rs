@@ -6,6 +6,7 @@ use crate::arch::ArchSpec;
 use crate::coord::{Color, Grid, PeCoord, Region};
 use crate::program::switch::{COMMANDS, ENTRIES, POSITIONS};
 use crate::program::{Control, Filter, Instr, Program, Switch};
+use std::fmt::Display;
 
 /// Checks all switches and filters against the grid and the routes.
 pub(super) fn check(program: &Program, grid: Grid, arch: &ArchSpec, faults: &mut Faults) {
@@ -46,7 +47,7 @@ pub(super) fn uncounted(program: &Program) -> Vec<Color> {
 }
 
 /// Checks the content of a control wavelet.
-pub(super) fn check_control(control: &Control, at: &str, faults: &mut Faults) {
+pub(super) fn check_control(control: &Control, at: &dyn Display, faults: &mut Faults) {
     if control.commands.len() > COMMANDS {
         let message = format!("{} commands; a control wavelet has {COMMANDS}", control.commands.len());
         faults.push("R031", at, message, "");
@@ -57,7 +58,7 @@ pub(super) fn check_control(control: &Control, at: &str, faults: &mut Faults) {
 }
 
 /// Checks the number of a control task.
-pub(super) fn check_entry(id: u8, at: &str, faults: &mut Faults) {
+pub(super) fn check_entry(id: u8, at: &dyn Display, faults: &mut Faults) {
     if id >= ENTRIES {
         faults.push("R031", at, format!("control task {id}; the last one is {}", ENTRIES - 1), "");
     }
