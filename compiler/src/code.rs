@@ -50,7 +50,7 @@ pub fn imm(value: f32) -> Operand {
 #[must_use]
 pub fn op(op: Op, len: u32, dst: Operand, src: &[Operand]) -> VecOp {
     debug_assert_eq!(src.len(), op.sources(), "sources of {op:?}");
-    VecOp { op, len, dst, src: src.to_vec() }
+    VecOp { op, len, dst, src: src.into() }
 }
 
 /// A vector instruction of the main thread.

@@ -24,7 +24,7 @@
 //! **Not here.** Communication; what the functions are for.
 
 use crate::code::{imm, mem, vec};
-use sim_core::program::{DType, Dim, Instr, MemRef, Op, Operand};
+use sim_core::program::{DType, Dim, Instr, MemRef, Op, Operand, Sources};
 
 /// Vectors of f32 elements in one piece of memory. Those that are *like* start at the same
 /// address modulo 8 as the operand that a function is applied to, those that are *apart* do not.
@@ -87,7 +87,7 @@ struct Seq<'a> {
 
 impl Seq<'_> {
     fn op(&mut self, op: Op, dst: &Operand, src: &[&Operand]) {
-        let src: Vec<Operand> = src.iter().map(|&o| o.clone()).collect();
+        let src: Sources = src.iter().map(|&o| o.clone()).collect();
         self.code.push(vec(op, self.len, dst.clone(), &src));
     }
 
@@ -128,7 +128,7 @@ fn f32s(addr: u32, len: u32) -> Operand {
 
 /// The high halves of `len` f32 numbers, read as f16.
 fn halves(addr: u32, len: u32) -> Operand {
-    let dims = vec![Dim { len, stride: 2 }];
+    let dims = [Dim { len, stride: 2 }].into_iter().collect();
     Operand::Mem(MemRef { base: None, offset: addr as i32 + 2, dtype: DType::F16, dims, ring: None })
 }
 

@@ -49,7 +49,7 @@ impl Kernel for Made {
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, _at: &Addresses) -> Program {
-        let nothing = VecOp { op: Op::Mov, len: 1, dst: Operand::imm(0.0), src: vec![Operand::imm(0.0)] };
+        let nothing = VecOp { op: Op::Mov, len: 1, dst: Operand::imm(0.0), src: vec![Operand::imm(0.0)].into() };
         let body = vec![Instr::Vec(nothing); self.instructions];
         let task = Task { name: "main".into(), trigger: Trigger::Local, active: true, blocked: false, body };
         Program {

@@ -20,7 +20,7 @@ fn two(a: DType, b: DType, len: u32) -> [Operand; 2] {
 
 /// A vector of `len` elements with a stride.
 fn strided(dtype: DType, at: i32, len: u32, stride: i32) -> Operand {
-    Operand::Mem(MemRef { base: None, offset: at, dtype, dims: vec![Dim { len, stride }], ring: None })
+    Operand::Mem(MemRef { base: None, offset: at, dtype, dims: vec![Dim { len, stride }].into(), ring: None })
 }
 
 fn reg(n: u8) -> Operand {
@@ -84,7 +84,7 @@ fn strides_limit_the_width() {
     assert_eq!((single(1), single(2), single(3), single(4), single(8), single(-1)), (8, 8, 8, 16, 16, 8));
     // The destination has strides, too; of several dimensions the last one counts.
     assert_eq!(slots(Op::Mov, 16, strided(F16, 8192, 16, 8), &[mem(F16, 0, 16)]), 16);
-    let dims = vec![Dim { len: 4, stride: 8 }, Dim { len: 4, stride: 1 }];
+    let dims = vec![Dim { len: 4, stride: 8 }, Dim { len: 4, stride: 1 }].into();
     let block = Operand::Mem(MemRef { base: None, offset: 0, dtype: F16, dims, ring: None });
     assert_eq!(slots(Op::Mov, 16, mem(F16, 512, 16), &[block]), 4);
 }

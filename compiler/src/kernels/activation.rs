@@ -11,7 +11,7 @@ use crate::geometry::{Features, Geometry};
 use crate::kernel::{Act, Addresses, Kernel, Need, Part};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program};
+use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program, Sources};
 use std::sync::Arc;
 
 /// Vectors of scratch, like the operand and apart: of exact GELU, of functions by the logistic one,
@@ -106,7 +106,7 @@ impl Vectors {
     }
 
     fn op(&self, op: Op, dst: &Operand, src: &[&Operand]) -> Instr {
-        let src: Vec<Operand> = src.iter().map(|&o| o.clone()).collect();
+        let src: Sources = src.iter().map(|&o| o.clone()).collect();
         vec(op, self.len, dst.clone(), &src)
     }
 }

@@ -307,7 +307,7 @@ impl Code<'_> {
     /// `Σ weight · ln Σ e^logit`, the same in all columns, and `Σ weight · logit of the target`.
     fn factors(&self) -> Vec<Instr> {
         let (tokens, words) = (self.tokens(), self.at[".targets"]);
-        let dims = vec![Dim { len: tokens, stride: 2 }];
+        let dims = [Dim { len: tokens, stride: 2 }].into_iter().collect();
         let real = Operand::Mem(MemRef { base: None, offset: words as i32 + 2, dtype: DType::Bf16, dims, ring: None });
         let mut code =
             vec![self.small(Op::Mul, Stat::Weight, &[real, word(DType::F32, words + 4 * (self.received() - 1))])];

@@ -94,7 +94,7 @@ mod tests {
     /// A program of one addition of vectors at `a` and `b` to `to`.
     fn add(name: &str, a: u32, b: u32, to: u32) -> Program {
         let vector = |at| Operand::Mem(MemRef::vec(DType::F16, at, 8));
-        let op = VecOp { op: Op::Add, len: 8, dst: vector(to), src: vec![vector(a), vector(b)] };
+        let op = VecOp { op: Op::Add, len: 8, dst: vector(to), src: vec![vector(a), vector(b)].into() };
         let body = vec![Instr::Vec(op)];
         let task = Task { name: name.to_owned(), trigger: Trigger::Local, active: true, blocked: false, body };
         let image = Image { name: name.to_owned(), tasks: vec![task], ..Image::default() };
@@ -119,7 +119,7 @@ mod tests {
         let mut program = add("a", 0, 0, 0);
         let from = Operand::Mem(MemRef::vec(DType::F16, a, 8).at(sim_core::program::AddrReg(0)));
         let src = vec![from, Operand::Mem(MemRef::vec(DType::F16, b, len))];
-        let op = VecOp { op: Op::Mul, len: 8, dst: Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src };
+        let op = VecOp { op: Op::Mul, len: 8, dst: Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src: src.into() };
         let set = Instr::Addr(AddrOp::Set(sim_core::program::AddrReg(0), start));
         program.images[0].tasks[0].body = vec![set, Instr::Vec(op)];
         timing_key(&program)

@@ -51,7 +51,7 @@ pub fn word(dtype: DType, at: u32) -> Operand {
 }
 
 pub fn op(op: Op, len: u32, dst: Operand, src: &[Operand]) -> VecOp {
-    VecOp { op, len, dst, src: src.to_vec() }
+    VecOp { op, len, dst, src: src.into() }
 }
 
 pub fn vec(o: Op, len: u32, dst: Operand, src: &[Operand]) -> Instr {

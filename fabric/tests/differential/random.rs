@@ -66,7 +66,8 @@ pub(crate) fn mem(rng: &mut Rng, dtype: DType, len: u32) -> Operand {
     let mut m = MemRef::vec(dtype, addr, len);
     if len > 1 && len.is_multiple_of(2) && rng.chance(25) {
         m.dims =
-            vec![Dim { len: len / 2, stride: rng.below(3) as i32 }, Dim { len: 2, stride: rng.range(0, 9) as i32 }];
+            vec![Dim { len: len / 2, stride: rng.below(3) as i32 }, Dim { len: 2, stride: rng.range(0, 9) as i32 }]
+                .into();
     }
     if rng.chance(20) {
         m = m.at(AddrReg(rng.below(3) as u8));
@@ -100,7 +101,7 @@ pub(crate) fn memory_op(rng: &mut Rng) -> VecOp {
             _ => mem(rng, t, len),
         });
     }
-    VecOp { op, len, dst, src }
+    VecOp { op, len, dst, src: src.into() }
 }
 
 /// A line of PEs on which one color flows from its first to its others.
@@ -174,11 +175,11 @@ fn flow(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
         let q = pe.outputs.len() as u8;
         pe.outputs.push((q, color));
         let src = mem(rng, t, len);
-        pe.ops.push(VecOp { op: Op::Mov, len, dst: Operand::Fab(color, t), src: vec![src] });
+        pe.ops.push(VecOp { op: Op::Mov, len, dst: Operand::Fab(color, t), src: vec![src].into() });
         if again > 0 {
             let control = Control { commands: vec![Command::Teardown], task: None };
             let src = mem(rng, t, again);
-            let op = VecOp { op: Op::Mov, len: again, dst: Operand::Fab(color, t), src: vec![src] };
+            let op = VecOp { op: Op::Mov, len: again, dst: Operand::Fab(color, t), src: vec![src].into() };
             pe.sends.push((color, control, Some(op)));
             for at in &line {
                 pes[grid.index(*at).0 as usize].opens.push(color);
@@ -203,7 +204,7 @@ fn flow(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
             if wavelets > 2 && rng.chance(40) {
                 let len = rng.range(1, wavelets / 2);
                 let dst = mem(rng, DType::F32, len);
-                pe.ops.push(VecOp { op: Op::Mov, len, dst, src: vec![Operand::Fab(color, DType::F32)] });
+                pe.ops.push(VecOp { op: Op::Mov, len, dst, src: vec![Operand::Fab(color, DType::F32)].into() });
             }
             continue;
         }
@@ -211,9 +212,9 @@ fn flow(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
         let (a, b) = (mem(rng, u, len), mem(rng, DType::F32, len));
         let fab = Operand::Fab(color, t);
         pe.ops.push(match rng.below(3) {
-            0 => VecOp { op: Op::Mov, len, dst: a, src: vec![fab] },
-            1 => VecOp { op: Op::Add, len, dst: a, src: vec![b, fab] },
-            _ => VecOp { op: Op::Fmac, len, dst: b, src: vec![fab, a, Operand::imm(2.0)] },
+            0 => VecOp { op: Op::Mov, len, dst: a, src: vec![fab].into() },
+            1 => VecOp { op: Op::Add, len, dst: a, src: vec![b, fab].into() },
+            _ => VecOp { op: Op::Fmac, len, dst: b, src: vec![fab, a, Operand::imm(2.0)].into() },
         });
     }
 }
@@ -263,7 +264,7 @@ fn star(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
         let pe = &mut pes[grid.index(at).0 as usize];
         pe.outputs.push((pe.outputs.len() as u8, color));
         let src = mem(rng, DType::F32, len);
-        pe.ops.push(VecOp { op: Op::Mov, len, dst: Operand::Fab(color, DType::F32), src: vec![src] });
+        pe.ops.push(VecOp { op: Op::Mov, len, dst: Operand::Fab(color, DType::F32), src: vec![src].into() });
         let mut commands = vec![Command::Advance];
         while rng.chance(30) && commands.len() < 8 {
             commands.push(Command::ALL[rng.below(3) as usize]);
@@ -278,7 +279,7 @@ fn star(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
     pe.controls.extend(entry);
     if come > 0 {
         let dst = mem(rng, DType::F32, come);
-        pe.ops.push(VecOp { op: Op::Mov, len: come, dst, src: vec![Operand::Fab(color, DType::F32)] });
+        pe.ops.push(VecOp { op: Op::Mov, len: come, dst, src: vec![Operand::Fab(color, DType::F32)].into() });
     }
 }
 
@@ -289,9 +290,9 @@ fn through_fifo(rng: &mut Rng, out: &mut Vec<Instr>, used: &mut u8, fifos: &mut 
     let addr = 16384 + 256 * u32::from(id.0);
     fifos.push(Fifo { name: format!("f{}", id.0), addr, dtype: t, len: rng.range(8, 20) });
     let source = mem(rng, t, len);
-    let fill = VecOp { op: Op::Mov, len, dst: Operand::Fifo(id, t), src: vec![source] };
+    let fill = VecOp { op: Op::Mov, len, dst: Operand::Fifo(id, t), src: vec![source].into() };
     let dst = mem(rng, DType::F32, len);
-    let drain = VecOp { op: Op::Add, len, dst, src: vec![Operand::Fifo(id, t), Operand::imm(0.5)] };
+    let drain = VecOp { op: Op::Add, len, dst, src: vec![Operand::Fifo(id, t), Operand::imm(0.5)].into() };
     let priority = [Priority::High, Priority::Medium, Priority::Low][rng.below(3) as usize];
     let (fill, drain) = if rng.chance(50) { (fill, drain) } else { (drain, fill) };
     out.push(Instr::Async(Async { thread: *used, priority, op: fill, then: None }));
@@ -382,7 +383,7 @@ pub(crate) fn image(rng: &mut Rng, mut pe: Pe, name: String, times: u32) -> Imag
     let mut work = body(rng, ops, &pe.sends, &mut pe.fifos);
     if pe.late > 0 {
         let at = |addr| Operand::Mem(MemRef::vec(DType::F32, addr, pe.late));
-        work.insert(0, Instr::Vec(VecOp { op: Op::Mov, len: pe.late, dst: at(0), src: vec![at(8192)] }));
+        work.insert(0, Instr::Vec(VecOp { op: Op::Mov, len: pe.late, dst: at(0), src: vec![at(8192)].into() }));
     }
     if times > 1 {
         work.extend((0..8).map(Instr::Join));

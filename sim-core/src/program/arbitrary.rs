@@ -56,7 +56,13 @@ fn operand() -> impl Strategy<Value = Operand> {
     let ring = prop::option::weighted(0.2, (count(), count()).prop_map(|(start, bytes)| Ring { start, bytes }));
     let mem = (prop::option::of(reg()), small_or_any(), dtype(), vec(dim(), 0..4), ring);
     prop_oneof![
-        mem.prop_map(|(base, offset, dtype, dims, ring)| Operand::Mem(MemRef { base, offset, dtype, dims, ring })),
+        mem.prop_map(|(base, offset, dtype, dims, ring)| Operand::Mem(MemRef {
+            base,
+            offset,
+            dtype,
+            dims: dims.into(),
+            ring
+        })),
         (any::<u8>(), dtype()).prop_map(|(n, d)| Operand::Fifo(FifoId(n), d)),
         (color(), dtype()).prop_map(|(c, d)| Operand::Fab(c, d)),
         any::<u8>().prop_map(|n| Operand::Reg(DataReg(n))),
@@ -75,7 +81,7 @@ fn bits() -> impl Strategy<Value = u32> {
 
 fn vec_op() -> impl Strategy<Value = VecOp> {
     (prop::sample::select(Op::ALL.to_vec()), count(), operand(), vec(operand(), 0..4))
-        .prop_map(|(op, len, dst, src)| VecOp { op, len, dst, src })
+        .prop_map(|(op, len, dst, src)| VecOp { op, len, dst, src: src.into() })
 }
 
 fn task_id() -> impl Strategy<Value = TaskId> {

@@ -24,7 +24,8 @@ mod text;
 
 pub use code::code_bytes;
 pub use op::{
-    AddrOp, AddrReg, Async, DType, DataReg, Dim, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Then, VecOp,
+    AddrOp, AddrReg, Async, DType, DataReg, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources,
+    Then, VecOp,
 };
 pub use parse::parse;
 pub use switch::{Command, Control, Filter, Pop, Position, Switch};

@@ -7,7 +7,8 @@
 
 use super::{Control, TaskId};
 use crate::coord::Color;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use smallvec::{Array, SmallVec, smallvec};
 
 /// Type of an element in memory or in a wavelet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,6 +81,22 @@ pub struct Dim {
     pub stride: i32,
 }
 
+/// Dimensions of a memory operand. Most have one, and programs have many operands: so they take no
+/// allocation of their own.
+pub type Dims = SmallVec<[Dim; 2]>;
+
+/// Sources of a vector instruction.
+pub type Sources = SmallVec<[Operand; 3]>;
+
+/// Reads a short list as a `Vec`, which does not believe a hostile length before there are elements.
+fn short<'de, A, D>(from: D) -> Result<SmallVec<A>, D::Error>
+where
+    A: Array<Item: Deserialize<'de>>,
+    D: Deserializer<'de>,
+{
+    Ok(Vec::deserialize(from)?.into_iter().collect())
+}
+
 /// A vector in memory: element `(i0, i1, …)` is at
 /// `register + offset + (i0 · stride0 + i1 · stride1 + …) · size`; the last dimension runs
 /// fastest. Without dimensions it is one word, repeated for every element.
@@ -92,7 +109,8 @@ pub struct MemRef {
     /// Element type.
     pub dtype: DType,
     /// At most four, outermost first.
-    pub dims: Vec<Dim>,
+    #[serde(deserialize_with = "short")]
+    pub dims: Dims,
     /// The circular buffer that all its addresses are wrapped into.
     pub ring: Option<Ring>,
 }
@@ -119,13 +137,13 @@ impl MemRef {
     /// `len` adjacent elements at byte address `offset`.
     #[must_use]
     pub fn vec(dtype: DType, offset: u32, len: u32) -> MemRef {
-        MemRef { base: None, offset: offset as i32, dtype, dims: vec![Dim { len, stride: 1 }], ring: None }
+        MemRef { base: None, offset: offset as i32, dtype, dims: smallvec![Dim { len, stride: 1 }], ring: None }
     }
 
     /// One word at byte address `offset`, repeated.
     #[must_use]
     pub fn scalar(dtype: DType, offset: u32) -> MemRef {
-        MemRef { base: None, offset: offset as i32, dtype, dims: Vec::new(), ring: None }
+        MemRef { base: None, offset: offset as i32, dtype, dims: Dims::new(), ring: None }
     }
 
     /// The same, relative to a register.
@@ -269,7 +287,8 @@ pub struct VecOp {
     /// Destination.
     pub dst: Operand,
     /// Sources, as many as the operation takes.
-    pub src: Vec<Operand>,
+    #[serde(deserialize_with = "short")]
+    pub src: Sources,
 }
 
 /// Priority class of a microthread; the main thread stands between `Medium` and `Low`.

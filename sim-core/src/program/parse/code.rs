@@ -3,8 +3,8 @@
 use super::lex::Tok;
 use super::{Parsed, Parser};
 use crate::program::{
-    AddrOp, AddrReg, Async, Command, Control, DType, DataReg, Dim, FifoId, Instr, MemRef, Op, Operand, Priority, Ring,
-    TaskId, Then, VecOp,
+    AddrOp, AddrReg, Async, Command, Control, DType, DataReg, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority,
+    Ring, Sources, TaskId, Then, VecOp,
 };
 
 impl Parser<'_> {
@@ -92,7 +92,7 @@ impl Parser<'_> {
         self.punct(":")?;
         let dst = self.operand()?;
         self.punct("<-")?;
-        let mut src = Vec::new();
+        let mut src = Sources::new();
         if !matches!(self.peek(), Tok::Line | Tok::Word("then")) {
             src.push(self.operand()?);
             while self.take(Tok::Punct(",")) {
@@ -126,7 +126,7 @@ impl Parser<'_> {
         let dtype = self.dtype()?;
         self.punct("@")?;
         let (base, offset) = self.address()?;
-        let mut dims = Vec::new();
+        let mut dims = Dims::new();
         if self.take(Tok::Punct("[")) {
             loop {
                 let len = self.int()?;

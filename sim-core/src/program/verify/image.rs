@@ -55,7 +55,14 @@ pub(super) fn check_params(placement: &Placement, at: &dyn Display, faults: &mut
     }
 }
 
-fn check_bindings(what: &str, bound: &[(u8, Color)], count: usize, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
+fn check_bindings(
+    what: &str,
+    bound: &[(u8, Color)],
+    count: usize,
+    arch: &ArchSpec,
+    at: &dyn Display,
+    faults: &mut Faults,
+) {
     for (i, &(queue, color)) in bound.iter().enumerate() {
         check_color(color, arch, at, faults);
         if usize::from(queue) >= count {
