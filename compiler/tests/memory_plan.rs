@@ -142,7 +142,7 @@ proptest! {
         // Some fit into the last byte, some do not fit at all.
         for sram in [64 << 10, 12 << 10] {
             arch.sram.value = sram;
-            match plan(&g, &arch, &all, &mut Codes::default()) {
+            match plan(&g, &arch, &all, &Codes::default()) {
                 Ok((plan, addresses)) => check(&plan, &addresses, &kernels, &g, &arch),
                 Err(fault) => prop_assert_eq!(fault.code, "M001"),
             }
@@ -158,14 +158,14 @@ fn large_code_and_large_buffers_share_memory_at_different_times() {
     let kernels =
         [Made { needs: vec![buffer(4)], instructions: 400 }, Made { needs: vec![buffer(4000)], instructions: 1 }];
     let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
-    let (whole, _) = plan(&g, &arch, &all, &mut Codes::default()).unwrap();
+    let (whole, _) = plan(&g, &arch, &all, &Codes::default()).unwrap();
     let sum = |i: usize, bytes: u64| bytes + whole.code[i] + whole.stack_bytes;
     assert_eq!(whole.peak_bytes, sum(0, 8).max(sum(1, 8000)));
     assert!(whole.peak_bytes < sum(0, 8000));
     arch.sram.value = whole.peak_bytes as u32;
-    assert!(plan(&g, &arch, &all, &mut Codes::default()).is_ok(), "what is needed suffices");
+    assert!(plan(&g, &arch, &all, &Codes::default()).is_ok(), "what is needed suffices");
     arch.sram.value -= 1;
-    let fault = plan(&g, &arch, &all, &mut Codes::default()).unwrap_err();
+    let fault = plan(&g, &arch, &all, &Codes::default()).unwrap_err();
     assert!(fault.message.contains("`b` does not fit"), "{}", fault.message);
 }
 

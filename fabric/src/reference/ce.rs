@@ -9,7 +9,7 @@ use super::code::{Code, Step};
 use super::state::{At, Element, Machine, Main, Numbers, Router, Running, Wavelet, Work};
 use super::values::{self, Fault};
 use super::vector::{self, Status};
-use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Op, Priority, Then, Trigger};
+use sim_core::program::{AddrOp, AddrReg, DType, DataReg, Op, Priority, Then, Trigger};
 use sim_core::report::PeCounters;
 
 /// What a compute element does in a cycle.
@@ -106,9 +106,7 @@ pub(super) fn status(element: &Element, code: &Code, thread: Thread, now: u64, c
     match (&position.work, &code.tasks[position.task].steps[position.step]) {
         (Work::Vector(run), _) => vector::status(element, code, run, now, claimed),
         // C8: the microthread is free at the start of the cycle.
-        (_, Step::Join(t) | Step::Async { what: Async { thread: t, .. }, .. })
-            if element.micro[usize::from(*t)].is_some() =>
-        {
+        (_, Step::Join(t) | Step::Async { thread: t, .. }) if element.micro[usize::from(*t)].is_some() => {
             Status::Busy(*t)
         }
         // S2: as a beat with a fabric destination.
@@ -251,11 +249,11 @@ impl Commit<'_> {
         let mut next = at.step + 1;
         match &code.tasks[at.task].steps[at.step] {
             Step::Vector(_) | Step::Join(_) => {}
-            Step::Async { plan, what } => {
+            Step::Async { plan, thread, priority, then } => {
                 // C2: a microthread's setup starts in the cycle after the one that issued it.
                 let run = vector::begin(element, code, *plan, self.now + 1, self.numbers);
-                let run = vector::on_microthread(run, what.priority, what.then);
-                element.micro[usize::from(what.thread)] = Some(run);
+                let run = vector::on_microthread(run, *priority, *then);
+                element.micro[usize::from(*thread)] = Some(run);
             }
             Step::Addr(op) => self.addr(element, op)?,
             Step::Activate(task) => element.active[*task] = true,

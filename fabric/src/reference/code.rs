@@ -7,7 +7,7 @@
 use sim_core::arch::{ArchSpec, Widths};
 use sim_core::coord::Color;
 use sim_core::diag::Diagnostic;
-use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Image, Instr, MemRef, Op, Operand, Then};
+use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Image, Instr, MemRef, Op, Operand, Priority, Then};
 use sim_core::program::{Task, TaskId, Trigger, VecOp};
 
 /// Deepest nesting of loops.
@@ -38,7 +38,9 @@ pub(super) enum Step {
     /// The same, on a microthread.
     Async {
         plan: usize,
-        what: Async,
+        thread: u8,
+        priority: Priority,
+        then: Option<Then>,
     },
     /// Wait until the microthread is free.
     Join(u8),
@@ -139,12 +141,12 @@ impl Lower<'_> {
                     Step::Back { to }
                 }
                 Instr::Vec(op) => Step::Vector(self.plan(op)?),
-                Instr::Async(what) => {
-                    self.microthread(what.thread)?;
-                    if let Some(Then::Activate(task) | Then::Unblock(task)) = what.then {
+                Instr::Async(Async { thread, priority, op, then }) => {
+                    self.microthread(*thread)?;
+                    if let Some(Then::Activate(task) | Then::Unblock(task)) = *then {
                         self.task_index(task)?;
                     }
-                    Step::Async { plan: self.plan(&what.op)?, what: what.clone() }
+                    Step::Async { plan: self.plan(op)?, thread: *thread, priority: *priority, then: *then }
                 }
                 Instr::Join(thread) => {
                     self.microthread(*thread)?;
