@@ -99,7 +99,7 @@ mod tests {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let hand = (seed >> 33) as usize;
             let turn = |board: &Board| (0..slabs).any(|slab| board.has_turn(slab, blocks));
-            if held.len() < hands && turn(&agenda.board()) && (held.is_empty() || hand % 3 > 0) {
+            if held.len() < hands && turn(&agenda.board()) && (held.is_empty() || !hand.is_multiple_of(3)) {
                 let claim = agenda.claim(hand % hands).expect("there is a turn");
                 assert!(held.iter().all(|other| other.slab.abs_diff(claim.slab) > 1), "neighbours at once");
                 held.push(claim);
