@@ -190,8 +190,8 @@ pub(super) struct Work<'a> {
 pub(super) fn execute(work: &Work<'_>, output: &Output) -> Result<(CompiledStep, Executed), Failure> {
     let start = std::time::Instant::now();
     let limits = work.limits;
-    let compiled = work.step.compile()?;
     let pool = step::pool(limits.threads())?;
+    let compiled = pool.install(|| work.step.compile())?;
     let plan = pool.install(|| step::plan(&compiled.compiled, &compiled.arch))?;
     output.verbose(&format!("{} launches of {} distinct programs", plan.launches.len(), plan.programs.len()));
     let options = limits.options(work.pes);

@@ -95,7 +95,8 @@ impl Again<'_> {
         let cache = cache.then(Cache::open).flatten();
         interrupt::advise("Outcomes of finished kernels are kept in the cache: the same command goes on from there.");
         let pool = step::pool(wanted.limits.threads())?;
-        Ok(Again { step: wanted.step.compile()?, wanted, cache, pool, bar: output.progress(limits, "limits") })
+        let step = pool.install(|| wanted.step.compile())?;
+        Ok(Again { step, wanted, cache, pool, bar: output.progress(limits, "limits") })
     }
 
     /// The kernels on a wafer of a machine: always those that were compiled for the report's, at
