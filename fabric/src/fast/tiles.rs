@@ -41,7 +41,7 @@ pub(crate) struct Tiling {
 impl Tiling {
     /// The state of a tile fits into a core's second cache, and a block has as many cycles as it
     /// may have.
-    pub(crate) const LARGE: Tiling = Tiling { columns: 64, rows: 32, cycles: SPREAD as u32, blocks: 32 };
+    pub(crate) const LARGE: Tiling = Tiling { columns: 64, rows: 32, cycles: SPREAD as u32, blocks: 128 };
     /// So small that meshes of tests have many.
     pub(crate) const SMALL: Tiling = Tiling { columns: 3, rows: 2, cycles: 5, blocks: 3 };
 
