@@ -2,8 +2,8 @@
 //! the size of the mesh, idle and loaded, on one thread and on two.
 //!
 //! `cargo bench --bench curves` goes up to 256 x 256; `cargo bench --bench curves -- full` up to a
-//! full wafer, some minutes; `cargo bench --bench curves -- wafer` executes 10,000 cycles of a GEMM on
-//! a full wafer. Every point is a process of its own, so that its memory is its own.
+//! full wafer, half an hour; `-- wafer` executes 10,000 cycles of a GEMM on a full wafer; `-- threads`
+//! compares threads by turns. Every point is a process of its own, so that its memory is its own.
 //! Loaded speeds come from the difference between a run and one that stops earlier: neither building
 //! the tables nor the start, while the first wavelets are under way, counts. Idle ones are of 40,000
 //! cycles, tables included. Seconds are those of the processor with one thread, so that other work on
@@ -17,11 +17,14 @@ use fabric::{Fold, RunOptions};
 use sim_core::arch::cs2::cs2;
 use sim_core::program::Program;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MESHES: [(u32, u32); 6] = [(32, 32), (64, 64), (128, 128), (256, 256), (512, 512), (750, 994)];
 /// Least part of a run's time that the part of it takes which is measured.
 const LEAST: f64 = 0.1;
+/// A point is the median of so many rounds at most, or of as many as begin in this time.
+const ROUNDS: usize = 15;
+const LONG_ENOUGH: Duration = Duration::from_secs(4);
 /// Set in the processes that measure.
 const POINT: &str = "WAFERSIM_POINT";
 
@@ -64,17 +67,26 @@ fn point(words: &[&str]) {
         _ => (programs::traffic(width, height, 1000, 1), 0, 1 << 40),
     };
     let before = resident();
-    let (start, cycles, _) = seconds(&program, from, threads);
-    let (end, last, hops) = seconds(&program, to, threads);
-    let memory = resident().saturating_sub(before) / (u64::from(width) * u64::from(height));
     let pes = f64::from(width) * f64::from(height);
-    let (work, time) = match what {
-        "traffic" => (hops as f64, end),
-        "idle" => (last as f64 * pes, end),
-        _ => ((last - cycles) as f64 * pes, end - start),
+    let rate = || {
+        let (start, cycles, _) = seconds(&program, from, threads);
+        let (end, last, hops) = seconds(&program, to, threads);
+        let (work, time) = match what {
+            "traffic" => (hops as f64, end),
+            "idle" => (last as f64 * pes, end),
+            _ => ((last - cycles) as f64 * pes, end - start),
+        };
+        // Where other work on the computer took most of the time, the difference says nothing.
+        (time >= end * LEAST).then(|| work / time / 1e6)
     };
-    // Where other work on the computer took most of the time, the difference says nothing.
-    let rate = if time < end * LEAST { "not measurable".to_owned() } else { format!("{:.1}", work / time / 1e6) };
+    let began = Instant::now();
+    let mut rates = vec![rate()];
+    let memory = resident().saturating_sub(before) / (u64::from(width) * u64::from(height));
+    while began.elapsed() < LONG_ENOUGH && rates.len() < ROUNDS {
+        rates.push(rate());
+    }
+    let rates: Vec<f64> = rates.into_iter().flatten().collect();
+    let rate = if rates.is_empty() { "not measurable".to_owned() } else { format!("{:.1}", median(rates)) };
     println!("| {what} | {width} x {height} | {threads} | {rate} | {memory} |");
 }
 

@@ -255,6 +255,9 @@ mod tests {
         p.name = "q".into();
         p.images[0].tasks[0].name = "u".into();
         assert_eq!(content_hash_hex(&p), hash);
+        let named = p.clone();
+        assert_eq!(content_hash_mut(&mut p), content_hash(&named));
+        assert_eq!(p, named, "names are put back");
         p.placements[0].region.x.start = 1;
         assert_ne!(content_hash_hex(&p), hash);
         assert_eq!(hash.len(), 64);

@@ -444,3 +444,13 @@ fn r032_asynchronous_without_a_fabric_operand() {
     let op = mov(4, mem(4), Operand::imm(0.0));
     instr("R032", Instr::Async(Async { thread: 0, priority: Priority::Low, op, then: None }));
 }
+
+#[test]
+fn a_place_names_the_loops_around_an_instruction() {
+    let mut program = good();
+    let inner = Instr::Loop { count: 2, body: vec![Instr::Join(0), Instr::Vec(mov(0, mem(0), fab(0)))] };
+    program.images[1].tasks[0].body = vec![Instr::Join(0), Instr::Loop { count: 3, body: vec![inner] }];
+    let faults = verify(&program, &cs2());
+    let at: Vec<&str> = faults.iter().map(|f| f.at.as_str()).collect();
+    assert!(at.contains(&"image `recv` task `main` instruction 2.1.2"), "{at:?}");
+}
