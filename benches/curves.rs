@@ -34,21 +34,38 @@ fn processor() -> Option<f64> {
     text.split(' ').next()?.parse::<u64>().ok().map(|nanoseconds| nanoseconds as f64 / 1e9)
 }
 
+/// A run that was stopped in cycle `limit`, or ended.
+struct Run {
+    /// Seconds by the clock.
+    clock: f64,
+    /// Seconds of the thread that began it, where the system tells.
+    busy: Option<f64>,
+    cycles: u64,
+    hops: u64,
+}
+
+impl Run {
+    fn of(program: &Program, limit: u64, pool: &rayon::ThreadPool) -> Run {
+        let options =
+            RunOptions { fold: Fold::NONE, cycle_limit: limit, memory_limit: 1 << 36, ..RunOptions::default() };
+        let start = Instant::now();
+        let (done, busy) = pool.install(|| {
+            let from = processor();
+            let done = fabric::run(program, &cs2(), &options, None);
+            (done, processor().zip(from).map(|(to, from)| to - from))
+        });
+        let clock = start.elapsed().as_secs_f64();
+        let (cycles, hops) = done.map_or((limit, 0), |o| (o.cycles.0, o.wavelet_hops));
+        Run { clock, busy, cycles, hops }
+    }
+}
+
 /// Seconds until a run is stopped in cycle `limit`, or ends; and its cycles.
 fn seconds(program: &Program, limit: u64, threads: usize) -> (f64, u64, u64) {
-    let options = RunOptions { fold: Fold::NONE, cycle_limit: limit, memory_limit: 1 << 36, ..RunOptions::default() };
-    let pool = wafersim::step::pool(threads).expect("threads");
-    let start = Instant::now();
-    let (done, busy) = pool.install(|| {
-        let from = processor();
-        let done = fabric::run(program, &cs2(), &options, None);
-        (done, processor().zip(from).map(|(to, from)| to - from))
-    });
-    let clock = start.elapsed().as_secs_f64();
+    let run = Run::of(program, limit, &wafersim::step::pool(threads).expect("threads"));
     // The system counts in ticks.
-    let seconds = busy.filter(|busy| threads == 1 && *busy > 0.05).unwrap_or(clock);
-    let (cycles, hops) = done.map_or((limit, 0), |o| (o.cycles.0, o.wavelet_hops));
-    (seconds, cycles, hops)
+    let seconds = run.busy.filter(|busy| threads == 1 && *busy > 0.05).unwrap_or(run.clock);
+    (seconds, run.cycles, run.hops)
 }
 
 /// One point: what, width, height, threads.
@@ -99,13 +116,7 @@ fn turns(rounds: usize) {
     let work = (to - from) as f64 * f64::from(width * height) / 1e6;
     let pools = [1, 1, 2].map(|threads| wafersim::step::pool(threads).expect("threads"));
     let rate = |pool: &rayon::ThreadPool| {
-        let clock = |limit| {
-            let options =
-                RunOptions { fold: Fold::NONE, cycle_limit: limit, memory_limit: 1 << 36, ..RunOptions::default() };
-            let start = Instant::now();
-            let _stopped = pool.install(|| fabric::run(&program, &cs2(), &options, None));
-            start.elapsed().as_secs_f64()
-        };
+        let clock = |limit| Run::of(&program, limit, pool).clock;
         let start = clock(from);
         work / (clock(to) - start)
     };

@@ -59,6 +59,13 @@ pub fn vec(o: Op, len: u32, dst: Operand, src: &[Operand]) -> Instr {
     Instr::Vec(op(o, len, dst, src))
 }
 
+/// The same of operands that are used again.
+#[must_use]
+pub fn vec_of(op: Op, len: u32, dst: &Operand, src: &[&Operand]) -> Instr {
+    debug_assert_eq!(src.len(), op.sources(), "sources of {op:?}");
+    Instr::Vec(VecOp { op, len, dst: dst.clone(), src: src.iter().map(|&o| o.clone()).collect() })
+}
+
 /// A vector instruction on a microthread of low priority.
 #[must_use]
 pub fn spawn(thread: u8, op: VecOp) -> Instr {

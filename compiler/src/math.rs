@@ -23,8 +23,8 @@
 //! its eighth root to a few per cent, because an f16 has three bits of exponent less.
 //! **Not here.** Communication; what the functions are for.
 
-use crate::code::{imm, mem, vec};
-use sim_core::program::{DType, Dim, Instr, MemRef, Op, Operand, Sources};
+use crate::code::{imm, mem, vec_of};
+use sim_core::program::{DType, Dim, Instr, MemRef, Op, Operand};
 
 /// Vectors of f32 elements in one piece of memory. Those that are *like* start at the same
 /// address modulo 8 as the operand that a function is applied to, those that are *apart* do not.
@@ -87,8 +87,7 @@ struct Seq<'a> {
 
 impl Seq<'_> {
     fn op(&mut self, op: Op, dst: &Operand, src: &[&Operand]) {
-        let src: Sources = src.iter().map(|&o| o.clone()).collect();
-        self.code.push(vec(op, self.len, dst.clone(), &src));
+        self.code.push(vec_of(op, self.len, dst, src));
     }
 
     fn add(&mut self, dst: &Operand, a: &Operand, b: &Operand) {

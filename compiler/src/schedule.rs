@@ -9,6 +9,7 @@
 
 mod head;
 mod names;
+mod steps;
 
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Act, Chunks, Kernel, Name, WeightRef};
@@ -25,12 +26,13 @@ use crate::kernels::rotary::Rotate;
 use crate::kernels::row_sum::RowSum;
 use models::OpKind;
 use models::design::Block;
-pub use names::Steps;
-use names::{Buffers, Names, STREAM, Step, features, function, tables};
+use names::{Names, STREAM, features};
 use sim_core::diag::Diagnostic;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+pub use steps::Steps;
+use steps::{Buffers, Step, function, tables};
 
 /// Most input slots of a GEMM: larger windows are cut, which bounds the weights of a step. Every cut
 /// is a round of its own around the ring.

@@ -6,12 +6,12 @@
 
 use super::elementwise::{local, operands, part_of, phase, same_shape};
 use super::window::{Moving, chunk_slots, sweep};
-use crate::code::{imm, mem, vec};
+use crate::code::{imm, mem, vec_of};
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Act, Addresses, Kernel, Need, Part};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program, Sources};
+use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program};
 use std::sync::Arc;
 
 /// Vectors of scratch, like the operand and apart: of exact GELU, of functions by the logistic one,
@@ -106,8 +106,7 @@ impl Vectors {
     }
 
     fn op(&self, op: Op, dst: &Operand, src: &[&Operand]) -> Instr {
-        let src: Sources = src.iter().map(|&o| o.clone()).collect();
-        vec(op, self.len, dst.clone(), &src)
+        vec_of(op, self.len, dst, src)
     }
 }
 

@@ -4,7 +4,8 @@
 //! **Invariant.** It ends with the gradient of the last layer's output in its buffer.
 //! **Not here.** Layers.
 
-use super::names::{Names, STREAM, Step};
+use super::names::{Names, STREAM};
+use super::steps::Step;
 use super::{Pass, Tiled, parts};
 use crate::geometry::Features;
 use crate::kernel::{Act, Name, WeightRef};

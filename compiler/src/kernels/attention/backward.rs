@@ -23,10 +23,11 @@ use super::blocks::{
 use super::mask::{KEY_ROW, Mask};
 use super::place::{Links, Rings, build};
 use super::shape::{Arena, F32, Shape};
-use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window, window_needs};
+use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window, window_needs};
 use crate::code::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Name, Need};
+use crate::kernels::lanes::buffers;
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};

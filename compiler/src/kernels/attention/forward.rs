@@ -20,10 +20,11 @@ use super::blocks::{
 use super::mask::Mask;
 use super::place::{Rings, build};
 use super::shape::{Arena, F32, Shape};
-use super::{KEYS, LINE, QUERIES, SCRATCH, buffers, chunk, chunks, setups, window_needs};
+use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window_needs};
 use crate::code::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Name, Need};
+use crate::kernels::lanes::buffers;
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};

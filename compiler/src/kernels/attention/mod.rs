@@ -18,7 +18,7 @@ use crate::code::{grid, repeat, set, step};
 use crate::kernel::{Access, Act, Addresses, Need};
 use shape::Shape;
 use sim_core::arch::{ArchSpec, Widths};
-use sim_core::program::{AddrReg, Buffer, DType, Instr, Operand};
+use sim_core::program::{AddrReg, DType, Instr, Operand};
 
 /// Name of the kernels' scratch memory.
 const SCRATCH: &str = ".attention";
@@ -71,13 +71,6 @@ pub(super) fn window_needs(reads: &[&Act], writes: &[&Act]) -> Vec<Need> {
         }
     }
     needs
-}
-
-/// The pieces of memory, for people who read the program.
-fn buffers(needs: &[Need], at: &Addresses) -> Vec<Buffer> {
-    let one =
-        |n: &Need| Buffer { name: n.name.to_string(), addr: at[&n.name], dtype: n.dtype, len: n.len, init: Vec::new() };
-    needs.iter().map(one).collect()
 }
 
 /// Rough cycles of the pieces of a kernel.
