@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let a = Array2::from_shape_fn((M as usize, (PES * N) as usize), |(i, j)| ((i * 7 + j * 3) % 11) as f32 - 5.0);
     let x = Array1::from_shape_fn((PES * N) as usize, |j| (j % 5) as f32 / 4.0);
-    let mut memory = WaferMemory::new(program.grid(), arch.sram.value);
+    let mut memory = WaferMemory::new(program.grid(), arch.pe.sram.value);
     for (k, pe) in memory.pes.iter_mut().enumerate() {
         for j in 0..N as usize {
             let column = k * N as usize + j;

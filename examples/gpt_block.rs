@@ -20,9 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_positions: 8,
     };
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (8, 8);
+    (arch.wafer.width.value, arch.wafer.height.value) = (8, 8);
     // A wafer takes a million cycles to start a layer, as `docs/THROUGHPUT.md` says. Here it takes none.
-    arch.layer_start.value = 0;
+    arch.wafer.layer_start.value = 0;
     let graph = LayerGraph::training_step(&shape, 2, 8).map_err(|fault| format!("{fault:?}"))?;
     let options =
         Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, sums: DType::F32, map: Map::default() };

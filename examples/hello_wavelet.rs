@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arch = cs2();
     assert!(verify(&program, &arch).is_empty(), "the program is well formed");
 
-    let mut memory = WaferMemory::new(program.grid(), arch.sram.value);
+    let mut memory = WaferMemory::new(program.grid(), arch.pe.sram.value);
     let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
     let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
     let mut watch =

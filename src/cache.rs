@@ -217,7 +217,7 @@ mod tests {
         let cache = Cache::at(folder.path().join("new")).unwrap();
         let key = |timing: u8, hop: u32, space: bool| {
             let mut arch = cs2();
-            arch.hop.value = hop;
+            arch.router.hop.value = hop;
             let mut options = RunOptions::default();
             options.fold.space = space;
             cache.key(&[timing; 32], &arch, &options)

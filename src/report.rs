@@ -437,15 +437,15 @@ impl ArchInfo {
     pub fn of(arch: &sim_core::arch::ArchSpec) -> ArchInfo {
         ArchInfo {
             name: arch.name.clone(),
-            clock_hz: arch.clock_hz.value,
-            width: arch.width.value,
-            height: arch.height.value,
-            systems: arch.systems.value,
-            io_bits_per_second: arch.io_bits_per_second.value,
+            clock_hz: arch.wafer.clock_hz.value,
+            width: arch.wafer.width.value,
+            height: arch.wafer.height.value,
+            systems: arch.cluster.systems.value,
+            io_bits_per_second: arch.wafer.io_bits_per_second.value,
             fmacs_per_cycle: Fmacs {
-                half: arch.width_fmac.value.half,
-                mixed: arch.width_fmac.value.mixed,
-                single: arch.width_fmac.value.single,
+                half: arch.pe.width_fmac.value.half,
+                mixed: arch.pe.width_fmac.value.mixed,
+                single: arch.pe.width_fmac.value.single,
             },
             parameters: arch.entries().into_iter().map(|e| (e.key, e.value)).collect(),
         }

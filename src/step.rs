@@ -154,7 +154,7 @@ impl Plan {
     /// faster or slower.
     #[must_use]
     pub fn at_rate(mut self, before: &ArchSpec, after: &ArchSpec) -> Plan {
-        let [before, after] = [before, after].map(|a| u128::from(a.io_bits_per_second.value.max(1)));
+        let [before, after] = [before, after].map(|a| u128::from(a.wafer.io_bits_per_second.value.max(1)));
         if before != after {
             // A program without images is a delay (`kernels::layer_start`), which no edge makes shorter.
             for distinct in self.programs.iter_mut().filter(|d| !d.program.images.is_empty()) {
@@ -236,7 +236,7 @@ pub fn execute(
     cache: Option<&Cache>,
     done: &(dyn Fn(&str, &Outcome) + Sync),
 ) -> Result<Executed, Failure> {
-    let mesh = Grid { width: arch.width.value, height: arch.height.value };
+    let mesh = arch.grid();
     let heat = Mutex::new(Heat::new(mesh));
     let cached = AtomicU64::new(0);
     let runner = Runner { arch, mesh, options, cache, cached: &cached };

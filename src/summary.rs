@@ -13,7 +13,7 @@ use compiler::memory::{MemoryPlan, PlannedBuffer};
 use compiler::passes::Checkpoints;
 use compiler::step::Compiled;
 use models::count::{FlopConvention, training_flops};
-use sim_core::arch::ArchSpec;
+use sim_core::arch::{ArchSpec, KeyGroup};
 
 /// What a report is made of.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ const MODELLING: [(&str, &str, &str); 3] = [
 pub fn report(run: Run<'_>) -> RunReport {
     let Run { workload, arch, compiled, executed, command, simulation } = run;
     let groups = groups(compiled, executed);
-    let pes = u64::from(arch.width.value) * u64::from(arch.height.value);
+    let pes = u64::from(arch.wafer.width.value) * u64::from(arch.wafer.height.value);
     for g in &groups {
         assert_eq!(g.pe_cycles.total(), g.cycles * pes, "{}: the four parts add up", g.name);
     }
     let cycles: u64 = groups.iter().map(|g| g.cycles).sum();
-    let seconds = cycles as f64 / arch.clock_hz.value as f64;
+    let seconds = cycles as f64 / arch.wafer.clock_hz.value as f64;
     let cluster = crate::systems::report(workload, arch, compiled, executed);
     let step_seconds = cluster.as_ref().map_or(seconds, |c| c.step_seconds);
     RunReport {
@@ -84,7 +84,7 @@ pub fn report(run: Run<'_>) -> RunReport {
         cluster,
         memory: memory(&compiled.memory, compiled.geometry.used().pes()),
         links: executed.heat.as_ref().map(crate::report::LinkLoad::of),
-        assumed: assumed(arch, arch.systems.value > 1),
+        assumed: assumed(arch, arch.cluster.systems.value > 1),
         fold_verification: None,
         simulation: Simulation {
             stepped_cycles: executed.outcomes.iter().map(|o| o.stepped_cycles).sum(),
@@ -145,12 +145,12 @@ fn checkpoints(what: Checkpoints) -> String {
 /// FLOP/s of a system: PEs × fp16 multiply-accumulates per cycle × 2 × clock.
 #[must_use]
 pub fn peak_flops(arch: &ArchSpec) -> f64 {
-    let pes = f64::from(arch.width.value) * f64::from(arch.height.value);
-    pes * f64::from(arch.width_fmac.value.half) * 2.0 * arch.clock_hz.value as f64
+    let pes = f64::from(arch.wafer.width.value) * f64::from(arch.wafer.height.value);
+    pes * f64::from(arch.pe.width_fmac.value.half) * 2.0 * arch.wafer.clock_hz.value as f64
 }
 
 fn throughput(workload: &Workload, arch: &ArchSpec, seconds: f64) -> Throughput {
-    let systems = f64::from(arch.systems.value);
+    let systems = f64::from(arch.cluster.systems.value);
     let peak = peak_flops(arch) * systems;
     let tokens = workload.batch * u64::from(workload.seq_len);
     let rate = |convention| training_flops(&workload.shape, workload.seq_len, tokens, convention) as f64 / seconds;
@@ -188,7 +188,7 @@ fn memory(plan: &MemoryPlan, pes: u64) -> Memory {
 /// What no public source says of the machine and of the model of it; `cluster`: of a cluster too.
 #[must_use]
 pub fn assumed(arch: &ArchSpec, cluster: bool) -> Vec<Assumed> {
-    let concerns = |key: &str| cluster || !key.starts_with("cluster.");
+    let concerns = |key: &str| cluster || KeyGroup::of(key) != Some(KeyGroup::Cluster);
     let machine = arch.assumed().into_iter().filter(|a| concerns(&a.0));
     let machine = machine.map(|(parameter, value, because)| Assumed { parameter, value, because });
     // A cluster has a host and an optimizer.

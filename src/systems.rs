@@ -167,7 +167,7 @@ impl Job {
 /// The step on the machine's systems; None if there is only one.
 #[must_use]
 pub fn report(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Option<ClusterReport> {
-    (arch.systems.value > 1).then(|| Job::of(workload, arch, compiled, executed).on(&Cluster::of(arch)))
+    (arch.cluster.systems.value > 1).then(|| Job::of(workload, arch, compiled, executed).on(&Cluster::of(arch)))
 }
 
 /// The kernels of a micro-batch, in order.
@@ -175,7 +175,7 @@ fn stages(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &
     let mut stages = Vec::with_capacity(compiled.launches.len());
     let launches = compiled.launches.iter().zip(&executed.launches).zip(&executed.traffic);
     for ((launch, &program), &Traffic { own_on, weights, own_off, gradients }) in launches {
-        let time = Picos::of(executed.outcomes[program].cycles.0, arch.clock_hz.value);
+        let time = Picos::of(executed.outcomes[program].cycles.0, arch.wafer.clock_hz.value);
         let layer = launch.layer.unwrap_or(workload.shape.layers);
         let stage = Stage { time, inputs: own_on, outputs: own_off, weights, gradients, layer };
         stages.extend(std::iter::repeat_n(stage, launch.count as usize));

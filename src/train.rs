@@ -208,7 +208,7 @@ fn total(workload: &Workload, arch: &ArchSpec, phases: &[PhaseReport]) -> Total 
             six_n: flops(FlopConvention::SixN),
         }
     };
-    let watts = arch.power.value;
+    let watts = arch.system.power.value;
     Total {
         steps: phases.iter().map(|p| p.steps).sum(),
         tokens,
@@ -219,7 +219,7 @@ fn total(workload: &Workload, arch: &ArchSpec, phases: &[PhaseReport]) -> Total 
         utilisation: by(&|flops| flops / (peak * system_seconds)),
         energy_at_peak_kwh: f64::from(watts) * system_seconds / HOUR / 1000.0,
         system_watts: watts,
-        power_source: format!("{}: {}", arch.power.source.kind(), arch.power.source.text()),
+        power_source: format!("{}: {}", arch.system.power.source.kind(), arch.system.power.source.text()),
     }
 }
 

@@ -134,8 +134,8 @@ fn small_step(
     let shape = small_shape(&workload.shape);
     let seq_len = (workload.seq_len.min(16) / 4 * 4).max(4);
     let mut arch = arch.clone();
-    arch.width.value = arch.width.value.min(rng.range(6, 13));
-    arch.height.value = arch.height.value.min(rng.range(33, 61));
+    arch.wafer.width.value = arch.wafer.width.value.min(rng.range(6, 13));
+    arch.wafer.height.value = arch.wafer.height.value.min(rng.range(33, 61));
     let mut faults = Vec::new();
     for sequences in [16, 8, 4, 2, 1] {
         let graph = LayerGraph::training_step(&shape, sequences, seq_len).map_err(|faults| {

@@ -35,14 +35,24 @@ pub const LIMITS: [Limit; 14] = [
         cluster: false,
         lift: arithmetic,
     },
-    Limit { name: "banks", text: "SRAM banks without conflicts", cluster: false, lift: |a| a.bank_conflict.value = 1 },
+    Limit {
+        name: "banks",
+        text: "SRAM banks without conflicts",
+        cluster: false,
+        lift: |a| a.pe.bank_conflict.value = 1,
+    },
     Limit { name: "setup", text: "vector instructions and loops without a fixed cost", cluster: false, lift: setup },
-    Limit { name: "dispatch", text: "tasks that start at once", cluster: false, lift: |a| a.task_dispatch.value = 0 },
+    Limit {
+        name: "dispatch",
+        text: "tasks that start at once",
+        cluster: false,
+        lift: |a| a.pe.task_dispatch.value = 0,
+    },
     Limit {
         name: "reductions",
         text: "sums into memory at one element per cycle",
         cluster: false,
-        lift: |a| a.reduce_cycles.value = 1,
+        lift: |a| a.pe.reduce_cycles.value = 1,
     },
     Limit { name: "ramp", text: "the least latency between router and compute element", cluster: false, lift: ramp },
     Limit {
@@ -50,7 +60,7 @@ pub const LIMITS: [Limit; 14] = [
         text: "64 times the room in routers: back-pressure from links and routers",
         cluster: false,
         lift: |a| {
-            a.router_buffer.value = deep(a.router_buffer.value);
+            a.router.buffer.value = deep(a.router.buffer.value);
         },
     },
     Limit {
@@ -58,7 +68,7 @@ pub const LIMITS: [Limit; 14] = [
         text: "64 times the room in input queues: back-pressure from receiving PEs",
         cluster: false,
         lift: |a| {
-            a.input_queues.value.iter_mut().for_each(|n| *n = deep(*n));
+            a.pe.input_queues.value.iter_mut().for_each(|n| *n = deep(*n));
         },
     },
     Limit {
@@ -66,7 +76,7 @@ pub const LIMITS: [Limit; 14] = [
         text: "64 times the room in output queues: back-pressure from a PE's own ramp",
         cluster: false,
         lift: |a| {
-            a.output_queues.value.iter_mut().for_each(|n| *n = deep(*n));
+            a.pe.output_queues.value.iter_mut().for_each(|n| *n = deep(*n));
         },
     },
     Limit {
@@ -91,9 +101,14 @@ pub const LIMITS: [Limit; 14] = [
         name: "servers",
         text: "64 times the rate of activation servers",
         cluster: true,
-        lift: |a| a.activation.value = a.activation.value.saturating_mul(MUCH),
+        lift: |a| a.cluster.activation.value = a.cluster.activation.value.saturating_mul(MUCH),
     },
-    Limit { name: "straggler", text: "no system slower than the others", cluster: true, lift: |a| a.skew.value = 0 },
+    Limit {
+        name: "straggler",
+        text: "no system slower than the others",
+        cluster: true,
+        lift: |a| a.cluster.skew.value = 0,
+    },
 ];
 
 impl Limit {
@@ -102,7 +117,8 @@ impl Limit {
     pub fn lifted(&self, arch: &ArchSpec) -> Option<ArchSpec> {
         let mut lifted = arch.clone();
         (self.lift)(&mut lifted);
-        (lifted != *arch && lifted.validate().is_empty() && (!self.cluster || arch.systems.value > 1)).then_some(lifted)
+        (lifted != *arch && lifted.validate().is_empty() && (!self.cluster || arch.cluster.systems.value > 1))
+            .then_some(lifted)
     }
 }
 
@@ -127,21 +143,21 @@ fn arithmetic(a: &mut ArchSpec) {
     ] {
         twice(&mut widths.value);
     }
-    a.width_register.value = (a.width_register.value * 2).min(8);
+    a.pe.width_register.value = (a.pe.width_register.value * 2).min(8);
 }
 
 fn setup(a: &mut ArchSpec) {
-    a.vector_setup.value = 0;
-    a.loop_back.value = 0;
+    a.pe.vector_setup.value = 0;
+    a.pe.loop_back.value = 0;
 }
 
 fn ramp(a: &mut ArchSpec) {
-    (a.ramp_down.value, a.ramp_up.value, a.ce_latency.value) = (1, 1, 0);
+    (a.router.ramp_down.value, a.router.ramp_up.value, a.pe.ce_latency.value) = (1, 1, 0);
 }
 
 fn edges(a: &mut ArchSpec) {
-    a.io_bits_per_second.value = a.io_bits_per_second.value.saturating_mul(MUCH);
-    a.edge_latency.value = 0;
+    a.wafer.io_bits_per_second.value = a.wafer.io_bits_per_second.value.saturating_mul(MUCH);
+    a.router.edge_latency.value = 0;
 }
 
 fn memoryx(a: &mut ArchSpec) {
@@ -151,8 +167,8 @@ fn memoryx(a: &mut ArchSpec) {
 }
 
 fn swarmx(a: &mut ArchSpec) {
-    a.link.value = a.link.value.saturating_mul(MUCH);
-    a.node_latency.value = 0;
+    a.cluster.link.value = a.cluster.link.value.saturating_mul(MUCH);
+    a.cluster.node_latency.value = 0;
 }
 
 /// What bounds a step and its kernels.
@@ -270,7 +286,7 @@ mod tests {
     fn every_limit_of_the_presets_can_be_lifted() {
         for limit in LIMITS {
             let mut machine = if limit.cluster { sim_core::arch::preset("andromeda16").unwrap() } else { cs2() };
-            machine.skew.value = u32::from(limit.name == "straggler");
+            machine.cluster.skew.value = u32::from(limit.name == "straggler");
             let lifted = limit.lifted(&machine).unwrap_or_else(|| panic!("{}", limit.name));
             assert!(!changes(&machine, &lifted).is_empty(), "{}", limit.name);
             assert!(limit.cluster || limit.lifted(&lifted).is_none() || !changes(&machine, &lifted).is_empty());

@@ -155,7 +155,7 @@ fn values_are_right() {
 fn check_values(c: &Collective) {
     let (program, arch) = (c.program(), cs2());
     assert_eq!(verify(&program, &arch), [], "{c:?}");
-    let mut memory = WaferMemory::new(c.pes, arch.sram.value);
+    let mut memory = WaferMemory::new(c.pes, arch.pe.sram.value);
     let size = c.dtype.bytes() as usize;
     let number = |pe: usize, i: usize| ((pe * 7 + i * 3) % 11) as f32;
     for (pe, bytes) in memory.pes.iter_mut().enumerate() {

@@ -13,7 +13,7 @@ use wafersim::systems::Traffic;
 
 fn machine() -> ArchSpec {
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (8, 8);
+    (arch.wafer.width.value, arch.wafer.height.value) = (8, 8);
     arch
 }
 
@@ -44,7 +44,7 @@ fn compiled(arch: &ArchSpec) -> Compiled {
 fn executed(compiled: &Compiled, launch: &Launch, arch: &ArchSpec) -> (Picos, Traffic) {
     let program = compiled.program(launch, arch);
     let outcome = fabric::run(&program, arch, &RunOptions::default(), None).unwrap();
-    (Picos::of(outcome.cycles.0, arch.clock_hz.value), Traffic::of(&program, |_| false))
+    (Picos::of(outcome.cycles.0, arch.wafer.clock_hz.value), Traffic::of(&program, |_| false))
 }
 
 /// Time of a stage, many of which follow one another, when MemoryX reads and takes at `rate`.
@@ -66,8 +66,8 @@ fn a_throttled_kernel_lies_between_reading_ahead_and_not() {
         let stage = Stage { time: free, weights: traffic.on(), gradients: traffic.off(), ..Stage::default() };
         for divisor in [4, 16, 64, 256, 1024] {
             let mut slow = arch.clone();
-            slow.io_bits_per_second.value /= divisor;
-            let rate = slow.io_bits_per_second.value;
+            slow.wafer.io_bits_per_second.value /= divisor;
+            let rate = slow.wafer.io_bits_per_second.value;
             let (throttled, same) = executed(&compiled, launch, &slow);
             assert_eq!(traffic, same);
             let ahead = on_cluster(&arch, stage, rate, 1 << 40);

@@ -50,7 +50,7 @@ fn the_star_adds_three_vectors() {
     let arch = cs2();
     assert!(program::verify(&star, &arch).is_empty());
     for engine in [EngineKind::Reference, EngineKind::Fast] {
-        let mut memory = WaferMemory::new(star.grid(), arch.sram.value);
+        let mut memory = WaferMemory::new(star.grid(), arch.pe.sram.value);
         let mut outputs = HostStreams::default();
         let mut values = Values { memory: &mut memory, inputs: &HostStreams::default(), outputs: &mut outputs };
         let options = RunOptions { engine, ..RunOptions::default() };

@@ -43,7 +43,7 @@ fn step(arch: &ArchSpec, act: DType) -> Compiled {
 #[test]
 fn folded_and_full_runs_agree_in_every_counter() {
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (9, 53);
+    (arch.wafer.width.value, arch.wafer.height.value) = (9, 53);
     let mut rows_folded = BTreeSet::new();
     for act in [DType::F16, DType::F32] {
         let compiled = step(&arch, act);
@@ -71,7 +71,7 @@ fn folded_and_full_runs_agree_in_every_counter() {
 #[test]
 fn equal_keys_have_equal_outcomes() {
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (9, 53);
+    (arch.wafer.width.value, arch.wafer.height.value) = (9, 53);
     let compiled = step(&arch, DType::F16);
     let mut known = BTreeMap::new();
     let mut repeated = 0;
@@ -110,15 +110,15 @@ impl Rng {
 fn machine(rng: &mut Rng) -> ArchSpec {
     let mut arch = cs2();
     let wide = rng.range(0, 3) == 0;
-    (arch.width.value, arch.height.value) =
+    (arch.wafer.width.value, arch.wafer.height.value) =
         if wide { (rng.range(20, 33), rng.range(5, 20)) } else { (rng.range(4, 13), rng.range(17, 61)) };
-    for depth in arch.input_queues.value.iter_mut().chain(&mut arch.output_queues.value) {
+    for depth in arch.pe.input_queues.value.iter_mut().chain(&mut arch.pe.output_queues.value) {
         *depth = rng.range(1, 6);
     }
-    arch.router_buffer.value = rng.range(1, 6);
-    arch.hop.value = rng.range(1, 3);
+    arch.router.buffer.value = rng.range(1, 6);
+    arch.router.hop.value = rng.range(1, 3);
     // Bandwidth of a fraction of the edge: streams onto the wafer get longer intervals.
-    arch.io_bits_per_second.value >>= rng.range(0, 6);
+    arch.wafer.io_bits_per_second.value >>= rng.range(0, 6);
     arch
 }
 
@@ -231,9 +231,10 @@ fn kernels_of_random_shapes_fold_exactly() {
 fn step_with_checkpoints(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
     let mut arch = machine(rng);
     let (heads, columns, features) = (rng.range(1, 3), rng.range(1, 5), rng.range(12, 40));
-    (arch.width.value, arch.height.value) = (heads * columns * rng.range(1, 2) + rng.range(0, 2), rng.range(8, 41));
+    (arch.wafer.width.value, arch.wafer.height.value) =
+        (heads * columns * rng.range(1, 2) + rng.range(0, 2), rng.range(8, 41));
     let interval = u64::from(rng.range(8, 20));
-    arch.io_bits_per_second.value = u64::from(arch.width.value) * 32 * arch.clock_hz.value / interval;
+    arch.wafer.io_bits_per_second.value = u64::from(arch.wafer.width.value) * 32 * arch.wafer.clock_hz.value / interval;
     let seq_len = 16 * rng.range(1, 3);
     let shape = GptShape {
         name: "random".into(),

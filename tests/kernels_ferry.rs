@@ -102,7 +102,7 @@ fn product(g: &Geometry) -> Gemm {
 /// A wafer whose edge lets a column's wavelet through in 12 cycles.
 fn narrow(g: &Geometry) -> Wafer {
     let mut wafer = Wafer::cs2(g);
-    wafer.arch.io_bits_per_second.value = u64::from(g.used_columns()) * 32 * wafer.arch.clock_hz.value / 12;
+    wafer.arch.wafer.io_bits_per_second.value = u64::from(g.used_columns()) * 32 * wafer.arch.wafer.clock_hz.value / 12;
     wafer
 }
 

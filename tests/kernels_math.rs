@@ -28,10 +28,10 @@ fn run(body: Vec<Instr>, dtype: DType, x: &[f32], dy: &[f32]) -> Vec<f32> {
         ..Program::default()
     };
     let mut arch = cs2::cs2();
-    arch.sram.value = 65_536;
+    arch.pe.sram.value = 65_536;
     let faults = sim_core::program::verify::verify(&program, &arch);
     assert!(faults.is_empty(), "{faults:?}");
-    let mut memory = WaferMemory::new(program.grid(), arch.sram.value);
+    let mut memory = WaferMemory::new(program.grid(), arch.pe.sram.value);
     for (base, values) in [(x_addr(dtype), x), (DY + x_addr(dtype) % 8, dy)] {
         for (i, &v) in values.iter().enumerate() {
             let at = base as usize + i * dtype.bytes() as usize;

@@ -252,7 +252,8 @@ fn columns_stay_in_step_where_slots_are_short() {
         let k = Outer { a: Act { slots: a_slots, ..whole.a.clone() }, ..whole };
         let mut wafer = Wafer::cs2(&g);
         // A row of sums leaves as fast as from a wafer full of such lanes.
-        wafer.arch.io_bits_per_second.value = wafer.arch.io_bits_per_second.value * u64::from(g.grid.width) / 700;
+        wafer.arch.wafer.io_bits_per_second.value =
+            wafer.arch.wafer.io_bits_per_second.value * u64::from(g.grid.width) / 700;
         let at = wafer.addresses_of(&k);
         let program = k.program(&g, &wafer.arch, &at);
         let outcome =

@@ -99,7 +99,7 @@ fn far_positions_are_exact() {
     let kernel = Rotate { q, k, back: false };
     let mut wafer = Wafer::cs2(&g);
     // Memory for this many tokens is not the machine's.
-    wafer.arch.sram.value = 1 << 20;
+    wafer.arch.pe.sram.value = 1 << 20;
     wafer.memory = fabric::WaferMemory::new(g.grid, 1 << 20);
     let whole = Act::whole(&g, "qkv", Features::Qkv);
     let x = random_act(&g, Features::Qkv, 5, g.act);

@@ -30,7 +30,7 @@ fn compiled(arch: &ArchSpec, checkpoints: CheckpointWish) -> Compiled {
 #[test]
 fn every_launch_has_the_program_that_it_would_have_alone() {
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (4, 4);
+    (arch.wafer.width.value, arch.wafer.height.value) = (4, 4);
     for checkpoints in [CheckpointWish::Stay, CheckpointWish::Recompute, CheckpointWish::Offload] {
         let compiled = compiled(&arch, checkpoints);
         let plan = wafersim::step::plan(&compiled, &arch).unwrap();

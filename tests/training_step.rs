@@ -35,8 +35,8 @@ fn shape() -> GptShape {
 
 fn machine(width: u32, height: u32) -> ArchSpec {
     let mut arch = cs2();
-    arch.width.value = width;
-    arch.height.value = height;
+    arch.wafer.width.value = width;
+    arch.wafer.height.value = height;
     arch
 }
 
@@ -167,7 +167,7 @@ fn check_map(shape: &GptShape, arch: &ArchSpec, act: DType, map: Map, tolerance:
     for (launch, &cycles) in compiled.launches.iter().zip(&cycles) {
         let folded = fabric::run(&compiled.program(launch, arch), arch, &RunOptions::default(), None).unwrap();
         assert_eq!(folded.cycles.0, cycles, "{}", launch.kernel.name());
-        assert_eq!(folded.pe_cycles.total(), cycles * u64::from(arch.width.value * arch.height.value));
+        assert_eq!(folded.pe_cycles.total(), cycles * u64::from(arch.wafer.width.value * arch.wafer.height.value));
     }
     compiled.launches.iter().map(|l| l.kernel.name()).collect()
 }
@@ -215,7 +215,7 @@ fn every_reduction_gives_the_same_gradients() {
 #[test]
 fn products_carry_layer_inputs() {
     let mut arch = machine(4, 4);
-    arch.io_bits_per_second.value = 4 * 32 * arch.clock_hz.value / 8;
+    arch.wafer.io_bits_per_second.value = 4 * 32 * arch.wafer.clock_hz.value / 8;
     let wide = GptShape { d_model: 80, d_ff: 80, ..shape() };
     let map = Map { lanes: Some(1), checkpoints: CheckpointWish::Offload, ..Map::default() };
     let names = check_map(&wide, &arch, DType::F16, map, 2e-2);

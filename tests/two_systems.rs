@@ -121,7 +121,7 @@ struct Trainer {
 impl Trainer {
     fn new(way: Way, act: DType, lanes: Option<u32>) -> Trainer {
         let mut arch = cs2();
-        (arch.width.value, arch.height.value) = (4, 4);
+        (arch.wafer.width.value, arch.wafer.height.value) = (4, 4);
         let batch = (BATCH / way.systems) as u64;
         let graph = LayerGraph::training_step(&shape(), BATCH as u64, SEQ as u32).unwrap();
         let options = Options {
@@ -151,7 +151,7 @@ impl Trainer {
         let mut all: Option<Vec<f32>> = None;
         for micro_batch in 0..per_system / self.way.micro_batch {
             let wafers: Vec<Vec<f32>> = (0..self.way.systems).map(|system| of(system, micro_batch)).collect();
-            let sum = reduce(&wafers, self.arch.fanout.value as usize);
+            let sum = reduce(&wafers, self.arch.cluster.fanout.value as usize);
             all = Some(match all {
                 None => sum,
                 Some(before) => before.iter().zip(&sum).map(|(a, b)| a + b).collect(),

@@ -108,7 +108,7 @@ pub(crate) fn collective(reduce: bool, width: u32, height: u32, wavelets: u32) -
 #[must_use]
 pub(crate) fn machine(width: u32, height: u32) -> ArchSpec {
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (width, height);
+    (arch.wafer.width.value, arch.wafer.height.value) = (width, height);
     arch
 }
 

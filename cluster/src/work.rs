@@ -42,19 +42,19 @@ impl Cluster {
     #[must_use]
     pub fn of(arch: &ArchSpec) -> Cluster {
         Cluster {
-            systems: arch.systems.value,
-            fanout: arch.fanout.value,
-            link: arch.link.value,
-            io: arch.io_bits_per_second.value,
-            latency: Picos(u64::from(arch.node_latency.value) * 1000),
-            read: arch.memory_read.value,
-            write: arch.memory_write.value,
-            optimizer: arch.optimizer.value,
-            activation: arch.activation.value,
-            clip: arch.clip.value > 0,
-            prefetch: arch.prefetch.value,
-            skew: arch.skew.value,
-            lost: arch.lost.value,
+            systems: arch.cluster.systems.value,
+            fanout: arch.cluster.fanout.value,
+            link: arch.cluster.link.value,
+            io: arch.wafer.io_bits_per_second.value,
+            latency: Picos(u64::from(arch.cluster.node_latency.value) * 1000),
+            read: arch.cluster.memory_read.value,
+            write: arch.cluster.memory_write.value,
+            optimizer: arch.cluster.optimizer.value,
+            activation: arch.cluster.activation.value,
+            clip: arch.cluster.clip.value > 0,
+            prefetch: arch.cluster.prefetch.value,
+            skew: arch.cluster.skew.value,
+            lost: arch.cluster.lost.value,
         }
     }
 

@@ -119,7 +119,7 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
 /// All geometries for a micro-batch that the map allows, the best estimate first.
 #[must_use]
 pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<Candidate> {
-    let grid = Grid { width: arch.width.value, height: arch.height.value };
+    let grid = arch.grid();
     let lanes = task.map.lanes.map_or(1..=LANES_MAX, |n| n..=n);
     let head_columns = task.map.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);
     let head_columns: Vec<u32> = head_columns.filter(|&n| n > 0).collect();

@@ -83,7 +83,7 @@ pub fn plan(
     codes: &Codes,
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<Diagnostic>> {
     let mut lives = lives(g, arch, kernels);
-    let (capacity, stack_bytes) = (u64::from(arch.sram.value), u64::from(arch.stack.value));
+    let (capacity, stack_bytes) = (u64::from(arch.pe.sram.value), u64::from(arch.pe.stack.value));
     // Where this is too much, no places make it less.
     let alive = living(&lives, kernels.len());
     let most = peak(&alive, &vec![0; kernels.len()]);
@@ -154,7 +154,7 @@ fn too_small(
     let mut peak: Vec<&PlannedBuffer> = lives.iter().map(|l| &l.buffer).filter(alive).collect();
     peak.sort_by_key(|b| std::cmp::Reverse(b.bytes));
     let largest: Vec<String> = peak.iter().take(4).map(|b| format!("{} {} B", b.name, b.bytes)).collect();
-    let (stack, capacity) = (arch.stack.value, arch.sram.value);
+    let (stack, capacity) = (arch.pe.stack.value, arch.pe.sram.value);
     let code = kernels.get(at).map_or(0, |k| code_of(g, arch, *k));
     let message = format!(
         "with {} sequences at a time kernel `{}` needs {} B of a PE ({top} B of buffers, {code} B of code, {stack} B of stack), which has {capacity} B; `{}` does not fit; the largest buffers are {}",

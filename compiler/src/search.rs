@@ -61,7 +61,7 @@ enum Known {
 /// Bytes for buffers and code in a PE.
 #[must_use]
 pub fn room(arch: &ArchSpec) -> u64 {
-    u64::from(arch.sram.value).saturating_sub(u64::from(arch.stack.value))
+    u64::from(arch.pe.sram.value).saturating_sub(u64::from(arch.pe.stack.value))
 }
 
 /// Costs first; what follows tells sites apart.
@@ -161,7 +161,7 @@ impl Search<'_> {
         }
         let (repeats, room) = (self.options.batch / u64::from(size), room(self.arch));
         // Forward and backward.
-        let starts = 2 * u64::from(self.graph.shape().layers) * u64::from(self.arch.layer_start.value);
+        let starts = 2 * u64::from(self.graph.shape().layers) * u64::from(self.arch.wafer.layer_start.value);
         for candidate in candidates {
             let samples = samples.clone();
             self.push(Site { micro_batch: size, repeats, candidate, samples, starts, room, known: Known::Bound });
@@ -293,7 +293,7 @@ fn task<'a>(graph: &'a LayerGraph, options: &Options, sequences: u32) -> Task<'a
 fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {
     let message = format!(
         "{} heads, {} sequences of {} tokens have no place on {} x {} PEs",
-        task.shape.heads, task.sequences, task.seq_len, arch.width.value, arch.height.value
+        task.shape.heads, task.sequences, task.seq_len, arch.wafer.width.value, arch.wafer.height.value
     );
     let help = if task.shape.design.causal {
         "a lane needs a column per head, and a row per sequence"

@@ -12,8 +12,8 @@ use sim_core::program::{EdgeStream, Flow, Route};
 /// the system's bandwidth in one direction evenly (rule E3).
 #[must_use]
 pub fn interval(arch: &ArchSpec, streams: u32) -> u32 {
-    let bits = u128::from(streams) * 32 * u128::from(arch.clock_hz.value);
-    let io = u128::from(arch.io_bits_per_second.value.max(1));
+    let bits = u128::from(streams) * 32 * u128::from(arch.wafer.clock_hz.value);
+    let io = u128::from(arch.wafer.io_bits_per_second.value.max(1));
     u32::try_from(bits.div_ceil(io)).unwrap_or(u32::MAX).max(1)
 }
 
@@ -21,10 +21,10 @@ pub fn interval(arch: &ArchSpec, streams: u32) -> u32 {
 /// these leave nothing.
 #[must_use]
 pub fn interval_beside(arch: &ArchSpec, streams: u32, (others, their): (u32, u32)) -> Option<u32> {
-    let bits = |streams: u32| u128::from(streams) * 32 * u128::from(arch.clock_hz.value);
+    let bits = |streams: u32| u128::from(streams) * 32 * u128::from(arch.wafer.clock_hz.value);
     let their = u128::from(their.max(1));
     let left =
-        (u128::from(arch.io_bits_per_second.value) * their).checked_sub(bits(others)).filter(|left| *left > 0)?;
+        (u128::from(arch.wafer.io_bits_per_second.value) * their).checked_sub(bits(others)).filter(|left| *left > 0)?;
     u32::try_from((bits(streams) * their).div_ceil(left)).ok().map(|interval| interval.max(1))
 }
 

@@ -196,7 +196,7 @@ impl Choices {
         let mut lm_chunks: Vec<u32> = (1..=g.tokens / 4).filter(|n| fixed(map.lm_chunks, n)).collect();
         lm_chunks.dedup_by_key(|n| g.tokens.div_ceil(*n).next_multiple_of(4));
         let (inside, outside, wish) = (Vec::new(), Vec::new(), map.checkpoints);
-        let (start, codes) = (u64::from(arch.layer_start.value), Codes::default());
+        let (start, codes) = (u64::from(arch.wafer.layer_start.value), Codes::default());
         let mut choices = Choices { layers, waiting, ferry, inside, outside, wish, start, codes };
         for gather in GATHERS.into_iter().chain(map.gather).filter(|n| fixed(map.gather, n)) {
             let most = Tiling { gather, ..map.whole() };

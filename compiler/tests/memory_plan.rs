@@ -28,7 +28,7 @@ fn step(shape: &GptShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Resu
 fn geometry() -> Geometry {
     let shape = GptShape { layers: 1, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
     let mut arch = cs2();
-    (arch.width.value, arch.height.value) = (24, 8);
+    (arch.wafer.width.value, arch.wafer.height.value) = (24, 8);
     step(&shape, &arch, 1, 1).unwrap().geometry
 }
 
@@ -125,10 +125,10 @@ fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], g: &Geome
         let code = code_bytes(&program.images[0], arch);
         assert_eq!(plan.code[at], code);
         let top = u64::from(places.last().map_or(0, |p| p.1));
-        peak = peak.max(top + code + u64::from(arch.stack.value));
+        peak = peak.max(top + code + u64::from(arch.pe.stack.value));
     }
     assert_eq!(plan.peak_bytes, peak);
-    assert!(peak <= u64::from(arch.sram.value));
+    assert!(peak <= u64::from(arch.pe.sram.value));
 }
 
 proptest! {
@@ -141,7 +141,7 @@ proptest! {
         let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
         // Some fit into the last byte, some do not fit at all.
         for sram in [64 << 10, 12 << 10] {
-            arch.sram.value = sram;
+            arch.pe.sram.value = sram;
             match plan(&g, &arch, &all, &Codes::default()) {
                 Ok((plan, addresses)) => check(&plan, &addresses, &kernels, &g, &arch),
                 Err(fault) => prop_assert_eq!(fault.code, "M001"),
@@ -162,9 +162,9 @@ fn large_code_and_large_buffers_share_memory_at_different_times() {
     let sum = |i: usize, bytes: u64| bytes + whole.code[i] + whole.stack_bytes;
     assert_eq!(whole.peak_bytes, sum(0, 8).max(sum(1, 8000)));
     assert!(whole.peak_bytes < sum(0, 8000));
-    arch.sram.value = whole.peak_bytes as u32;
+    arch.pe.sram.value = whole.peak_bytes as u32;
     assert!(plan(&g, &arch, &all, &Codes::default()).is_ok(), "what is needed suffices");
-    arch.sram.value -= 1;
+    arch.pe.sram.value -= 1;
     let fault = plan(&g, &arch, &all, &Codes::default()).unwrap_err();
     assert!(fault.message.contains("`b` does not fit"), "{}", fault.message);
 }
@@ -175,10 +175,10 @@ fn large_code_and_large_buffers_share_memory_at_different_times() {
 fn layers_start_twice() {
     let shape = GptShape { layers: 3, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
     let mut arch = cs2();
-    (arch.width.value, arch.height.value, arch.layer_start.value) = (24, 8, 0);
+    (arch.wafer.width.value, arch.wafer.height.value, arch.wafer.layer_start.value) = (24, 8, 0);
     let names = |c: &Compiled| c.launches.iter().map(|l| (l.kernel.name(), l.layer)).collect::<Vec<_>>();
     let before = step(&shape, &arch, 1, 1).unwrap();
-    arch.layer_start.value = 1000;
+    arch.wafer.layer_start.value = 1000;
     let after = step(&shape, &arch, 1, 1).unwrap();
     assert_eq!(after.estimate, before.estimate + 2 * 3 * 1000);
     let (starts, rest): (Vec<_>, Vec<_>) = names(&after).into_iter().partition(|(name, _)| name == "layer start");

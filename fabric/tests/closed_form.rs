@@ -47,7 +47,7 @@ fn broadcast_through_buffers_of_one_takes_two_cycles_per_wavelet() {
     for pes in [2, 3, 7] {
         for wavelets in [1, 2, 20] {
             let mut b = broadcast(pes, wavelets, F32);
-            b.arch.router_buffer.value = 1;
+            b.arch.router.buffer.value = 1;
             assert_eq!(b.cycles(), u64::from(2 * wavelets - 1 + pes + 13));
         }
     }
@@ -57,7 +57,7 @@ fn broadcast_through_buffers_of_one_takes_two_cycles_per_wavelet() {
 #[test]
 fn long_hops_cost_latency_not_bandwidth() {
     let mut b = broadcast(5, 50, F32);
-    b.arch.hop.value = 4;
+    b.arch.router.hop.value = 4;
     assert_eq!(b.cycles(), 50 + 4 * (5 - 1) + 14);
 }
 

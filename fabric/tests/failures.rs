@@ -182,7 +182,7 @@ fn patience_is_no_deadlock() {
     b.route(0, Region::rect(0, 0, 2, 1), WEST, &[EAST]);
     b.edge(0, Flow::In, WEST, 0, 3).interval = 1000;
     b.edge(0, Flow::Out, EAST, 0, 3);
-    b.arch.hop.value = 500;
+    b.arch.router.hop.value = 500;
     assert_eq!(b.cycles(), 2000 + 2 * 500 + 1);
 }
 
@@ -237,7 +237,7 @@ fn memory_faults() {
     let base = AddrReg(0);
     let m = Operand::Mem(MemRef::vec(F32, 0, 6).at(base));
     b.image(Region::rect(0, 0, 2, 1), &[], &[], vec![start(&[vec(Op::Mov, 6, m, &[Operand::imm(1.0)])])]);
-    let sram = u64::from(b.arch.sram.value);
+    let sram = u64::from(b.arch.pe.sram.value);
     let faults = |b: &Build| b.with_values(&HostStreams::default(), |_| ()).0.unwrap_err();
     // Two words a beat: the first two are inside, the third is not.
     b.program.placements[0].params = vec![Param { dx: sram as i32 - 8, mod_x: 2, ..Param::constant(base, 0) }];

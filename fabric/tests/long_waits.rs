@@ -54,7 +54,7 @@ fn waiting_for_any_time_is_the_same() {
     for cycles in near.chain([50_000, 100_000]) {
         for hop in [1, 10_000] {
             let mut arch = cs2();
-            arch.hop.value = hop;
+            arch.router.hop.value = hop;
             let program = parse(&program(cycles), "wait").unwrap();
             assert_eq!(verify(&program, &arch), Vec::new());
             let run = |engine| in_full(&program, &arch, engine, None);

@@ -45,9 +45,9 @@ fn loops() {
     assert_eq!(solo(&[repeat(4, &[repeat(3, &[nop(), nop()])])]), 4 * (3 * (2 + 1) + 1));
     assert_eq!(solo(&[repeat(4, &[nop(), repeat(3, &[nop()]), nop()]), nop()]), 4 * (1 + 6 + 1 + 1) + 1);
     let mut arch = cs2();
-    arch.loop_back.value = 0;
+    arch.pe.loop_back.value = 0;
     assert_eq!(solo_on(&arch, &[repeat(4, &[repeat(3, &[nop(), nop()])]), nop()]), 4 * 3 * 2 + 1);
-    arch.loop_back.value = 3;
+    arch.pe.loop_back.value = 3;
     assert_eq!(solo_on(&arch, &[repeat(4, &[repeat(3, &[nop(), nop()])])]), 4 * (3 * (2 + 3) + 3));
     assert_eq!(solo(&[repeat(5, &[Instr::Vec(add16())])]), 5 * (6 + 8 + 1));
 }
@@ -78,7 +78,7 @@ fn waiting_for_a_microthread_counts_as_wait() {
     b.one(0, 0, &[0], &[], vec![start(&[micro(0, Priority::High, receive), Instr::Join(0)])]);
     b.route_at(0, 0, 0, WEST, &[RAMP]);
     b.edge(0, Flow::In, WEST, 0, 1);
-    b.arch.hop.value = 20;
+    b.arch.router.hop.value = 20;
     // Dispatch 0 to 2, issue in 3, setup in 4 to 9. The wavelet leaves the router in 20, is ready
     // in 22; the beat in 22, join in 23.
     let outcome = b.run().unwrap();
@@ -178,7 +178,7 @@ fn tasks_follow_each_other() {
 fn dispatch_takes_at_least_a_cycle() {
     for (dispatch, expected) in [(0, 2), (1, 2), (2, 3), (7, 8)] {
         let mut b = Build::new(1, 1);
-        b.arch.task_dispatch.value = dispatch;
+        b.arch.pe.task_dispatch.value = dispatch;
         b.one(0, 0, &[], &[], vec![start(&[nop()])]);
         assert_eq!(b.cycles(), expected);
     }
@@ -259,9 +259,9 @@ fn a_data_task_takes_the_rest() {
 fn setup_is_a_number_of_the_machine() {
     let mut arch = cs2();
     for setup in [0, 1, 17] {
-        arch.vector_setup.value = setup;
+        arch.pe.vector_setup.value = setup;
         assert_eq!(solo_on(&arch, &[Instr::Vec(add16())]), u64::from(setup) + 8);
         assert_eq!(solo_on(&arch, &[micro(0, Priority::High, add16())]), 1 + u64::from(setup) + 8);
     }
-    assert_eq!(SETUP, u64::from(cs2().vector_setup.value));
+    assert_eq!(SETUP, u64::from(cs2().pe.vector_setup.value));
 }

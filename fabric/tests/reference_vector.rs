@@ -63,7 +63,7 @@ fn repeated_words_have_no_class() {
     // Class `half` by the only vector, although the destination is a register: 1 per beat (C4).
     assert_eq!(slots(Op::Add, n, reg(0), &[reg(0), mem(F16, 0, n)]), 40);
     let mut arch = cs2();
-    arch.width_register.value = 3;
+    arch.pe.width_register.value = 3;
     let reduce = |src: Operand| solo_on(&arch, &[vec(Op::Add, n, reg(0), &[reg(0), src])]) - SETUP;
     assert_eq!((reduce(mem(F16, 0, n)), reduce(mem(F32, 0, n)), reduce(reg(1))), (14, 20, 20));
 }
@@ -96,7 +96,7 @@ fn reductions() {
     assert_eq!(slots(Op::Add, n, word(F32, 0), &[word(F32, 0), mem(F32, 64, n)]), 40);
     assert_eq!(slots(Op::Fmac, n, reg(0), &[reg(0), mem(F32, 64, n), Operand::imm(2.0)]), 20);
     let mut arch = cs2();
-    arch.reduce_cycles.value = 5;
+    arch.pe.reduce_cycles.value = 5;
     let reduce = vec(Op::Add, n, word(F16, 0), &[word(F16, 0), mem(F16, 64, n)]);
     assert_eq!(solo_on(&arch, &[reduce]) - SETUP, 100);
 }
@@ -117,10 +117,10 @@ fn bank_conflicts() {
     assert_eq!(slots(Op::Add, n, mem(F16, 0, n), &[mem(F16, 64, n), word(F16, 0)]), 4);
     // A reduction with a conflict takes the larger of the two factors.
     let mut arch = cs2();
-    arch.bank_conflict.value = 3;
+    arch.pe.bank_conflict.value = 3;
     let fmac = vec(Op::Fmac, n, word(F32, 0), &[mem(F32, 64, n), mem(F32, 512, n), reg(0)]);
     assert_eq!(solo_on(&arch, std::slice::from_ref(&fmac)) - SETUP, 48);
-    arch.bank_conflict.value = 1;
+    arch.pe.bank_conflict.value = 1;
     assert_eq!(solo_on(&arch, &[fmac]) - SETUP, 32);
 }
 

@@ -55,7 +55,7 @@ edge out c2 north x=0..22 c3 wavelets 40 every 1 fanout 1
 fn bands_and_tiles_change_nothing() {
     let mut arch = cs2();
     for (buffer, hop) in [(1, 1), (2, 1), (3, 2)] {
-        (arch.router_buffer.value, arch.hop.value) = (buffer, hop);
+        (arch.router.buffer.value, arch.router.hop.value) = (buffer, hop);
         let program = parse(PROGRAM, "tiles").unwrap();
         assert_eq!(verify(&program, &arch), Vec::new());
         let run = |engine, bands| in_full(&program, &arch, engine, bands);

@@ -104,7 +104,7 @@ fn an_edge_stream_keeps_its_interval() {
 #[test]
 fn a_hop_takes_its_cycles() {
     let mut b = row(2, &[3]);
-    b.arch.hop.value = 3;
+    b.arch.router.hop.value = 3;
     assert_eq!(b.waveform(), ["...000...", "......000"]);
 }
 
@@ -112,10 +112,10 @@ fn a_hop_takes_its_cycles() {
 #[test]
 fn credits_return_a_cycle_later() {
     let mut b = row(2, &[3]);
-    b.arch.router_buffer.value = 1;
+    b.arch.router.buffer.value = 1;
     // Put in 0, 2, 4; each leaves PE 0 a cycle later.
     assert_eq!(b.waveform(), [".0.0.0.", "..0.0.0"]);
-    b.arch.router_buffer.value = 2;
+    b.arch.router.buffer.value = 2;
     assert_eq!(b.waveform(), [".000.", "..000"]);
 }
 
@@ -142,8 +142,8 @@ fn up_and_down_the_ramp() {
 #[test]
 fn back_pressure_reaches_the_edge() {
     let mut b = Build::new(2, 1);
-    b.arch.router_buffer.value = 2;
-    b.arch.input_queues.value[0] = 1;
+    b.arch.router.buffer.value = 2;
+    b.arch.pe.input_queues.value[0] = 1;
     b.route_at(0, 0, 0, WEST, &[EAST]).route_at(0, 1, 0, WEST, &[RAMP]);
     b.edge(0, Flow::In, WEST, 0, 8);
     let mut body = vec![nop(); 20];

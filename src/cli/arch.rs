@@ -93,11 +93,11 @@ fn list(output: &Output) -> Result<Vec<u8>, Failure> {
         .iter()
         .filter_map(|name| arch::preset(name))
         .map(|a| Preset {
-            width: a.width.value,
-            height: a.height.value,
-            pes: u64::from(a.width.value) * u64::from(a.height.value),
-            clock_hz: a.clock_hz.value,
-            systems: a.systems.value,
+            width: a.wafer.width.value,
+            height: a.wafer.height.value,
+            pes: u64::from(a.wafer.width.value) * u64::from(a.wafer.height.value),
+            clock_hz: a.wafer.clock_hz.value,
+            systems: a.cluster.systems.value,
             name: a.name,
         })
         .collect();

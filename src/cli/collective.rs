@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
 /// Executes the collective, and reports.
 pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
     let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
-    let collective = arguments.collective(Grid { width: arch.width.value, height: arch.height.value })?;
+    let collective = arguments.collective(arch.grid())?;
     let program = collective.program();
     let faults = verify(&program, &arch);
     if !faults.is_empty() {

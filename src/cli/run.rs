@@ -14,7 +14,6 @@ use crate::step::Executed;
 use crate::summary::{self, Run};
 use crate::{files, interrupt, manifest, render, step, systems, timeline, trace, verify_fold};
 use clap::Args;
-use sim_core::coord::Grid;
 use std::path::{Path, PathBuf};
 
 /// Compiles one training step, executes it on the simulated wafer, reports throughput and memory
@@ -65,8 +64,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
         draw(arguments, &Source { report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
     }
     if let Some(path) = &arguments.trace.trace {
-        let grid = Grid { width: step.arch.width.value, height: step.arch.height.value };
-        let edge_milli = step.arch.io_bits_per_second.value * 1000 / 8 / step.arch.clock_hz.value;
+        let grid = step.arch.grid();
+        let edge_milli = step.arch.wafer.io_bits_per_second.value * 1000 / 8 / step.arch.wafer.clock_hz.value;
         let timeline = timeline::of(&step.compiled, executed);
         let part = arguments.trace.part(grid, timeline.last().map_or(0, timeline::Span::end))?;
         let source = trace::step::Source { compiled: &step.compiled, executed, timeline: &timeline, edge_milli };
@@ -101,7 +100,7 @@ impl Arguments {
 
 /// The same share of the batch on 1, 2, 4, … systems, if the machine has several.
 fn scaling(step: &CompiledStep, executed: &Executed) -> Vec<ClusterReport> {
-    let systems = step.arch.systems.value;
+    let systems = step.arch.cluster.systems.value;
     let mut numbers: Vec<u32> = (0..32).map(|i| 1 << i).take_while(|n| *n < systems).collect();
     if numbers.is_empty() {
         return Vec::new();

@@ -231,14 +231,14 @@ fn folds(folds: Vec<FoldNote>, job: &Job<'_>) -> Vec<FoldNote> {
 /// Memories of all PEs, if this computer may hold them.
 fn memory(program: &Program, arch: &ArchSpec, limit: u64) -> Result<WaferMemory, Failure> {
     let grid = program.grid();
-    let needs = grid.pes().saturating_mul(u64::from(arch.sram.value)).saturating_mul(2);
+    let needs = grid.pes().saturating_mul(u64::from(arch.pe.sram.value)).saturating_mul(2);
     if needs > limit {
         let message = format!("values of {} PEs take {needs} bytes of this computer and may take {limit}", grid.pes());
         let fault =
             Diagnostic::new("cli-values", "--values", message).help("a smaller mesh, or a higher --memory-limit");
         return Err(Failure::one(Kind::Refused, fault));
     }
-    Ok(WaferMemory::new(grid, arch.sram.value))
+    Ok(WaferMemory::new(grid, arch.pe.sram.value))
 }
 
 fn read_back(program: &Program, memory: &WaferMemory, outputs: &HostStreams) -> ValuesReport {

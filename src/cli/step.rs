@@ -207,7 +207,7 @@ impl StepOptions {
     pub(super) fn settings(&self, step: &CompiledStep) -> Vec<Setting> {
         let (workload, compiled) = (&step.workload, &step.compiled);
         let origin = |given: bool, otherwise| if given { "command line" } else { otherwise };
-        let systems = step.arch.systems.value;
+        let systems = step.arch.cluster.systems.value;
         vec![
             Setting::new("model", &self.model, "command line"),
             Setting::new("--batch", workload.batch, origin(self.batch.is_some(), "model")),
@@ -269,7 +269,7 @@ impl StepOptions {
     /// Sequences of one system: of the batch, evenly; or, padded, as many as the one with the most
     /// has, in whole micro-batches.
     fn share(&self, workload: &Workload, arch: &ArchSpec) -> Result<u64, Failure> {
-        let systems = u64::from(arch.systems.value);
+        let systems = u64::from(arch.cluster.systems.value);
         let most = workload.batch.div_ceil(systems);
         match self.split {
             Split::Pad => Ok(most.next_multiple_of(u64::from(self.micro_batch.0.unwrap_or(1)))),

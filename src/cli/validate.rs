@@ -13,6 +13,7 @@ use crate::throughput::{
 };
 use crate::{machine, render, validate};
 use clap::Args;
+use sim_core::arch::KeyGroup;
 
 /// Runs every published case that the project knows: ours, theirs, the error, the source
 #[derive(Debug, Args)]
@@ -129,9 +130,9 @@ fn throughput(arguments: &Arguments, measured: &Measured, sets: &[String], outpu
     let groups = groups(&step.compiled, &executed);
     let cycles: u64 = groups.iter().map(|g| g.cycles).sum();
     let again: u64 = groups.iter().filter(|g| g.phase == "recompute").map(|g| g.cycles).sum();
-    let seconds = cycles as f64 / step.arch.clock_hz.value as f64;
+    let seconds = cycles as f64 / step.arch.wafer.clock_hz.value as f64;
     let ours = measured.batch as f64 / seconds;
-    let pes = f64::from(step.arch.width.value) * f64::from(step.arch.height.value);
+    let pes = f64::from(step.arch.wafer.width.value) * f64::from(step.arch.wafer.height.value);
     Ok(Row {
         model: measured.preset,
         batch: measured.batch,
@@ -153,7 +154,10 @@ fn sensitivity(arguments: &Arguments, measured: &Measured, row: &Row, output: &O
     let Ok(arch) = machine::build(&arguments.machine.arch, &arguments.machine.sets) else { return Vec::new() };
     let doubled = |(key, value, _): (String, String, String)| {
         let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
-        let one = number.parse().ok().filter(|n| *n > 0 && !key.starts_with("cluster.") && !unit.contains(','));
+        let one = number
+            .parse()
+            .ok()
+            .filter(|n| *n > 0 && KeyGroup::of(&key) != Some(KeyGroup::Cluster) && !unit.contains(','));
         one.map(|number: u64| format!("{key}={}{unit}", 2 * number))
     };
     let sets: Vec<String> = arch.assumed().into_iter().filter_map(doubled).collect();

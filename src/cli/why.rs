@@ -113,7 +113,7 @@ impl Again<'_> {
         let kernels: Vec<_> = step::groups(compiled, done).into_iter().map(crate::summary::kernel).collect();
         let kernels = sums::over_layers(&kernels);
         let cycles: u64 = kernels.iter().map(|k| k.cycles).sum();
-        let alone = cycles as f64 / arch.clock_hz.value as f64;
+        let alone = cycles as f64 / arch.wafer.clock_hz.value as f64;
         let cluster = systems::report(&self.step.workload, arch, compiled, done);
         Executed { seconds: cluster.map_or(alone, |c| c.step_seconds), kernels }
     }

@@ -75,9 +75,9 @@ impl Plan {
                 .iter()
                 .map(|s| Phase { batch: s.batch, steps: s.steps, systems: wish.systems.unwrap_or(s.systems) })
                 .collect(),
-            None => vec![Phase { batch: workload.batch, steps: 0, systems: arch.systems.value }],
+            None => vec![Phase { batch: workload.batch, steps: 0, systems: arch.cluster.systems.value }],
         };
-        if let Some(most) = phases.iter().map(|p| p.systems).max().filter(|&n| n > arch.systems.value) {
+        if let Some(most) = phases.iter().map(|p| p.systems).max().filter(|&n| n > arch.cluster.systems.value) {
             return Err(too_few(&workload.shape.name, most, arch));
         }
         let tokens = tokens(workload, training.as_ref(), wish);
@@ -122,7 +122,7 @@ fn check(wish: &Wish) -> Result<(), Failure> {
 
 fn too_few(model: &str, most: u32, arch: &ArchSpec) -> Failure {
     let message =
-        format!("the published run of {model} used {most} systems; `{}` has {}", arch.name, arch.systems.value);
+        format!("the published run of {model} used {most} systems; `{}` has {}", arch.name, arch.cluster.systems.value);
     let help = "--arch andromeda16, or --systems N for another number than the published one";
     Failure::one(Kind::InvalidInput, Diagnostic::new("cli-train", "--arch", message).help(help))
 }

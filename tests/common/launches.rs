@@ -55,8 +55,8 @@ pub(crate) fn execute(
     host: &dyn HostSource,
     sink: &mut dyn HostSink,
 ) -> Vec<u64> {
-    let grid = Grid { width: arch.width.value, height: arch.height.value };
-    let mut memory = WaferMemory::new(grid, arch.sram.value);
+    let grid = arch.grid();
+    let mut memory = WaferMemory::new(grid, arch.pe.sram.value);
     let (mut kept, mut cycles) = (Kept::new(), Vec::new());
     for launch in &compiled.launches {
         let program = compiled.program(launch, arch);

@@ -38,7 +38,7 @@ impl Wafer {
             g: g.clone(),
             arch: arch.clone(),
             engine: EngineKind::Reference,
-            memory: WaferMemory::new(g.grid, arch.sram.value),
+            memory: WaferMemory::new(g.grid, arch.pe.sram.value),
             operands: BTreeMap::new(),
             places: Addresses::new(),
             next: FIRST,
@@ -87,7 +87,7 @@ impl Wafer {
                 assert!(before.is_none(), "{} is needed twice", need.name);
             }
         }
-        assert!(next <= self.arch.sram.value, "{} does not fit", kernel.name());
+        assert!(next <= self.arch.pe.sram.value, "{} does not fit", kernel.name());
         at
     }
 

@@ -158,6 +158,6 @@ impl Kernel for Distances {
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let edge = u64::from(self.words(g)) * u64::from(interval(arch, g.rows_per_sequence));
-        u64::from(arch.edge_latency.value) + edge + u64::from(g.distance_slots() * 5 * (self.q.tokens + 7))
+        u64::from(arch.router.edge_latency.value) + edge + u64::from(g.distance_slots() * 5 * (self.q.tokens + 7))
     }
 }

@@ -160,7 +160,7 @@ impl Kernel for ColSum {
             return products + elements + levels.estimate(g, arch, self.b.slots);
         }
         let drain = u64::from(self.b.slots * interval(arch, g.used_columns()));
-        let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
-        u64::from(arch.edge_latency.value) + products + elements + drain + hop * u64::from(g.used_rows())
+        let hop = u64::from(2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value);
+        u64::from(arch.router.edge_latency.value) + products + elements + drain + hop * u64::from(g.used_rows())
     }
 }

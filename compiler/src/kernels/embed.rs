@@ -102,7 +102,7 @@ fn wavelets(act: &Act) -> u32 {
 
 /// Cycles of the turns of `rows` rows, each of `wavelets` per column at an interval.
 fn turn_cycles(g: &Geometry, arch: &ArchSpec, rows: u32, wavelets: u32, interval: u32) -> u64 {
-    let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
+    let hop = u64::from(2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value);
     u64::from(rows) * u64::from(wavelets * interval + 20) + hop * u64::from(g.used_rows())
 }
 

@@ -139,7 +139,7 @@ impl Cargo {
 
 /// Cycles until what a chain passes on is passed on by the next row.
 pub(super) fn chain_hop(arch: &ArchSpec) -> u32 {
-    2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value
+    2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value
 }
 
 /// A kernel that does nothing else.
@@ -203,6 +203,6 @@ impl Kernel for Ferry {
     /// About the cycles until all columns' wavelets have passed the edge.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let pass = self.0.wavelets() * u64::from(interval(arch, g.used_columns()));
-        u64::from(arch.edge_latency.value) + pass + u64::from(chain_hop(arch)) * u64::from(g.used_rows())
+        u64::from(arch.router.edge_latency.value) + pass + u64::from(chain_hop(arch)) * u64::from(g.used_rows())
     }
 }

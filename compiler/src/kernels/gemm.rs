@@ -135,7 +135,7 @@ impl Gemm {
 
     /// Cycles of a step of so many outputs if sums travel so, but for what every step has.
     fn step_cycles(&self, g: &Geometry, arch: &ArchSpec, (outs, way): (u32, Sums)) -> u32 {
-        let (axpy, setup) = (self.axpy_cycles(arch, g.sums), arch.vector_setup.value);
+        let (axpy, setup) = (self.axpy_cycles(arch, g.sums), arch.pe.vector_setup.value);
         let between = setup + 2 * self.x.tokens;
         match way {
             Sums::Beside(hop) => outs * self.axpys() * axpy + (hop.pauses[0] + hop.pauses[1]) * (setup + 1),
@@ -366,7 +366,7 @@ impl Kernel for Gemm {
         let run = |(outs, rounds): (u32, u32)| {
             let weights = interval * self.block_wavelets(g.act, outs);
             let of_steps = |step: u32| u64::from(g.lane_columns()) * u64::from((step + alone + STEP).max(weights));
-            let edges = u64::from(3 * arch.vector_setup.value + 2 * outs * self.x.tokens);
+            let edges = u64::from(3 * arch.pe.vector_setup.value + 2 * outs * self.x.tokens);
             let plain = of_steps(self.step_cycles(g, arch, (outs, self.way(g, arch, outs))));
             let with = self.freight.as_ref().map_or(0, |f| of_steps(f.step_cycles(self, g, arch)));
             let loaded = if outs == self.outs { loaded } else { 0 };

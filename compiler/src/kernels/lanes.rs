@@ -130,13 +130,13 @@ impl ChainRows {
 
 /// Cycles of an AXPY of `len` elements with operands and sums of these types.
 pub(super) fn axpy_cycles(arch: &ArchSpec, (operands, sums): (DType, DType), len: u32) -> u32 {
-    let widths = &arch.width_fmac.value;
+    let widths = &arch.pe.width_fmac.value;
     let width = match (operands, sums) {
         (DType::F32, _) => widths.single,
         (_, DType::F32) => widths.mixed,
         _ => widths.half,
     };
-    arch.vector_setup.value + len.div_ceil(width.max(1))
+    arch.pe.vector_setup.value + len.div_ceil(width.max(1))
 }
 
 /// Name of the stream of zeros that a chain starts from.

@@ -34,7 +34,7 @@ impl Kernel for LayerStart {
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, _at: &Addresses) -> Program {
         // The edge lets the first wavelet through after its latency.
-        let delay = arch.layer_start.value.saturating_sub(arch.edge_latency.value);
+        let delay = arch.wafer.layer_start.value.saturating_sub(arch.router.edge_latency.value);
         let least = interval(arch, 1);
         let region = Region::rect(0, 0, 1, 1);
         let stream = |name: &str, flow, side, interval| EdgeStream {
@@ -64,6 +64,6 @@ impl Kernel for LayerStart {
     }
 
     fn estimate(&self, _g: &Geometry, arch: &ArchSpec) -> u64 {
-        u64::from(arch.layer_start.value)
+        u64::from(arch.wafer.layer_start.value)
     }
 }

@@ -457,6 +457,6 @@ impl Kernel for CrossEntropy {
             + row
             + small
             + edge.wavelets * u64::from(edge.interval)
-            + u64::from(arch.edge_latency.value)
+            + u64::from(arch.router.edge_latency.value)
     }
 }

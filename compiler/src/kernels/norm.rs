@@ -298,7 +298,7 @@ impl Kernel for LayerNorm {
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let elements = u64::from(self.x.slots * self.x.tokens);
-        u64::from(arch.edge_latency.value)
+        u64::from(arch.router.edge_latency.value)
             + 6 * elements
             + 25 * u64::from(self.x.tokens + 7)
             + RowReduce::lanes(g).estimate(2 * self.x.tokens)
@@ -468,6 +468,6 @@ impl Kernel for LayerNormGrad {
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let elements = u64::from(self.x.slots * self.x.tokens);
         let reduce = RowReduce::lanes(g).estimate(4 * self.x.tokens);
-        u64::from(arch.edge_latency.value) + 17 * elements + 32 * u64::from(self.x.tokens + 7) + reduce
+        u64::from(arch.router.edge_latency.value) + 17 * elements + 32 * u64::from(self.x.tokens + 7) + reduce
     }
 }

@@ -362,7 +362,7 @@ impl Kernel for Outer {
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let rows = u64::from(self.phases(g)) * u64::from(self.a.slots);
-        let hop = u64::from(2 + arch.ramp_up.value + arch.ramp_down.value + arch.hop.value);
+        let hop = u64::from(2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value);
         let fill = u64::from(self.gather) * u64::from(self.b.slots * self.b.tokens + 20);
         let leave = self.drain_cycles(g, arch) + hop * u64::from(g.used_rows());
         fill + rows * self.row_cycles(g, arch) + leave

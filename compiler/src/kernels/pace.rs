@@ -24,9 +24,9 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn of(arch: &ArchSpec) -> Pace {
-        let setup = arch.vector_setup.value;
-        let ramps = arch.ce_latency.value + arch.ramp_up.value + arch.ramp_down.value;
-        Pace { setup, way: 2 * arch.hop.value + ramps + 2 * setup }
+        let setup = arch.pe.vector_setup.value;
+        let ramps = arch.pe.ce_latency.value + arch.router.ramp_up.value + arch.router.ramp_down.value;
+        Pace { setup, way: 2 * arch.router.hop.value + ramps + 2 * setup }
     }
 
     /// Issue slots that so many vector instructions of the main thread leave free.

@@ -68,7 +68,7 @@ impl Levels {
     /// The fastest of a kind for vectors of `len` elements; None if the rows are too few, or for a chain.
     pub(super) fn of(g: &Geometry, arch: &ArchSpec, len: u32, kind: Option<Reduction>) -> Option<Levels> {
         let rows = g.used_rows();
-        let queues = u32::try_from(arch.input_queues.value.len()).unwrap_or(u32::MAX);
+        let queues = u32::try_from(arch.pe.input_queues.value.len()).unwrap_or(u32::MAX);
         // With groups of about this size both phases take equally many cycles for rows that send.
         let even = rows.isqrt();
         let two = (even / 2..=2 * even).filter(|size| (2..=rows / 2).contains(size));
@@ -100,13 +100,14 @@ impl Levels {
 
     /// About the cycles until sums of `len` elements have left the wafer.
     pub(super) fn estimate(&self, g: &Geometry, arch: &ArchSpec, len: u32) -> u64 {
-        let ramps = 2 + arch.ramp_up.value + arch.ramp_down.value;
+        let ramps = 2 + arch.router.ramp_up.value + arch.router.ramp_down.value;
         let of_level = |(_, size, unit): (usize, u32, u32)| {
             let hops = (size - 1).min(g.used_rows() / unit);
-            u64::from(hops) * u64::from(ramps + unit * arch.hop.value) + u64::from(len + arch.vector_setup.value)
+            u64::from(hops) * u64::from(ramps + unit * arch.router.hop.value)
+                + u64::from(len + arch.pe.vector_setup.value)
         };
         let leave = u64::from(len) * u64::from(interval(arch, g.used_columns()));
-        self.groups().map(of_level).sum::<u64>() + leave + u64::from(arch.edge_latency.value)
+        self.groups().map(of_level).sum::<u64>() + leave + u64::from(arch.router.edge_latency.value)
     }
 
     /// Color on which the sums leave.

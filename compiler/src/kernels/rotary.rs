@@ -234,7 +234,10 @@ impl Kernel for Rotate {
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let elements = u64::from(g.pairs() * self.q.tokens);
         let edge = u64::from(self.q.tokens + 2 * g.pairs() * g.head_columns);
-        u64::from(arch.edge_latency.value) + edge * u64::from(interval(arch, g.rows_per_sequence)) + 44 * elements + 400
+        u64::from(arch.router.edge_latency.value)
+            + edge * u64::from(interval(arch, g.rows_per_sequence))
+            + 44 * elements
+            + 400
     }
 }
 

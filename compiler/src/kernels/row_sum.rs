@@ -158,6 +158,6 @@ impl Kernel for RowSum {
             return levels.estimate(g, arch, self.parts.len());
         }
         let leave = chain_wavelets(u64::from(self.parts.len())) * u64::from(interval(arch, g.used_columns()));
-        u64::from(arch.edge_latency.value + 7 * g.used_rows()) + leave
+        u64::from(arch.router.edge_latency.value + 7 * g.used_rows()) + leave
     }
 }

@@ -120,7 +120,7 @@ pub fn lower(steps: &Steps, g: &Geometry, arch: &ArchSpec, tiling: &Tiling) -> T
 /// The same on a machine on which a layer takes time to start (`wafer.layer_start`).
 #[must_use]
 pub fn started(mut tiled: Tiled, arch: &ArchSpec) -> Tiled {
-    if arch.layer_start.value > 0 {
+    if arch.wafer.layer_start.value > 0 {
         tiled.tiles = start::starts(tiled.tiles);
     }
     tiled

@@ -93,8 +93,8 @@ impl Band {
             fault: None,
             last_look: 0,
             refreshed: 0,
-            hop: u64::from(arch.hop.value.max(1)),
-            ramp_down: u64::from(arch.ramp_down.value.max(1)),
+            hop: u64::from(arch.router.hop.value.max(1)),
+            ramp_down: u64::from(arch.router.ramp_down.value.max(1)),
             t,
         };
         for pe in 0..n {

@@ -312,12 +312,12 @@ impl Tables {
         let image = &self.images[usize::from(ce.image)];
         let depth = |list: &[u32], q: u8| list.get(usize::from(q)).copied().unwrap_or(1);
         for &(q, _) in &image.inputs {
-            let capacity = depth(&arch.input_queues.value, q) + arch.ramp_down.value.max(1) - 1;
+            let capacity = depth(&arch.pe.input_queues.value, q) + arch.router.ramp_down.value.max(1) - 1;
             self.fifos.add(capacity, ce_agent(pe), router_agent(pe));
         }
         for &(q, _) in &image.outputs {
-            let latency = (arch.ce_latency.value + arch.ramp_up.value).max(1);
-            let capacity = depth(&arch.output_queues.value, q) + latency - 1;
+            let latency = (arch.pe.ce_latency.value + arch.router.ramp_up.value).max(1);
+            let capacity = depth(&arch.pe.output_queues.value, q) + latency - 1;
             self.fifos.add(capacity, router_agent(pe), ce_agent(pe));
         }
     }
@@ -328,7 +328,7 @@ impl Tables {
         if rx == Dir::Ramp {
             return self.output_queue(pe, color);
         }
-        let capacity = arch.router_buffer.value + arch.hop.value.max(1) - 1;
+        let capacity = arch.router.buffer.value + arch.router.hop.value.max(1) - 1;
         let coord = self.coord(pe);
         let from = self.grid.neighbour(coord, rx);
         let producer = from.and_then(|c| self.local(self.grid.index(c).0)).map_or(NONE, router_agent);

@@ -38,10 +38,10 @@ pub(crate) struct Costs {
 impl Costs {
     pub(crate) fn new(arch: &ArchSpec) -> Costs {
         Costs {
-            setup: u64::from(arch.vector_setup.value),
-            dispatch: u64::from(arch.task_dispatch.value.max(1)),
-            loop_back: arch.loop_back.value.min(255) as u8,
-            out_latency: u64::from((arch.ce_latency.value + arch.ramp_up.value).max(1)),
+            setup: u64::from(arch.pe.vector_setup.value),
+            dispatch: u64::from(arch.pe.task_dispatch.value.max(1)),
+            loop_back: arch.pe.loop_back.value.min(255) as u8,
+            out_latency: u64::from((arch.pe.ce_latency.value + arch.router.ramp_up.value).max(1)),
         }
     }
 }

@@ -217,7 +217,7 @@ impl Prepared {
         let memory_only = inputs.is_empty() && output.is_none() && drains.is_empty() && fills.is_none();
         let width = width(op, arch);
         let into_word = matches!(&op.dst, Operand::Mem(m) if m.is_scalar());
-        let slots = if into_word { arch.reduce_cycles.value.max(1) } else { 1 };
+        let slots = if into_word { arch.pe.reduce_cycles.value.max(1) } else { 1 };
         self.plans.push(Plan {
             op: op.clone(),
             priority,
@@ -225,7 +225,7 @@ impl Prepared {
             width,
             beats: op.len.div_ceil(width),
             slots,
-            slots_conflict: slots.max(arch.bank_conflict.value),
+            slots_conflict: slots.max(arch.pe.bank_conflict.value),
             pairs: pairs(op),
             inputs,
             output,
@@ -267,13 +267,13 @@ fn pairs(op: &VecOp) -> Vec<(u8, u8)> {
 /// Rule C4.
 fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
     let widths: Widths = match op.op {
-        Op::Mov => arch.width_mov.value,
-        Op::Add | Op::Sub => arch.width_add.value,
-        Op::Mul => arch.width_mul.value,
-        Op::Max => arch.width_max.value,
-        Op::Fmac => arch.width_fmac.value,
-        Op::Scale => arch.width_scale.value,
-        Op::BitSub => arch.width_bitsub.value,
+        Op::Mov => arch.pe.width_mov.value,
+        Op::Add | Op::Sub => arch.pe.width_add.value,
+        Op::Mul => arch.pe.width_mul.value,
+        Op::Max => arch.pe.width_max.value,
+        Op::Fmac => arch.pe.width_fmac.value,
+        Op::Scale => arch.pe.width_scale.value,
+        Op::BitSub => arch.pe.width_bitsub.value,
     };
     let operands = || op.src.iter().chain([&op.dst]);
     let (mut half, mut single) = (false, false);
@@ -297,7 +297,7 @@ fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
         }
     }
     match &op.dst {
-        Operand::Reg(_) => w = w.min(arch.width_register.value),
+        Operand::Reg(_) => w = w.min(arch.pe.width_register.value),
         Operand::Mem(m) if m.is_scalar() => w = 1,
         _ => {}
     }

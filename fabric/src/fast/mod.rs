@@ -173,7 +173,7 @@ impl Engine {
             parallel_from: PARALLEL_FROM,
             tiles_from: TILES_FROM,
             tiling: Tiling::LARGE,
-            sram: arch.sram.value,
+            sram: arch.pe.sram.value,
         }
     }
 

@@ -48,16 +48,16 @@ pub(super) fn build(
 
 fn numbers(arch: &ArchSpec) -> Numbers {
     Numbers {
-        hop: arch.hop.value.into(),
-        edge_latency: arch.edge_latency.value.into(),
-        ramp_down: arch.ramp_down.value.into(),
-        ramp_up: arch.ramp_up.value.into(),
-        ce_latency: arch.ce_latency.value.into(),
-        vector_setup: arch.vector_setup.value.into(),
-        loop_back: arch.loop_back.value,
-        task_dispatch: arch.task_dispatch.value.into(),
-        reduce_cycles: arch.reduce_cycles.value,
-        bank_conflict: arch.bank_conflict.value,
+        hop: arch.router.hop.value.into(),
+        edge_latency: arch.router.edge_latency.value.into(),
+        ramp_down: arch.router.ramp_down.value.into(),
+        ramp_up: arch.router.ramp_up.value.into(),
+        ce_latency: arch.pe.ce_latency.value.into(),
+        vector_setup: arch.pe.vector_setup.value.into(),
+        loop_back: arch.pe.loop_back.value,
+        task_dispatch: arch.pe.task_dispatch.value.into(),
+        reduce_cycles: arch.pe.reduce_cycles.value,
+        bank_conflict: arch.pe.bank_conflict.value,
     }
 }
 
@@ -109,14 +109,14 @@ fn check(program: &Program) -> Result<(), Diagnostic> {
 /// About how many bytes the tables take, queues filled.
 fn estimate(program: &Program, arch: &ArchSpec) -> u64 {
     let fifo = |capacity: u64| 40 + 16 * capacity.saturating_mul(2);
-    let queues = arch.input_queues.value.iter().chain(&arch.output_queues.value);
+    let queues = arch.pe.input_queues.value.iter().chain(&arch.pe.output_queues.value);
     let queues: u64 = queues.map(|&depth| fifo(u64::from(depth) + 4)).fold(0, u64::saturating_add);
-    let channel = fifo(u64::from(arch.router_buffer.value) + u64::from(arch.hop.value)) + 200;
+    let channel = fifo(u64::from(arch.router.buffer.value) + u64::from(arch.router.hop.value)) + 200;
     let mut needs = program.grid().pes().saturating_mul(size_of::<Pe>() as u64);
     for route in &program.routes {
         needs = needs.saturating_add(route.region.pes().saturating_mul(channel));
     }
-    let element = queues.saturating_add(u64::from(arch.microthreads.value) * 160 + 1024);
+    let element = queues.saturating_add(u64::from(arch.pe.microthreads.value) * 160 + 1024);
     for placement in &program.placements {
         needs = needs.saturating_add(placement.region.pes().saturating_mul(element));
     }
@@ -143,8 +143,8 @@ fn place(machine: &mut Machine, program: &Program, arch: &ArchSpec) -> Result<()
 /// The compute element of the PE `at` of a placement.
 fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoord) -> Result<Element, Diagnostic> {
     let image = &program.images[placement.image as usize];
-    let input = u64::from(arch.ramp_down.value);
-    let output = u64::from(arch.ce_latency.value) + u64::from(arch.ramp_up.value);
+    let input = u64::from(arch.router.ramp_down.value);
+    let output = u64::from(arch.pe.ce_latency.value) + u64::from(arch.router.ramp_up.value);
     let queues = |depths: &[u32], bindings: &[(u8, Color)], latency: u64| {
         queues(depths, bindings, latency).map_err(|message| fault(&format!("image {}", image.name), message))
     };
@@ -154,7 +154,7 @@ fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoor
     for param in &placement.params {
         addr[usize::from(param.reg.0)] = param.value(i, j);
     }
-    let microthreads = arch.microthreads.value as usize;
+    let microthreads = arch.pe.microthreads.value as usize;
     Ok(Element {
         code: placement.image as usize,
         main: Main::Free,
@@ -164,8 +164,8 @@ fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoor
         blocked: image.tasks.iter().map(|t| t.blocked).collect(),
         addr,
         data: [0; 16],
-        inputs: queues(&arch.input_queues.value, &image.inputs, input)?,
-        outputs: queues(&arch.output_queues.value, &image.outputs, output)?,
+        inputs: queues(&arch.pe.input_queues.value, &image.inputs, input)?,
+        outputs: queues(&arch.pe.output_queues.value, &image.outputs, output)?,
         stocks: vec![Stock::default(); image.fifos.len()],
     })
 }
@@ -264,7 +264,7 @@ fn add_filters(machine: &mut Machine, program: &Program) -> Result<(), Diagnosti
 
 /// R2: a buffer for every link that a position takes from.
 fn add_buffers(machine: &mut Machine, arch: &ArchSpec) {
-    let capacity = (u64::from(arch.router_buffer.value) + machine.numbers.hop).saturating_sub(1);
+    let capacity = (u64::from(arch.router.buffer.value) + machine.numbers.hop).saturating_sub(1);
     for channel in machine.pes.iter_mut().flat_map(|pe| &mut pe.router.channels) {
         let links = channel.positions.iter().fold(DirSet::EMPTY, |set, p| set.with(p.rx));
         let links = links.iter().filter(|&dir| dir != Dir::Ramp);

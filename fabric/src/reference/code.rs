@@ -220,7 +220,7 @@ impl Lower<'_> {
     }
 
     fn microthread(&self, thread: u8) -> Result<(), Diagnostic> {
-        let exists = u32::from(thread) < self.arch.microthreads.value;
+        let exists = u32::from(thread) < self.arch.pe.microthreads.value;
         if exists { Ok(()) } else { Err(self.fault("a microthread that does not exist")) }
     }
 
@@ -246,7 +246,7 @@ fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
         }
     }
     match &op.dst {
-        Operand::Reg(_) => width = width.min(arch.width_register.value),
+        Operand::Reg(_) => width = width.min(arch.pe.width_register.value),
         Operand::Mem(m) if m.is_scalar() => width = 1,
         _ => {}
     }
@@ -256,13 +256,13 @@ fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
 /// C4, first item: by the types of the vector operands, destination included.
 fn class_width(op: &VecOp, arch: &ArchSpec) -> u32 {
     let widths: Widths = match op.op {
-        Op::Mov => arch.width_mov.value,
-        Op::Add | Op::Sub => arch.width_add.value,
-        Op::Mul => arch.width_mul.value,
-        Op::Max => arch.width_max.value,
-        Op::Fmac => arch.width_fmac.value,
-        Op::Scale => arch.width_scale.value,
-        Op::BitSub => arch.width_bitsub.value,
+        Op::Mov => arch.pe.width_mov.value,
+        Op::Add | Op::Sub => arch.pe.width_add.value,
+        Op::Mul => arch.pe.width_mul.value,
+        Op::Max => arch.pe.width_max.value,
+        Op::Fmac => arch.pe.width_fmac.value,
+        Op::Scale => arch.pe.width_scale.value,
+        Op::BitSub => arch.pe.width_bitsub.value,
     };
     let (mut short, mut long) = (false, false);
     for operand in op.src.iter().chain([&op.dst]).filter(|o| !o.is_scalar()) {

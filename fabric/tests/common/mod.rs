@@ -101,7 +101,7 @@ impl Build {
         let grid = Some(Grid { width, height });
         // Waveforms start in cycle 0: streams onto the wafer deliver at once.
         let mut arch = cs2();
-        arch.edge_latency.value = 0;
+        arch.router.edge_latency.value = 0;
         Build { program: Program { name: "test".into(), grid, ..Program::default() }, arch }
     }
 
@@ -184,7 +184,7 @@ impl Build {
         inputs: &HostStreams,
         fill: impl FnOnce(&mut WaferMemory),
     ) -> (Result<Outcome, RunError>, WaferMemory, HostStreams) {
-        let mut memory = WaferMemory::new(self.program.grid(), self.arch.sram.value);
+        let mut memory = WaferMemory::new(self.program.grid(), self.arch.pe.sram.value);
         fill(&mut memory);
         let mut outputs = HostStreams::default();
         let mut values = Values { memory: &mut memory, inputs, outputs: &mut outputs };
@@ -217,7 +217,7 @@ pub fn solo_on(arch: &ArchSpec, body: &[Instr]) -> u64 {
     let mut build = Build::new(1, 1);
     build.arch = arch.clone();
     build.one(0, 0, &[], &[], vec![start(body)]);
-    build.cycles() - u64::from(arch.task_dispatch.value.max(1))
+    build.cycles() - u64::from(arch.pe.task_dispatch.value.max(1))
 }
 
 /// What is wrong with a program. Microthreads of a test may work on memory alone, which no machine

@@ -39,7 +39,7 @@ fn execute_in(
     fold: Fold,
     bands: Option<u32>,
 ) -> Done {
-    let mut memory = WaferMemory::new(p.grid(), a.sram.value);
+    let mut memory = WaferMemory::new(p.grid(), a.pe.sram.value);
     for (i, pe) in memory.pes.iter_mut().enumerate() {
         for (k, b) in pe.iter_mut().enumerate() {
             // Small finite numbers in every type: exponents near the middle.
@@ -189,7 +189,7 @@ fn a_difference_is_shrunk() {
     let p = (0..).map(|seed| program(&mut Rng(seed))).find(|p| p.edges.len() > 1 && p.images.len() > 6).unwrap();
     let a = arch(&mut Rng(0));
     let mut slow = a.clone();
-    slow.vector_setup.value += 1;
+    slow.pe.vector_setup.value += 1;
     let length =
         |p: &Program, a: &ArchSpec| execute(p, a, EngineKind::Fast, false, Fold::NONE).result.map(|o| o.cycles);
     let differs = |p: &Program| matches!((length(p, &a), length(p, &slow)), (Ok(x), Ok(y)) if x != y);

@@ -29,16 +29,16 @@ impl Rng {
 /// A machine with random latencies, depths and costs.
 pub(crate) fn arch(rng: &mut Rng) -> ArchSpec {
     let mut a = cs2();
-    a.router_buffer.value = rng.range(1, 5);
-    a.hop.value = rng.range(1, 3);
-    a.ramp_down.value = rng.range(1, 3);
-    a.ramp_up.value = rng.range(0, 3);
-    a.ce_latency.value = rng.range(0, 2).max(u32::from(a.ramp_up.value == 0));
-    a.vector_setup.value = rng.range(0, 7);
-    a.loop_back.value = rng.range(0, 2);
-    a.task_dispatch.value = rng.range(0, 4);
-    a.edge_latency.value = rng.range(0, 20);
-    for q in a.input_queues.value.iter_mut().chain(&mut a.output_queues.value) {
+    a.router.buffer.value = rng.range(1, 5);
+    a.router.hop.value = rng.range(1, 3);
+    a.router.ramp_down.value = rng.range(1, 3);
+    a.router.ramp_up.value = rng.range(0, 3);
+    a.pe.ce_latency.value = rng.range(0, 2).max(u32::from(a.router.ramp_up.value == 0));
+    a.pe.vector_setup.value = rng.range(0, 7);
+    a.pe.loop_back.value = rng.range(0, 2);
+    a.pe.task_dispatch.value = rng.range(0, 4);
+    a.router.edge_latency.value = rng.range(0, 20);
+    for q in a.pe.input_queues.value.iter_mut().chain(&mut a.pe.output_queues.value) {
         *q = rng.range(1, 6);
     }
     a

@@ -4,7 +4,7 @@
 
 use super::cs2::cs2;
 use super::sourced::{assumed, derived, documented, measured, vendor_simulator};
-use super::{ArchSpec, Widths};
+use super::{ArchSpec, Pe, Router, System, Wafer, Widths};
 
 const SIMD: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table, WSE-3";
 const SHORT: &str =
@@ -14,33 +14,49 @@ const QUEUES: &str = "Cerebras csl-examples allreduce/pe.csl, WSE-3, in wavelets
 /// A CS-3: 755 × 1170 PEs of a WSE-3.
 #[must_use]
 pub fn cs3() -> ArchSpec {
+    let base = cs2();
     ArchSpec {
         name: "cs3".to_owned(),
-        clock_hz: derived(875_000_000, "user code for the CS-3 (Elia-Belli/stencil-cerebras): 875e6 if wse3"),
-        width: derived(755, "fabric of 762 columns (FABRICA), application width at most fabric - 7 as on WSE-2"),
-        height: derived(1170, "fabric of 1172 rows (FABRICA), application height at most fabric - 2 as on WSE-2"),
-        io_bits_per_second: assumed(1_200_000_000_000, "no CS-3 figure; 12 x 100 GbE as on CS-2"),
-        power: assumed(23_000, "Cerebras, March 2024: the same power as a CS-2; no data sheet was read"),
-        sram: documented(49_152, "Cerebras WSE-3 data sheet: 44 GB on 900,000 cores, 48 KB per PE"),
-        input_queues: documented(vec![8, 8, 4, 4, 4, 4, 4, 4], QUEUES),
-        output_queues: assumed(vec![8; 8], "eight queues are documented; their depth is not beyond doubt"),
-        vector_setup: vendor_simulator(9, "FABRICA: fixed cost 8 (copy), 9 (add, multiply), 13 (multiply-accumulate)"),
-        loop_back: vendor_simulator(9, "FABRICA: back edge of a loop 9 to 10 cycles"),
-        task_dispatch: vendor_simulator(3, "FABRICA: completion task 3 cycles after the last wavelet"),
-        ce_latency: assumed(1, "no WSE-3 figure; as on WSE-2"),
-        width_mov: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
-        width_add: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
-        width_mul: documented(Widths { half: 8, single: 1, mixed: 1 }, SHORT),
-        width_max: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
-        width_fmac: documented(Widths { half: 8, single: 1, mixed: 4 }, SHORT),
-        width_scale: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
-        width_bitsub: assumed(
-            Widths { half: 4, single: 4, mixed: 4 },
-            "32-bit integer vector subtraction is not in the SIMD widths table; as two 16-bit ones with carry at 8",
-        ),
-        hop: measured(2, "FABRICA: 2.000 cycles per hop, on silicon and in the vendor's simulator"),
-        ramp_down: assumed(2, "no WSE-3 figure; as on WSE-2"),
-        ramp_up: assumed(2, "no WSE-3 figure; as on WSE-2"),
-        ..cs2()
+        wafer: Wafer {
+            clock_hz: derived(875_000_000, "user code for the CS-3 (Elia-Belli/stencil-cerebras): 875e6 if wse3"),
+            width: derived(755, "fabric of 762 columns (FABRICA), application width at most fabric - 7 as on WSE-2"),
+            height: derived(1170, "fabric of 1172 rows (FABRICA), application height at most fabric - 2 as on WSE-2"),
+            io_bits_per_second: assumed(1_200_000_000_000, "no CS-3 figure; 12 x 100 GbE as on CS-2"),
+            ..base.wafer
+        },
+        system: System {
+            power: assumed(23_000, "Cerebras, March 2024: the same power as a CS-2; no data sheet was read"),
+            ..base.system
+        },
+        pe: Pe {
+            sram: documented(49_152, "Cerebras WSE-3 data sheet: 44 GB on 900,000 cores, 48 KB per PE"),
+            input_queues: documented(vec![8, 8, 4, 4, 4, 4, 4, 4], QUEUES),
+            output_queues: assumed(vec![8; 8], "eight queues are documented; their depth is not beyond doubt"),
+            vector_setup: vendor_simulator(
+                9,
+                "FABRICA: fixed cost 8 (copy), 9 (add, multiply), 13 (multiply-accumulate)",
+            ),
+            loop_back: vendor_simulator(9, "FABRICA: back edge of a loop 9 to 10 cycles"),
+            task_dispatch: vendor_simulator(3, "FABRICA: completion task 3 cycles after the last wavelet"),
+            ce_latency: assumed(1, "no WSE-3 figure; as on WSE-2"),
+            width_mov: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
+            width_add: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
+            width_mul: documented(Widths { half: 8, single: 1, mixed: 1 }, SHORT),
+            width_max: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
+            width_fmac: documented(Widths { half: 8, single: 1, mixed: 4 }, SHORT),
+            width_scale: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
+            width_bitsub: assumed(
+                Widths { half: 4, single: 4, mixed: 4 },
+                "32-bit integer vector subtraction is not in the SIMD widths table; as two 16-bit ones with carry at 8",
+            ),
+            ..base.pe
+        },
+        router: Router {
+            hop: measured(2, "FABRICA: 2.000 cycles per hop, on silicon and in the vendor's simulator"),
+            ramp_down: assumed(2, "no WSE-3 figure; as on WSE-2"),
+            ramp_up: assumed(2, "no WSE-3 figure; as on WSE-2"),
+            ..base.router
+        },
+        ..base
     }
 }

@@ -13,7 +13,7 @@
 //! **Invariant.** Any text gives a machine within its ranges, or all of its faults.
 
 use super::key::suggestion;
-use super::{ArchSpec, PRESETS, Source, preset};
+use super::{ArchSpec, KeyGroup, PRESETS, Source, preset};
 use crate::diag::Diagnostic;
 use std::ops::Range;
 use toml::Spanned;
@@ -87,15 +87,15 @@ impl File<'_> {
                 ("extends", _) => {}
                 ("name", DeValue::String(text)) => arch.name = text.clone().into_owned(),
                 ("name", _) => self.fault("A002", value.span(), "the name is a text", ""),
-                (group @ ("wafer" | "cluster" | "pe" | "router"), DeValue::Table(keys)) => {
+                (group, DeValue::Table(keys)) if KeyGroup::ALL.iter().any(|g| g.name() == group) => {
                     for (key, value) in keys {
                         self.put(arch, &format!("{group}.{}", key.get_ref()), key.span(), value);
                     }
                 }
                 (other, _) => {
-                    let known = ["extends", "name", "wafer", "cluster", "pe", "router"];
+                    let known = ["extends", "name"].into_iter().chain(KeyGroup::ALL.iter().map(|g| g.name()));
                     let message = format!("there is no table or key `{other}` here");
-                    self.fault("A001", span, message, suggestion(other, known.into_iter()));
+                    self.fault("A001", span, message, suggestion(other, known));
                 }
             }
         }

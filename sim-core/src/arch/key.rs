@@ -1,5 +1,4 @@
-//! The table of keys: every field of [`ArchSpec`] with its key, its unit and its range, and what
-//! can be done to all fields alike.
+//! What can be done to all numbers of a machine alike: listing, hashing, setting, checking.
 //!
 //! | code | what is wrong |
 //! |---|---|
@@ -9,9 +8,11 @@
 //! | A004 | a file is not TOML, or too large |
 //! | A005 | there is no such preset |
 //!
-//! **Invariant.** Every field has exactly one row (a test counts them).
+//! **Invariant.** Nothing here names a number but where two of them have to go together.
+//! **Not here.** The table of numbers (`groups`).
 
-use super::value::{Field, Unit, Value};
+use super::groups::{KEYS, Key, KeyGroup};
+use super::value::Value;
 use super::{ArchSpec, Source};
 use crate::diag::Diagnostic;
 use crate::program::verify::MAX_PES;
@@ -25,83 +26,6 @@ pub const RULES: [(&str, &str); 5] = [
     ("A004", "not TOML"),
     ("A005", "no such preset"),
 ];
-
-/// A row of the table.
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) unit: Unit,
-    /// Smallest and largest value of each number.
-    range: (u64, u64),
-    get: fn(&ArchSpec) -> (Value, &Source),
-    put: fn(&mut ArchSpec, Value, Source) -> bool,
-}
-
-macro_rules! keys {
-    ($($name:literal $field:ident $unit:ident $low:literal..=$high:literal;)*) => {
-        /// All keys.
-        pub(super) const KEYS: &[Key] = &[$(Key {
-            name: $name,
-            unit: Unit::$unit,
-            range: ($low, $high),
-            get: |arch| (arch.$field.value.to_value(), &arch.$field.source),
-            put: |arch, value, source| match Field::from_value(value) {
-                Some(value) => {
-                    arch.$field = super::Sourced { value, source };
-                    true
-                }
-                None => false,
-            },
-        },)*];
-    };
-}
-
-keys! {
-    "wafer.clock" clock_hz Hertz 1_000_000..=100_000_000_000;
-    "wafer.width" width Count 1..=4_194_304;
-    "wafer.height" height Count 1..=4_194_304;
-    "wafer.io" io_bits_per_second BitsPerSecond 1..=1_000_000_000_000_000;
-    "wafer.layer_start" layer_start Cycles 0..=1_000_000_000;
-    "cluster.systems" systems Count 1..=192;
-    "cluster.fanout" fanout Count 2..=1_024;
-    "cluster.link" link BitsPerSecond 1..=1_000_000_000_000_000;
-    "cluster.node_latency" node_latency Count 0..=1_000_000_000;
-    "cluster.memory_read" memory_read BitsPerSecond 1..=1_000_000_000_000_000;
-    "cluster.memory_write" memory_write BitsPerSecond 1..=1_000_000_000_000_000;
-    "cluster.optimizer" optimizer Count 1..=1_000_000_000_000_000;
-    "cluster.activation" activation BitsPerSecond 1..=1_000_000_000_000_000;
-    "cluster.clip" clip Count 0..=1;
-    "cluster.prefetch" prefetch Bytes 1..=1_000_000_000_000;
-    "cluster.skew" skew Count 0..=1_000_000;
-    "cluster.lost" lost Count 0..=191;
-    "system.power" power Count 1..=1_000_000;
-    "pe.sram" sram Bytes 1_024..=16_777_216;
-    "pe.stack" stack Bytes 0..=16_777_216;
-    "pe.vector_code" vector_code Bytes 0..=1_024;
-    "pe.scalar_code" scalar_code Bytes 0..=1_024;
-    "pe.microthreads" microthreads Count 1..=8;
-    "pe.input_queues" input_queues List 1..=1_024;
-    "pe.output_queues" output_queues List 1..=1_024;
-    "pe.vector_setup" vector_setup Cycles 0..=10_000;
-    "pe.loop_back" loop_back Cycles 0..=10_000;
-    "pe.task_dispatch" task_dispatch Cycles 0..=10_000;
-    "pe.ce_latency" ce_latency Cycles 0..=10_000;
-    "pe.width_mov" width_mov Widths 1..=8;
-    "pe.width_add" width_add Widths 1..=8;
-    "pe.width_mul" width_mul Widths 1..=8;
-    "pe.width_max" width_max Widths 1..=8;
-    "pe.width_fmac" width_fmac Widths 1..=8;
-    "pe.width_scale" width_scale Widths 1..=8;
-    "pe.width_bitsub" width_bitsub Widths 1..=8;
-    "pe.width_register" width_register Count 1..=8;
-    "pe.reduce_cycles" reduce_cycles Cycles 1..=10_000;
-    "pe.bank_conflict" bank_conflict Count 1..=64;
-    "router.colors" colors Count 1..=24;
-    "router.buffer" router_buffer Count 1..=1_024;
-    "router.hop" hop Cycles 1..=10_000;
-    "router.ramp_down" ramp_down Cycles 1..=10_000;
-    "router.ramp_up" ramp_up Cycles 1..=10_000;
-    "router.edge_latency" edge_latency Cycles 0..=1_000_000;
-}
 
 /// Most queues of a kind.
 const MAX_QUEUES: usize = 24;
@@ -150,17 +74,17 @@ impl ArchSpec {
         self.hash_of(|_| true)
     }
 
-    /// The same of all that a single wafer's run can depend on: without the keys `cluster.*` and
-    /// `system.*`.
+    /// The same of all that a single wafer's run can depend on ([`KeyGroup::reaches_the_wafer`]).
     #[must_use]
     pub fn wafer_hash(&self) -> String {
-        self.hash_of(|key| !key.starts_with("cluster.") && !key.starts_with("system."))
+        self.hash_of(KeyGroup::reaches_the_wafer)
     }
 
-    fn hash_of(&self, counts: impl Fn(&str) -> bool) -> String {
+    fn hash_of(&self, counts: impl Fn(KeyGroup) -> bool) -> String {
         let mut hash = blake3::Hasher::new();
-        for e in self.entries().into_iter().filter(|e| counts(&e.key)) {
-            hash.update(format!("{}={}\n", e.key, e.value).as_bytes());
+        for key in KEYS.iter().filter(|key| counts(key.group)) {
+            let value = key.unit.show(&(key.get)(self).0);
+            hash.update(format!("{}={value}\n", key.name).as_bytes());
         }
         hash.finalize().to_hex().to_string()
     }
@@ -215,17 +139,20 @@ impl ArchSpec {
                 fault(key.name, format!("{} queues; 1 to {MAX_QUEUES} are possible", list.len()));
             }
         }
-        let pes = u64::from(self.width.value) * u64::from(self.height.value);
+        let pes = u64::from(self.wafer.width.value) * u64::from(self.wafer.height.value);
         if pes > MAX_PES {
-            let size = format!("{} x {} are {pes} PEs", self.width.value, self.height.value);
+            let size = format!("{} x {} are {pes} PEs", self.wafer.width.value, self.wafer.height.value);
             fault("wafer.width", format!("{size}; at most {MAX_PES} are possible"));
         }
-        if self.lost.value >= self.systems.value && self.lost.value > 0 {
-            let (lost, systems) = (self.lost.value, self.systems.value);
+        if self.cluster.lost.value >= self.cluster.systems.value && self.cluster.lost.value > 0 {
+            let (lost, systems) = (self.cluster.lost.value, self.cluster.systems.value);
             fault("cluster.lost", format!("{lost} of {systems} systems are lost; at least one has to be left"));
         }
-        if self.stack.value >= self.sram.value {
-            fault("pe.stack", format!("the stack of {} B leaves nothing of {} B", self.stack.value, self.sram.value));
+        if self.pe.stack.value >= self.pe.sram.value {
+            fault(
+                "pe.stack",
+                format!("the stack of {} B leaves nothing of {} B", self.pe.stack.value, self.pe.sram.value),
+            );
         }
         faults
     }

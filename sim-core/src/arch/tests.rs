@@ -48,7 +48,7 @@ fn what_entries_show_can_be_set() {
     }
     assert_eq!(arch.hash(), cs2().hash());
     assert_ne!(arch.hash(), teaching().hash());
-    assert_eq!(arch.sram.source, Source::User("--set pe.sram=48KiB".into()));
+    assert_eq!(arch.pe.sram.source, Source::User("--set pe.sram=48KiB".into()));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn assumed_numbers_are_listed_until_they_are_set() {
     let listed = |arch: &ArchSpec| arch.assumed().iter().any(|(key, ..)| key == "router.buffer");
     assert!(listed(&arch));
     arch.set("router.buffer = 8", "--set").unwrap();
-    assert!(!listed(&arch) && arch.router_buffer.value == 8);
+    assert!(!listed(&arch) && arch.router.buffer.value == 8);
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn a003_value_out_of_range() {
 fn a_file_changes_a_preset() {
     let text = "extends = \"cs2\"\nname = \"big\"\nwafer.clock = \"1.1GHz\"\n[pe]\nsram = \"64KiB\"\ninput_queues = [6, 6]\nwidth_fmac = { half = 8, single = 1, mixed = 2 }\n[router]\nhop = 2\n";
     let arch = ArchSpec::from_toml(text, "big.toml").unwrap();
-    assert_eq!((arch.name.as_str(), arch.clock_hz.value, arch.sram.value), ("big", 1_100_000_000, 65_536));
-    assert_eq!((arch.input_queues.value, arch.width_fmac.value.half, arch.hop.value), (vec![6, 6], 8, 2));
-    assert_eq!(arch.sram.source, Source::User("big.toml:5:8".into()));
-    assert_eq!(arch.colors, cs2().colors);
+    assert_eq!((arch.name.as_str(), arch.wafer.clock_hz.value, arch.pe.sram.value), ("big", 1_100_000_000, 65_536));
+    assert_eq!((arch.pe.input_queues.value, arch.pe.width_fmac.value.half, arch.router.hop.value), (vec![6, 6], 8, 2));
+    assert_eq!(arch.pe.sram.source, Source::User("big.toml:5:8".into()));
+    assert_eq!(arch.router.colors, cs2().router.colors);
 }
 
 #[test]
@@ -126,6 +126,19 @@ fn a_file_shows_all_its_faults() {
     assert_eq!(got, want);
     let range = ArchSpec::from_toml("extends = \"cs2\"\nrouter.hop = 0\n", "m").unwrap_err();
     assert_eq!(show(&range), ["A003 m: router.hop 0 is out of range: 1 to 10000 are possible | "]);
+}
+
+/// Every group of keys is a table that a file may have; `[system]` once was not.
+#[test]
+fn every_group_is_a_table_of_a_file() {
+    for entry in cs2().entries() {
+        let (group, key) = entry.key.split_once('.').unwrap();
+        let value = if entry.value.contains(',') { continue } else { &entry.value };
+        let text = format!("extends = \"cs2\"\n[{group}]\n{key} = \"{value}\"\n");
+        let arch = ArchSpec::from_toml(&text, "m").unwrap();
+        assert_eq!(arch.hash(), cs2().hash(), "{text}");
+        assert_eq!(KeyGroup::of(&entry.key).map(KeyGroup::name), Some(group));
+    }
 }
 
 #[test]

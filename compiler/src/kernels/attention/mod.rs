@@ -89,7 +89,7 @@ struct Cycles {
 
 fn setups(s: &Shape, arch: &ArchSpec) -> Cycles {
     let width = |w: &Widths| if s.act == DType::F32 { w.single } else { w.mixed }.max(1);
-    let axpy = |len: u32| u64::from(arch.vector_setup.value + len.div_ceil(width(&arch.width_fmac.value)));
+    let axpy = |len: u32| u64::from(arch.pe.vector_setup.value + len.div_ceil(width(&arch.pe.width_fmac.value)));
     let (kc, head, t) = (u64::from(s.kc), u64::from(s.head), u64::from(s.t));
     let hop = 20;
     let steps = u64::from(s.n);

@@ -76,7 +76,7 @@ impl Gemm {
         for (outs, rounds) in self.runs() {
             let (way, freight, class) = (self.way(g, arch, outs), freight.take(), class.clone());
             let (act, sums) = (g.act, g.sums);
-            let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.vector_setup.value + 1);
+            let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.pe.vector_setup.value + 1);
             let code = Code { gemm: self, at, act, sums, outs, way, axpy, pause, freight, class, sends_first };
             body.extend(code.rounds(g.lane_columns(), rounds));
         }

@@ -58,8 +58,8 @@ pub struct Freight {
 /// Most wavelets of a piece that wait for a row to move them without holding up the row above: in its
 /// input queue, on the ramp and in its router.
 fn room(arch: &ArchSpec) -> u32 {
-    let queue = arch.input_queues.value[usize::from(CHAIN_QUEUES.0)];
-    (queue + arch.router_buffer.value + arch.ramp_down.value).saturating_sub(1).clamp(1, PIECE_MAX)
+    let queue = arch.pe.input_queues.value[usize::from(CHAIN_QUEUES.0)];
+    (queue + arch.router.buffer.value + arch.router.ramp_down.value).saturating_sub(1).clamp(1, PIECE_MAX)
 }
 
 /// A step in which pieces move.
@@ -73,7 +73,7 @@ struct Step {
 
 impl Step {
     fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> Step {
-        let (axpy, setup) = (gemm.axpy_cycles(arch, g.sums), arch.vector_setup.value);
+        let (axpy, setup) = (gemm.axpy_cycles(arch, g.sums), arch.pe.vector_setup.value);
         let with = |counts: [u32; 2]| {
             let hop = gemm.hop(g, arch, gemm.outs, counts);
             let axpys = [hop.first, gemm.outs * gemm.axpys() - hop.first];

@@ -292,7 +292,7 @@ impl Kernel for OutputStationary {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let (gemm, setup) = (&self.gemm, arch.vector_setup.value);
+        let (gemm, setup) = (&self.gemm, arch.pe.vector_setup.value);
         let run = |(outs, rounds): (u32, u32)| {
             let hop = self.hop(g, arch, outs);
             let products: u32 = hop.outs.iter().map(|&outs| self.products_cycles(g, arch, outs)).sum();

@@ -39,7 +39,7 @@ impl Tables {
                 into,
                 total: e.wavelets,
                 left: e.wavelets,
-                next: if e.flow == Flow::In { u64::from(arch.edge_latency.value) } else { 0 },
+                next: if e.flow == Flow::In { u64::from(arch.router.edge_latency.value) } else { 0 },
                 interval: e.interval.max(1),
                 values: Vec::new(),
                 taken: 0,

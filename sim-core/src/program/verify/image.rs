@@ -14,8 +14,8 @@ use std::fmt::{self, Display};
 pub(super) fn check(image: &Image, arch: &ArchSpec, faults: &mut Faults) {
     let at = format!("image `{}`", image.name);
     let queues = [
-        ("input", &image.inputs, arch.input_queues.value.len()),
-        ("output", &image.outputs, arch.output_queues.value.len()),
+        ("input", &image.inputs, arch.pe.input_queues.value.len()),
+        ("output", &image.outputs, arch.pe.output_queues.value.len()),
     ];
     for (what, bound, count) in queues {
         check_bindings(what, bound, count, arch, &at, faults);
@@ -81,7 +81,7 @@ fn check_bindings(
 }
 
 fn check_memory(image: &Image, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
-    let sram = u64::from(arch.sram.value);
+    let sram = u64::from(arch.pe.sram.value);
     let mut top = 0;
     for b in &image.buffers {
         let at = format!("{at} buffer `{}`", b.name);
@@ -101,7 +101,7 @@ fn check_memory(image: &Image, arch: &ArchSpec, at: &dyn Display, faults: &mut F
             faults.push("R030", at, message, "a FIFO has at least one element and lies in memory");
         }
     }
-    let (code, stack) = (code_bytes(image, arch), u64::from(arch.stack.value));
+    let (code, stack) = (code_bytes(image, arch), u64::from(arch.pe.stack.value));
     if top <= sram && top + code + stack > sram {
         let message =
             format!("buffers end at byte {top}, code takes {code} B and the stack {stack} B; the PE has {sram} B");
@@ -237,7 +237,7 @@ impl Body<'_> {
     }
 
     fn check_thread(&mut self, thread: u8, at: &Place<'_>) {
-        let count = self.arch.microthreads.value;
+        let count = self.arch.pe.microthreads.value;
         if u32::from(thread) >= count {
             self.faults.push("R014", at, format!("microthread {thread} does not exist; there are {count}"), "");
         }
@@ -360,7 +360,7 @@ impl Body<'_> {
     }
 
     fn check_range(&mut self, first: i128, end: i128, at: &Place<'_>) {
-        let sram = self.arch.sram.value;
+        let sram = self.arch.pe.sram.value;
         if first < 0 || end > i128::from(sram) {
             let message = format!("bytes {first} to {} are addressed, the PE has {sram}", end - 1);
             self.faults.push("R021", at, message, "");

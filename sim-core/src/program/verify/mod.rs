@@ -137,7 +137,7 @@ fn check_grid(program: &Program, arch: &ArchSpec, faults: &mut Faults) -> Option
         faults.push("R001", at, "the program has no grid", "add `grid WIDTHxHEIGHT`");
         return None;
     };
-    let (w, h) = (arch.width.value, arch.height.value);
+    let (w, h) = (arch.wafer.width.value, arch.wafer.height.value);
     if grid.pes() == 0 || grid.pes() > MAX_PES {
         let message = format!("the grid {grid} has {} PEs; 1 to {MAX_PES} are possible", grid.pes());
         faults.push("R001", at, message, "");
@@ -272,12 +272,12 @@ fn at_route(route: &Route) -> String {
 }
 
 fn has_color(color: Color, arch: &ArchSpec) -> bool {
-    color.index() < arch.colors.value as usize
+    color.index() < arch.router.colors.value as usize
 }
 
 fn check_color(color: Color, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
     if !has_color(color, arch) {
-        let message = format!("{color} does not exist; the machine has {} colors", arch.colors.value);
+        let message = format!("{color} does not exist; the machine has {} colors", arch.router.colors.value);
         faults.push("R011", at, message, "");
     }
 }

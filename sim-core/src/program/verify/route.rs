@@ -90,7 +90,7 @@ fn check_stream(e: &EdgeStream, grid: Grid, arch: &ArchSpec, faults: &mut Faults
 
 /// Rule E3.
 fn check_bandwidth(program: &Program, arch: &ArchSpec, faults: &mut Faults) {
-    let (io, clock) = (arch.io_bits_per_second.value, arch.clock_hz.value);
+    let (io, clock) = (arch.wafer.io_bits_per_second.value, arch.wafer.clock_hz.value);
     if io == 0 || clock == 0 {
         return;
     }

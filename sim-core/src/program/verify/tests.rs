@@ -185,7 +185,7 @@ fn r010_ramp_without_an_output_queue() {
 #[test]
 fn r011_no_such_color() {
     let mut arch = cs2();
-    arch.colors.value = 1;
+    arch.router.colors.value = 1;
     let found = verify(&good(), &arch);
     assert!(found.len() == 3 && found.iter().all(|d| d.code == "R011"), "{found:#?}");
 }
