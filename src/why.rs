@@ -133,13 +133,13 @@ fn arithmetic(a: &mut ArchSpec) {
         }
     };
     for widths in [
-        &mut a.width_mov,
-        &mut a.width_add,
-        &mut a.width_mul,
-        &mut a.width_max,
-        &mut a.width_fmac,
-        &mut a.width_scale,
-        &mut a.width_bitsub,
+        &mut a.pe.width_mov,
+        &mut a.pe.width_add,
+        &mut a.pe.width_mul,
+        &mut a.pe.width_max,
+        &mut a.pe.width_fmac,
+        &mut a.pe.width_scale,
+        &mut a.pe.width_bitsub,
     ] {
         twice(&mut widths.value);
     }
@@ -161,7 +161,7 @@ fn edges(a: &mut ArchSpec) {
 }
 
 fn memoryx(a: &mut ArchSpec) {
-    for rate in [&mut a.memory_read, &mut a.memory_write, &mut a.optimizer] {
+    for rate in [&mut a.cluster.memory_read, &mut a.cluster.memory_write, &mut a.cluster.optimizer] {
         rate.value = rate.value.saturating_mul(MUCH);
     }
 }
