@@ -4,7 +4,6 @@ use compiler::kernel::{HostSink, HostSource};
 use compiler::step::Compiled;
 use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
 use sim_core::arch::ArchSpec;
-use sim_core::coord::Grid;
 use sim_core::program::{Flow, verify};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,6 @@
 //! All-reduces along rows and scatters from the west edge.
-mod common;
 
-use common::*;
+use crate::common::*;
 use compiler::code::{color, mem};
 use compiler::geometry::Geometry;
 use compiler::kernel::{Access, Addresses, HostSource, Kernel, Need};

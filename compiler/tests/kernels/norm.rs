@@ -1,7 +1,6 @@
 //! LayerNorm, RMSNorm and their gradients on a small wafer against f64.
-mod common;
 
-use common::*;
+use crate::common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::Act;
 use compiler::kernels::norm::{LayerNorm, LayerNormGrad, Style};

@@ -1,7 +1,6 @@
 //! Activations leave a small wafer and come back as they were.
-mod common;
 
-use common::{Gradients, TestHost, Wafer, assert_close, geometries, padded, random_act};
+use crate::common::{Gradients, TestHost, Wafer, assert_close, geometries, padded, random_act};
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Cargo, Kernel, Way, WeightRef};
 use compiler::kernels::ferry::Ferry;

@@ -1,7 +1,6 @@
 //! Attention on a small wafer against f64: the result and the gradients of all operands.
-mod common;
 
-use common::{TestHost, Wafer, assert_close, geometries, padded, random_act};
+use crate::common::{TestHost, Wafer, assert_close, geometries, padded, random_act};
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Chunks, Kernel};
 use compiler::kernels::alibi::Distances;
@@ -237,7 +236,7 @@ fn queries_and_keys_may_be_cut_differently() {
             check_in(&g, Chunks { queries, keys }, 1e-5);
         }
     };
-    of(common::one_column(DType::F32), &[(2, 1), (1, 8)]);
+    of(one_column(DType::F32), &[(2, 1), (1, 8)]);
     of(wide(DType::F32, 8, 4), &[(2, 1), (1, 2)]);
     of(wide(DType::F32, 12, 6), &[(3, 1), (3, 2), (1, 2)]);
     let g = wide(DType::F32, 16, 4);

@@ -1,7 +1,6 @@
 //! GEMM on a small wafer against f64.
-mod common;
 
-use common::*;
+use crate::common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Kernel, PAD_BIAS, WeightRef};
 use compiler::kernels::gemm::{Gemm, OutputStationary};

@@ -1,7 +1,6 @@
 //! Elementwise kernels on a small wafer against f64.
-mod common;
 
-use common::*;
+use crate::common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Kernel};
 use compiler::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};

@@ -1,7 +1,6 @@
 //! Gradients of weights, biases and embeddings, and the embedding, on a small wafer against f64.
-mod common;
 
-use common::*;
+use crate::common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Kernel, Reduction};
 use compiler::kernels::colsum::ColSum;

@@ -1,7 +1,6 @@
 //! Element functions on one PE of the reference engine against f64.
-mod common;
 
-use common::round;
+use crate::common::round;
 use compiler::code::{mem, vec};
 use compiler::math::{self, Scratch};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};

@@ -1,7 +1,6 @@
 //! Softmax and cross-entropy on a small wafer against f64.
-mod common;
 
-use common::*;
+use crate::common::*;
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, PAD_BIAS};
 use compiler::kernels::loss::CrossEntropy;
