@@ -1,6 +1,6 @@
 //! Attention on a small wafer against f64: the result and the gradients of all operands.
 
-use crate::common::{TestHost, Wafer, assert_close, geometries, padded, random_act};
+use crate::common::{TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
 use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Act, Chunks, Kernel};
 use compiler::kernels::alibi::Distances;
