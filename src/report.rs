@@ -167,17 +167,17 @@ pub struct ClusterReport {
     pub compute_seconds: f64,
     /// A step of one system with its share of the batch, over this one.
     pub scaling_efficiency: f64,
-    /// What a system stands still for, in seconds.
+    /// What a system stalls for, in seconds.
     pub exposed: Exposed,
-    /// `compute`, or what a system stands still for longest, if that is a hundredth of the step.
+    /// `compute`, or what a system stalls for longest, if that is a hundredth of the step.
     #[schemars(with = "String")]
     pub bottleneck: cluster::Cause,
     /// The part of the cluster without whose limits the step is shortest: `memoryx`, `swarmx`,
-    /// `servers` (of activations) or `edges` (of the wafers). Left out where a system hardly stands
-    /// still.
+    /// `servers` (of activations) or `edges` (of the wafers). Left out where a system hardly
+    /// stalls.
     #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bound_by: Option<cluster::Part>,
+    pub bound_by: Option<cluster::Component>,
     /// Bytes of weights onto each wafer.
     pub weights_bytes: u64,
     /// Bytes of gradients off each wafer.
@@ -209,7 +209,7 @@ pub struct LostReport {
     pub redone_step_seconds: f64,
 }
 
-/// Seconds that a system stands still in a step.
+/// Seconds that a system stalls in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Exposed {
     /// For weights.

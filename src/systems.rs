@@ -6,7 +6,7 @@
 use crate::report::{ClusterReport, Exposed, LostReport};
 use crate::step::Executed;
 use crate::workload::Workload;
-use cluster::{Cluster, Outcome, Picos, Stage, Table};
+use cluster::{Cluster, ExecutedKernel, Outcome, Picos, Table};
 use compiler::step::Compiled;
 use models::GptShape;
 use models::count::parameters;
@@ -62,7 +62,7 @@ impl Traffic {
 /// A step that one wafer executed, as the work of a cluster.
 #[derive(Debug)]
 pub struct Job {
-    stages: Vec<Stage>,
+    kernels: Vec<ExecutedKernel>,
     /// Micro-batches of a wafer.
     micro_batches: u64,
     micro_batch: u64,
@@ -81,7 +81,7 @@ impl Job {
         let rows = u64::from(shape.vocab) + u64::from(positions);
         let embeddings = rows * u64::from(shape.d_model);
         Job {
-            stages: stages(workload, arch, compiled, executed),
+            kernels: kernels(workload, arch, compiled, executed),
             micro_batches: compiled.micro_batches,
             micro_batch: u64::from(compiled.micro_batch),
             batch: workload.batch,
@@ -115,8 +115,8 @@ impl Job {
     /// The same with a batch that gives each of the cluster's systems the same share.
     #[must_use]
     pub fn shared(&self, cluster: &Cluster, batch: u64) -> ClusterReport {
-        let (stages, parameters) = (self.stages.clone(), self.parameters.clone());
-        Job { batch, stages, parameters, ..*self }.on(cluster)
+        let (kernels, parameters) = (self.kernels.clone(), self.parameters.clone());
+        Job { batch, kernels, parameters, ..*self }.on(cluster)
     }
 
     /// The same with so many systems, each with the same share: weak scaling.
@@ -131,14 +131,14 @@ impl Job {
     }
 
     fn work(&self, micro_batches: u64) -> cluster::Work<'_> {
-        let (stages, parameters) = (&self.stages, &self.parameters);
-        cluster::Work { stages, micro_batches, parameters, table: self.table }
+        let (kernels, parameters) = (&self.kernels, &self.parameters);
+        cluster::Work { kernels, micro_batches, parameters, table: self.table }
     }
 
     fn report(&self, cluster: &Cluster, done: &Outcome, micro_batches: u64) -> ClusterReport {
         let one = Cluster { systems: 1, skew: 0, lost: 0, ..*cluster };
         let alone = if one == *cluster { *done } else { self.run(&one, micro_batches) };
-        let sum = |of: fn(&Stage) -> u64| self.stages.iter().map(of).sum::<u64>() * micro_batches;
+        let sum = |of: fn(&ExecutedKernel) -> u64| self.kernels.iter().map(of).sum::<u64>() * micro_batches;
         ClusterReport {
             systems: cluster.working(),
             step_seconds: done.step.seconds(),
@@ -171,16 +171,16 @@ pub fn report(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, execute
 }
 
 /// The kernels of a micro-batch, in order.
-fn stages(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Vec<Stage> {
-    let mut stages = Vec::with_capacity(compiled.launches.len());
+fn kernels(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: &Executed) -> Vec<ExecutedKernel> {
+    let mut kernels = Vec::with_capacity(compiled.launches.len());
     let launches = compiled.launches.iter().zip(&executed.launches).zip(&executed.traffic);
     for ((launch, &program), &Traffic { own_on, weights, own_off, gradients }) in launches {
         let time = Picos::of(executed.outcomes[program].cycles.0, arch.wafer.clock_hz.value);
         let layer = launch.layer.unwrap_or(workload.shape.layers);
-        let stage = Stage { time, inputs: own_on, outputs: own_off, weights, gradients, layer };
-        stages.extend(std::iter::repeat_n(stage, launch.count as usize));
+        let kernel = ExecutedKernel { time, inputs: own_on, outputs: own_off, weights, gradients, layer };
+        kernels.extend(std::iter::repeat_n(kernel, launch.count as usize));
     }
-    stages
+    kernels
 }
 
 /// Parameters of every layer, and of what belongs to none.

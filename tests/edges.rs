@@ -2,7 +2,7 @@
 //! lies between what the rules of the cluster give with and without room to read ahead.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use cluster::{Cluster, Picos, Stage, Table, Work};
+use cluster::{Cluster, ExecutedKernel, Picos, Table, Work};
 use compiler::step::{Compiled, Launch, Options, compile};
 use compiler::tiling::Map;
 use fabric::RunOptions;
@@ -47,11 +47,11 @@ fn executed(compiled: &Compiled, launch: &Launch, arch: &ArchSpec) -> (Picos, Tr
     (Picos::of(outcome.cycles.0, arch.wafer.clock_hz.value), Traffic::of(&program, |_| false))
 }
 
-/// Time of a stage, many of which follow one another, when MemoryX reads and takes at `rate`.
-fn on_cluster(arch: &ArchSpec, stage: Stage, rate: u64, prefetch: u64) -> u64 {
+/// Time of a kernel, many of which follow one another, when MemoryX reads and takes at `rate`.
+fn on_cluster(arch: &ArchSpec, kernel: ExecutedKernel, rate: u64, prefetch: u64) -> u64 {
     const TIMES: u64 = 100;
     let cluster = Cluster { read: rate, write: rate, prefetch, latency: Picos(0), ..Cluster::of(arch) };
-    let work = Work { stages: &[stage], micro_batches: TIMES, parameters: &[0, 0], table: Table::default() };
+    let work = Work { kernels: &[kernel], micro_batches: TIMES, parameters: &[0, 0], table: Table::default() };
     cluster::run(&cluster, &work).step.0 / TIMES
 }
 
@@ -63,15 +63,16 @@ fn a_throttled_kernel_lies_between_reading_ahead_and_not() {
     for name in ["gemm ffn_up", "outer ffn_up weight gradient"] {
         let launch = compiled.launches.iter().find(|l| l.kernel.name() == name).unwrap();
         let (free, traffic) = executed(&compiled, launch, &arch);
-        let stage = Stage { time: free, weights: traffic.on(), gradients: traffic.off(), ..Stage::default() };
+        let kernel =
+            ExecutedKernel { time: free, weights: traffic.on(), gradients: traffic.off(), ..ExecutedKernel::default() };
         for divisor in [4, 16, 64, 256, 1024] {
             let mut slow = arch.clone();
             slow.wafer.io_bits_per_second.value /= divisor;
             let rate = slow.wafer.io_bits_per_second.value;
             let (throttled, same) = executed(&compiled, launch, &slow);
             assert_eq!(traffic, same);
-            let ahead = on_cluster(&arch, stage, rate, 1 << 40);
-            let not = on_cluster(&arch, stage, rate, 1);
+            let ahead = on_cluster(&arch, kernel, rate, 1 << 40);
+            let not = on_cluster(&arch, kernel, rate, 1);
             assert!(ahead <= throttled.0 + throttled.0 / 50, "{name}, {divisor}: {ahead} {throttled:?}");
             assert!(throttled.0 <= not + not / 50, "{name}, {divisor}: {throttled:?} {not}");
             bound[usize::from(throttled.0 > free.0 + free.0 / 2)] += 1;

@@ -1,6 +1,6 @@
 //! Which part of a cluster holds a step up: the step is executed again without each one's limits.
 //!
-//! **Invariant.** The answer compares executions; it is never read off a stand-still's name, as
+//! **Invariant.** The answer compares executions; it is never read off the name of a stall, as
 //! weights may come late out of MemoryX, through SwarmX, or over the wafer's edges.
 
 use crate::{Cause, Cluster, Outcome, Picos, Work, run};
@@ -12,7 +12,7 @@ const MUCH: u64 = 64;
 /// A part of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub enum Component {
     /// Reading, taking, and the optimizer.
     MemoryX,
     /// Links and nodes of the tree.
@@ -23,9 +23,9 @@ pub enum Part {
     Edges,
 }
 
-impl Part {
+impl Component {
     /// All parts.
-    pub const ALL: [Part; 4] = [Part::MemoryX, Part::SwarmX, Part::Servers, Part::Edges];
+    pub const ALL: [Component; 4] = [Component::MemoryX, Component::SwarmX, Component::Servers, Component::Edges];
 
     /// The cluster without this part's limits.
     #[must_use]
@@ -33,33 +33,35 @@ impl Part {
         let c = *cluster;
         let much = |rate: u64| rate.saturating_mul(MUCH);
         match self {
-            Part::MemoryX => Cluster { read: much(c.read), write: much(c.write), optimizer: much(c.optimizer), ..c },
-            Part::SwarmX => Cluster { link: much(c.link), latency: Picos(0), ..c },
-            Part::Servers => Cluster { activation: much(c.activation), ..c },
-            Part::Edges => Cluster { io: much(c.io), ..c },
+            Component::MemoryX => {
+                Cluster { read: much(c.read), write: much(c.write), optimizer: much(c.optimizer), ..c }
+            }
+            Component::SwarmX => Cluster { link: much(c.link), latency: Picos(0), ..c },
+            Component::Servers => Cluster { activation: much(c.activation), ..c },
+            Component::Edges => Cluster { io: much(c.io), ..c },
         }
     }
 }
 
-/// The part without which the step is shortest; None if a wafer hardly stands still, or no part
+/// The part without which the step is shortest; None if a wafer hardly stalls, or no part
 /// alone makes a difference.
 #[must_use]
-pub fn bound_by(cluster: &Cluster, work: &Work<'_>, done: &Outcome) -> Option<Part> {
+pub fn bound_by(cluster: &Cluster, work: &Work<'_>, done: &Outcome) -> Option<Component> {
     if done.bottleneck() == Cause::Compute {
         return None;
     }
-    let without = |part: Part| (run(&part.lifted(cluster), work).step, part);
-    let best = Part::ALL.map(without).into_iter().min_by_key(|(step, _)| *step);
+    let without = |part: Component| (run(&part.lifted(cluster), work).step, part);
+    let best = Component::ALL.map(without).into_iter().min_by_key(|(step, _)| *step);
     best.filter(|(step, _)| *step < done.step).map(|(_, part)| part)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Stage, Table};
+    use crate::{ExecutedKernel, Table};
 
     /// A wafer that needs a megabyte of weights, and gives one of gradients, in a microsecond.
-    fn bound(change: fn(&mut Cluster)) -> (Cause, Option<Part>) {
+    fn bound(change: fn(&mut Cluster)) -> (Cause, Option<Component>) {
         let fast = 1 << 50;
         let mut c = Cluster {
             systems: 16,
@@ -77,10 +79,15 @@ mod tests {
             lost: 0,
         };
         change(&mut c);
-        let both = Stage { time: Picos(1_000_000), weights: 1_000_000, gradients: 1_000_000, ..Stage::default() };
-        let stages = [both, Stage { inputs: 1_000, outputs: 1_000, ..both }];
+        let both = ExecutedKernel {
+            time: Picos(1_000_000),
+            weights: 1_000_000,
+            gradients: 1_000_000,
+            ..ExecutedKernel::default()
+        };
+        let kernels = [both, ExecutedKernel { inputs: 1_000, outputs: 1_000, ..both }];
         let table = Table { weights: 10, gradients: 10 };
-        let work = Work { stages: &stages, micro_batches: 2, parameters: &[100, 0], table };
+        let work = Work { kernels: &kernels, micro_batches: 2, parameters: &[100, 0], table };
         let done = run(&c, &work);
         (done.bottleneck(), bound_by(&c, &work, &done))
     }
@@ -88,12 +95,12 @@ mod tests {
     #[test]
     fn the_part_that_was_cut_is_found() {
         assert_eq!(bound(|_| {}), (Cause::Compute, None));
-        assert_eq!(bound(|c| c.read = 1_000_000), (Cause::Weights, Some(Part::MemoryX)));
-        assert_eq!(bound(|c| c.write = 1_000_000), (Cause::Gradients, Some(Part::MemoryX)));
-        assert_eq!(bound(|c| c.optimizer = 1_000), (Cause::Optimizer, Some(Part::MemoryX)));
-        assert_eq!(bound(|c| c.link = 1_000_000).1, Some(Part::SwarmX));
-        assert_eq!(bound(|c| c.latency = Picos(1_000_000_000)).1, Some(Part::SwarmX));
-        assert_eq!(bound(|c| c.io = 1_000_000).1, Some(Part::Edges));
-        assert_eq!(bound(|c| c.activation = 1_000).1, Some(Part::Servers));
+        assert_eq!(bound(|c| c.read = 1_000_000), (Cause::Weights, Some(Component::MemoryX)));
+        assert_eq!(bound(|c| c.write = 1_000_000), (Cause::Gradients, Some(Component::MemoryX)));
+        assert_eq!(bound(|c| c.optimizer = 1_000), (Cause::Optimizer, Some(Component::MemoryX)));
+        assert_eq!(bound(|c| c.link = 1_000_000).1, Some(Component::SwarmX));
+        assert_eq!(bound(|c| c.latency = Picos(1_000_000_000)).1, Some(Component::SwarmX));
+        assert_eq!(bound(|c| c.io = 1_000_000).1, Some(Component::Edges));
+        assert_eq!(bound(|c| c.activation = 1_000).1, Some(Component::Servers));
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! **Invariant.** Integers only; the same work gives the same picoseconds.
 //! **Not here.** What the kernels of a wafer cost: that is executed by `fabric` and handed in as
-//! [`Stage`]s.
+//! [`ExecutedKernel`]s.
 
 mod bound;
 mod run;
@@ -12,9 +12,9 @@ mod tree;
 pub mod values;
 mod work;
 
-pub use bound::{Part, bound_by};
+pub use bound::{Component, bound_by};
 pub use run::{Cause, Outcome, run};
-pub use work::{Cluster, Stage, Table, Work};
+pub use work::{Cluster, ExecutedKernel, Table, Work};
 
 /// A length of time in picoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize)]

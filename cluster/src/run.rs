@@ -7,14 +7,14 @@
 mod state;
 
 use crate::Picos;
-use crate::work::{Cluster, Stage, Work, chunks};
+use crate::work::{Cluster, ExecutedKernel, Work, chunks};
 use serde::Serialize;
 use state::{CAUSES, State};
 
 /// Steps that are executed, the last one up to its first chunk (rule K6).
 const STEPS: u64 = 3;
 
-/// Why a wafer stands still.
+/// Why a wafer stalls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -40,7 +40,7 @@ pub struct Outcome {
     pub until: Picos,
     /// Kernels of the slowest wafer.
     pub compute: Picos,
-    /// It stood still for weights.
+    /// Stalled for weights.
     pub weights: Picos,
     /// For gradients.
     pub gradients: Picos,
@@ -57,7 +57,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What to change first: the largest cause of standing still, if it is a hundredth of the step.
+    /// What to change first: the largest cause of stalls, if it is a hundredth of the step.
     #[must_use]
     pub fn bottleneck(&self) -> Cause {
         let causes = [
@@ -83,7 +83,7 @@ pub fn run(cluster: &Cluster, work: &Work<'_>) -> Outcome {
 
 /// The same with so many of the wafers, the last of which is the slow one.
 fn run_wafers(cluster: &Cluster, work: &Work<'_>, wafers: u32) -> Outcome {
-    let chunks = chunks(work.stages);
+    let chunks = chunks(work.kernels);
     let mut state = State::new(cluster, work, wafers);
     let ends = last_gradients(&chunks, work.parameters.len());
     let mut marks = Vec::new();
@@ -110,7 +110,7 @@ fn run_wafers(cluster: &Cluster, work: &Work<'_>, wafers: u32) -> Outcome {
 }
 
 /// For each layer the chunk with the last of its gradients.
-fn last_gradients(chunks: &[Stage], layers: usize) -> Vec<Option<usize>> {
+fn last_gradients(chunks: &[ExecutedKernel], layers: usize) -> Vec<Option<usize>> {
     let mut ends = vec![None; layers];
     for (i, c) in chunks.iter().enumerate().filter(|(_, c)| c.gradients > 0) {
         ends[c.layer as usize] = Some(i);

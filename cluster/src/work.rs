@@ -69,7 +69,7 @@ impl Cluster {
 #[derive(Debug, Clone, Copy)]
 pub struct Work<'a> {
     /// The kernels of a micro-batch, in order.
-    pub stages: &'a [Stage],
+    pub kernels: &'a [ExecutedKernel],
     /// Micro-batches of a step.
     pub micro_batches: u64,
     /// Parameters of each layer, and at the end those of no layer.
@@ -89,7 +89,7 @@ pub struct Table {
 
 /// A kernel of a wafer, as it was executed, with the bytes that cross the wafer's edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stage {
+pub struct ExecutedKernel {
     /// Its length.
     pub time: Picos,
     /// Bytes that all wafers get alike: weights.
@@ -104,13 +104,13 @@ pub struct Stage {
     pub layer: u32,
 }
 
-/// Cuts stages into chunks (rule K1).
-pub(crate) fn chunks(stages: &[Stage]) -> Vec<Stage> {
+/// Cuts kernels into chunks (rule K1).
+pub(crate) fn chunks(kernels: &[ExecutedKernel]) -> Vec<ExecutedKernel> {
     let mut out = Vec::new();
-    for s in stages {
+    for s in kernels {
         let n = s.weights.max(s.gradients).max(s.inputs).max(s.outputs).div_ceil(CHUNK).max(1);
         let part = |whole: u64, i: u64| share(whole, i, n);
-        out.extend((0..n).map(|i| Stage {
+        out.extend((0..n).map(|i| ExecutedKernel {
             time: Picos(part(s.time.0, i)),
             weights: part(s.weights, i),
             gradients: part(s.gradients, i),
@@ -128,7 +128,7 @@ pub(crate) fn pieces(bytes: u64) -> impl Iterator<Item = u64> {
     (0..n).map(move |i| share(bytes, i, n))
 }
 
-/// Part `i` of `n` of a whole; the parts add up to it.
+/// Component `i` of `n` of a whole; the parts add up to it.
 fn share(whole: u64, i: u64, n: u64) -> u64 {
     let up_to = |i: u64| (u128::from(whole) * u128::from(i) / u128::from(n)) as u64;
     up_to(i + 1) - up_to(i)

@@ -108,7 +108,7 @@ pub enum RunError {
         /// Bytes that the PE has.
         sram: u64,
     },
-    /// A law that every run obeys was broken: a fault of the simulator, and no result.
+    /// An invariant of every run was violated: a bug of the simulator, and no result.
     Broken(String),
     /// The program is not well formed.
     Invalid(Vec<Diagnostic>),
@@ -145,11 +145,11 @@ impl fmt::Display for RunError {
             RunError::MemoryFault { at, pe, address, sram } => {
                 write!(f, "{at}: PE {pe} addressed byte {address}; it has {sram}")
             }
-            RunError::Broken(law) => {
-                write!(f, "the simulator contradicts itself: {law}. This is a fault of wafersim: please report it")
+            RunError::Broken(violation) => {
+                write!(f, "the simulator contradicts itself: {violation}. This is a bug of wafersim: please report it")
             }
-            RunError::Invalid(faults) => {
-                for (i, d) in faults.iter().enumerate() {
+            RunError::Invalid(diagnostics) => {
+                for (i, d) in diagnostics.iter().enumerate() {
                     if i > 0 {
                         writeln!(f)?;
                     }

@@ -58,7 +58,7 @@ fn cluster(r: &RunReport) -> String {
     }
     let _ = write!(
         out,
-        "\n  step           {}, of which {} ({} %) kernels\n  stands still   {}\n  bound by       {}\n  efficiency     {:.2} % of one system with its share of the batch\n  per wafer      {} of weights in, {} of gradients out; {} in, {} out of its own\n",
+        "\n  step           {}, of which {} ({} %) kernels\n  stalls         {}\n  bound by       {}\n  efficiency     {:.2} % of one system with its share of the batch\n  per wafer      {} of weights in, {} of gradients out; {} in, {} out of its own\n",
         time(c.step_seconds),
         time(c.compute_seconds),
         share(c.compute_seconds),
@@ -82,14 +82,14 @@ fn cluster(r: &RunReport) -> String {
     out
 }
 
-/// What a system stands still for longest, and the part of the cluster that is why.
+/// What a system stalls for longest, and the part of the cluster that is why.
 #[must_use]
 pub fn bound(c: &ClusterReport) -> String {
     let part = c.bound_by.map(|part| match part {
-        cluster::Part::MemoryX => " (MemoryX)",
-        cluster::Part::SwarmX => " (SwarmX)",
-        cluster::Part::Servers => " (activation servers)",
-        cluster::Part::Edges => " (edges of the wafers)",
+        cluster::Component::MemoryX => " (MemoryX)",
+        cluster::Component::SwarmX => " (SwarmX)",
+        cluster::Component::Servers => " (activation servers)",
+        cluster::Component::Edges => " (edges of the wafers)",
     });
     word(&c.bottleneck) + part.unwrap_or("")
 }

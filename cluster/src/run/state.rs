@@ -6,7 +6,7 @@
 use super::Cause;
 use crate::Picos;
 use crate::tree::{Leaf, Link, Tree};
-use crate::work::{Cluster, Stage, Work, pieces};
+use crate::work::{Cluster, ExecutedKernel, Work, pieces};
 use std::collections::VecDeque;
 
 /// Number of [`Cause`]s.
@@ -178,7 +178,7 @@ impl<'a> State<'a> {
     }
 
     /// Rules K3, K4 and K8: the wafers reach the start of a chunk's cycles.
-    pub(super) fn start(&mut self, c: &Stage) {
+    pub(super) fn start(&mut self, c: &ExecutedKernel) {
         let limit = self.cluster.prefetch;
         if c.weights > 0 {
             let room = self.coming.room(c.weights, limit).0;
@@ -208,7 +208,7 @@ impl<'a> State<'a> {
 
     /// The wafers do a chunk's cycles; what they give leaves. `last`: the gradients are the last
     /// ones of a layer.
-    pub(super) fn finish(&mut self, c: &Stage, last: bool) {
+    pub(super) fn finish(&mut self, c: &ExecutedKernel, last: bool) {
         for wafer in &mut self.wafers {
             let time = c.time.0 + c.time.0 * wafer.slow / 1000;
             wafer.spent[Cause::Compute as usize] += time;

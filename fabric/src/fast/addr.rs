@@ -2,11 +2,11 @@
 //!
 //! **Not here.** When (`ce`).
 
-use super::ce::Step;
+use super::ce::CeCycle;
 use super::state::Registers;
 use sim_core::program::{AddrOp, AddrReg};
 
-impl Step<'_> {
+impl CeCycle<'_> {
     pub(super) fn address(&self, base: Option<AddrReg>, offset: i32) -> i32 {
         offset.wrapping_add(base.map_or(0, |r| self.registers.regs[usize::from(r.0) % 16]))
     }
@@ -29,7 +29,7 @@ impl Step<'_> {
                     None => 0,
                     Some(Some(v)) => i32::from(v),
                     Some(None) => {
-                        self.out.fault = Some(i64::from(address));
+                        self.out.memory_fault = Some(i64::from(address));
                         0
                     }
                 }

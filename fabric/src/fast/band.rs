@@ -1,13 +1,13 @@
 //! A band of rows: its agents, and what they do in a cycle.
 //!
 //! **Invariant.** What a band does in a cycle depends on its own state at the start of the cycle
-//! only; what concerns a neighbouring band is written into letters, which are read before the cells
-//! that they concern do the next cycle. So bands may be stepped in any order, or at the same time.
-//! **Not here.** Which cycles a band does when, and when letters are carried (`tiles`); routers
+//! only; what concerns a neighbouring band is written into boundary messages, which are read before
+//! the cells that they concern do the next cycle. So bands may be stepped in any order, or at the same time.
+//! **Not here.** Which cycles a band does when, and when messages are delivered (`tiles`); routers
 //! (`router`); compute elements (`ce`).
 
 use super::build::{Tables, ce_agent, router_agent};
-use super::ce::{Costs, Effects, Step};
+use super::ce::{CeCycle, Costs, Effects};
 use super::fifo::{BELOW, NONE, REFRESH, REMOTE, Word, is_remote};
 use super::snapshot::TimeFold;
 use super::state::{Path, RAMP};
@@ -21,7 +21,7 @@ use std::ops::Range;
 
 /// What a band tells a neighbour at the end of a cycle.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Letter {
+pub(crate) enum BoundaryMessage {
     /// A wavelet for a FIFO, with its ready cycle.
     Wavelet(u32, u64, Word),
     /// One of the wavelets was taken that a FIFO stands for.
@@ -38,24 +38,24 @@ pub(crate) struct Band {
     pub(crate) now: u64,
     /// Cycles that were skipped.
     pub(crate) skipped: u64,
-    /// How often an agent was looked at.
-    pub(crate) looks: u64,
+    /// How many evaluations of agents there were so far.
+    pub(crate) evaluations: u64,
     /// Wavelets that compute elements gave.
     pub(crate) given: u64,
     pub(crate) memories: Option<Vec<Memory>>,
     pub(crate) effects: Effects,
-    /// Paths of special colors that wavelets leave by: they act at the end of the cycle.
+    /// Paths of switched colors that wavelets leave by: they act at the end of the cycle.
     pub(super) passes: Vec<(u32, u32, Word)>,
     /// Colors to open: `(PE, color)`.
     opens: Vec<(u32, u8)>,
     /// To the band above, and to that below.
-    pub(crate) letters: [Vec<Letter>; 2],
+    pub(crate) messages: [Vec<BoundaryMessage>; 2],
     pub(crate) watches: Watches,
     pub(crate) fold: Option<TimeFold>,
     /// PE and first byte of an access outside the memory.
-    pub(crate) fault: Option<(u32, i64)>,
-    /// Latest cycle in which an agent was looked at.
-    pub(crate) last_look: u64,
+    pub(crate) memory_fault: Option<(u32, i64)>,
+    /// Latest cycle in which an agent was evaluated.
+    pub(crate) last_evaluation: u64,
     /// Latest cycle before which ready cycles were refreshed.
     refreshed: u64,
     pub(super) hop: u64,
@@ -81,17 +81,17 @@ impl Band {
             costs: Costs::new(arch),
             now: 0,
             skipped: 0,
-            looks: 0,
+            evaluations: 0,
             given: 0,
             memories: None,
             effects: Effects::default(),
             passes: Vec::new(),
             opens: Vec::new(),
-            letters: [Vec::new(), Vec::new()],
+            messages: [Vec::new(), Vec::new()],
             watches,
             fold,
-            fault: None,
-            last_look: 0,
+            memory_fault: None,
+            last_evaluation: 0,
             refreshed: 0,
             hop: u64::from(arch.router.hop.value.max(1)),
             ramp_down: u64::from(arch.router.ramp_down.value.max(1)),
@@ -135,45 +135,45 @@ impl Band {
     }
 
     /// Does cycle `now` of a rectangle.
-    pub(super) fn look_at(&mut self, rows: Range<u32>, columns: Range<u32>, now: u64) {
+    pub(super) fn evaluate(&mut self, rows: Range<u32>, columns: Range<u32>, now: u64) {
         if rows.is_empty() || columns.is_empty() || !self.wheel.expects(now) {
             return;
         }
         self.now = now;
-        let before = self.looks;
+        let before = self.evaluations;
         if columns.len() as u32 == self.width() {
-            self.look_at_pes(rows, &columns);
+            self.evaluate_pes(rows, &columns);
         } else {
-            rows.for_each(|row| self.look_at_pes(row..row + 1, &columns));
+            rows.for_each(|row| self.evaluate_pes(row..row + 1, &columns));
         }
-        if self.looks > before {
-            self.last_look = self.last_look.max(now);
+        if self.evaluations > before {
+            self.last_evaluation = self.last_evaluation.max(now);
             self.settle_all();
         }
     }
 
-    /// Looks at PEs that are next to each other: a part of a row, or whole rows.
-    fn look_at_pes(&mut self, rows: Range<u32>, columns: &Range<u32>) {
+    /// Evaluates PEs that are next to each other: a part of a row, or whole rows.
+    fn evaluate_pes(&mut self, rows: Range<u32>, columns: &Range<u32>) {
         let (n, width) = (self.t.pes(), self.width());
         let pes = rows.start * width + columns.start..(rows.end - 1) * width + columns.end;
-        self.look_at_agents(2 * pes.start..2 * pes.end);
+        self.evaluate_agents(2 * pes.start..2 * pes.end);
         let ports = self.t.ports_of(rows, pes);
         if !ports.is_empty() {
-            self.look_at_agents(2 * n + ports.start..2 * n + ports.end);
+            self.evaluate_agents(2 * n + ports.start..2 * n + ports.end);
         }
     }
 
-    fn look_at_agents(&mut self, agents: Range<u32>) {
+    fn evaluate_agents(&mut self, agents: Range<u32>) {
         let n = self.t.pes();
         let mut from = agents.start;
         while let Some(agent) = self.wheel.next(agents.clone(), &mut from, self.now) {
-            self.looks += 1;
+            self.evaluations += 1;
             if agent >= 2 * n {
-                self.look_port(agent - 2 * n);
+                self.evaluate_port(agent - 2 * n);
             } else if agent & 1 == 0 {
-                self.look_router(agent >> 1);
+                self.evaluate_router(agent >> 1);
             } else {
-                self.look_ce(agent >> 1);
+                self.evaluate_ce(agent >> 1);
             }
         }
     }
@@ -188,12 +188,12 @@ impl Band {
         }
     }
 
-    /// Reads the letters that a neighbour wrote in cycle `now`.
-    pub(crate) fn read(&mut self, letters: &mut Vec<Letter>, now: u64) {
-        for letter in letters.drain(..) {
-            match letter {
-                Letter::Wavelet(fifo, ready, word) => self.put(fifo, ready, word),
-                Letter::Credit(fifo) => {
+    /// Receives the messages that a neighbour wrote in cycle `now`.
+    pub(crate) fn receive(&mut self, messages: &mut Vec<BoundaryMessage>, now: u64) {
+        for message in messages.drain(..) {
+            match message {
+                BoundaryMessage::Wavelet(fifo, ready, word) => self.put(fifo, ready, word),
+                BoundaryMessage::Credit(fifo) => {
                     self.t.fifos.give_back(fifo, now);
                     self.wheel.wake(self.t.fifos.all[fifo as usize].producer, now + 1);
                 }
@@ -230,25 +230,25 @@ impl Band {
     fn sending(&self, pe: usize, mut visit: impl FnMut(&Path, u64)) {
         let router = self.t.routers[pe];
         for path in &self.t.paths[router.start as usize..][..usize::from(router.count)] {
-            let Some(special) = self.t.specials.get(path.special as usize) else {
+            let Some(switched) = self.t.switched_colors.get(path.switched as usize) else {
                 visit(path, 0);
                 continue;
             };
-            let present = usize::from(special.position);
-            visit(path, special.kept[present]);
-            let others = special.paths.iter().zip(&special.kept).enumerate().filter(|(i, _)| *i != present);
+            let present = usize::from(switched.position);
+            visit(path, switched.kept[present]);
+            let others = switched.paths.iter().zip(&switched.kept).enumerate().filter(|(i, _)| *i != present);
             others.for_each(|(_, (p, kept))| visit(p, *kept));
         }
     }
 
-    fn look_ce(&mut self, pe: u32) {
+    fn evaluate_ce(&mut self, pe: u32) {
         let ce = &mut self.t.ces[pe as usize];
         if !ce.exists() {
             return;
         }
         ce.flush(self.now, self.skipped);
         let image = &self.t.images[usize::from(ce.image)];
-        let mut step = Step {
+        let mut step = CeCycle {
             registers: &mut self.t.registers[pe as usize],
             micro: &mut self.t.micro[ce.own(image.threads)],
             ce,
@@ -268,8 +268,8 @@ impl Band {
         if !effects.opens.is_empty() {
             self.opens.extend(effects.opens.drain(..).map(|color| (pe, color)));
         }
-        if let Some(address) = effects.fault.take() {
-            self.fault = Some((pe, address));
+        if let Some(address) = effects.memory_fault.take() {
+            self.memory_fault = Some((pe, address));
         }
         if let Some(pc) = effects.back_edge.take()
             && let Some(fold) = &mut self.fold
@@ -279,7 +279,7 @@ impl Band {
     }
 
     /// Rule E1.
-    fn look_port(&mut self, port: u32) {
+    fn evaluate_port(&mut self, port: u32) {
         let p = &mut self.t.ports[port as usize];
         if !p.inward || p.left == 0 || p.into == NONE || p.next > self.now {
             return;
@@ -299,7 +299,7 @@ impl Band {
 
     /// Takes the head of a path's FIFO.
     #[inline]
-    pub(super) fn pop(&mut self, fifo: u32, special: u32, pe: u32) -> Word {
+    pub(super) fn pop(&mut self, fifo: u32, switched: u32, pe: u32) -> Word {
         if self.watches.any() {
             self.watch(fifo, 1 << 63);
         }
@@ -309,7 +309,7 @@ impl Band {
             self.wheel.wake(router_agent(pe), popped.next);
         }
         let f = &self.t.fifos.all[fifo as usize];
-        if f.len == 0 && special == NONE {
+        if f.len == 0 && switched == NONE {
             self.t.routers[pe as usize].occupied &= !(1 << f.path);
         }
         let producer = f.producer;
@@ -318,7 +318,7 @@ impl Band {
         }
         if is_remote(producer) {
             let side = usize::from(producer & BELOW != 0);
-            self.letters[side].push(Letter::Credit(producer & !(REMOTE | BELOW)));
+            self.messages[side].push(BoundaryMessage::Credit(producer & !(REMOTE | BELOW)));
             return word;
         }
         if !popped.freed {
@@ -342,7 +342,7 @@ impl Band {
         let (consumer, path) = (f.consumer, f.path);
         if is_remote(consumer) {
             let side = usize::from(consumer & BELOW != 0);
-            self.letters[side].push(Letter::Wavelet(consumer & !(REMOTE | BELOW), ready, word));
+            self.messages[side].push(BoundaryMessage::Wavelet(consumer & !(REMOTE | BELOW), ready, word));
             self.t.fifos.lend(fifo);
             return;
         }

@@ -8,13 +8,13 @@
 //! error or a run that deadlocks, never a panic.
 
 mod ports;
-mod special;
+mod switched;
 
 use super::Cut;
-use super::code::Prepared;
 use super::fifo::{BELOW, Fifos, Mark, NONE, REMOTE};
-use super::state::{Ce, Micro, Path, Port, Registers, Router, Stock};
-use super::switch::{Counter, Special};
+use super::lowered::LoweredImage;
+use super::state::{Ce, Micro, Occupancy, Path, Port, Registers, Router};
+use super::switch::{Counter, SwitchedColor};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Grid, PeCoord, PeIdx};
 use sim_core::diag::Diagnostic;
@@ -80,7 +80,7 @@ pub(crate) struct Tables {
     pub(crate) grid: Grid,
     /// First PE of the band.
     pub(crate) first: u32,
-    pub(crate) images: Arc<[Prepared]>,
+    pub(crate) images: Arc<[LoweredImage]>,
     pub(crate) fifos: Fifos,
     pub(crate) ces: Vec<Ce>,
     pub(crate) registers: Vec<Registers>,
@@ -91,7 +91,7 @@ pub(crate) struct Tables {
     /// Where wavelets go of paths with more than two output ports, by the others.
     further: Vec<[u32; 3]>,
     /// Colors in routers that switches, control wavelets or filters act on.
-    pub(crate) specials: Vec<Special>,
+    pub(crate) switched_colors: Vec<SwitchedColor>,
     /// Sorted by PE.
     pub(crate) ports: Vec<Port>,
     /// First port of each row, and one more.
@@ -129,7 +129,7 @@ pub(crate) fn bands(program: &Program, arch: &ArchSpec, cut: Cut) -> Result<Vec<
     if needs > limit || grid.pes() > u64::from(BELOW) / 4 {
         return Err(RunError::TooLarge { needs, limit });
     }
-    let images: Arc<[Prepared]> = program.images.iter().map(|i| Prepared::new(i, arch)).collect();
+    let images: Arc<[LoweredImage]> = program.images.iter().map(|i| LoweredImage::new(i, arch)).collect();
     let routes = routes(program, grid)?;
     let bands = bands.clamp(1, grid.height.max(1));
     let row = |band: u32| (u64::from(grid.height) * u64::from(band) / u64::from(bands)) as u32;
@@ -142,21 +142,21 @@ pub(crate) fn bands(program: &Program, arch: &ArchSpec, cut: Cut) -> Result<Vec<
     for t in &mut all {
         t.buffers(&routes, arch, &mut entry);
     }
-    let special = special::find(program, grid, &routes)?;
+    let switched = switched::find(program, grid, &routes)?;
     for t in &mut all {
-        t.further_buffers(&special, &routes, arch, &mut entry);
+        t.further_buffers(&switched, &routes, arch, &mut entry);
         t.add_ports(program, arch, &entry, &routes);
     }
     let mut links = Vec::new();
     for (band, t) in all.iter_mut().enumerate() {
-        if !special.is_empty() {
+        if !switched.is_empty() {
             t.fifos.carry_words();
         }
         let outs = t.out_ports();
         let mut c =
             Connect { t, band, outs, routes: &routes, entry: &entry, links: &mut links, stand_ins: BTreeMap::new() };
         c.connect();
-        c.add_specials(&special);
+        c.add_switched_colors(&switched);
     }
     join(&mut all, &links);
     Ok(all)
@@ -214,7 +214,7 @@ fn join(all: &mut [Tables], links: &[Link]) {
 }
 
 impl Tables {
-    fn new(grid: Grid, rows: std::ops::Range<u32>, images: &Arc<[Prepared]>) -> Tables {
+    fn new(grid: Grid, rows: std::ops::Range<u32>, images: &Arc<[LoweredImage]>) -> Tables {
         let n = (rows.len() as u32 * grid.width) as usize;
         Tables {
             grid,
@@ -227,7 +227,7 @@ impl Tables {
             routers: vec![Router::default(); n],
             paths: Vec::new(),
             further: Vec::new(),
-            specials: Vec::new(),
+            switched_colors: Vec::new(),
             ports: Vec::new(),
             port_rows: Vec::new(),
         }
@@ -264,7 +264,7 @@ impl Tables {
                 }
                 self.ces[pe as usize].image = p.image as u16;
                 (registers.active, registers.blocked) = (image.active, image.blocked);
-                registers.stocks = vec![Stock::default(); image.stores.len()].into();
+                registers.occupancies = vec![Occupancy::default(); image.memory_fifos.len()].into();
             }
         }
         Ok(())
@@ -423,7 +423,7 @@ impl Connect<'_> {
         if count > 2 {
             self.t.further.push(others);
         }
-        Path { moved: 0, from, special: NONE, to: [first, second], further, count, ports, edges, color }
+        Path { moved: 0, from, switched: NONE, to: [first, second], further, count, ports, edges, color }
     }
 
     /// The FIFO of a neighbour's color for a port of entry, or what stands for it in this band.

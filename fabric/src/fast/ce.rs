@@ -4,9 +4,9 @@
 //! own PE's registers, threads and queues.
 
 use super::build::{ce_agent, router_agent};
-use super::code::{Code, Plan, Prepared, Start};
 use super::fifo::{CONTROL, Fifos, Word};
-use super::state::{Ce, Frame, LOOPS, Main, Micro, Registers, Run};
+use super::lowered::{LoweredImage, LoweredInstr, LoweredVec, Start};
+use super::state::{Ce, Frame, LOOPS, Main, Micro, Registers, Running};
 use super::switch;
 use super::values::Memory;
 use super::wheel::Wheel;
@@ -23,7 +23,7 @@ pub(crate) struct Effects {
     /// It finished a repetition of a loop: the position of the loop's end.
     pub(crate) back_edge: Option<u32>,
     /// First byte of an access outside the memory.
-    pub(crate) fault: Option<i64>,
+    pub(crate) memory_fault: Option<i64>,
 }
 
 /// Machine numbers that a compute element needs.
@@ -46,13 +46,13 @@ impl Costs {
     }
 }
 
-/// One compute element, with all that a cycle of it looks at.
-pub(crate) struct Step<'a> {
+/// One compute element, with all that its evaluation reads and writes.
+pub(crate) struct CeCycle<'a> {
     pub(crate) ce: &'a mut Ce,
     pub(crate) registers: &'a mut Registers,
     /// Its microthreads.
     pub(crate) micro: &'a mut [Micro],
-    pub(crate) image: &'a Prepared,
+    pub(crate) image: &'a LoweredImage,
     pub(crate) fifos: &'a mut Fifos,
     pub(crate) wheel: &'a mut Wheel,
     /// Its router's occupied paths.
@@ -74,7 +74,7 @@ pub(super) enum Hold {
     Room,
 }
 
-impl Step<'_> {
+impl CeCycle<'_> {
     /// Decides and does the cycle `now`. The element was flushed up to `now`.
     pub(crate) fn run(&mut self) {
         self.ce.bulk = false;
@@ -88,7 +88,7 @@ impl Step<'_> {
         self.wheel.wake(ce_agent(self.pe), at);
     }
 
-    /// Looks again in cycle `at`. The main thread alone has something to do, so that nothing can
+    /// Is evaluated again in cycle `at`. The main thread alone has something to do, so that nothing can
     /// happen before, unless microthreads are at work.
     #[inline]
     fn wake_main(&mut self, at: u64) {
@@ -110,14 +110,14 @@ impl Step<'_> {
                     return true;
                 }
                 Main::Dispatch(_) => self.ce.main = Main::At(0),
-                Main::Vec(ref run) => {
-                    if !run.over() {
+                Main::Vec(ref running) => {
+                    if !running.over() {
                         return false;
                     }
                     self.advance();
                 }
                 Main::At(_) => match &self.image.code[self.ce.pc as usize] {
-                    Code::LoopBegin(count) => {
+                    LoweredInstr::LoopBegin(count) => {
                         self.registers.activations = self.registers.activations.wrapping_add(1);
                         let frame = Frame { left: *count, activation: self.registers.activations };
                         let depth = usize::from(self.ce.depth).min(LOOPS - 1);
@@ -125,13 +125,13 @@ impl Step<'_> {
                         self.ce.depth = depth as u8 + 1;
                         self.ce.pc += 1;
                     }
-                    Code::LoopEnd(begin) if self.costs.loop_back == 0 => self.repeat(*begin),
-                    Code::TaskEnd => self.ce.main = Main::Idle,
-                    Code::Vec(plan) => {
-                        let run = self.start(*plan, self.now + self.costs.setup, MAIN);
-                        self.ce.main = Main::Vec(run);
-                        if run.from > self.now {
-                            self.wake_main(run.from);
+                    LoweredInstr::LoopEnd(begin) if self.costs.loop_back == 0 => self.repeat(*begin),
+                    LoweredInstr::TaskEnd => self.ce.main = Main::Idle,
+                    LoweredInstr::Vec(vector) => {
+                        let running = self.start(*vector, self.now + self.costs.setup, MAIN);
+                        self.ce.main = Main::Vec(running);
+                        if running.from > self.now {
+                            self.wake_main(running.from);
                         }
                         return false;
                     }
@@ -195,7 +195,7 @@ impl Step<'_> {
     /// Takes the head of a local input queue.
     #[inline]
     fn take(&mut self, queue: u8) -> Word {
-        let fifo = self.input(queue).expect("its head was looked at");
+        let fifo = self.input(queue).expect("the head was checked before");
         let popped = self.fifos.pop(fifo, self.now);
         if popped.freed {
             self.wheel.wake(router_agent(self.pe), self.now + 1);
@@ -248,19 +248,19 @@ impl Step<'_> {
     }
 
     /// Starts a vector instruction whose first beat may start in cycle `from`.
-    fn start(&mut self, index: u16, from: u64, thread: usize) -> Run {
+    fn start(&mut self, index: u16, from: u64, thread: usize) -> Running {
         let image = self.image;
-        let plan = &image.plans[usize::from(index)];
+        let vector = &image.vectors[usize::from(index)];
         let mut addr = [0; 4];
-        for (slot, operand) in addr.iter_mut().zip([&plan.op.dst].into_iter().chain(&plan.op.src)) {
+        for (slot, operand) in addr.iter_mut().zip([&vector.op.dst].into_iter().chain(&vector.op.src)) {
             if let Operand::Mem(m) = operand {
                 let address = self.address(m.base, m.offset);
                 *slot = m.ring.map_or(address, |ring| ring.wrap(i64::from(address)) as i32);
             }
         }
-        let conflict = plan.pairs.iter().any(|&(a, b)| {
+        let conflict = vector.pairs.iter().any(|&(a, b)| {
             let (x, y) = (addr[usize::from(a) + 1], addr[usize::from(b) + 1]);
-            let same = || match (&plan.op.src[usize::from(a)], &plan.op.src[usize::from(b)]) {
+            let same = || match (&vector.op.src[usize::from(a)], &vector.op.src[usize::from(b)]) {
                 (Operand::Mem(p), Operand::Mem(q)) => {
                     (p.dtype, &p.dims) == (q.dtype, &q.dims) && p.ring.is_none() && q.ring.is_none()
                 }
@@ -272,12 +272,12 @@ impl Step<'_> {
         if let Some(memory) = &mut self.memory {
             memory.addr[thread] = addr;
         }
-        Run {
-            plan: index,
+        Running {
+            vector: index,
             from,
-            beats: plan.beats,
+            beats: vector.beats,
             rest: 0,
-            slots: if conflict { plan.slots_conflict } else { plan.slots },
+            slots: if conflict { vector.slots_conflict } else { vector.slots },
             done: 0,
             activation: self.registers.activations,
         }
@@ -302,18 +302,18 @@ impl Step<'_> {
         while waiting != 0 {
             let t = (self.ce.turn + waiting.trailing_zeros() as u8) % 8;
             waiting &= waiting - 1;
-            let run = self.micro[usize::from(t)].run;
-            let plan = &image.plans[usize::from(run.plan)];
-            if run.from > self.now || self.hold(&run, plan).is_some() {
+            let running = self.micro[usize::from(t)].running;
+            let vector = &image.vectors[usize::from(running.vector)];
+            if running.from > self.now || self.hold(&running, vector).is_some() {
                 continue;
             }
-            let run = self.beat(run, plan, usize::from(t));
-            self.micro[usize::from(t)].run = run;
+            let running = self.beat(running, vector, usize::from(t));
+            self.micro[usize::from(t)].running = running;
             self.ce.turn = (t + 1) % 8;
-            if run.over() {
+            if running.over() {
                 self.ce.busy &= !(1 << t);
                 self.ce.levels[priority as usize] &= !(1 << t);
-                match plan.then {
+                match vector.then {
                     Some(Then::Activate(id)) => self.registers.active |= 1 << id.0,
                     Some(Then::Unblock(id)) => self.registers.blocked &= !(1 << id.0),
                     None => {}
@@ -328,24 +328,24 @@ impl Step<'_> {
     fn issue_main(&mut self) -> bool {
         match self.ce.main {
             Main::Idle | Main::Dispatch(_) => false,
-            Main::Vec(run) => self.issue_vec(run),
+            Main::Vec(running) => self.issue_vec(running),
             Main::At(used) => self.issue_scalar(used),
         }
     }
 
-    fn issue_vec(&mut self, run: Run) -> bool {
+    fn issue_vec(&mut self, running: Running) -> bool {
         let image = self.image;
-        let plan = &image.plans[usize::from(run.plan)];
-        if run.from > self.now || self.hold(&run, plan).is_some() {
+        let vector = &image.vectors[usize::from(running.vector)];
+        if running.from > self.now || self.hold(&running, vector).is_some() {
             return false;
         }
-        if plan.memory_only && self.memory.is_none() {
+        if vector.memory_only && self.memory.is_none() {
             self.ce.bulk = true;
-            if run.done == 0 {
-                self.count(plan, plan.op.len);
+            if running.done == 0 {
+                self.count(vector, vector.op.len);
             }
-            self.ce.main = Main::Vec(Run { done: plan.op.len, ..run });
-            let end = self.now + run.slots_left();
+            self.ce.main = Main::Vec(Running { done: vector.op.len, ..running });
+            let end = self.now + running.slots_left();
             if self.urgent() {
                 self.wake(end)
             } else {
@@ -353,8 +353,8 @@ impl Step<'_> {
             }
             return true;
         }
-        let run = self.beat(run, plan, MAIN);
-        self.ce.main = Main::Vec(run);
+        let running = self.beat(running, vector, MAIN);
+        self.ce.main = Main::Vec(running);
         self.wake(self.now + 1);
         true
     }
@@ -365,84 +365,84 @@ impl Step<'_> {
         high | medium != 0
     }
 
-    fn count(&mut self, plan: &Plan, elements: u32) {
-        if plan.op.op == Op::Fmac {
+    fn count(&mut self, vector: &LoweredVec, elements: u32) {
+        if vector.op.op == Op::Fmac {
             self.ce.macs += u64::from(elements);
         }
     }
 
     /// Why the next slot of an instruction cannot be used, if it cannot (rule C3).
-    pub(super) fn hold(&self, run: &Run, plan: &Plan) -> Option<Hold> {
-        if run.rest > 0 {
+    pub(super) fn hold(&self, running: &Running, vector: &LoweredVec) -> Option<Hold> {
+        if running.rest > 0 {
             return None;
         }
-        let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
-        if let Some(port) = plan.output {
-            let completes = port.between(run.done + n) || run.done + n == plan.op.len;
+        let n = vector.width.min(vector.op.len - running.done.min(vector.op.len));
+        if let Some(port) = vector.output {
+            let completes = port.between(running.done + n) || running.done + n == vector.op.len;
             let room = self.output(port.queue).is_some_and(|f| self.fifos.room(f, self.now));
             if completes && !room {
                 return Some(Hold::Room);
             }
         }
-        let stock = |id: u8| self.registers.stocks[usize::from(id)].len;
-        if plan.fills.is_some_and(|id| stock(id) + n > self.image.stores[usize::from(id)].1) {
+        let occupancy = |id: u8| self.registers.occupancies[usize::from(id)].len;
+        if vector.fills.is_some_and(|id| occupancy(id) + n > self.image.memory_fifos[usize::from(id)].1) {
             return Some(Hold::Room);
         }
-        let lacks = plan.inputs.iter().any(|p| p.between(run.done) && !self.has_data(p.queue));
-        (lacks || plan.drains.iter().any(|&id| stock(id) < n)).then_some(Hold::Input)
+        let lacks = vector.inputs.iter().any(|p| p.between(running.done) && !self.has_data(p.queue));
+        (lacks || vector.drains.iter().any(|&id| occupancy(id) < n)).then_some(Hold::Input)
     }
 
     /// Uses one slot.
-    fn beat(&mut self, mut run: Run, plan: &Plan, thread: usize) -> Run {
-        if run.rest > 0 {
-            run.rest -= 1;
-            return run;
+    fn beat(&mut self, mut running: Running, vector: &LoweredVec, thread: usize) -> Running {
+        if running.rest > 0 {
+            running.rest -= 1;
+            return running;
         }
-        let n = plan.width.min(plan.op.len - run.done);
-        let ends = run.done + n == plan.op.len;
-        let word = self.compute(&run, plan, thread, n);
-        for port in &plan.inputs {
-            if port.between(run.done) {
+        let n = vector.width.min(vector.op.len - running.done);
+        let ends = running.done + n == vector.op.len;
+        let word = self.compute(&running, vector, thread, n);
+        for port in &vector.inputs {
+            if port.between(running.done) {
                 self.take(port.queue);
             }
         }
-        if let Some(port) = plan.output
-            && (port.between(run.done + n) || ends)
+        if let Some(port) = vector.output
+            && (port.between(running.done + n) || ends)
         {
             self.give(port.queue, Word::from(word));
         }
-        for &id in &plan.drains {
-            let stock = &mut self.registers.stocks[usize::from(id)];
-            stock.head = (stock.head + n) % self.image.stores[usize::from(id)].1;
-            stock.len -= n;
+        for &id in &vector.drains {
+            let occupancy = &mut self.registers.occupancies[usize::from(id)];
+            occupancy.head = (occupancy.head + n) % self.image.memory_fifos[usize::from(id)].1;
+            occupancy.len -= n;
         }
-        if let Some(id) = plan.fills {
-            self.registers.stocks[usize::from(id)].len += n;
+        if let Some(id) = vector.fills {
+            self.registers.occupancies[usize::from(id)].len += n;
         }
-        self.count(plan, n);
-        run.done += n;
-        run.beats -= 1;
-        run.rest = run.slots - 1;
-        run
+        self.count(vector, n);
+        running.done += n;
+        running.beats -= 1;
+        running.rest = running.slots - 1;
+        running
     }
 
     /// Rule C8. `used` slots of the instruction are already used.
     fn issue_scalar(&mut self, used: u8) -> bool {
         let slots = match &self.image.code[self.ce.pc as usize] {
-            Code::Join(t) | Code::Async { thread: t, .. } => {
+            LoweredInstr::Join(t) | LoweredInstr::Async { thread: t, .. } => {
                 if self.ce.busy & 1 << (t % 8) != 0 {
                     return false;
                 }
                 1
             }
-            Code::Control { queue, .. } => {
+            LoweredInstr::Control { queue, .. } => {
                 if !self.output(*queue).is_some_and(|f| self.fifos.room(f, self.now)) {
                     return false;
                 }
                 1
             }
-            Code::Addr(AddrOp::Wrap { .. }) => 2,
-            Code::LoopEnd(_) => self.costs.loop_back,
+            LoweredInstr::Addr(AddrOp::Wrap { .. }) => 2,
+            LoweredInstr::LoopEnd(_) => self.costs.loop_back,
             _ => 1,
         };
         self.wake(self.now + 1);
@@ -457,24 +457,24 @@ impl Step<'_> {
     fn finish_scalar(&mut self) {
         let image = self.image;
         match &image.code[self.ce.pc as usize] {
-            Code::LoopEnd(begin) => return self.repeat(*begin),
-            Code::Async { plan, thread } => {
+            LoweredInstr::LoopEnd(begin) => return self.repeat(*begin),
+            LoweredInstr::Async { vector, thread } => {
                 let thread = usize::from(*thread) % 8;
-                let run = self.start(*plan, self.now + 1 + self.costs.setup, thread);
-                self.wake(run.from);
-                self.micro[thread].run = run;
+                let running = self.start(*vector, self.now + 1 + self.costs.setup, thread);
+                self.wake(running.from);
+                self.micro[thread].running = running;
                 self.ce.busy |= 1 << thread;
-                let level = image.plans[usize::from(*plan)].priority as usize;
+                let level = image.vectors[usize::from(*vector)].priority as usize;
                 self.ce.levels[level] |= 1 << thread;
             }
-            Code::Activate(t) => self.registers.active |= 1 << t,
-            Code::Block(t) => self.registers.blocked |= 1 << t,
-            Code::Unblock(t) => self.registers.blocked &= !(1 << t),
-            Code::Control { queue, word } => {
+            LoweredInstr::Activate(t) => self.registers.active |= 1 << t,
+            LoweredInstr::Block(t) => self.registers.blocked |= 1 << t,
+            LoweredInstr::Unblock(t) => self.registers.blocked &= !(1 << t),
+            LoweredInstr::Control { queue, word } => {
                 self.give(*queue, CONTROL | Word::from(*word));
             }
-            Code::Open(color) => self.out.opens.push(*color),
-            Code::Addr(op) => self.arithmetic(op),
+            LoweredInstr::Open(color) => self.out.opens.push(*color),
+            LoweredInstr::Addr(op) => self.arithmetic(op),
             _ => {}
         }
         self.advance();

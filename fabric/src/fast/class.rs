@@ -2,38 +2,38 @@
 //!
 //! **Not here.** What it does in the cycle (`ce`).
 
-use super::ce::{Hold, Step};
-use super::code::Code;
-use super::state::{Class, Main, Run};
+use super::ce::{CeCycle, Hold};
+use super::lowered::LoweredInstr;
+use super::state::{Class, Main, Running};
 
-impl Step<'_> {
+impl CeCycle<'_> {
     /// Rule P1.
     pub(super) fn class(&self, busy: bool) -> Class {
         if busy {
             return Class::Compute;
         }
         let (mut room, mut wait) = (false, false);
-        let mut look = |run: &Run| -> bool {
-            if run.from > self.now {
+        let mut ready = |running: &Running| -> bool {
+            if running.from > self.now {
                 return true;
             }
-            match self.hold(run, &self.image.plans[usize::from(run.plan)]) {
+            match self.hold(running, &self.image.vectors[usize::from(running.vector)]) {
                 Some(Hold::Room) => room = true,
                 Some(Hold::Input) | None => wait = true,
             }
             false
         };
-        if self.ce.threads(self.micro).any(|(_, run)| look(run)) {
+        if self.ce.threads(self.micro).any(|(_, running)| ready(running)) {
             return Class::Compute;
         }
         match &self.ce.main {
-            Main::Vec(run) => {
-                if look(run) {
+            Main::Vec(running) => {
+                if ready(running) {
                     return Class::Compute;
                 }
             }
             Main::At(_) => match self.image.code[self.ce.pc as usize] {
-                Code::Control { .. } => room = true,
+                LoweredInstr::Control { .. } => room = true,
                 _ => wait = true,
             },
             Main::Idle | Main::Dispatch(_) => {}

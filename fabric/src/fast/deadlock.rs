@@ -2,14 +2,14 @@
 
 use super::Engine;
 use super::band::Band;
-use super::code::Code;
-use super::state::{Main, Port, Run};
+use super::lowered::LoweredInstr;
+use super::state::{Main, Port, Running};
 use sim_core::coord::Color;
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
 use sim_core::program::Operand;
 use sim_core::units::Cycle;
 
-/// How many blocked units are looked at.
+/// How many blocked units are examined.
 const LISTED: usize = crate::waits::LOOKED_AT;
 
 /// A deadlock, unless the run is over.
@@ -43,44 +43,45 @@ fn threads(band: &Band, pe: u32, now: u64, add: &mut impl FnMut(Blocked)) {
     let ce = &band.t.ces[pe as usize];
     let Some(image) = band.t.images.get(usize::from(ce.image)) else { return };
     let coord = band.t.coord(pe);
-    let waits = |run: &Run| {
-        let plan = &image.plans[usize::from(run.plan)];
-        let local = |o: &super::code::FabPort| usize::from(o.queue);
-        let full = |o: &super::code::FabPort| {
+    let waits = |running: &Running| {
+        let vector = &image.vectors[usize::from(running.vector)];
+        let local = |o: &super::lowered::FabPort| usize::from(o.queue);
+        let full = |o: &super::lowered::FabPort| {
             let fifo = ce.queues + (image.inputs.len() + local(o)) as u32;
             local(o) >= image.outputs.len() || !band.t.fifos.room(fifo, now)
         };
-        let stock = |id: u8| band.t.registers[pe as usize].stocks[usize::from(id)].len;
-        let n = plan.width.min(plan.op.len - run.done.min(plan.op.len));
-        let completes = |o: &super::code::FabPort| (run.done + n).is_multiple_of(o.per) || run.done + n == plan.op.len;
-        if let Some(out) = plan.output.filter(|o| completes(o) && full(o)) {
+        let occupancy = |id: u8| band.t.registers[pe as usize].occupancies[usize::from(id)].len;
+        let n = vector.width.min(vector.op.len - running.done.min(vector.op.len));
+        let completes =
+            |o: &super::lowered::FabPort| (running.done + n).is_multiple_of(o.per) || running.done + n == vector.op.len;
+        if let Some(out) = vector.output.filter(|o| completes(o) && full(o)) {
             let color = image.outputs.get(local(&out)).map(|q| q.1);
             return WaitFor::Output(color.unwrap_or(Color::new(0).expect("color 0 exists")));
         }
-        if let Some(id) = plan.fills.filter(|&id| stock(id) + n > image.stores[usize::from(id)].1) {
+        if let Some(id) = vector.fills.filter(|&id| occupancy(id) + n > image.memory_fifos[usize::from(id)].1) {
             return WaitFor::Space(id);
         }
         let lacks = |source: &Operand| match source {
-            Operand::Fifo(id, _) => (stock(id.0) < n).then_some(WaitFor::Elements(id.0)),
+            Operand::Fifo(id, _) => (occupancy(id.0) < n).then_some(WaitFor::Elements(id.0)),
             Operand::Fab(color, dtype) => {
                 let local = image.inputs.iter().position(|&(_, c)| c == *color);
                 let there = local.is_some_and(|l| band.t.fifos.holds_data(ce.queues + l as u32));
-                (run.done.is_multiple_of(dtype.per_wavelet()) && !there).then_some(WaitFor::Input(*color))
+                (running.done.is_multiple_of(dtype.per_wavelet()) && !there).then_some(WaitFor::Input(*color))
             }
             Operand::Mem(_) | Operand::Reg(_) | Operand::Imm(_) => None,
         };
-        plan.op.src.iter().find_map(lacks).expect("a thread that nothing holds does not block")
+        vector.op.src.iter().find_map(lacks).expect("a thread that nothing holds does not block")
     };
-    for (t, run) in ce.threads(band.t.micro_of(ce)) {
-        add(Blocked::new(coord, Some(t as u8), waits(run)));
+    for (t, running) in ce.threads(band.t.micro_of(ce)) {
+        add(Blocked::new(coord, Some(t as u8), waits(running)));
     }
     match &ce.main {
-        Main::Vec(run) => add(Blocked::new(coord, Some(MAIN_THREAD), waits(run))),
+        Main::Vec(running) => add(Blocked::new(coord, Some(MAIN_THREAD), waits(running))),
         Main::At(_) => {
-            if let Code::Join(t) | Code::Async { thread: t, .. } = &image.code[ce.pc as usize] {
+            if let LoweredInstr::Join(t) | LoweredInstr::Async { thread: t, .. } = &image.code[ce.pc as usize] {
                 add(Blocked::new(coord, Some(MAIN_THREAD), WaitFor::Microthread(*t)));
             }
-            if let Code::Control { queue, .. } = &image.code[ce.pc as usize] {
+            if let LoweredInstr::Control { queue, .. } = &image.code[ce.pc as usize] {
                 let color = image.outputs.get(usize::from(*queue)).map(|q| q.1);
                 let wait = WaitFor::Output(color.unwrap_or(Color::new(0).expect("color 0 exists")));
                 add(Blocked::new(coord, Some(MAIN_THREAD), wait));
@@ -102,8 +103,8 @@ fn wavelets(band: &Band, pe: u32, add: &mut impl FnMut(Blocked)) {
     let router = band.t.routers[pe as usize];
     for at in router.start..router.start + u32::from(router.count) {
         let path = &band.t.paths[at as usize];
-        let mut from: Vec<u32> = match band.t.specials.get(path.special as usize) {
-            Some(special) => special.paths.iter().map(|p| p.from).collect(),
+        let mut from: Vec<u32> = match band.t.switched_colors.get(path.switched as usize) {
+            Some(switched) => switched.paths.iter().map(|p| p.from).collect(),
             None => vec![path.from],
         };
         from.sort_unstable();

@@ -209,7 +209,7 @@ impl Fifos {
         Popped { word: self.data.get(at).copied().unwrap_or(0), freed, next }
     }
 
-    /// Puts an entry in; gives whether it is the head, so that its consumer has to look.
+    /// Puts an entry in; gives whether it is the head, so that its consumer has to be evaluated.
     #[inline]
     pub(crate) fn push(&mut self, id: FifoId, ready: u64, value: Word) -> bool {
         let f = &mut self.all[id as usize];

@@ -1,25 +1,24 @@
-//! The fast engine: the machine of `docs/MODEL.md`, looked at only where something can change.
+//! The fast engine: the machine of `docs/MODEL.md`, evaluated only where something can change.
 //!
-//! Routers, compute elements and ports of edge streams are *agents*. An agent is looked at in a
+//! Routers, compute elements and ports of edge streams are *agents*. An agent is evaluated in a
 //! cycle only if an event may have changed what it can do: a wavelet became ready, room was made,
 //! a setup or a long instruction ended. It decides from the state at the start of the cycle, which
 //! queues keep apart from what happens in it (`fifo`). Large meshes are cut into bands of rows that
 //! are stepped on several threads.
 //!
-//! **Invariant.** Looking at an agent too often changes nothing, and nothing depends on the order
-//! of looks within a cycle. So results depend on neither the number of looks nor that of bands.
+//! **Invariant.** Evaluating an agent too often changes nothing, and nothing depends on the order
+//! of evaluations within a cycle. So results depend on neither the number of evaluations nor that of bands.
 //! **Not here.** What may be left out (`fold`).
 
 mod addr;
-mod agenda;
 mod band;
 mod build;
 mod ce;
 mod class;
-mod code;
 mod deadlock;
 mod fifo;
-mod laws;
+mod invariants;
+mod lowered;
 mod router;
 pub(crate) mod snapshot;
 mod state;
@@ -27,6 +26,7 @@ mod switch;
 mod tiles;
 mod values;
 mod watch;
+mod wavefront;
 mod wheel;
 
 use crate::{RunOptions, Values};
@@ -58,15 +58,15 @@ pub(crate) struct Detail {
     pub(crate) given_up: bool,
 }
 
-/// Cycles between two looks at whether boundaries still agree.
+/// Cycles between two checks that boundaries still agree.
 const AGREE: u64 = 512;
 /// Fewest PEs of a mesh that is worth a second thread.
 const BANDS_FROM: u64 = 4096;
 /// Rows of a band that leave blocks long enough.
 const BAND_ROWS: u32 = 32;
-/// Fewest lots of agents to look at that are worth waking other threads for, times cycles.
+/// Fewest lots of agents to evaluate that are worth waking other threads for, times cycles.
 const PARALLEL_FROM: u64 = 96;
-/// Fewest lots of agents to look at in a cycle that are worth going through tiles for.
+/// Fewest lots of agents to evaluate in a cycle that are worth going through tiles for.
 const TILES_FROM: u64 = 16;
 
 /// How tables are built.
@@ -82,7 +82,7 @@ pub(crate) struct Cut {
 
 /// What to do beside running.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
+pub(crate) struct Instruments {
     pub(crate) time_fold: bool,
     pub(crate) watches: Vec<Watch>,
 }
@@ -97,8 +97,8 @@ pub fn run(
     options: &RunOptions,
     values: Option<&mut Values<'_>>,
 ) -> Result<Outcome, RunError> {
-    let plan = Plan { time_fold: options.fold.time && values.is_none(), watches: Vec::new() };
-    let detail = run_detailed(program, arch, options, plan, values)?;
+    let instruments = Instruments { time_fold: options.fold.time && values.is_none(), watches: Vec::new() };
+    let detail = run_detailed(program, arch, options, instruments, values)?;
     let mut outcome = detail.outcome;
     let colors = detail.colors.unwrap_or_default();
     outcome.per_cell = options.cells.map(|cell| CellCounters::of(program.grid(), cell, &detail.pes, &colors));
@@ -124,16 +124,16 @@ pub(crate) fn run_detailed(
     program: &Program,
     arch: &ArchSpec,
     options: &RunOptions,
-    plan: Plan,
+    instruments: Instruments,
     mut values: Option<&mut Values<'_>>,
 ) -> Result<Detail, RunError> {
     // Folding compares states of the whole mesh.
-    let alone = plan.time_fold || !plan.watches.is_empty();
+    let alone = instruments.time_fold || !instruments.watches.is_empty();
     let threads = rayon::current_num_threads() as u32;
     let worth_it = if program.grid().pes() < BANDS_FROM { 1 } else { bands_for(program.grid().height, threads) };
     let bands = if alone { 1 } else { options.bands.unwrap_or(worth_it) };
-    let cut = Cut { limit: options.memory_limit, bands, watched: !plan.watches.is_empty() };
-    let mut engine = Engine::new(build::bands(program, arch, cut)?, arch, plan);
+    let cut = Cut { limit: options.memory_limit, bands, watched: !instruments.watches.is_empty() };
+    let mut engine = Engine::new(build::bands(program, arch, cut)?, arch, instruments);
     if options.bands.is_some() {
         (engine.parallel_from, engine.tiles_from, engine.tiling) = (0, 0, Tiling::SMALL);
     }
@@ -161,8 +161,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    fn new(tables: Vec<build::Tables>, arch: &ArchSpec, plan: Plan) -> Engine {
-        let Plan { time_fold, mut watches } = plan;
+    fn new(tables: Vec<build::Tables>, arch: &ArchSpec, instruments: Instruments) -> Engine {
+        let Instruments { time_fold, mut watches } = instruments;
         let band = |t: build::Tables| {
             let watches = Watches::new(std::mem::take(&mut watches), t.grid);
             Band::new(t, arch, watches, time_fold)
@@ -188,7 +188,7 @@ impl Engine {
                     for (i, bits) in b.init.iter().enumerate() {
                         let address = i64::from(b.addr) + i as i64 * i64::from(b.dtype.bytes());
                         if let Err(address) = m.set(b.dtype, address, f32::from_bits(*bits)) {
-                            band.fault = Some((pe as u32, address));
+                            band.memory_fault = Some((pe as u32, address));
                         }
                     }
                 }
@@ -221,7 +221,7 @@ impl Engine {
         let tiles = self.tiling();
         while let Some(now) = self.bands.iter().filter_map(|b| b.wheel.peek()).min() {
             let at = now + self.skipped();
-            // A look in the cycle of the limit may find that nothing happens any more.
+            // An evaluation in the cycle of the limit may find that nothing happens any more.
             if at > limit {
                 return Err(RunError::CycleLimit { limit });
             }
@@ -233,7 +233,7 @@ impl Engine {
                 Some(tiling) => tiles::round(&mut self.bands, now, tiling, parallel),
                 None => tiles::cycle(&mut self.bands, now, parallel),
             }
-            self.check_faults(at)?;
+            self.check_memory_faults(at)?;
             if now >= next_check {
                 next_check = now + AGREE;
                 if self.bands[0].watches.all.chunks(2).any(Watch::differs) {
@@ -245,20 +245,20 @@ impl Engine {
                 band.try_fold();
             }
         }
-        let last = self.bands.iter().map(|b| b.last_look).max().unwrap_or(0);
+        let last = self.bands.iter().map(|b| b.last_evaluation).max().unwrap_or(0);
         let end = self.finish(last)?;
         if end > limit { Err(RunError::CycleLimit { limit }) } else { Ok(end) }
     }
 
     /// How a mesh is cut for blocks of cycles; None if cycles are done one by one: where states of the
-    /// whole mesh are compared, and with values, so that the first fault is found first.
+    /// whole mesh are compared, and with values, so that the first memory fault is found first.
     fn tiling(&self) -> Option<Tiling> {
         let band = &self.bands[0];
         if band.fold.is_some() || band.watches.any() || band.memories.is_some() {
             return None;
         }
         let rows = self.bands.iter().map(Band::rows).min()?;
-        // Where two bands meet, both do each cycle in one slab.
+        // Where two bands meet, both do each cycle in one row of tiles.
         let most = if self.bands.len() == 1 { rows } else { rows - 1 };
         (most > 0).then(|| Tiling { cycles: self.tiling.cycles.min(most), ..self.tiling })
     }
@@ -268,8 +268,8 @@ impl Engine {
         self.bands.first().map_or(0, |b| b.skipped)
     }
 
-    fn check_faults(&self, at: u64) -> Result<(), RunError> {
-        let fault = |b: &Band| b.fault.map(|(pe, address)| (b.t.coord(pe), address));
+    fn check_memory_faults(&self, at: u64) -> Result<(), RunError> {
+        let fault = |b: &Band| b.memory_fault.map(|(pe, address)| (b.t.coord(pe), address));
         match self.bands.iter().find_map(fault) {
             None => Ok(()),
             Some((pe, address)) => {
@@ -293,7 +293,7 @@ impl Engine {
                 end = end.max(ce.finish);
             }
         }
-        self.check_laws(end)?;
+        self.check_invariants(end)?;
         Ok(end)
     }
 

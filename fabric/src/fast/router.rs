@@ -14,8 +14,8 @@ const CLOSED: u8 = u8::MAX;
 
 impl Band {
     /// Rule R3.
-    pub(super) fn look_router(&mut self, pe: u32) {
-        if !self.t.specials.is_empty() {
+    pub(super) fn evaluate_router(&mut self, pe: u32) {
+        if !self.t.switched_colors.is_empty() {
             return self.look_special_router(pe);
         }
         let router = &self.t.routers[pe as usize];
@@ -33,7 +33,7 @@ impl Band {
         if moved {
             let router = &mut self.t.routers[pe as usize];
             router.last_event = self.now + 1 + self.skipped;
-            // One that may not be called quiet yet is looked at once more.
+            // One that may not be called quiet yet is evaluated once more.
             if router.occupied != 0 || self.watches.any() {
                 self.wheel.wake(router_agent(pe), self.now + 1);
             }
@@ -62,7 +62,7 @@ impl Band {
         moved > 0
     }
 
-    /// Moves the head wavelet of a path that is not special, if that can be.
+    /// Moves the head wavelet of a path whose color is not switched, if that can be.
     #[inline]
     fn try_move(&mut self, index: u32, pe: u32) -> bool {
         let path = &self.t.paths[index as usize];
@@ -95,7 +95,7 @@ impl Band {
         true
     }
 
-    /// Rule R3 where switches and control wavelets may act: all colors are looked at.
+    /// Rule R3 where switches and control wavelets may act: all colors are evaluated.
     fn look_special_router(&mut self, pe: u32) {
         let router = &self.t.routers[pe as usize];
         let (start, count) = (router.start as usize, usize::from(router.count));
@@ -159,13 +159,13 @@ impl Band {
         path.moved += 1;
         let path = *path;
         if path.ports & !leave & RAMP != 0
-            && let Some(special) = self.t.specials.get_mut(path.special as usize)
+            && let Some(switched) = self.t.switched_colors.get_mut(path.switched as usize)
         {
-            special.kept[usize::from(special.position)] += 1;
+            switched.kept[usize::from(switched.position)] += 1;
         }
-        let word = self.pop(path.from, path.special, pe);
+        let word = self.pop(path.from, path.switched, pe);
         let mut sent = word;
-        if !self.t.specials.is_empty() {
+        if !self.t.switched_colors.is_empty() {
             self.passes.push((index as u32, pe, word));
             sent = self.passed(&path, word);
         }

@@ -10,7 +10,7 @@
 
 use super::band::Band;
 use super::build::{Tables, ce_agent};
-use super::state::{Main, Run};
+use super::state::{Main, Running};
 use sim_core::report::FoldNote;
 use std::collections::BTreeMap;
 
@@ -35,13 +35,13 @@ struct Snapshot {
 /// The state of time folding in a run.
 #[derive(Debug)]
 pub(crate) struct TimeFold {
-    /// The PE whose loops say when to look.
+    /// The PE whose loops say when a snapshot is taken.
     marker: u32,
     due: Option<u32>,
     history: BTreeMap<u32, Vec<Snapshot>>,
     /// Per place: back edges seen, and unsuccessful comparisons in a row.
     seen: BTreeMap<u32, (u64, u32)>,
-    /// Looks that snapshots may have cost so far, in units of agents.
+    /// What snapshots have cost so far, in evaluations of agents.
     spent: u64,
     next_poll: u64,
     polls: u32,
@@ -115,7 +115,7 @@ impl Band {
             }
         }
         let cost = 4 * self.t.ces.len() as u64;
-        if fold.spent > 24 * cost && fold.spent * 8 > self.looks {
+        if fold.spent > 24 * cost && fold.spent * 8 > self.evaluations {
             return;
         }
         fold.spent += cost;
@@ -178,18 +178,18 @@ impl Band {
                 s.ce(&self.t, pe, now);
             }
         }
-        let switched = self.t.specials.iter().flat_map(|x| &x.paths);
+        let switched = self.t.switched_colors.iter().flat_map(|x| &x.paths);
         s.stats.extend(self.t.paths.iter().chain(switched).map(|p| p.moved));
-        s.stats.extend(self.t.specials.iter().flat_map(|x| &x.kept));
+        s.stats.extend(self.t.switched_colors.iter().flat_map(|x| &x.kept));
         for id in 0..self.t.fifos.all.len() as u32 {
             s.state.push(u64::from(self.t.fifos.all[id as usize].len));
             s.state.extend(self.t.fifos.waits(id, now));
         }
-        if !self.t.specials.is_empty() {
+        if !self.t.switched_colors.is_empty() {
             for id in 0..self.t.fifos.all.len() as u32 {
                 s.state.extend(self.t.fifos.controls(id));
             }
-            for x in &self.t.specials {
+            for x in &self.t.switched_colors {
                 let counter = x.filter.map_or(0, |f| u64::from(f.at));
                 s.state.push(u64::from(x.position) | u64::from(x.closed) << 8 | counter << 16);
             }
@@ -216,29 +216,30 @@ impl Band {
                 f.left -= next() as u32;
             }
             let image = &self.t.images[usize::from(ce.image)];
-            let plans = &image.plans;
+            let vectors = &image.vectors;
             let busy = ce.busy;
             let own = &mut self.t.micro[ce.own(image.threads)];
             let main = match &mut ce.main {
-                Main::Vec(run) => Some(run),
+                Main::Vec(running) => Some(running),
                 _ => None,
             };
-            let micro = own.iter_mut().enumerate().filter(|(t, _)| busy & 1 << t != 0).map(|(_, micro)| &mut micro.run);
-            for run in main.into_iter().chain(micro) {
+            let micro =
+                own.iter_mut().enumerate().filter(|(t, _)| busy & 1 << t != 0).map(|(_, micro)| &mut micro.running);
+            for running in main.into_iter().chain(micro) {
                 let beats = next() as u32;
-                run.beats -= beats;
-                let plan = &plans[usize::from(run.plan)];
-                if run.done < plan.op.len {
-                    run.done += beats * plan.width;
+                running.beats -= beats;
+                let vector = &vectors[usize::from(running.vector)];
+                if running.done < vector.op.len {
+                    running.done += beats * vector.width;
                 }
             }
             for v in [&mut ce.compute, &mut ce.wait, &mut ce.back_pressure, &mut ce.macs] {
                 grow(v);
             }
         }
-        let switched = self.t.specials.iter_mut().flat_map(|x| &mut x.paths);
+        let switched = self.t.switched_colors.iter_mut().flat_map(|x| &mut x.paths);
         self.t.paths.iter_mut().chain(switched).for_each(|p| grow(&mut p.moved));
-        self.t.specials.iter_mut().flat_map(|x| &mut x.kept).for_each(&mut grow);
+        self.t.switched_colors.iter_mut().flat_map(|x| &mut x.kept).for_each(&mut grow);
         for p in &mut self.t.ports {
             p.left -= deltas.next().expect("same counters as when it was written down");
         }
@@ -295,7 +296,7 @@ impl Snapshot {
         self.state.push(kind | value << 2 | u64::from(ce.pc) << 32);
         self.state.push(u64::from(ce.depth) | u64::from(ce.turn) << 8 | busy << 16 | u64::from(ce.bulk) << 32);
         self.state.extend([registers.active, registers.blocked]);
-        self.state.extend(registers.stocks.iter().map(|s| u64::from(s.len)));
+        self.state.extend(registers.occupancies.iter().map(|s| u64::from(s.len)));
         for (r, v) in registers.regs.iter().enumerate() {
             if deciding.whole & (1 << r) != 0 {
                 self.state.push(i64::from(*v) as u64);
@@ -306,17 +307,17 @@ impl Snapshot {
         for f in &registers.frames[..usize::from(ce.depth)] {
             self.counters.push((u64::from(f.left), f.activation));
         }
-        if let Main::Vec(run) = &ce.main {
-            self.run(run, now);
+        if let Main::Vec(running) = &ce.main {
+            self.running(running, now);
         }
-        for (_, run) in ce.threads(t.micro_of(ce)) {
-            self.run(run, now);
+        for (_, running) in ce.threads(t.micro_of(ce)) {
+            self.running(running, now);
         }
     }
 
-    fn run(&mut self, run: &Run, now: u64) {
-        self.state.push(u64::from(run.plan) | u64::from(run.slots) << 16 | u64::from(run.rest) << 32);
-        self.state.push(run.from.saturating_sub(now) << 1 | u64::from(run.done % 2));
-        self.counters.push((u64::from(run.beats), run.activation));
+    fn running(&mut self, running: &Running, now: u64) {
+        self.state.push(u64::from(running.vector) | u64::from(running.slots) << 16 | u64::from(running.rest) << 32);
+        self.state.push(running.from.saturating_sub(now) << 1 | u64::from(running.done % 2));
+        self.counters.push((u64::from(running.beats), running.activation));
     }
 }

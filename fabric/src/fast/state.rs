@@ -1,6 +1,6 @@
 //! What changes while a program runs.
 //!
-//! **Invariant.** A compute element is looked at only when something may have changed for it. In
+//! **Invariant.** A compute element is evaluated only when something may have changed for it. In
 //! between, its class (rule P1) is constant, and a main thread in the middle of a memory-only
 //! instruction advances one slot per cycle; [`Ce::since`] and [`Ce::bulk`] say since when.
 
@@ -22,7 +22,7 @@ pub(crate) enum Class {
 
 /// A vector instruction at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Run {
+pub(crate) struct Running {
     /// First cycle in which a beat may start.
     pub(crate) from: u64,
     /// Beats that have not started.
@@ -35,14 +35,14 @@ pub(crate) struct Run {
     pub(crate) done: u32,
     /// Which start of an instruction this is, counted per PE.
     pub(crate) activation: u32,
-    pub(crate) plan: u16,
+    pub(crate) vector: u16,
 }
 
 /// A microthread, in half a line of memory.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(32))]
 pub(crate) struct Micro {
-    pub(crate) run: Run,
+    pub(crate) running: Running,
 }
 
 /// A loop at work.
@@ -64,10 +64,10 @@ pub(crate) enum Main {
     /// At the instruction at `pc`; slots of it that are already used.
     At(u8),
     /// In a vector instruction.
-    Vec(Run),
+    Vec(Running),
 }
 
-/// What most looks at a compute element need of it, in two lines of memory. Its microthreads are in a
+/// What most evaluations of a compute element need of it, in two lines of memory. Its microthreads are in a
 /// table of their own, since most images use few, and so are its [`Registers`].
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
@@ -111,7 +111,7 @@ pub(crate) struct Registers {
     pub(crate) active: u64,
     pub(crate) blocked: u64,
     /// FIFOs in memory.
-    pub(crate) stocks: Box<[Stock]>,
+    pub(crate) occupancies: Box<[Occupancy]>,
 }
 
 /// In place of an image's number.
@@ -119,7 +119,7 @@ pub(crate) const NO_IMAGE: u16 = u16::MAX;
 
 /// What a FIFO in memory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Stock {
+pub(crate) struct Occupancy {
     /// Place of the first element.
     pub(crate) head: u32,
     /// Elements.
@@ -164,9 +164,9 @@ impl Ce {
     }
 
     /// The microthreads at work, of its own in the table.
-    pub(crate) fn threads<'a>(&self, own: &'a [Micro]) -> impl Iterator<Item = (usize, &'a Run)> + use<'a> {
+    pub(crate) fn threads<'a>(&self, own: &'a [Micro]) -> impl Iterator<Item = (usize, &'a Running)> + use<'a> {
         let busy = self.busy;
-        own.iter().map(|micro| &micro.run).enumerate().filter(move |(t, _)| busy & 1 << t != 0)
+        own.iter().map(|micro| &micro.running).enumerate().filter(move |(t, _)| busy & 1 << t != 0)
     }
 
     /// Counts the cycles before `now` under the present class, and advances a main thread that
@@ -183,20 +183,20 @@ impl Ce {
                 Class::Idle => return,
             }
             self.finish = now + skipped;
-            if let (true, Main::Vec(run)) = (self.bulk, &mut self.main) {
-                run.advance(span);
+            if let (true, Main::Vec(running)) = (self.bulk, &mut self.main) {
+                running.advance(span);
             }
         }
     }
 }
 
-impl Run {
+impl Running {
     /// Slots that it still needs.
     pub(crate) fn slots_left(&self) -> u64 {
         u64::from(self.rest) + u64::from(self.beats) * u64::from(self.slots)
     }
 
-    /// Uses `slots` slots without looking at conditions.
+    /// Uses `slots` slots without checking conditions.
     pub(crate) fn advance(&mut self, slots: u64) {
         let left = self.slots_left() - slots;
         self.beats = (left / u64::from(self.slots)) as u32;
@@ -219,7 +219,7 @@ pub(crate) struct Router {
     pub(crate) last_event: u64,
     /// First of its paths.
     pub(crate) start: u32,
-    /// Paths whose FIFO holds something, as bits; only where there are no special paths.
+    /// Paths whose FIFO holds something, as bits; only where no color is switched.
     pub(crate) occupied: u32,
     /// Number of its paths.
     pub(crate) count: u8,
@@ -251,7 +251,7 @@ pub(crate) struct Path {
     /// Where its wavelets wait.
     pub(crate) from: u32,
     /// Its switch or filter in the table of these, or [`NONE`](super::fifo::NONE).
-    pub(crate) special: u32,
+    pub(crate) switched: u32,
     /// For its first two output ports: the FIFO, or the number of the port of an edge stream.
     pub(crate) to: [u32; 2],
     /// Those of the others, in the table of these; only where there are others.

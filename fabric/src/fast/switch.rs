@@ -11,7 +11,7 @@ use sim_core::program::Pop;
 
 /// A color that control wavelets may travel on, or that has a filter, in one router.
 #[derive(Debug, Clone)]
-pub(crate) struct Special {
+pub(crate) struct SwitchedColor {
     /// The path in each position.
     pub(crate) paths: Vec<Path>,
     /// Wavelets that left by the path of a position, but not by its ramp.
@@ -42,13 +42,13 @@ impl Band {
         if path.from == NONE {
             return None;
         }
-        let special = self.t.specials.get(path.special as usize);
-        if special.is_some_and(|s| s.closed) {
+        let switched = self.t.switched_colors.get(path.switched as usize);
+        if switched.is_some_and(|s| s.closed) {
             return None;
         }
         let word = self.t.fifos.word(path.from);
         let down = match word & CONTROL {
-            0 => special.and_then(|s| s.filter).is_none_or(|f| f.at < f.pass),
+            0 => switched.and_then(|s| s.filter).is_none_or(|f| f.at < f.pass),
             _ => task(word).is_some(),
         };
         Some(if down { path.ports } else { path.ports & !RAMP })
@@ -56,8 +56,8 @@ impl Band {
 
     /// The word that goes on where `word` leaves by a path: perhaps without its first command.
     pub(super) fn passed(&self, path: &Path, word: Word) -> Word {
-        let Some(special) = self.t.specials.get(path.special as usize) else { return word };
-        let pops = match special.pop {
+        let Some(switched) = self.t.switched_colors.get(path.switched as usize) else { return word };
+        let pops = match switched.pop {
             Pop::Never => false,
             Pop::Always => true,
             Pop::OnAdvance => word & 3 == 1,
@@ -68,9 +68,9 @@ impl Band {
     /// At the end of a cycle: what a wavelet that left by path `at` of the router of `pe` did there.
     pub(super) fn settle(&mut self, at: u32, pe: usize, word: Word) {
         let path = self.t.paths[at as usize];
-        let Some(special) = self.t.specials.get_mut(path.special as usize) else { return };
+        let Some(switched) = self.t.switched_colors.get_mut(path.switched as usize) else { return };
         if word & CONTROL == 0 {
-            if let Some(filter) = &mut special.filter
+            if let Some(filter) = &mut switched.filter
                 && path.ports & RAMP != 0
             {
                 filter.at = (filter.at + 1) % filter.period;
@@ -78,16 +78,16 @@ impl Band {
             return;
         }
         let command = word & 3;
-        let (before, last) = (usize::from(special.position), special.paths.len() as u8 - 1);
-        special.position = match command {
-            1 if special.position < last => special.position + 1,
-            1 if special.ring => 0,
+        let (before, last) = (usize::from(switched.position), switched.paths.len() as u8 - 1);
+        switched.position = match command {
+            1 if switched.position < last => switched.position + 1,
+            1 if switched.ring => 0,
             2 => 0,
-            _ => special.position,
+            _ => switched.position,
         };
-        special.closed |= command == 3;
-        special.paths[before] = path;
-        self.t.paths[at as usize] = special.paths[usize::from(special.position)];
+        switched.closed |= command == 3;
+        switched.paths[before] = path;
+        self.t.paths[at as usize] = switched.paths[usize::from(switched.position)];
         if command == 3 {
             self.activate_teardown(pe, path.color);
         }
@@ -108,11 +108,11 @@ impl Band {
         let router = self.t.routers[pe as usize];
         for at in router.start..router.start + u32::from(router.count) {
             let path = self.t.paths[at as usize];
-            if path.color == color && path.special != NONE {
-                let special = &mut self.t.specials[path.special as usize];
-                special.paths[usize::from(special.position)] = path;
-                (special.closed, special.position) = (false, 0);
-                self.t.paths[at as usize] = special.paths[0];
+            if path.color == color && path.switched != NONE {
+                let switched = &mut self.t.switched_colors[path.switched as usize];
+                switched.paths[usize::from(switched.position)] = path;
+                (switched.closed, switched.position) = (false, 0);
+                self.t.paths[at as usize] = switched.paths[0];
                 self.wheel.wake(router_agent(pe), self.now + 1);
             }
         }

@@ -1,26 +1,29 @@
-//! Blocks of cycles: bands do several cycles tile by tile, so that the state of a tile stays in the
-//! cache, and threads do different blocks of different bands at the same time.
+//! Time-skewed tiles: several cycles of a small rectangle of PEs are simulated before the next
+//! rectangle is touched, so that a rectangle's state is fetched into the cache once per block of
+//! cycles and not once per cycle; and threads work on different blocks of different bands at once.
 //!
-//! What a PE does in a cycle depends on its own state and that of its neighbours at the end of the
-//! cycle before (rule F1). So the cells *(x, y, cycle)* may be visited in any order in which the
-//! five cells that one depends on come before it.
+//! Why the order may be changed: what a PE does in a cycle depends on its own state and on that of
+//! its four neighbours at the end of the cycle before (rule F1 of `docs/MODEL.md`). So the cells
+//! *(x, y, cycle)* may be visited in any order in which the five cells that one depends on come
+//! before it. In the literature on stencils this is called time skewing or wavefront tiling.
 //!
-//! - A *tile* leans back by a column and a row per cycle, `(X − t, Y − t − 1, t)` for `(X, Y)` in a
-//!   rectangle: a cell depends only on cells of its own tile and of those to the west and north.
-//!   Where the mesh is about as wide as a tile, tiles are as wide as the mesh, and lean back by rows
-//!   only.
-//! - A *slab* is a row of tiles, in which two neighbouring bands take part: `Y` is in the rows of the
-//!   lower one, and a block has fewer cycles than a band has rows, so that the rows on both sides of
-//!   the boundary do all cycles in this slab, and no third band takes part. It depends on the slab
-//!   above it in the same block, and on that below it in the block before.
-//!   So slab *j* of a block, *j* − 2 of the next one, *j* − 4 of the one behind it and so on do not
-//!   depend on each other, and each band is in one of them. Who does which is in `agenda`.
+//! - A *tile* is skewed: in each further cycle its rectangle lies a column further west and a row
+//!   further north, `(X − t, Y − t − 1, t)` for `(X, Y)` in a rectangle. So a cell depends only on
+//!   cells of its own tile and of the tiles to the west and north. Example: a tile of columns
+//!   64 to 127 visits these in its first cycle, 63 to 126 in its second, and so on. Where the mesh
+//!   is about as wide as a tile, tiles are as wide as the mesh, and are skewed by rows only.
+//! - A *row of tiles* spans two neighbouring bands: `Y` is in the rows of the lower band, and a block
+//!   has fewer cycles than a band has rows, so the skew reaches into the upper band and never into a
+//!   third one. A row of tiles depends on the row of tiles above it in the same block, and on the one
+//!   below it in the block before. So row *j* of a block, row *j* − 2 of the next block, *j* − 4 of
+//!   the block after that and so on do not depend on each other, and each band is in one of them:
+//!   these may run at the same time. Which thread runs which is decided in `wavefront`.
 //!
 //! **Invariant.** When a cell is visited, its neighbours have done the cycle before and at most its
-//! own one besides, as if all PEs did each cycle in some order: the looks are the same ones.
+//! own cycle besides, as if all PEs did each cycle in some order: the evaluations are the same ones.
 
-use super::agenda::Agenda;
 use super::band::Band;
+use super::wavefront::WavefrontScheduler;
 use super::wheel::SPREAD;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -72,7 +75,7 @@ impl Tiling {
 pub(crate) fn cycle(bands: &mut [Band], now: u64, parallel: bool) {
     let one = |band: &mut Band| {
         band.begin_block(now, 1);
-        band.look_at(0..band.rows(), 0..band.width(), now);
+        band.evaluate(0..band.rows(), 0..band.width(), now);
     };
     if parallel {
         bands.par_iter_mut().for_each(one);
@@ -91,16 +94,16 @@ pub(crate) fn cycle(bands: &mut [Band], now: u64, parallel: bool) {
 pub(crate) fn round(bands: &mut [Band], now: u64, tiling: Tiling, parallel: bool) {
     debug_assert!(u64::from(tiling.cycles) <= SPREAD, "entries of different cycles would be mixed up");
     let threads = if parallel { rayon::current_num_threads() } else { 1 };
-    let agenda = Agenda::new(bands.len() + 1, tiling.blocks, threads);
-    // Uncontended, since slabs that are next to each other are never done at once.
+    let scheduler = WavefrontScheduler::new(bands.len() + 1, tiling.blocks, threads);
+    // Uncontended, since neighbouring rows of tiles never run at the same time.
     let bands: Vec<Mutex<&mut Band>> = bands.iter_mut().map(Mutex::new).collect();
     let band = |i: Option<usize>| Some(bands.get(i?)?.lock().unwrap_or_else(PoisonError::into_inner));
     let work = || {
         let thread = rayon::current_thread_index().unwrap_or(0);
-        while let Some(claim) = agenda.claim(thread) {
-            let (mut upper, mut lower) = (band(claim.slab.checked_sub(1)), band(Some(claim.slab)));
+        while let Some(claim) = scheduler.claim(thread) {
+            let (mut upper, mut lower) = (band(claim.tile_row.checked_sub(1)), band(Some(claim.tile_row)));
             let now = now + u64::from(claim.block) * u64::from(tiling.cycles);
-            do_slab(upper.as_deref_mut().map(|b| &mut **b), lower.as_deref_mut().map(|b| &mut **b), now, tiling);
+            run_tile_row(upper.as_deref_mut().map(|b| &mut **b), lower.as_deref_mut().map(|b| &mut **b), now, tiling);
         }
     };
     rayon::scope(|scope| {
@@ -109,9 +112,9 @@ pub(crate) fn round(bands: &mut [Band], now: u64, tiling: Tiling, parallel: bool
     });
 }
 
-/// Does the slab of two bands in the block that begins in cycle `now`. Above the first band there is
-/// none, nor below the last one.
-fn do_slab(mut upper: Option<&mut Band>, mut lower: Option<&mut Band>, now: u64, tiling: Tiling) {
+/// Runs the row of tiles that spans two bands, in the block that begins in cycle `now`. There is no
+/// band above the first one, nor below the last one.
+fn run_tile_row(mut upper: Option<&mut Band>, mut lower: Option<&mut Band>, now: u64, tiling: Tiling) {
     let cycles = tiling.cycles;
     if let Some(lower) = &mut lower {
         lower.begin_block(now, u64::from(cycles));
@@ -129,10 +132,10 @@ fn do_slab(mut upper: Option<&mut Band>, mut lower: Option<&mut Band>, now: u64,
                 let (from, to) = (row(y * tiling.rows), row((y + 1) * tiling.rows));
                 let now = now + u64::from(t);
                 if let Some(upper) = &mut upper {
-                    upper.look_at(from.min(above)..to.min(above), columns.clone(), now);
+                    upper.evaluate(from.min(above)..to.min(above), columns.clone(), now);
                 }
                 if let Some(lower) = &mut lower {
-                    lower.look_at(from.max(above) - above..to.max(above) - above, columns, now);
+                    lower.evaluate(from.max(above) - above..to.max(above) - above, columns, now);
                 }
                 if let (Some(upper), Some(lower)) = (&mut upper, &mut lower) {
                     exchange(upper, lower, now);
@@ -145,8 +148,8 @@ fn do_slab(mut upper: Option<&mut Band>, mut lower: Option<&mut Band>, now: u64,
     }
 }
 
-/// Carries the letters of cycle `now` between two bands.
+/// Delivers the messages of cycle `now` between two bands.
 fn exchange(upper: &mut Band, lower: &mut Band, now: u64) {
-    lower.read(&mut upper.letters[1], now);
-    upper.read(&mut lower.letters[0], now);
+    lower.receive(&mut upper.messages[1], now);
+    upper.receive(&mut lower.messages[0], now);
 }

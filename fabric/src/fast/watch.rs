@@ -122,7 +122,7 @@ impl Band {
         let behind = |pe: &u32| w.axis.line(self.t.coord(*pe)) > w.line;
         let expected = self.wheel.expected();
         let still = |agent: u32| expected[(agent / 64) as usize] & 1 << (agent % 64) == 0;
-        // What waits behind a head gets ready without anybody looking.
+        // What waits behind a head gets ready without an evaluation.
         let fifos = &self.t.fifos;
         let settled = |id: u32| fifos.waits(id, self.now).all(|wait| wait == 0);
         let taken_behind = |id: &u32| {

@@ -1,7 +1,7 @@
-//! When to look at whom: a timing wheel of agents, a bit for each agent and cycle.
+//! Which agent is evaluated in which cycle: a timing wheel of agents, a bit for each agent and cycle.
 //!
-//! An agent that is looked at in vain changes nothing, so early entries are harmless; it is looked
-//! at once per cycle. Agents that are near each other in number are near each other in memory, and
+//! An agent that is evaluated in vain changes nothing, so early entries are harmless; it is evaluated
+//! once per cycle. Agents that are near each other in number are near each other in memory, and
 //! are handed out in the order of their numbers.
 //!
 //! **Invariant.** Agents may be in different cycles, fewer than [`SPREAD`] apart; an entry belongs
@@ -15,7 +15,7 @@ pub(crate) const SPREAD: u64 = 48;
 /// Agents with a word in common.
 const LOT: u32 = u64::BITS;
 
-/// Agents to look at, by cycle.
+/// Agents to evaluate, by cycle.
 #[derive(Debug)]
 pub(crate) struct Wheel {
     /// For each lot of agents and each slot, those that have an entry.
@@ -52,7 +52,7 @@ impl Wheel {
         }
     }
 
-    /// Look at `agent` in cycle `at`, which it has not done.
+    /// Evaluates `agent` in cycle `at`, which it has not done.
     #[inline]
     pub(crate) fn wake(&mut self, agent: u32, at: u64) {
         debug_assert!(at >= self.now, "an entry in the past");
@@ -74,7 +74,7 @@ impl Wheel {
         self.any |= slot(at);
     }
 
-    /// Look at `agent`, the second of a pair, in cycle `at`; until then nothing that happens around
+    /// Evaluates `agent`, the second of a pair, in cycle `at`; until then nothing that happens around
     /// it concerns it.
     #[inline]
     pub(crate) fn busy_until(&mut self, agent: u32, at: u64) {
@@ -82,7 +82,7 @@ impl Wheel {
         self.busy[(agent / 2) as usize] = at;
     }
 
-    /// Look at `agent`, the second of a pair, in cycle `at`, busy or not.
+    /// Evaluates `agent`, the second of a pair, in cycle `at`, busy or not.
     pub(crate) fn rewake(&mut self, agent: u32, at: u64) {
         self.busy[(agent / 2) as usize] = 0;
         self.wake(agent, at);

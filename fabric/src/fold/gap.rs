@@ -8,7 +8,7 @@ use super::assembly::{Assembly, Placed};
 use super::lines::{self, Axis, Cut};
 use super::stretch::{Stretch, stretches};
 use crate::RunOptions;
-use crate::fast::{self, Plan, Watch};
+use crate::fast::{self, Instruments, Watch};
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::{Flow, Instr, Placement, Program};
@@ -143,8 +143,8 @@ fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) 
         watches.extend([cut - gap.s.period - 1, cut - 1].map(|line| Watch::new(axis, line)));
         cuts.push(cut);
     }
-    let plan = Plan { time_fold: options.fold.time, watches };
-    let detail = match fast::run_detailed(&small, arch, options, plan, None) {
+    let instruments = Instruments { time_fold: options.fold.time, watches };
+    let detail = match fast::run_detailed(&small, arch, options, instruments, None) {
         Ok(detail) => detail,
         // Fewer lines may block, or take longer, where all of them would not: more are tried.
         Err(RunError::Deadlock { .. } | RunError::CycleLimit { .. }) if !gaps.is_empty() => {

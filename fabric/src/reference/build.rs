@@ -5,9 +5,9 @@
 //! **Not here.** The checks of the verifier: a program that is only wrong (a color that nobody
 //! takes) is built, and ends in a deadlock.
 
-use super::code::{Code, fault};
+use super::code::{ImageCode, malformed};
 use super::state::{Channel, Counter, Element, Fifo, Machine, Main, Numbers, Output, Pe, Port, Position, Router};
-use super::state::{Stock, To};
+use super::state::{Occupancy, To};
 use crate::values::Values;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region, Span};
@@ -30,7 +30,7 @@ pub(super) fn build(
     }
     let mut codes = Vec::with_capacity(program.images.len());
     for image in &program.images {
-        codes.push(Code::new(image, arch).map_err(|d| RunError::Invalid(vec![d]))?);
+        codes.push(ImageCode::new(image, arch).map_err(|d| RunError::Invalid(vec![d]))?);
     }
     let count = usize::try_from(grid.pes()).unwrap_or(usize::MAX);
     let pes = (0..count).map(|_| Pe::default()).collect();
@@ -65,32 +65,32 @@ fn numbers(arch: &ArchSpec) -> Numbers {
 fn check(program: &Program) -> Result<(), Diagnostic> {
     let grid = program.grid();
     if grid.pes() > u64::from(u32::MAX) {
-        return Err(fault("grid", format!("a grid of {grid} has too many PEs")));
+        return Err(malformed("grid", format!("a grid of {grid} has too many PEs")));
     }
     let fits = |s: Span, size: u32| s.count > 0 && s.step > 0 && s.last() < u64::from(size);
     let inside = |r: Region| fits(r.x, grid.width) && fits(r.y, grid.height);
     for placement in &program.placements {
         if !inside(placement.region) || placement.image as usize >= program.images.len() {
-            return Err(fault("placement", format!("of image {}: no such PEs or no such image", placement.image)));
+            return Err(malformed("placement", format!("of image {}: no such PEs or no such image", placement.image)));
         }
         if placement.params.iter().any(|p| usize::from(p.reg.0) >= 16) {
-            return Err(fault("placement", "a parameter of an address register that does not exist".to_owned()));
+            return Err(malformed("placement", "a parameter of an address register that does not exist".to_owned()));
         }
     }
     for route in &program.routes {
         if !inside(route.region) || route.tx.is_empty() {
-            return Err(fault("route", format!("of {}: no such PEs, or it leads nowhere", route.color)));
+            return Err(malformed("route", format!("of {}: no such PEs, or it leads nowhere", route.color)));
         }
     }
     let switches =
         program.switches.iter().map(|s| (s.region, s.positions.iter().any(|p| p.tx.is_some_and(DirSet::is_empty))));
     let filters = program.filters.iter().map(|x| (x.region, x.period == 0));
     if switches.chain(filters).any(|(region, broken)| broken || !inside(region)) {
-        return Err(fault("switch or filter", "no such PEs, or it leads nowhere".to_owned()));
+        return Err(malformed("switch or filter", "no such PEs, or it leads nowhere".to_owned()));
     }
     for image in &program.images {
         if image.fifos.iter().any(|q| q.len == 0) {
-            return Err(fault(&format!("image {}", image.name), "a FIFO without elements".to_owned()));
+            return Err(malformed(&format!("image {}", image.name), "a FIFO without elements".to_owned()));
         }
     }
     for edge in &program.edges {
@@ -100,7 +100,7 @@ fn check(program: &Program) -> Result<(), Diagnostic> {
             Dir::Ramp => 0,
         };
         if !fits(edge.ports, size) {
-            return Err(fault("edge", format!("{}: no such ports", edge.name)));
+            return Err(malformed("edge", format!("{}: no such ports", edge.name)));
         }
     }
     Ok(())
@@ -132,7 +132,7 @@ fn place(machine: &mut Machine, program: &Program, arch: &ArchSpec) -> Result<()
             let element = element(program, arch, placement, at)?;
             let pe = &mut machine.pes[machine.grid.index(at).0 as usize];
             if pe.element.is_some() {
-                return Err(fault(&format!("PE {at}"), "two images on one PE".to_owned()));
+                return Err(malformed(&format!("PE {at}"), "two images on one PE".to_owned()));
             }
             pe.element = Some(element);
         }
@@ -146,7 +146,7 @@ fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoor
     let input = u64::from(arch.router.ramp_down.value);
     let output = u64::from(arch.pe.ce_latency.value) + u64::from(arch.router.ramp_up.value);
     let queues = |depths: &[u32], bindings: &[(u8, Color)], latency: u64| {
-        queues(depths, bindings, latency).map_err(|message| fault(&format!("image {}", image.name), message))
+        queues(depths, bindings, latency).map_err(|message| malformed(&format!("image {}", image.name), message))
     };
     let mut addr = [0; 16];
     let (column, row) = (placement.region.x.ordinal(at.x), placement.region.y.ordinal(at.y));
@@ -166,7 +166,7 @@ fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoor
         data: [0; 16],
         inputs: queues(&arch.pe.input_queues.value, &image.inputs, input)?,
         outputs: queues(&arch.pe.output_queues.value, &image.outputs, output)?,
-        stocks: vec![Stock::default(); image.fifos.len()],
+        occupancies: vec![Occupancy::default(); image.fifos.len()],
     })
 }
 
@@ -207,7 +207,7 @@ fn add_routes(machine: &mut Machine, program: &Program) -> Result<(), Diagnostic
             };
             let Router { channels, order } = &mut pe.router;
             match channels.binary_search_by_key(&route.color, |c| c.color) {
-                Ok(_) => return Err(fault(&format!("PE {at}"), format!("two routes of {}", route.color))),
+                Ok(_) => return Err(malformed(&format!("PE {at}"), format!("two routes of {}", route.color))),
                 Err(slot) => channels.insert(slot, channel),
             }
             order.push(order.len()); // R3: at the start by color number
@@ -224,7 +224,7 @@ fn position(rx: Dir, tx: DirSet) -> Position {
 fn channel_at(machine: &mut Machine, at: PeCoord, color: Color) -> Result<&mut Channel, Diagnostic> {
     let pe = &mut machine.pes[machine.grid.index(at).0 as usize];
     let channel = pe.router.channels.iter_mut().find(|c| c.color == color);
-    channel.ok_or_else(|| fault(&format!("PE {at}"), format!("a switch or filter of {color}, which has no route")))
+    channel.ok_or_else(|| malformed(&format!("PE {at}"), format!("a switch or filter of {color}, which has no route")))
 }
 
 /// S1: further positions, each the route with what it changes.
@@ -233,7 +233,7 @@ fn add_switches(machine: &mut Machine, program: &Program) -> Result<(), Diagnost
         for at in switch.region.iter() {
             let channel = channel_at(machine, at, switch.color)?;
             if channel.positions.len() > 1 {
-                return Err(fault(&format!("PE {at}"), format!("two switches of {}", switch.color)));
+                return Err(malformed(&format!("PE {at}"), format!("two switches of {}", switch.color)));
             }
             (channel.ring, channel.pop) = (switch.ring, switch.pop);
             let rx = channel.positions[0].rx;
@@ -255,7 +255,7 @@ fn add_filters(machine: &mut Machine, program: &Program) -> Result<(), Diagnosti
             let (Some(i), Some(j)) = (column, row) else { unreachable!("a region's own PE is in it") };
             let counter = Counter { at: filter.start_at(i, j), period: filter.period, pass: filter.pass };
             if channel.filter.replace(counter).is_some() {
-                return Err(fault(&format!("PE {at}"), format!("two filters of {}", filter.color)));
+                return Err(malformed(&format!("PE {at}"), format!("two filters of {}", filter.color)));
             }
         }
     }
@@ -278,7 +278,10 @@ fn add_ports(machine: &mut Machine, program: &Program, values: Option<&Values<'_
             let at = at_edge(machine.grid, edge.side, position);
             let pe = machine.grid.index(at).0 as usize;
             if port_at(machine, program, pe, edge).is_some() {
-                return Err(fault(&format!("edge {}", edge.name), format!("another stream of {} at {at}", edge.color)));
+                return Err(malformed(
+                    &format!("edge {}", edge.name),
+                    format!("another stream of {} at {at}", edge.color),
+                ));
             }
             let into = buffer_from(machine, pe, edge.color, edge.side).filter(|_| edge.flow == Flow::In);
             let data = match values {

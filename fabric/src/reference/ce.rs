@@ -5,9 +5,9 @@
 //! most one issue slot per cycle.
 //! **Not here.** Beats (`vector`).
 
-use super::code::{Code, Step};
+use super::code::{ImageCode, TaskStep};
 use super::state::{At, Element, Machine, Main, Numbers, Router, Running, Wavelet, Work};
-use super::values::{self, Fault};
+use super::values::{self, MemoryFault};
 use super::vector::{self, Status};
 use sim_core::program::{AddrOp, AddrReg, DType, DataReg, Op, Priority, Then, Trigger};
 use sim_core::report::PeCounters;
@@ -50,7 +50,7 @@ pub(super) fn decide(machine: &Machine, choices: &mut Vec<Choice>) {
     }
 }
 
-fn choose(pe: usize, element: &Element, code: &Code, now: u64) -> Choice {
+fn choose(pe: usize, element: &Element, code: &ImageCode, now: u64) -> Choice {
     let select = select(element, code, now);
     let claimed = select.and_then(|task| triggering(element, code, task, now));
     let status = |thread| status(element, code, thread, now, claimed);
@@ -64,7 +64,7 @@ fn choose(pe: usize, element: &Element, code: &Code, now: u64) -> Choice {
 }
 
 /// C9: the runnable task with the smallest number, if the main thread has none.
-fn select(element: &Element, code: &Code, now: u64) -> Option<usize> {
+fn select(element: &Element, code: &ImageCode, now: u64) -> Option<usize> {
     if !matches!(element.main, Main::Free) {
         return None;
     }
@@ -72,7 +72,7 @@ fn select(element: &Element, code: &Code, now: u64) -> Option<usize> {
 }
 
 /// C9: whether a task can be selected.
-pub(super) fn runnable(element: &Element, code: &Code, task: usize, now: u64) -> bool {
+pub(super) fn runnable(element: &Element, code: &ImageCode, task: usize, now: u64) -> bool {
     let triggered = match code.tasks[task].trigger {
         Trigger::Local | Trigger::Teardown(_) => element.active[task],
         Trigger::Data(..) | Trigger::Control(_) => triggering(element, code, task, now).is_some(),
@@ -81,7 +81,7 @@ pub(super) fn runnable(element: &Element, code: &Code, task: usize, now: u64) ->
 }
 
 /// C9, S6: the input queue whose head makes a task runnable.
-fn triggering(element: &Element, code: &Code, task: usize, now: u64) -> Option<usize> {
+fn triggering(element: &Element, code: &ImageCode, task: usize, now: u64) -> Option<usize> {
     match code.tasks[task].trigger {
         Trigger::Local | Trigger::Teardown(_) => None,
         Trigger::Data(..) => code.tasks[task].queue.filter(|&q| element.inputs[q].1.has_data(0, now)),
@@ -92,7 +92,7 @@ fn triggering(element: &Element, code: &Code, task: usize, now: u64) -> Option<u
 }
 
 /// What a thread can do in cycle `now`.
-pub(super) fn status(element: &Element, code: &Code, thread: Thread, now: u64, claimed: Option<usize>) -> Status {
+pub(super) fn status(element: &Element, code: &ImageCode, thread: Thread, now: u64, claimed: Option<usize>) -> Status {
     let position = match thread {
         Thread::Micro(t) => {
             let run = element.micro[t].as_ref();
@@ -106,11 +106,11 @@ pub(super) fn status(element: &Element, code: &Code, thread: Thread, now: u64, c
     match (&position.work, &code.tasks[position.task].steps[position.step]) {
         (Work::Vector(run), _) => vector::status(element, code, run, now, claimed),
         // C8: the microthread is free at the start of the cycle.
-        (_, Step::Join(t) | Step::Async { thread: t, .. }) if element.micro[usize::from(*t)].is_some() => {
+        (_, TaskStep::Join(t) | TaskStep::Async { thread: t, .. }) if element.micro[usize::from(*t)].is_some() => {
             Status::Busy(*t)
         }
         // S2: as a beat with a fabric destination.
-        (_, Step::Control { color, queue, .. }) if !queue.is_some_and(|q| element.outputs[q].1.has_room()) => {
+        (_, TaskStep::Control { color, queue, .. }) if !queue.is_some_and(|q| element.outputs[q].1.has_room()) => {
             Status::NoRoom(*color)
         }
         _ => Status::Ready,
@@ -150,7 +150,7 @@ fn activity(element: &Element, status: impl Fn(Thread) -> Status) -> Activity {
 
 /// What committing a choice needs besides the compute element.
 pub(super) struct Commit<'a> {
-    pub(super) code: &'a Code,
+    pub(super) code: &'a ImageCode,
     pub(super) numbers: &'a Numbers,
     pub(super) now: u64,
     /// The PE's memory, in a run with values.
@@ -165,7 +165,7 @@ impl Commit<'_> {
         router: &mut Router,
         counters: &mut PeCounters,
         choice: Choice,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), MemoryFault> {
         let wavelet = choice.select.and_then(|task| self.selected(element, task));
         match choice.issue {
             Some(Thread::Micro(t)) => {
@@ -215,10 +215,10 @@ impl Commit<'_> {
         element: &mut Element,
         counters: &mut PeCounters,
         mut run: Running,
-    ) -> Result<Option<Running>, Fault> {
+    ) -> Result<Option<Running>, MemoryFault> {
         let memory = self.memory.as_deref_mut();
         let (ended, computed) = vector::slot(element, self.code, &mut run, self.now, self.numbers, memory)?;
-        if self.code.plans[run.plan].op.op == Op::Fmac {
+        if self.code.vectors[run.vector].op.op == Op::Fmac {
             counters.macs += u64::from(computed); // P2
         }
         if !ended {
@@ -233,7 +233,12 @@ impl Commit<'_> {
     }
 
     /// The main thread uses the issue slot.
-    fn main(&mut self, element: &mut Element, router: &mut Router, counters: &mut PeCounters) -> Result<(), Fault> {
+    fn main(
+        &mut self,
+        element: &mut Element,
+        router: &mut Router,
+        counters: &mut PeCounters,
+    ) -> Result<(), MemoryFault> {
         let Main::At(mut at) = std::mem::replace(&mut element.main, Main::Free) else {
             unreachable!("only a main thread with an instruction issues")
         };
@@ -248,30 +253,30 @@ impl Commit<'_> {
         let code = self.code;
         let mut next = at.step + 1;
         match &code.tasks[at.task].steps[at.step] {
-            Step::Vector(_) | Step::Join(_) => {}
-            Step::Async { plan, thread, priority, then } => {
+            TaskStep::Vector(_) | TaskStep::Join(_) => {}
+            TaskStep::Async { vector, thread, priority, then } => {
                 // C2: a microthread's setup starts in the cycle after the one that issued it.
-                let run = vector::begin(element, code, *plan, self.now + 1, self.numbers);
+                let run = vector::begin(element, code, *vector, self.now + 1, self.numbers);
                 let run = vector::on_microthread(run, *priority, *then);
                 element.micro[usize::from(*thread)] = Some(run);
             }
-            Step::Addr(op) => self.addr(element, op)?,
-            Step::Activate(task) => element.active[*task] = true,
-            Step::Block(task) => element.blocked[*task] = true,
-            Step::Unblock(task) => element.blocked[*task] = false,
-            Step::Control { queue, word, .. } => {
+            TaskStep::Addr(op) => self.addr(element, op)?,
+            TaskStep::Activate(task) => element.active[*task] = true,
+            TaskStep::Block(task) => element.blocked[*task] = true,
+            TaskStep::Unblock(task) => element.blocked[*task] = false,
+            TaskStep::Control { queue, word, .. } => {
                 let queue = queue.expect("there was room in its queue");
                 let ready = self.now + self.numbers.ce_latency + self.numbers.ramp_up;
                 element.outputs[queue].1.push(Wavelet { ready, data: *word, control: true });
             }
-            Step::Open(color) => {
+            TaskStep::Open(color) => {
                 // S4
                 for channel in router.channels.iter_mut().filter(|c| c.color == *color) {
                     (channel.closed, channel.position) = (false, 0);
                 }
             }
-            Step::Back { to } => next = back(&mut at.loops, *to, next),
-            Step::Enter { .. } => unreachable!("a loop is entered when it is reached"),
+            TaskStep::Back { to } => next = back(&mut at.loops, *to, next),
+            TaskStep::Enter { .. } => unreachable!("a loop is entered when it is reached"),
         }
         self.reach(element, at.task, next, at.loops);
         Ok(())
@@ -287,24 +292,24 @@ impl Commit<'_> {
                     element.main = Main::Free;
                     return;
                 }
-                Some(Step::Enter { count }) => {
+                Some(TaskStep::Enter { count }) => {
                     loops.push(*count);
                     step += 1;
                 }
-                Some(Step::Back { to }) if self.numbers.loop_back == 0 => step = back(&mut loops, *to, step + 1),
-                Some(Step::Back { .. }) => break Work::Slots(self.numbers.loop_back),
-                Some(Step::Vector(plan)) => {
+                Some(TaskStep::Back { to }) if self.numbers.loop_back == 0 => step = back(&mut loops, *to, step + 1),
+                Some(TaskStep::Back { .. }) => break Work::Slots(self.numbers.loop_back),
+                Some(TaskStep::Vector(vector)) => {
                     // C2: the main thread's setup starts when it reaches the instruction.
-                    break Work::Vector(vector::begin(element, code, *plan, self.now + 1, self.numbers));
+                    break Work::Vector(vector::begin(element, code, *vector, self.now + 1, self.numbers));
                 }
-                Some(Step::Addr(AddrOp::Wrap { .. })) => break Work::Slots(2),
+                Some(TaskStep::Addr(AddrOp::Wrap { .. })) => break Work::Slots(2),
                 Some(_) => break Work::Slots(1),
             }
         };
         element.main = Main::At(At { task, step, loops, work });
     }
 
-    fn addr(&self, element: &mut Element, op: &AddrOp) -> Result<(), Fault> {
+    fn addr(&self, element: &mut Element, op: &AddrOp) -> Result<(), MemoryFault> {
         let regs = &element.addr;
         let reg = |r: AddrReg| regs[usize::from(r.0)];
         let value = match *op {

@@ -1,7 +1,7 @@
 //! The code of an image in the form in which it is executed: loops flattened, colors resolved to
 //! queues, the elements per beat of every vector instruction worked out (C4).
 //!
-//! **Invariant.** Every index in a [`Code`] is in range: [`Code::new`] refuses what is not.
+//! **Invariant.** Every index in a [`ImageCode`] is in range: [`ImageCode::new`] refuses what is not.
 //! **Not here.** What executing it does (`ce`, `vector`).
 
 use sim_core::arch::{ArchSpec, Widths};
@@ -15,10 +15,10 @@ const NESTING: usize = 64;
 
 /// The code of one image.
 #[derive(Debug)]
-pub(super) struct Code {
+pub(super) struct ImageCode {
     pub(super) tasks: Vec<TaskCode>,
-    pub(super) plans: Vec<Plan>,
-    pub(super) stores: Vec<Store>,
+    pub(super) vectors: Vec<VectorCode>,
+    pub(super) memory_fifos: Vec<MemoryFifo>,
 }
 
 /// The code of one task.
@@ -27,17 +27,17 @@ pub(super) struct TaskCode {
     pub(super) trigger: Trigger,
     /// For data tasks: the input queue of the color, if there is one.
     pub(super) queue: Option<usize>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<TaskStep>,
 }
 
 /// One step of a task.
 #[derive(Debug)]
-pub(super) enum Step {
-    /// The vector instruction with this index in `Code::plans`.
+pub(super) enum TaskStep {
+    /// The vector instruction with this index in `ImageCode::vectors`.
     Vector(usize),
     /// The same, on a microthread.
     Async {
-        plan: usize,
+        vector: usize,
         thread: u8,
         priority: Priority,
         then: Option<Then>,
@@ -68,7 +68,7 @@ pub(super) enum Step {
 
 /// A vector instruction.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct VectorCode {
     pub(super) op: VecOp,
     /// Elements per beat, `w` of rule C4.
     pub(super) width: u32,
@@ -80,26 +80,26 @@ pub(super) struct Plan {
 
 /// A FIFO in memory (C10).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Store {
+pub(super) struct MemoryFifo {
     pub(super) addr: i64,
     pub(super) capacity: u32,
 }
 
-/// A fault of the program, as the engine sees it.
-pub(super) fn fault(at: &str, message: String) -> Diagnostic {
+/// The diagnostic of a program that is not well formed, as the engine sees it.
+pub(super) fn malformed(at: &str, message: String) -> Diagnostic {
     Diagnostic::new("X001", at, message).help("check the program with `wafersim verify`")
 }
 
-impl Code {
+impl ImageCode {
     /// The code of `image`.
-    pub(super) fn new(image: &Image, arch: &ArchSpec) -> Result<Code, Diagnostic> {
-        let mut lower = Lower { image, arch, plans: Vec::new() };
+    pub(super) fn new(image: &Image, arch: &ArchSpec) -> Result<ImageCode, Diagnostic> {
+        let mut lower = Lower { image, arch, vectors: Vec::new() };
         let mut tasks = Vec::with_capacity(image.tasks.len());
         for task in &image.tasks {
             tasks.push(lower.task(task)?);
         }
-        let stores = image.fifos.iter().map(|q| Store { addr: q.addr.into(), capacity: q.len }).collect();
-        Ok(Code { tasks, plans: lower.plans, stores })
+        let memory_fifos = image.fifos.iter().map(|q| MemoryFifo { addr: q.addr.into(), capacity: q.len }).collect();
+        Ok(ImageCode { tasks, vectors: lower.vectors, memory_fifos })
     }
 }
 
@@ -111,7 +111,7 @@ fn queue(bindings: &[(u8, Color)], color: Color) -> Option<usize> {
 struct Lower<'a> {
     image: &'a Image,
     arch: &'a ArchSpec,
-    plans: Vec<Plan>,
+    vectors: Vec<VectorCode>,
 }
 
 impl Lower<'_> {
@@ -128,50 +128,50 @@ impl Lower<'_> {
         Ok(TaskCode { trigger: task.trigger, queue, steps })
     }
 
-    fn body(&mut self, body: &[Instr], steps: &mut Vec<Step>, depth: usize) -> Result<(), Diagnostic> {
+    fn body(&mut self, body: &[Instr], steps: &mut Vec<TaskStep>, depth: usize) -> Result<(), Diagnostic> {
         for instr in body {
             let step = match instr {
                 Instr::Loop { count, body } => {
                     if *count == 0 || body.is_empty() || depth == NESTING {
-                        return Err(self.fault("a loop without repetitions or body, or nested too deeply"));
+                        return Err(self.malformed("a loop without repetitions or body, or nested too deeply"));
                     }
-                    steps.push(Step::Enter { count: *count });
+                    steps.push(TaskStep::Enter { count: *count });
                     let to = steps.len();
                     self.body(body, steps, depth + 1)?;
-                    Step::Back { to }
+                    TaskStep::Back { to }
                 }
-                Instr::Vec(op) => Step::Vector(self.plan(op)?),
+                Instr::Vec(op) => TaskStep::Vector(self.vector(op)?),
                 Instr::Async(Async { thread, priority, op, then }) => {
                     self.microthread(*thread)?;
                     if let Some(Then::Activate(task) | Then::Unblock(task)) = *then {
                         self.task_index(task)?;
                     }
-                    Step::Async { plan: self.plan(op)?, thread: *thread, priority: *priority, then: *then }
+                    TaskStep::Async { vector: self.vector(op)?, thread: *thread, priority: *priority, then: *then }
                 }
                 Instr::Join(thread) => {
                     self.microthread(*thread)?;
-                    Step::Join(*thread)
+                    TaskStep::Join(*thread)
                 }
                 Instr::Addr(op) => {
                     self.addr_op(op)?;
-                    Step::Addr(op.clone())
+                    TaskStep::Addr(op.clone())
                 }
-                Instr::Activate(task) => Step::Activate(self.task_index(*task)?),
-                Instr::Block(task) => Step::Block(self.task_index(*task)?),
-                Instr::Unblock(task) => Step::Unblock(self.task_index(*task)?),
+                Instr::Activate(task) => TaskStep::Activate(self.task_index(*task)?),
+                Instr::Block(task) => TaskStep::Block(self.task_index(*task)?),
+                Instr::Unblock(task) => TaskStep::Unblock(self.task_index(*task)?),
                 Instr::Control(color, control) => {
-                    Step::Control { color: *color, queue: queue(&self.image.outputs, *color), word: control.word() }
+                    TaskStep::Control { color: *color, queue: queue(&self.image.outputs, *color), word: control.word() }
                 }
-                Instr::Open(color) => Step::Open(*color),
+                Instr::Open(color) => TaskStep::Open(*color),
             };
             steps.push(step);
         }
         Ok(())
     }
 
-    fn plan(&mut self, op: &VecOp) -> Result<usize, Diagnostic> {
+    fn vector(&mut self, op: &VecOp) -> Result<usize, Diagnostic> {
         if op.len == 0 || op.src.len() != op.op.sources() || matches!(op.dst, Operand::Imm(_)) {
-            return Err(self.fault("a vector instruction without elements, or with the wrong operands"));
+            return Err(self.malformed("a vector instruction without elements, or with the wrong operands"));
         }
         let mut inputs = [None; 3];
         for (input, source) in inputs.iter_mut().zip(&op.src) {
@@ -185,17 +185,17 @@ impl Lower<'_> {
             Operand::Fab(color, _) => queue(&self.image.outputs, color),
             _ => None,
         };
-        self.plans.push(Plan { op: op.clone(), width: width(op, self.arch), output, inputs });
-        Ok(self.plans.len() - 1)
+        self.vectors.push(VectorCode { op: op.clone(), width: width(op, self.arch), output, inputs });
+        Ok(self.vectors.len() - 1)
     }
 
     fn operand(&self, operand: &Operand) -> Result<(), Diagnostic> {
         match operand {
-            Operand::Mem(m) if m.dims.iter().any(|d| d.len == 0) => Err(self.fault("a dimension without elements")),
+            Operand::Mem(m) if m.dims.iter().any(|d| d.len == 0) => Err(self.malformed("a dimension without elements")),
             Operand::Mem(m) => m.base.map_or(Ok(()), |r| self.addr_reg(r)),
             Operand::Reg(r) => self.data_reg(*r),
             Operand::Fifo(id, _) if usize::from(id.0) >= self.image.fifos.len() => {
-                Err(self.fault("a FIFO that does not exist"))
+                Err(self.malformed("a FIFO that does not exist"))
             }
             Operand::Fifo(..) => Ok(()),
             Operand::Fab(..) | Operand::Imm(_) => Ok(()),
@@ -212,25 +212,25 @@ impl Lower<'_> {
     }
 
     fn addr_reg(&self, reg: AddrReg) -> Result<(), Diagnostic> {
-        if reg.0 < AddrReg::COUNT { Ok(()) } else { Err(self.fault("an address register that does not exist")) }
+        if reg.0 < AddrReg::COUNT { Ok(()) } else { Err(self.malformed("an address register that does not exist")) }
     }
 
     fn data_reg(&self, reg: DataReg) -> Result<(), Diagnostic> {
-        if reg.0 < DataReg::COUNT { Ok(()) } else { Err(self.fault("a data register that does not exist")) }
+        if reg.0 < DataReg::COUNT { Ok(()) } else { Err(self.malformed("a data register that does not exist")) }
     }
 
     fn microthread(&self, thread: u8) -> Result<(), Diagnostic> {
         let exists = u32::from(thread) < self.arch.pe.microthreads.value;
-        if exists { Ok(()) } else { Err(self.fault("a microthread that does not exist")) }
+        if exists { Ok(()) } else { Err(self.malformed("a microthread that does not exist")) }
     }
 
     fn task_index(&self, task: TaskId) -> Result<usize, Diagnostic> {
         let index = usize::from(task.0);
-        if index < self.image.tasks.len() { Ok(index) } else { Err(self.fault("a task that does not exist")) }
+        if index < self.image.tasks.len() { Ok(index) } else { Err(self.malformed("a task that does not exist")) }
     }
 
-    fn fault(&self, message: &str) -> Diagnostic {
-        fault(&format!("image {}", self.image.name), message.to_owned())
+    fn malformed(&self, message: &str) -> Diagnostic {
+        malformed(&format!("image {}", self.image.name), message.to_owned())
     }
 }
 

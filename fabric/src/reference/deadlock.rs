@@ -10,7 +10,7 @@ use sim_core::coord::Color;
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
 use sim_core::units::Cycle;
 
-/// How many blocked units are looked at.
+/// How many blocked units are examined.
 const LISTED: usize = crate::waits::LOOKED_AT;
 
 /// M3: whether the run is at its end.

@@ -13,7 +13,7 @@ mod ce;
 mod code;
 mod deadlock;
 mod edge;
-mod laws;
+mod invariants;
 mod router;
 mod state;
 mod values;
@@ -79,7 +79,7 @@ pub fn run_seen(
         keep_outputs(machine.ports.iter_mut(), program, values);
     }
     cycles?;
-    laws::check(&machine)?;
+    invariants::check(&machine)?;
     Ok(outcome(&machine, options))
 }
 
@@ -144,7 +144,9 @@ fn commit_elements(
         let memory = values.as_deref_mut().map(|v| v.memory.pes[choice.pe].as_mut_slice());
         let sram = memory.as_ref().map_or(0, |m| m.len() as u64);
         let mut commit = Commit { code: &machine.codes[element.code], numbers: &machine.numbers, now, memory };
-        if let Err(values::Fault(address)) = commit.choice(element, &mut state.router, &mut state.counters, *choice) {
+        if let Err(values::MemoryFault(address)) =
+            commit.choice(element, &mut state.router, &mut state.counters, *choice)
+        {
             return Err(RunError::MemoryFault { at: Cycle(now), pe: machine.coord(choice.pe), address, sram });
         }
         let cycles = &mut state.counters.cycles;
@@ -177,7 +179,7 @@ fn start_memory(machine: &Machine, program: &Program, values: &mut Values<'_>) -
             for &bits in &buffer.init {
                 let rounded = values::round(bits, buffer.dtype);
                 values::store(&mut memory.pes[index], address, buffer.dtype, rounded).map_err(
-                    |values::Fault(address)| RunError::MemoryFault {
+                    |values::MemoryFault(address)| RunError::MemoryFault {
                         at: Cycle(0),
                         pe: machine.coord(index),
                         address,

@@ -4,7 +4,7 @@
 //! from the memories (which timing does not depend on, rule V1).
 //! **Not here.** Behaviour: `router`, `ce`, `vector` and `edge`; how it is made: `build`.
 
-use super::code::Code;
+use super::code::ImageCode;
 use sim_core::coord::{Color, Dir, Grid, PeCoord, PeIdx};
 use sim_core::program::{AddrReg, DataReg, Flow, Pop, Priority, Then};
 use sim_core::report::PeCounters;
@@ -72,7 +72,7 @@ pub(super) struct Machine {
     pub(super) grid: Grid,
     pub(super) numbers: Numbers,
     /// One per image.
-    pub(super) codes: Vec<Code>,
+    pub(super) codes: Vec<ImageCode>,
     /// Row by row.
     pub(super) pes: Vec<Pe>,
     /// All ports of all edge streams.
@@ -226,12 +226,12 @@ pub(super) struct Element {
     /// Output queues with their colors.
     pub(super) outputs: Vec<(Option<Color>, Fifo)>,
     /// FIFOs in memory.
-    pub(super) stocks: Vec<Stock>,
+    pub(super) occupancies: Vec<Occupancy>,
 }
 
 /// What a FIFO in memory holds (C10).
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Stock {
+pub(super) struct Occupancy {
     /// Place of the first element, counted in elements.
     pub(super) head: u32,
     /// Elements in it.
@@ -271,8 +271,8 @@ pub(super) enum Work {
 /// A vector instruction at work (C2).
 #[derive(Debug, Clone)]
 pub(super) struct Running {
-    /// Index into `Code::plans`.
-    pub(super) plan: usize,
+    /// Index into `ImageCode::vectors`.
+    pub(super) vector: usize,
     /// The first cycle after the setup.
     pub(super) ready: u64,
     /// First addresses of destination and sources, as at the start of the setup (C5).

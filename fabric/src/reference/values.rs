@@ -1,6 +1,6 @@
 //! Arithmetic on one element (V2), and elements in memory (V3).
 //!
-//! **Invariant.** A memory is only accessed inside; everything else is a [`Fault`].
+//! **Invariant.** A memory is only accessed inside; everything else is a [`MemoryFault`].
 //! **Not here.** Which elements (`vector`).
 
 use half::{bf16, f16};
@@ -8,7 +8,7 @@ use sim_core::program::{DType, Op};
 
 /// An access outside of the memory: its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault(pub(super) i64);
+pub(super) struct MemoryFault(pub(super) i64);
 
 /// Bits of one element and their type.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +95,7 @@ fn scale(a: f32, b: f32, dtype: DType) -> u32 {
 }
 
 /// The element at byte `address`.
-pub(super) fn load(memory: &[u8], address: i64, dtype: DType) -> Result<u32, Fault> {
+pub(super) fn load(memory: &[u8], address: i64, dtype: DType) -> Result<u32, MemoryFault> {
     let bytes = &memory[place(memory, address, dtype)?];
     let low = u32::from(bytes[0]) | u32::from(bytes[1]) << 8;
     Ok(match dtype {
@@ -105,7 +105,7 @@ pub(super) fn load(memory: &[u8], address: i64, dtype: DType) -> Result<u32, Fau
 }
 
 /// Puts an element to byte `address`.
-pub(super) fn store(memory: &mut [u8], address: i64, dtype: DType, bits: u32) -> Result<(), Fault> {
+pub(super) fn store(memory: &mut [u8], address: i64, dtype: DType, bits: u32) -> Result<(), MemoryFault> {
     let place = place(memory, address, dtype)?;
     for (byte, value) in memory[place].iter_mut().zip(bits.to_le_bytes()) {
         *byte = value;
@@ -113,8 +113,8 @@ pub(super) fn store(memory: &mut [u8], address: i64, dtype: DType, bits: u32) ->
     Ok(())
 }
 
-fn place(memory: &[u8], address: i64, dtype: DType) -> Result<std::ops::Range<usize>, Fault> {
-    let first = usize::try_from(address).map_err(|_| Fault(address))?;
-    let end = first.checked_add(dtype.bytes() as usize).ok_or(Fault(address))?;
-    if end <= memory.len() { Ok(first..end) } else { Err(Fault(address)) }
+fn place(memory: &[u8], address: i64, dtype: DType) -> Result<std::ops::Range<usize>, MemoryFault> {
+    let first = usize::try_from(address).map_err(|_| MemoryFault(address))?;
+    let end = first.checked_add(dtype.bytes() as usize).ok_or(MemoryFault(address))?;
+    if end <= memory.len() { Ok(first..end) } else { Err(MemoryFault(address)) }
 }

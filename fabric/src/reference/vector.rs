@@ -4,9 +4,9 @@
 //! may start is asked of the start of the cycle.
 //! **Not here.** Elements per beat (`code`), who gets the issue slot (`ce`).
 
-use super::code::{Code, Plan};
+use super::code::{ImageCode, VectorCode};
 use super::state::{Element, Numbers, Running, Wavelet};
-use super::values::{self, Fault, Value};
+use super::values::{self, MemoryFault, Value};
 use sim_core::coord::Color;
 use sim_core::program::{DType, FifoId, MemRef, Operand, Priority, Then};
 
@@ -33,8 +33,8 @@ pub(super) enum Status {
 
 /// Starts a vector instruction whose setup begins in cycle `start` (C2); addresses and bank
 /// conflicts are those of now (C5).
-pub(super) fn begin(element: &Element, code: &Code, plan: usize, start: u64, numbers: &Numbers) -> Running {
-    let op = &code.plans[plan].op;
+pub(super) fn begin(element: &Element, code: &ImageCode, vector: usize, start: u64, numbers: &Numbers) -> Running {
+    let op = &code.vectors[vector].op;
     let mut first = [0; 4];
     for (address, operand) in first.iter_mut().zip(std::iter::once(&op.dst).chain(&op.src)) {
         if let Operand::Mem(m) = operand {
@@ -45,11 +45,11 @@ pub(super) fn begin(element: &Element, code: &Code, plan: usize, start: u64, num
     if matches!(&op.dst, Operand::Mem(m) if m.is_scalar()) {
         slots = numbers.reduce_cycles.max(1);
     }
-    if conflict(&code.plans[plan], &first) {
+    if conflict(&code.vectors[vector], &first) {
         slots = slots.max(numbers.bank_conflict);
     }
     Running {
-        plan,
+        vector,
         ready: start + numbers.vector_setup,
         first,
         slots,
@@ -68,10 +68,10 @@ fn first_address(element: &Element, m: &MemRef) -> i64 {
 }
 
 /// C5: whether two vector sources in memory start in one bank group.
-fn conflict(plan: &Plan, first: &[i64; 4]) -> bool {
+fn conflict(vector: &VectorCode, first: &[i64; 4]) -> bool {
     let bank = |address: i64| address.div_euclid(2).rem_euclid(4);
-    for (i, a) in plan.op.src.iter().enumerate() {
-        for (j, b) in plan.op.src.iter().enumerate().skip(i + 1) {
+    for (i, a) in vector.op.src.iter().enumerate() {
+        for (j, b) in vector.op.src.iter().enumerate().skip(i + 1) {
             let (Operand::Mem(a), Operand::Mem(b)) = (a, b) else { continue };
             let (at, bt) = (first[i + 1], first[j + 1]);
             let plain = a.ring.is_none() && b.ring.is_none();
@@ -86,8 +86,8 @@ fn conflict(plan: &Plan, first: &[i64; 4]) -> bool {
 
 impl Running {
     /// Elements of the beat that is next.
-    fn beat_len(&self, plan: &Plan) -> u32 {
-        plan.width.min(plan.op.len - self.done)
+    fn beat_len(&self, vector: &VectorCode) -> u32 {
+        vector.width.min(vector.op.len - self.done)
     }
 
     /// C7: whether the next beat takes a new wavelet of a fabric source.
@@ -96,37 +96,37 @@ impl Running {
     }
 
     /// C7: whether the next beat completes a wavelet of a fabric destination.
-    fn gives(&self, plan: &Plan, dtype: DType) -> bool {
-        let end = self.done + self.beat_len(plan);
-        end.is_multiple_of(dtype.per_wavelet()) || end == plan.op.len
+    fn gives(&self, vector: &VectorCode, dtype: DType) -> bool {
+        let end = self.done + self.beat_len(vector);
+        end.is_multiple_of(dtype.per_wavelet()) || end == vector.op.len
     }
 }
 
 /// C2, C3: what the instruction can do in cycle `now`. `claimed` is the input queue whose head
 /// the main thread takes in this cycle for a data task (C9).
-pub(super) fn status(element: &Element, code: &Code, run: &Running, now: u64, claimed: Option<usize>) -> Status {
-    let plan = &code.plans[run.plan];
+pub(super) fn status(element: &Element, code: &ImageCode, run: &Running, now: u64, claimed: Option<usize>) -> Status {
+    let vector = &code.vectors[run.vector];
     if now < run.ready {
         return Status::Setup;
     }
     if run.slots_left > 0 {
         return Status::Ready;
     }
-    if let Operand::Fab(color, dtype) = plan.op.dst {
-        let room = plan.output.is_some_and(|q| element.outputs[q].1.has_room());
-        if run.gives(plan, dtype) && !room {
+    if let Operand::Fab(color, dtype) = vector.op.dst {
+        let room = vector.output.is_some_and(|q| element.outputs[q].1.has_room());
+        if run.gives(vector, dtype) && !room {
             return Status::NoRoom(color);
         }
     }
-    if let Operand::Fifo(id, _) = plan.op.dst {
-        let stock = element.stocks[usize::from(id.0)].len;
-        if stock + run.beat_len(plan) > code.stores[usize::from(id.0)].capacity {
+    if let Operand::Fifo(id, _) = vector.op.dst {
+        let occupancy = element.occupancies[usize::from(id.0)].len;
+        if occupancy + run.beat_len(vector) > code.memory_fifos[usize::from(id.0)].capacity {
             return Status::Full(id.0);
         }
     }
-    for (i, source) in plan.op.src.iter().enumerate() {
+    for (i, source) in vector.op.src.iter().enumerate() {
         if let Operand::Fifo(id, _) = source
-            && element.stocks[usize::from(id.0)].len < run.beat_len(plan)
+            && element.occupancies[usize::from(id.0)].len < run.beat_len(vector)
         {
             return Status::Empty(id.0);
         }
@@ -134,8 +134,8 @@ pub(super) fn status(element: &Element, code: &Code, run: &Running, now: u64, cl
         if !run.takes(dtype) {
             continue;
         }
-        let Some(queue) = plan.inputs[i] else { return Status::NoInput(color) };
-        let earlier = plan.op.src[..i].iter().zip(&plan.inputs);
+        let Some(queue) = vector.inputs[i] else { return Status::NoInput(color) };
+        let earlier = vector.op.src[..i].iter().zip(&vector.inputs);
         let ahead = earlier.filter(|(s, q)| **q == Some(queue) && s.dtype().is_some_and(|d| run.takes(d))).count();
         let ahead = ahead + usize::from(claimed == Some(queue));
         if !element.inputs[queue].1.has_data(ahead, now) {
@@ -149,54 +149,54 @@ pub(super) fn status(element: &Element, code: &Code, run: &Running, now: u64, cl
 /// elements were computed in it.
 pub(super) fn slot(
     element: &mut Element,
-    code: &Code,
+    code: &ImageCode,
     run: &mut Running,
     now: u64,
     numbers: &Numbers,
     memory: Option<&mut [u8]>,
-) -> Result<(bool, u32), Fault> {
-    let plan = &code.plans[run.plan];
+) -> Result<(bool, u32), MemoryFault> {
+    let vector = &code.vectors[run.vector];
     let mut computed = 0;
     if run.slots_left == 0 {
-        computed = run.beat_len(plan);
+        computed = run.beat_len(vector);
         beat(element, code, run, now, numbers, memory)?;
         run.slots_left = run.slots;
     }
     run.slots_left -= 1;
-    Ok((run.slots_left == 0 && run.done == plan.op.len, computed))
+    Ok((run.slots_left == 0 && run.done == vector.op.len, computed))
 }
 
 /// C3: the first slot of a beat takes wavelets, computes its elements in order, and gives a
 /// wavelet.
 fn beat(
     element: &mut Element,
-    code: &Code,
+    code: &ImageCode,
     run: &mut Running,
     now: u64,
     numbers: &Numbers,
     memory: Option<&mut [u8]>,
-) -> Result<(), Fault> {
-    let plan = &code.plans[run.plan];
-    for (i, source) in plan.op.src.iter().enumerate() {
+) -> Result<(), MemoryFault> {
+    let vector = &code.vectors[run.vector];
+    for (i, source) in vector.op.src.iter().enumerate() {
         if let Operand::Fab(_, dtype) = source
             && run.takes(*dtype)
         {
-            let queue = plan.inputs[i].expect("a beat that starts has its queues");
+            let queue = vector.inputs[i].expect("a beat that starts has its queues");
             run.held[i + 1] = element.inputs[queue].1.pop().data;
         }
     }
-    let count = run.beat_len(plan);
+    let count = run.beat_len(vector);
     if let Some(memory) = memory {
         for index in run.done..run.done + count {
             one(element, code, run, index, memory)?;
         }
     }
-    move_stocks(element, code, plan, count);
-    if let Operand::Fab(_, dtype) = plan.op.dst
-        && run.gives(plan, dtype)
+    move_occupancies(element, code, vector, count);
+    if let Operand::Fab(_, dtype) = vector.op.dst
+        && run.gives(vector, dtype)
     {
         // C6
-        let queue = plan.output.expect("a beat that starts has its queues");
+        let queue = vector.output.expect("a beat that starts has its queues");
         let ready = now + numbers.ce_latency + numbers.ramp_up;
         element.outputs[queue].1.push(Wavelet { ready, data: run.held[0], control: false });
         run.held[0] = 0;
@@ -206,31 +206,37 @@ fn beat(
 }
 
 /// C10: `count` elements leave the FIFOs of the sources and enter that of the destination.
-fn move_stocks(element: &mut Element, code: &Code, plan: &Plan, count: u32) {
-    for source in &plan.op.src {
+fn move_occupancies(element: &mut Element, code: &ImageCode, vector: &VectorCode, count: u32) {
+    for source in &vector.op.src {
         if let Operand::Fifo(id, _) = source {
-            let stock = &mut element.stocks[usize::from(id.0)];
-            stock.head = (stock.head + count) % code.stores[usize::from(id.0)].capacity;
-            stock.len -= count;
+            let occupancy = &mut element.occupancies[usize::from(id.0)];
+            occupancy.head = (occupancy.head + count) % code.memory_fifos[usize::from(id.0)].capacity;
+            occupancy.len -= count;
         }
     }
-    if let Operand::Fifo(id, _) = plan.op.dst {
-        element.stocks[usize::from(id.0)].len += count;
+    if let Operand::Fifo(id, _) = vector.op.dst {
+        element.occupancies[usize::from(id.0)].len += count;
     }
 }
 
 /// C10: where the element behind `ahead` others of a FIFO lies.
-fn place(element: &Element, code: &Code, id: FifoId, ahead: u32, dtype: DType) -> i64 {
-    let store = code.stores[usize::from(id.0)];
-    let at = (u64::from(element.stocks[usize::from(id.0)].head) + u64::from(ahead)) % u64::from(store.capacity);
-    store.addr + at as i64 * i64::from(dtype.bytes())
+fn place(element: &Element, code: &ImageCode, id: FifoId, ahead: u32, dtype: DType) -> i64 {
+    let fifo = code.memory_fifos[usize::from(id.0)];
+    let at = (u64::from(element.occupancies[usize::from(id.0)].head) + u64::from(ahead)) % u64::from(fifo.capacity);
+    fifo.addr + at as i64 * i64::from(dtype.bytes())
 }
 
 /// Element `index` of a vector instruction.
-fn one(element: &mut Element, code: &Code, run: &mut Running, index: u32, memory: &mut [u8]) -> Result<(), Fault> {
-    let plan = &code.plans[run.plan];
+fn one(
+    element: &mut Element,
+    code: &ImageCode,
+    run: &mut Running,
+    index: u32,
+    memory: &mut [u8],
+) -> Result<(), MemoryFault> {
+    let vector = &code.vectors[run.vector];
     let mut sources = [Value::single(0); 3];
-    for (i, source) in plan.op.src.iter().enumerate() {
+    for (i, source) in vector.op.src.iter().enumerate() {
         sources[i] = match source {
             Operand::Mem(m) => {
                 let bits = values::load(memory, address(m, run.first[i + 1], index), m.dtype)?;
@@ -245,14 +251,14 @@ fn one(element: &mut Element, code: &Code, run: &mut Running, index: u32, memory
             Operand::Imm(bits) => Value::single(*bits),
         };
     }
-    let op = plan.op.op;
-    match &plan.op.dst {
+    let op = vector.op.op;
+    match &vector.op.dst {
         Operand::Mem(m) => {
             values::store(memory, address(m, run.first[0], index), m.dtype, values::compute(op, &sources, m.dtype))?;
         }
         Operand::Fifo(id, dtype) => {
-            let stock = element.stocks[usize::from(id.0)].len;
-            let at = place(element, code, *id, stock + (index - run.done), *dtype);
+            let occupancy = element.occupancies[usize::from(id.0)].len;
+            let at = place(element, code, *id, occupancy + (index - run.done), *dtype);
             values::store(memory, at, *dtype, values::compute(op, &sources, *dtype))?;
         }
         Operand::Fab(_, DType::F32) => run.held[0] = values::compute(op, &sources, DType::F32),

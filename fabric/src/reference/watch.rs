@@ -5,7 +5,7 @@
 //! **Not here.** What becomes of it (the root package).
 
 use super::ce::{self, Activity, Choice, Thread};
-use super::code::{Code, Step};
+use super::code::{ImageCode, TaskStep};
 use super::state::{Element, Machine, Main, Work};
 use super::vector::Status;
 use sim_core::coord::{Color, PeCoord};
@@ -106,7 +106,7 @@ pub(super) fn show(machine: &Machine, choices: &[Choice], watch: &mut dyn Watch)
     }
 }
 
-fn seen<'a>(element: &'a Element, code: &'a Code, choice: Choice, now: u64) -> Seen<'a> {
+fn seen<'a>(element: &'a Element, code: &'a ImageCode, choice: Choice, now: u64) -> Seen<'a> {
     let doing = match choice.activity {
         Activity::Compute => Doing::Compute,
         Activity::Wait => Doing::Wait,
@@ -114,7 +114,7 @@ fn seen<'a>(element: &'a Element, code: &'a Code, choice: Choice, now: u64) -> S
         Activity::Idle => Doing::Idle,
     };
     let micro = |run: &'a Option<super::state::Running>| {
-        run.as_ref().map(|r| Instruction { id: (r.plan, r.ready), what: What::Vector(&code.plans[r.plan].op) })
+        run.as_ref().map(|r| Instruction { id: (r.vector, r.ready), what: What::Vector(&code.vectors[r.vector].op) })
     };
     let queues = |queues: &[(Option<Color>, super::state::Fifo)]| {
         let bound = |(q, (color, fifo)): (usize, &(Option<Color>, super::state::Fifo))| {
@@ -140,7 +140,7 @@ fn seen<'a>(element: &'a Element, code: &'a Code, choice: Choice, now: u64) -> S
 }
 
 /// Task and instruction of the main thread.
-fn main<'a>(element: &'a Element, code: &'a Code) -> (Option<usize>, Option<Instruction<'a>>) {
+fn main<'a>(element: &'a Element, code: &'a ImageCode) -> (Option<usize>, Option<Instruction<'a>>) {
     let at = match &element.main {
         Main::Free => return (None, None),
         Main::Dispatch { task, reach } => {
@@ -149,29 +149,29 @@ fn main<'a>(element: &'a Element, code: &'a Code) -> (Option<usize>, Option<Inst
         Main::At(at) => at,
     };
     let (ready, what) = match (&at.work, &code.tasks[at.task].steps[at.step]) {
-        (Work::Vector(run), _) => (run.ready, What::Vector(&code.plans[run.plan].op)),
+        (Work::Vector(run), _) => (run.ready, What::Vector(&code.vectors[run.vector].op)),
         (_, step) => (0, What::Other(name(step))),
     };
     (Some(at.task), Some(Instruction { id: (at.step, ready), what }))
 }
 
-fn name(step: &Step) -> &'static str {
+fn name(step: &TaskStep) -> &'static str {
     match step {
-        Step::Vector(_) => "vec",
-        Step::Async { .. } => "async",
-        Step::Join(_) => "join",
-        Step::Enter { .. } | Step::Back { .. } => "loop",
-        Step::Addr(_) => "addr",
-        Step::Activate(_) => "activate",
-        Step::Block(_) => "block",
-        Step::Unblock(_) => "unblock",
-        Step::Control { .. } => "control",
-        Step::Open(_) => "open",
+        TaskStep::Vector(_) => "vec",
+        TaskStep::Async { .. } => "async",
+        TaskStep::Join(_) => "join",
+        TaskStep::Enter { .. } | TaskStep::Back { .. } => "loop",
+        TaskStep::Addr(_) => "addr",
+        TaskStep::Activate(_) => "activate",
+        TaskStep::Block(_) => "block",
+        TaskStep::Unblock(_) => "unblock",
+        TaskStep::Control { .. } => "control",
+        TaskStep::Open(_) => "open",
     }
 }
 
 /// What the first thread that cannot go on waits for; room before anything else, as in rule P1.
-fn waits(element: &Element, code: &Code, now: u64) -> Option<WaitFor> {
+fn waits(element: &Element, code: &ImageCode, now: u64) -> Option<WaitFor> {
     let threads = (0..element.micro.len()).map(Thread::Micro).chain([Thread::Main]);
     let of = |thread| match ce::status(element, code, thread, now, None) {
         Status::NoRoom(color) => Some(WaitFor::Output(color)),

@@ -10,7 +10,7 @@
 //! input_queues = [6, 6, 4, 4]
 //! ```
 //!
-//! **Invariant.** Any text gives a machine within its ranges, or all of its faults.
+//! **Invariant.** Any text gives a machine within its ranges, or a diagnostic for each of its mistakes.
 
 use super::key::suggestion;
 use super::{ArchSpec, KeyGroup, PRESETS, Source, preset};
@@ -26,7 +26,7 @@ impl ArchSpec {
     /// Reads a machine description. `origin` names the text in diagnostics, such as its path.
     ///
     /// # Errors
-    /// All faults, each with line and column where it has one.
+    /// All diagnostics, each with line and column where it has one.
     pub fn from_toml(text: &str, origin: &str) -> Result<ArchSpec, Vec<Diagnostic>> {
         if text.len() > MAX_FILE {
             let message = format!("the file has {} bytes; at most {MAX_FILE} are read", text.len());
@@ -39,41 +39,41 @@ impl ArchSpec {
             };
             return Err(errors.into_iter().map(diagnostic).collect());
         }
-        let mut file = File { text, origin, faults: Vec::new() };
+        let mut file = File { text, origin, diagnostics: Vec::new() };
         let mut arch = file.base(table.get_ref());
         file.apply(&mut arch, table.get_ref());
-        // A key that could not be read keeps the value of the preset, which has no fault.
-        for mut fault in arch.validate() {
-            fault.at = format!("{origin}: {}", fault.at);
-            file.faults.push(fault);
+        // A key that could not be read keeps the value of the preset, which is valid.
+        for mut diagnostic in arch.validate() {
+            diagnostic.at = format!("{origin}: {}", diagnostic.at);
+            file.diagnostics.push(diagnostic);
         }
-        if file.faults.is_empty() { Ok(arch) } else { Err(file.faults) }
+        if file.diagnostics.is_empty() { Ok(arch) } else { Err(file.diagnostics) }
     }
 }
 
 struct File<'a> {
     text: &'a str,
     origin: &'a str,
-    faults: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl File<'_> {
-    fn fault(&mut self, code: &str, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    fn diagnostic(&mut self, code: &str, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         let at = place(self.origin, self.text, span);
-        self.faults.push(Diagnostic::new(code, at, message).help(help));
+        self.diagnostics.push(Diagnostic::new(code, at, message).help(help));
     }
 
     /// The preset that the file extends; some preset if it names none.
     fn base(&mut self, table: &DeTable<'_>) -> ArchSpec {
         let help = format!("write extends = \"NAME\" with one of {}", PRESETS.join(", "));
         match table.get("extends").map(|v| (v.get_ref().as_str(), v.span())) {
-            None => self.fault("A005", 0..0, "the file extends no preset", help),
-            Some((None, span)) => self.fault("A005", span, "`extends` is the name of a preset", help),
+            None => self.diagnostic("A005", 0..0, "the file extends no preset", help),
+            Some((None, span)) => self.diagnostic("A005", span, "`extends` is the name of a preset", help),
             Some((Some(name), span)) => match preset(name) {
                 Some(arch) => return arch,
                 None => {
                     let message = format!("there is no preset `{name}`");
-                    self.fault("A005", span, message, suggestion(name, PRESETS.into_iter()));
+                    self.diagnostic("A005", span, message, suggestion(name, PRESETS.into_iter()));
                 }
             },
         }
@@ -86,7 +86,7 @@ impl File<'_> {
             match (name.get_ref().as_ref(), value.get_ref()) {
                 ("extends", _) => {}
                 ("name", DeValue::String(text)) => arch.name = text.clone().into_owned(),
-                ("name", _) => self.fault("A002", value.span(), "the name is a text", ""),
+                ("name", _) => self.diagnostic("A002", value.span(), "the name is a text", ""),
                 (group, DeValue::Table(keys)) if KeyGroup::ALL.iter().any(|g| g.name() == group) => {
                     for (key, value) in keys {
                         self.put(arch, &format!("{group}.{}", key.get_ref()), key.span(), value);
@@ -95,7 +95,7 @@ impl File<'_> {
                 (other, _) => {
                     let known = ["extends", "name"].into_iter().chain(KeyGroup::ALL.iter().map(|g| g.name()));
                     let message = format!("there is no table or key `{other}` here");
-                    self.fault("A001", span, message, suggestion(other, known));
+                    self.diagnostic("A001", span, message, suggestion(other, known));
                 }
             }
         }
@@ -104,15 +104,15 @@ impl File<'_> {
     fn put(&mut self, arch: &mut ArchSpec, key: &str, span: Range<usize>, value: &Spanned<DeValue<'_>>) {
         let text = plain(value.get_ref());
         let Some(text) = text else {
-            self.fault("A002", value.span(), format!("{key}: a value of this kind is not possible"), "");
+            self.diagnostic("A002", value.span(), format!("{key}: a value of this kind is not possible"), "");
             return;
         };
         let at = place(self.origin, self.text, value.span());
-        if let Err(mut fault) = arch.put(key, &text, &at, Source::User(at.clone())) {
-            if fault.code == "A001" {
-                fault.at = place(self.origin, self.text, span);
+        if let Err(mut diagnostic) = arch.put(key, &text, &at, Source::User(at.clone())) {
+            if diagnostic.code == "A001" {
+                diagnostic.at = place(self.origin, self.text, span);
             }
-            self.faults.push(fault);
+            self.diagnostics.push(diagnostic);
         }
     }
 }

@@ -93,7 +93,7 @@ groups! {
         height: u32 = "height" Count 1..=4_194_304;
         /// External bandwidth in bits per second, each way.
         io_bits_per_second: u64 = "io" BitsPerSecond 1..=1_000_000_000_000_000;
-        /// Cycles in which the wafer stands still before the kernels of a layer, each time its weights
+        /// Cycles for which the wafer stalls before the kernels of a layer, each time its weights
         /// begin to stream.
         layer_start: u32 = "layer_start" Cycles 0..=1_000_000_000;
     }

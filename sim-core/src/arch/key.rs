@@ -117,44 +117,44 @@ impl ArchSpec {
     /// Everything that is out of range or does not go together.
     #[must_use]
     pub fn validate(&self) -> Vec<Diagnostic> {
-        let mut faults = Vec::new();
-        let mut fault = |key: &str, message: String| faults.push(Diagnostic::new("A003", key, message));
+        let mut diagnostics = Vec::new();
+        let mut diagnostic = |key: &str, message: String| diagnostics.push(Diagnostic::new("A003", key, message));
         for key in KEYS {
             let value = (key.get)(self).0;
             let (low, high) = key.range;
             let shown = |n| key.unit.show(&Value::Int(n));
             for n in value.numbers().into_iter().filter(|n| !(low..=high).contains(n)) {
-                fault(
+                diagnostic(
                     key.name,
                     format!("{} is out of range: {} to {} are possible", shown(n), shown(low), shown(high)),
                 );
             }
             let width = key.name.starts_with("pe.width_");
             for n in value.numbers().into_iter().filter(|n| width && *n > 0 && !n.is_power_of_two()) {
-                fault(key.name, format!("{n} is not a power of two"));
+                diagnostic(key.name, format!("{n} is not a power of two"));
             }
             if let Value::List(list) = value
                 && !(1..=MAX_QUEUES).contains(&list.len())
             {
-                fault(key.name, format!("{} queues; 1 to {MAX_QUEUES} are possible", list.len()));
+                diagnostic(key.name, format!("{} queues; 1 to {MAX_QUEUES} are possible", list.len()));
             }
         }
         let pes = u64::from(self.wafer.width.value) * u64::from(self.wafer.height.value);
         if pes > MAX_PES {
             let size = format!("{} x {} are {pes} PEs", self.wafer.width.value, self.wafer.height.value);
-            fault("wafer.width", format!("{size}; at most {MAX_PES} are possible"));
+            diagnostic("wafer.width", format!("{size}; at most {MAX_PES} are possible"));
         }
         if self.cluster.lost.value >= self.cluster.systems.value && self.cluster.lost.value > 0 {
             let (lost, systems) = (self.cluster.lost.value, self.cluster.systems.value);
-            fault("cluster.lost", format!("{lost} of {systems} systems are lost; at least one has to be left"));
+            diagnostic("cluster.lost", format!("{lost} of {systems} systems are lost; at least one has to be left"));
         }
         if self.pe.stack.value >= self.pe.sram.value {
-            fault(
+            diagnostic(
                 "pe.stack",
                 format!("the stack of {} B leaves nothing of {} B", self.pe.stack.value, self.pe.sram.value),
             );
         }
-        faults
+        diagnostics
     }
 }
 

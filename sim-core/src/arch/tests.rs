@@ -1,4 +1,4 @@
-//! Presets, keys, files: every fault with its code and place.
+//! Presets, keys, files: every mistake gives a diagnostic with its code and place.
 
 use super::cs1::cs1;
 use super::cs2::{andromeda16, cs2, teaching};
@@ -7,8 +7,8 @@ use super::*;
 use crate::diag::Diagnostic;
 use proptest::prelude::*;
 
-fn show(faults: &[Diagnostic]) -> Vec<String> {
-    faults.iter().map(|d| format!("{} {} {} | {}", d.code, d.at, d.message, d.help)).collect()
+fn show(diagnostics: &[Diagnostic]) -> Vec<String> {
+    diagnostics.iter().map(|d| format!("{} {} {} | {}", d.code, d.at, d.message, d.help)).collect()
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn assumed_numbers_are_listed_until_they_are_set() {
 #[test]
 fn a001_no_such_key() {
     let mut arch = cs2();
-    let fault = |arch: &mut ArchSpec, text: &str| show(&[arch.set(text, "--set").unwrap_err()]).remove(0);
+    let diagnostic = |arch: &mut ArchSpec, text: &str| show(&[arch.set(text, "--set").unwrap_err()]).remove(0);
     let near = "A001 --set there is no key `pe.srma` | did you mean `pe.sram`?";
-    assert_eq!(fault(&mut arch, "pe.srma=64KiB"), near);
+    assert_eq!(diagnostic(&mut arch, "pe.srma=64KiB"), near);
     let tail = "A001 --set there is no key `sram` | did you mean `pe.sram`?";
-    assert_eq!(fault(&mut arch, "sram=64KiB"), tail);
-    assert!(fault(&mut arch, "something=1").contains("known are wafer.clock, "));
+    assert_eq!(diagnostic(&mut arch, "sram=64KiB"), tail);
+    assert!(diagnostic(&mut arch, "something=1").contains("known are wafer.clock, "));
     assert_eq!(arch, cs2());
 }
 
@@ -112,7 +112,7 @@ fn a_file_changes_a_preset() {
 }
 
 #[test]
-fn a_file_shows_all_its_faults() {
+fn a_file_shows_all_its_diagnostics() {
     let text = "extends = \"cs9\"\n[pe]\nsrm = \"64KiB\"\nstack = 1024\nwidth_add = { half = 4, single = 2 }\n[routr]\nhop = 1\n";
     let want = [
         "A005 m:1:11 there is no preset `cs9` | did you mean `cs2`?",
@@ -143,9 +143,9 @@ fn every_group_is_a_table_of_a_file() {
 
 #[test]
 fn a004_not_toml() {
-    let faults = ArchSpec::from_toml("extends = \"cs2\"\n[pe\nsram = \n", "m").unwrap_err();
-    assert!(faults.iter().all(|d| d.code == "A004"), "{faults:#?}");
-    assert_eq!(faults[0].at, "m:2:4");
+    let diagnostics = ArchSpec::from_toml("extends = \"cs2\"\n[pe\nsram = \n", "m").unwrap_err();
+    assert!(diagnostics.iter().all(|d| d.code == "A004"), "{diagnostics:#?}");
+    assert_eq!(diagnostics[0].at, "m:2:4");
     assert!(ArchSpec::from_toml("a = \nb = ]\n", "m").unwrap_err().len() >= 2);
     assert_eq!(ArchSpec::from_toml(&"#".repeat(MAX_FILE + 1), "m").unwrap_err()[0].code, "A004");
 }

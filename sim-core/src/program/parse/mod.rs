@@ -7,8 +7,8 @@
 //! | P003 | the text is too large, or blocks are nested too deep |
 //! | P004 | a placement names an image that does not exist, or several |
 //!
-//! **Invariant.** Any text gives a program or faults, never a panic, in time and memory linear in
-//! its size. After a fault, parsing goes on at the next line, so all faults come at once.
+//! **Invariant.** Any text gives a program or diagnostics, never a panic, in time and memory linear in
+//! its size. After a mistake, parsing goes on at the next line, so all diagnostics come at once.
 //! **Not here.** Whether the program makes sense ([`super::verify()`]).
 
 mod code;
@@ -26,7 +26,7 @@ use lex::{Tok, Token, lex, unescape};
 pub const MAX_TEXT: usize = 16 << 20;
 /// Most blocks inside one another.
 pub const MAX_DEPTH: usize = 32;
-/// Most faults that are listed.
+/// Most diagnostics that are listed.
 const LISTED: usize = 100;
 
 /// Codes of this parser with their titles, as in `docs/diagnostics.md`.
@@ -40,13 +40,13 @@ pub const RULES: [(&str, &str); 4] = [
 /// Reads the text form. `origin` names the text in diagnostics, such as its path.
 ///
 /// # Errors
-/// All faults, each with line and column.
+/// All diagnostics, each with line and column.
 pub fn parse(text: &str, origin: &str) -> Result<Program, Vec<Diagnostic>> {
     if text.len() > MAX_TEXT {
         let message = format!("the text has {} bytes; at most {MAX_TEXT} are read", text.len());
         return Err(vec![Diagnostic::new("P003", origin, message)]);
     }
-    let mut p = Parser { text, origin, tokens: lex(text), next: 0, faults: Vec::new(), lines: Vec::new() };
+    let mut p = Parser { text, origin, tokens: lex(text), next: 0, diagnostics: Vec::new(), lines: Vec::new() };
     let mut program = Program::default();
     let mut places = Vec::new();
     while p.next < p.tokens.len() {
@@ -56,10 +56,10 @@ pub fn parse(text: &str, origin: &str) -> Result<Program, Vec<Diagnostic>> {
         }
     }
     p.resolve(&mut program, places);
-    if p.faults.is_empty() { Ok(program) } else { Err(p.faults) }
+    if p.diagnostics.is_empty() { Ok(program) } else { Err(p.diagnostics) }
 }
 
-/// A fault was recorded.
+/// The marker of a statement that could not be read; its diagnostic was recorded.
 struct Failed;
 
 type Parsed<T> = Result<T, Failed>;
@@ -76,8 +76,8 @@ struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     /// Index of the next token.
     next: usize,
-    faults: Vec<Diagnostic>,
-    /// Byte offsets of line starts; made at the first fault.
+    diagnostics: Vec<Diagnostic>,
+    /// Byte offsets of line starts; made for the first diagnostic.
     lines: Vec<usize>,
 }
 
@@ -94,10 +94,10 @@ impl<'a> Parser<'a> {
         if self.lines.is_empty() {
             self.lines = std::iter::once(0).chain(self.text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         }
-        if self.faults.len() < LISTED {
+        if self.diagnostics.len() < LISTED {
             let line = self.lines.partition_point(|&start| start <= at);
             let column = self.text[self.lines[line - 1]..at].chars().count() + 1;
-            self.faults.push(Diagnostic::new(code, format!("{}:{line}:{column}", self.origin), message));
+            self.diagnostics.push(Diagnostic::new(code, format!("{}:{line}:{column}", self.origin), message));
         }
     }
 
@@ -293,7 +293,7 @@ impl<'a> Parser<'a> {
         self.line_end()
     }
 
-    /// After a fault in the statement that began at `start`: goes on behind its line, or behind
+    /// After a mistake in the statement that began at `start`: goes on behind its line, or behind
     /// the block that the line opens.
     fn recover(&mut self, start: usize) {
         let mut depth = 0usize;
@@ -352,7 +352,7 @@ impl<'a> Parser<'a> {
         Ok(image)
     }
 
-    /// `{`, lines that `each` reads, `}`. Faults in a line do not end the block.
+    /// `{`, lines that `each` reads, `}`. A mistake in a line does not end the block.
     fn block(&mut self, depth: usize, mut each: impl FnMut(&mut Self, usize) -> Parsed<()>) -> Parsed<()> {
         if depth == MAX_DEPTH {
             self.report("P003", self.at(), format!("blocks are nested more than {MAX_DEPTH} deep"));

@@ -1,4 +1,4 @@
-//! The parser and the printer are each other's inverse, and every fault is found.
+//! The parser and the printer are each other's inverse, and every mistake is found.
 
 use super::*;
 use crate::arch::cs2::cs2;
@@ -46,10 +46,10 @@ edge in w north x=0..9/2 c3 wavelets 10 every 1 fanout 1
 ";
 
 #[track_caller]
-fn faults(text: &str, want: &[&str]) {
+fn diagnostics(text: &str, want: &[&str]) {
     let got: Vec<String> = match parse(text, "t") {
-        Ok(p) => panic!("no fault: {p}"),
-        Err(faults) => faults.iter().map(|d| format!("{} {} {}", d.code, d.at, d.message)).collect(),
+        Ok(p) => panic!("no diagnostic: {p}"),
+        Err(diagnostics) => diagnostics.iter().map(|d| format!("{} {} {}", d.code, d.at, d.message)).collect(),
     };
     assert_eq!(got, want);
 }
@@ -80,16 +80,16 @@ fn p001_something_else_was_expected() {
         "P001 t:12:1 expected program, grid, image, place, route, switch, filter or edge, found `rout`",
         "P001 t:13:1 expected program, grid, image, place, route, switch, filter or edge, found a text without an end",
     ];
-    faults(text, &want);
-    faults("image a {\n", &["P001 t:2:1 expected `}`, found the end of the line"]);
+    diagnostics(text, &want);
+    diagnostics("image a {\n", &["P001 t:2:1 expected `}`, found the end of the line"]);
 }
 
 #[test]
 fn p002_number_out_of_range() {
-    faults("grid 1x4294967296", &["P002 t:1:7 4294967296 is out of range"]);
-    faults("route c24 x=0 y=0 west -> east", &["P002 t:1:7 there is no color 24; the last one is c23"]);
-    faults("place #0 x=4..4 y=0", &["P002 t:1:12 no positions, or too many: 4..4/1"]);
-    faults("place #0 x=0..4/0 y=0", &["P002 t:1:12 no positions, or too many: 0..4/0"]);
+    diagnostics("grid 1x4294967296", &["P002 t:1:7 4294967296 is out of range"]);
+    diagnostics("route c24 x=0 y=0 west -> east", &["P002 t:1:7 there is no color 24; the last one is c23"]);
+    diagnostics("place #0 x=4..4 y=0", &["P002 t:1:12 no positions, or too many: 4..4/1"]);
+    diagnostics("place #0 x=0..4/0 y=0", &["P002 t:1:12 no positions, or too many: 0..4/0"]);
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn p003_text_too_large() {
 
 #[test]
 fn p004_image_name() {
-    faults("place a x=0 y=0", &["P004 t:1:7 there are 0 images with the name \"a\""]);
-    faults("image a {\n}\nimage a {\n}\nplace a x=0 y=0", &["P004 t:5:7 there are 2 images with the name \"a\""]);
+    diagnostics("place a x=0 y=0", &["P004 t:1:7 there are 0 images with the name \"a\""]);
+    diagnostics("image a {\n}\nimage a {\n}\nplace a x=0 y=0", &["P004 t:5:7 there are 2 images with the name \"a\""]);
 }
 
 fn mutated() -> impl Strategy<Value = String> {

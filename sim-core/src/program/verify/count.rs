@@ -6,7 +6,7 @@
 
 use super::route::Net;
 use super::span::{corner, meet, moved};
-use super::{Faults, Placed, at_route};
+use super::{Diagnostics, Placed, at_route};
 use crate::coord::{Color, Dir, Grid};
 use crate::program::{Async, EdgeStream, Flow, Image, Instr, Operand, Program, Route, TaskId, Then, Trigger, VecOp};
 
@@ -145,23 +145,29 @@ fn sites(body: &[Instr], in_loop: bool) -> Vec<Site> {
 }
 
 /// Checks the counts of one color.
-pub(super) fn check(program: &Program, net: &Net<'_>, placed: &Placed<'_>, flows: &[Flows], faults: &mut Faults) {
+pub(super) fn check(
+    program: &Program,
+    net: &Net<'_>,
+    placed: &Placed<'_>,
+    flows: &[Flows],
+    diagnostics: &mut Diagnostics,
+) {
     if !net.sound {
         return;
     }
-    check_routed(net, placed, flows, faults);
+    check_routed(net, placed, flows, diagnostics);
     let part = parts(net, program.grid());
     for root in (0..part.len()).filter(|&i| part[i] == i) {
         let members: Vec<usize> = (0..part.len()).filter(|&i| part[i] == root).collect();
         let members = Members { net, routes: members.iter().map(|&i| net.routes[i]).collect(), grid: program.grid() };
         if let Some(sent) = members.sent(placed, flows) {
-            members.check_taken(sent, placed, flows, faults);
+            members.check_taken(sent, placed, flows, diagnostics);
         }
     }
 }
 
 /// A PE that surely sends has a route from the ramp; one that surely takes has one to the ramp.
-fn check_routed(net: &Net<'_>, placed: &Placed<'_>, flows: &[Flows], faults: &mut Faults) {
+fn check_routed(net: &Net<'_>, placed: &Placed<'_>, flows: &[Flows], diagnostics: &mut Diagnostics) {
     let color = net.color;
     for p in &placed.list {
         let flow = &flows[p.image as usize];
@@ -170,10 +176,15 @@ fn check_routed(net: &Net<'_>, placed: &Placed<'_>, flows: &[Flows], faults: &mu
         let unsent = sends.then(|| net.cover.hole(p.region, |i| net.routes[i].rx == Dir::Ramp)).flatten();
         let unmet = takes.then(|| net.cover.hole(p.region, |i| net.routes[i].tx.contains(Dir::Ramp))).flatten();
         if let Some(pe) = unsent {
-            faults.push("R027", format!("PE {pe}"), format!("sends on {color}, which has no route from its ramp"), "");
+            diagnostics.push(
+                "R027",
+                format!("PE {pe}"),
+                format!("sends on {color}, which has no route from its ramp"),
+                "",
+            );
         }
         if let Some(pe) = unmet {
-            faults.push(
+            diagnostics.push(
                 "R027",
                 format!("PE {pe}"),
                 format!("waits for {color}, which no route brings to its ramp"),
@@ -236,7 +247,7 @@ impl Members<'_> {
         self.net.edges.iter().copied().filter(move |e| e.flow == flow && touches(e))
     }
 
-    fn check_taken(&self, sent: u64, placed: &Placed<'_>, flows: &[Flows], faults: &mut Faults) {
+    fn check_taken(&self, sent: u64, placed: &Placed<'_>, flows: &[Flows], diagnostics: &mut Diagnostics) {
         let color = self.net.color;
         for route in self.routes.iter().filter(|r| r.tx.contains(Dir::Ramp)) {
             for (p, shared) in placed.cover.meeting(route.region) {
@@ -244,13 +255,18 @@ impl Members<'_> {
                 if let Some(taken) = taken.filter(|&t| t != sent) {
                     let pe = corner(shared);
                     let message = format!("PE {pe} takes {taken} wavelets of {color}, but {sent} are sent to it");
-                    faults.push("R025", at_route(route), message, "make lengths and loop counts of both sides agree");
+                    diagnostics.push(
+                        "R025",
+                        at_route(route),
+                        message,
+                        "make lengths and loop counts of both sides agree",
+                    );
                 }
             }
         }
         for e in self.streams(Flow::Out).filter(|e| e.wavelets != sent) {
             let message = format!("takes {} wavelets of {color}, but {sent} are sent to it", e.wavelets);
-            faults.push("R025", format!("edge stream `{}`", e.name), message, "");
+            diagnostics.push("R025", format!("edge stream `{}`", e.name), message, "");
         }
     }
 }

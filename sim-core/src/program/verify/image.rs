@@ -1,7 +1,7 @@
 //! Checks of one image: bindings, tasks, instructions, operands, memory.
 
 use super::switch::{check_control, check_entry};
-use super::{Faults, MAX_DIMS, MAX_NESTING, MAX_TASKS, check_color};
+use super::{Diagnostics, MAX_DIMS, MAX_NESTING, MAX_TASKS, check_color};
 use crate::arch::ArchSpec;
 use crate::coord::Color;
 use crate::program::{
@@ -11,45 +11,45 @@ use crate::program::{
 use std::fmt::{self, Display};
 
 /// Checks everything that an image says about itself.
-pub(super) fn check(image: &Image, arch: &ArchSpec, faults: &mut Faults) {
+pub(super) fn check(image: &Image, arch: &ArchSpec, diagnostics: &mut Diagnostics) {
     let at = format!("image `{}`", image.name);
     let queues = [
         ("input", &image.inputs, arch.pe.input_queues.value.len()),
         ("output", &image.outputs, arch.pe.output_queues.value.len()),
     ];
     for (what, bound, count) in queues {
-        check_bindings(what, bound, count, arch, &at, faults);
+        check_bindings(what, bound, count, arch, &at, diagnostics);
     }
-    check_memory(image, arch, &at, faults);
+    check_memory(image, arch, &at, diagnostics);
     if image.tasks.len() > MAX_TASKS {
-        faults.push("R015", &at, format!("{} tasks; at most {MAX_TASKS} are possible", image.tasks.len()), "");
+        diagnostics.push("R015", &at, format!("{} tasks; at most {MAX_TASKS} are possible", image.tasks.len()), "");
     }
     for task in &image.tasks {
         let at = format!("image `{}` task `{}`", image.name, task.name);
         match task.trigger {
             Trigger::Local => {}
             Trigger::Data(color, reg) => {
-                check_color(color, arch, &at, faults);
-                check_input(image, color, &at, faults);
-                check_data(reg, &at, faults);
+                check_color(color, arch, &at, diagnostics);
+                check_input(image, color, &at, diagnostics);
+                check_data(reg, &at, diagnostics);
             }
-            Trigger::Control(id) => check_entry(id, &at, faults),
-            Trigger::Teardown(color) => check_color(color, arch, &at, faults),
+            Trigger::Control(id) => check_entry(id, &at, diagnostics),
+            Trigger::Teardown(color) => check_color(color, arch, &at, diagnostics),
         }
-        Body { image, arch, faults }.check(&task.body, &at, None);
+        Body { image, arch, diagnostics }.check(&task.body, &at, None);
     }
 }
 
 /// Checks the start values of a placement.
-pub(super) fn check_params(placement: &Placement, at: &dyn Display, faults: &mut Faults) {
+pub(super) fn check_params(placement: &Placement, at: &dyn Display, diagnostics: &mut Diagnostics) {
     let mut set = [false; AddrReg::COUNT as usize];
     for p in &placement.params {
         if p.mod_x == 0 || p.mod_y == 0 {
-            faults.push("R016", at, format!("a{}: a period of 0 positions", p.reg.0), "periods are at least 1");
+            diagnostics.push("R016", at, format!("a{}: a period of 0 positions", p.reg.0), "periods are at least 1");
         }
         match set.get_mut(usize::from(p.reg.0)) {
-            None => check_addr(p.reg, at, faults),
-            Some(true) => faults.push("R016", at, format!("a{} is set twice", p.reg.0), ""),
+            None => check_addr(p.reg, at, diagnostics),
+            Some(true) => diagnostics.push("R016", at, format!("a{} is set twice", p.reg.0), ""),
             Some(unset) => *unset = true,
         }
     }
@@ -61,51 +61,51 @@ fn check_bindings(
     count: usize,
     arch: &ArchSpec,
     at: &dyn Display,
-    faults: &mut Faults,
+    diagnostics: &mut Diagnostics,
 ) {
     for (i, &(queue, color)) in bound.iter().enumerate() {
-        check_color(color, arch, at, faults);
+        check_color(color, arch, at, diagnostics);
         if usize::from(queue) >= count {
-            faults.push("R012", at, format!("{what} queue {queue} does not exist; there are {count}"), "");
+            diagnostics.push("R012", at, format!("{what} queue {queue} does not exist; there are {count}"), "");
         }
         if bound[..i].iter().any(|b| b.0 == queue) {
-            faults.push("R012", at, format!("{what} queue {queue} is bound twice"), "one color per queue");
+            diagnostics.push("R012", at, format!("{what} queue {queue} is bound twice"), "one color per queue");
         }
         if bound[..i].iter().any(|b| b.1 == color) {
-            faults.push("R012", at, format!("{color} is bound to two {what} queues"), "one queue per color");
+            diagnostics.push("R012", at, format!("{color} is bound to two {what} queues"), "one queue per color");
         }
-        if faults.full("R012") {
+        if diagnostics.full("R012") {
             return;
         }
     }
 }
 
-fn check_memory(image: &Image, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
+fn check_memory(image: &Image, arch: &ArchSpec, at: &dyn Display, diagnostics: &mut Diagnostics) {
     let sram = u64::from(arch.pe.sram.value);
     let mut top = 0;
     for b in &image.buffers {
         let at = format!("{at} buffer `{}`", b.name);
         top = top.max(b.end());
         if b.end() > sram {
-            faults.push("R020", &at, format!("ends at byte {}, the PE has {sram} B", b.end()), "");
+            diagnostics.push("R020", &at, format!("ends at byte {}, the PE has {sram} B", b.end()), "");
         }
         if b.init.len() as u64 > u64::from(b.len) {
             let message = format!("{} start values for {} elements", b.init.len(), b.len);
-            faults.push("R018", &at, message, "");
+            diagnostics.push("R018", &at, message, "");
         }
     }
     for q in &image.fifos {
         top = top.max(q.end());
         if q.end() > sram || q.len == 0 {
             let message = format!("FIFO `{}`: {} elements, to byte {}; the PE has {sram} B", q.name, q.len, q.end());
-            faults.push("R030", at, message, "a FIFO has at least one element and lies in memory");
+            diagnostics.push("R030", at, message, "a FIFO has at least one element and lies in memory");
         }
     }
     let (code, stack) = (code_bytes(image, arch), u64::from(arch.pe.stack.value));
     if top <= sram && top + code + stack > sram {
         let message =
             format!("buffers end at byte {top}, code takes {code} B and the stack {stack} B; the PE has {sram} B");
-        faults.push("R020", at, message, "use smaller buffers or more PEs");
+        diagnostics.push("R020", at, message, "use smaller buffers or more PEs");
     }
 }
 
@@ -129,21 +129,21 @@ fn shared<T: PartialEq>(sources: &[Operand], of: impl Fn(&Operand) -> Option<T>)
     sources.iter().enumerate().any(|(i, source)| of(source).is_some_and(|one| earlier(i, one)))
 }
 
-fn check_input(image: &Image, color: Color, at: &dyn Display, faults: &mut Faults) {
+fn check_input(image: &Image, color: Color, at: &dyn Display, diagnostics: &mut Diagnostics) {
     if !image.inputs.iter().any(|b| b.1 == color) {
-        faults.push("R013", at, format!("no input queue is bound to {color}"), "add `in qN cN` to the image");
+        diagnostics.push("R013", at, format!("no input queue is bound to {color}"), "add `in qN cN` to the image");
     }
 }
 
-fn check_addr(reg: AddrReg, at: &dyn Display, faults: &mut Faults) {
+fn check_addr(reg: AddrReg, at: &dyn Display, diagnostics: &mut Diagnostics) {
     if reg.0 >= AddrReg::COUNT {
-        faults.push("R016", at, format!("a{} does not exist; the last one is a{}", reg.0, AddrReg::COUNT - 1), "");
+        diagnostics.push("R016", at, format!("a{} does not exist; the last one is a{}", reg.0, AddrReg::COUNT - 1), "");
     }
 }
 
-fn check_data(reg: DataReg, at: &dyn Display, faults: &mut Faults) {
+fn check_data(reg: DataReg, at: &dyn Display, diagnostics: &mut Diagnostics) {
     if reg.0 >= DataReg::COUNT {
-        faults.push("R016", at, format!("r{} does not exist; the last one is r{}", reg.0, DataReg::COUNT - 1), "");
+        diagnostics.push("R016", at, format!("r{} does not exist; the last one is r{}", reg.0, DataReg::COUNT - 1), "");
     }
 }
 
@@ -151,10 +151,10 @@ fn check_data(reg: DataReg, at: &dyn Display, faults: &mut Faults) {
 struct Body<'a> {
     image: &'a Image,
     arch: &'a ArchSpec,
-    faults: &'a mut Faults,
+    diagnostics: &'a mut Diagnostics,
 }
 
-/// Where an instruction stands. Written out only where there is a fault.
+/// Where an instruction stands. Written out only where there is a diagnostic.
 struct Place<'a> {
     task: &'a str,
     /// The loop around it.
@@ -195,7 +195,7 @@ impl Body<'_> {
     fn check_streams(&mut self, op: &VecOp, at: &Place<'_>) {
         if !op.src.iter().chain([&op.dst]).any(|o| matches!(o, Operand::Fab(..))) {
             let message = "an asynchronous instruction without a fabric operand".to_owned();
-            self.faults.push("R032", at, message, "write it for the main thread, without `async`");
+            self.diagnostics.push("R032", at, message, "write it for the main thread, without `async`");
         }
     }
 
@@ -216,10 +216,10 @@ impl Body<'_> {
             Instr::Loop { count, body } => {
                 if *count == 0 || body.is_empty() {
                     let message = format!("a loop of {} instructions, {count} times", body.len());
-                    self.faults.push("R019", at, message, "a loop repeats something at least once");
+                    self.diagnostics.push("R019", at, message, "a loop repeats something at least once");
                 }
                 if at.depth > MAX_NESTING {
-                    self.faults.push("R019", at, format!("loops are nested more than {MAX_NESTING} deep"), "");
+                    self.diagnostics.push("R019", at, format!("loops are nested more than {MAX_NESTING} deep"), "");
                 } else {
                     self.check(body, at.task, Some(at));
                 }
@@ -228,18 +228,18 @@ impl Body<'_> {
             Instr::Activate(task) => self.check_task(*task, true, at),
             Instr::Block(task) | Instr::Unblock(task) => self.check_task(*task, false, at),
             Instr::Control(color, control) => {
-                check_color(*color, self.arch, at, self.faults);
+                check_color(*color, self.arch, at, self.diagnostics);
                 self.check_output(*color, at);
-                check_control(control, at, self.faults);
+                check_control(control, at, self.diagnostics);
             }
-            Instr::Open(color) => check_color(*color, self.arch, at, self.faults),
+            Instr::Open(color) => check_color(*color, self.arch, at, self.diagnostics),
         }
     }
 
     fn check_thread(&mut self, thread: u8, at: &Place<'_>) {
         let count = self.arch.pe.microthreads.value;
         if u32::from(thread) >= count {
-            self.faults.push("R014", at, format!("microthread {thread} does not exist; there are {count}"), "");
+            self.diagnostics.push("R014", at, format!("microthread {thread} does not exist; there are {count}"), "");
         }
     }
 
@@ -247,21 +247,21 @@ impl Body<'_> {
         match self.image.tasks.get(usize::from(task.0)) {
             None => {
                 let message = format!("task {} does not exist; there are {}", task.0, self.image.tasks.len());
-                self.faults.push("R015", at, message, "");
+                self.diagnostics.push("R015", at, message, "");
             }
             Some(t) if local && t.trigger != Trigger::Local => {
                 let message = format!("task {} (`{}`) is triggered by wavelets", task.0, t.name);
-                self.faults.push("R015", at, message, "activate a local task");
+                self.diagnostics.push("R015", at, message, "activate a local task");
             }
             Some(_) => {}
         }
     }
 
     fn check_addr_op(&mut self, op: &AddrOp, at: &Place<'_>) {
-        check_addr(op.target(), at, self.faults);
+        check_addr(op.target(), at, self.diagnostics);
         match *op {
-            AddrOp::Copy(_, other) | AddrOp::AddReg(_, other) => check_addr(other, at, self.faults),
-            AddrOp::Load { base: Some(base), .. } => check_addr(base, at, self.faults),
+            AddrOp::Copy(_, other) | AddrOp::AddReg(_, other) => check_addr(other, at, self.diagnostics),
+            AddrOp::Load { base: Some(base), .. } => check_addr(base, at, self.diagnostics),
             AddrOp::Load { base: None, offset, .. } => {
                 self.check_range(i128::from(offset), i128::from(offset) + 2, at);
             }
@@ -273,30 +273,30 @@ impl Body<'_> {
         let want = op.op.sources();
         if op.src.len() != want {
             let message = format!("`{}` takes {want} sources and has {}", op.op.name(), op.src.len());
-            self.faults.push("R017", at, message, "");
+            self.diagnostics.push("R017", at, message, "");
         }
         if op.op == Op::Fmac && op.src.get(2).is_some_and(|c| !c.is_scalar()) {
-            self.faults.push("R017", at, "the third source of `fmac` is a vector", "use a repeated value");
+            self.diagnostics.push("R017", at, "the third source of `fmac` is a vector", "use a repeated value");
         }
         if matches!(op.dst, Operand::Imm(_)) {
-            self.faults.push("R017", at, "the destination is a constant", "");
+            self.diagnostics.push("R017", at, "the destination is a constant", "");
         }
         if shared(&op.src, fabric_color) {
-            self.faults.push("R017", at, "two sources are wavelets of one color", "one of them must be in memory");
+            self.diagnostics.push("R017", at, "two sources are wavelets of one color", "one of them must be in memory");
         }
         if op.len == 0 {
-            self.faults.push("R018", at, "a vector instruction over 0 elements", "");
+            self.diagnostics.push("R018", at, "a vector instruction over 0 elements", "");
         }
         if let Operand::Fab(color, _) = op.dst {
             self.check_output(color, at);
         }
         if shared(&op.src, fifo_id) {
-            self.faults.push("R017", at, "two sources take from one FIFO", "one of them must be in memory");
+            self.diagnostics.push("R017", at, "two sources take from one FIFO", "one of them must be in memory");
         }
         self.check_operand(&op.dst, op.len, at);
         for src in op.src.iter().take(3) {
             if let Operand::Fab(color, _) = src {
-                check_input(self.image, *color, at, self.faults);
+                check_input(self.image, *color, at, self.diagnostics);
             }
             self.check_operand(src, op.len, at);
         }
@@ -305,7 +305,7 @@ impl Body<'_> {
     fn check_output(&mut self, color: Color, at: &Place<'_>) {
         if !self.image.outputs.iter().any(|b| b.1 == color) {
             let message = format!("no output queue is bound to {color}");
-            self.faults.push("R013", at, message, "add `out qN cN` to the image");
+            self.diagnostics.push("R013", at, message, "add `out qN cN` to the image");
         }
     }
 
@@ -315,15 +315,15 @@ impl Body<'_> {
             Some(q) if q.dtype != dtype => format!("FIFO `{}` holds {}, not {}", q.name, q.dtype.name(), dtype.name()),
             Some(_) => return,
         };
-        self.faults.push("R030", at, message, "");
+        self.diagnostics.push("R030", at, message, "");
     }
 
     fn check_operand(&mut self, operand: &Operand, len: u32, at: &Place<'_>) {
         match operand {
             Operand::Mem(m) => self.check_mem(m, len, at),
-            Operand::Fab(color, _) => check_color(*color, self.arch, at, self.faults),
+            Operand::Fab(color, _) => check_color(*color, self.arch, at, self.diagnostics),
             Operand::Fifo(id, dtype) => self.check_fifo(*id, *dtype, at),
-            Operand::Reg(reg) => check_data(*reg, at, self.faults),
+            Operand::Reg(reg) => check_data(*reg, at, self.diagnostics),
             Operand::Imm(_) => {}
         }
     }
@@ -331,25 +331,25 @@ impl Body<'_> {
     fn check_mem(&mut self, m: &MemRef, len: u32, at: &Place<'_>) {
         if m.dims.len() > MAX_DIMS {
             let message = format!("{} dimensions; at most {MAX_DIMS} are possible", m.dims.len());
-            self.faults.push("R018", at, message, "");
+            self.diagnostics.push("R018", at, message, "");
             return;
         }
         let elements: u128 = m.dims.iter().map(|d| u128::from(d.len)).product();
         if !m.is_scalar() && elements != u128::from(len) {
             let message = format!("the instruction has {len} elements, its operand {elements}");
-            self.faults.push("R018", at, message, "the product of the dimensions is the length");
+            self.diagnostics.push("R018", at, message, "the product of the dimensions is the length");
             return;
         }
         if let Some(ring) = m.ring {
             let end = i128::from(ring.start) + i128::from(ring.bytes);
             if ring.start % 8 != 0 || ring.bytes % 8 != 0 || ring.bytes == 0 {
                 let message = format!("a circular buffer of {} bytes from byte {}", ring.bytes, ring.start);
-                self.faults.push("R030", at, message, "start and size are multiples of 8");
+                self.diagnostics.push("R030", at, message, "start and size are multiples of 8");
             }
             self.check_range(i128::from(ring.start), end, at);
         }
         match m.base {
-            Some(base) => check_addr(base, at, self.faults),
+            Some(base) => check_addr(base, at, self.diagnostics),
             None if elements == 0 || m.ring.is_some() => {}
             None => {
                 let (low, high) = m.extent();
@@ -363,7 +363,7 @@ impl Body<'_> {
         let sram = self.arch.pe.sram.value;
         if first < 0 || end > i128::from(sram) {
             let message = format!("bytes {first} to {} are addressed, the PE has {sram}", end - 1);
-            self.faults.push("R021", at, message, "");
+            self.diagnostics.push("R021", at, message, "");
         }
     }
 }

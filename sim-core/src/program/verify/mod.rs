@@ -35,9 +35,9 @@
 //! | R031 | a control wavelet has at most 8 commands and a task below 64 |
 //! | R032 | an asynchronous instruction has a fabric operand |
 //!
-//! **Invariant.** A program without a fault can be executed without a panic. Faults are true:
+//! **Invariant.** A program without a diagnostic can be executed without a panic. Diagnostics are true:
 //! where something cannot be derived without running the program, nothing is reported. Hostile
-//! numbers neither overflow nor allocate; per code, a few faults are listed and the rest counted.
+//! numbers neither overflow nor allocate; per code, a few diagnostics are listed and the rest counted.
 //! **Not checked.** Addresses that depend on a register; the wavelet counts of tasks that
 //! wavelets trigger, that are blocked, or that may run more or less than once; counts where
 //! senders on one connected route differ; links, ramps and counts of colors with a switch, and
@@ -68,7 +68,7 @@ pub const MAX_NESTING: usize = 8;
 pub const MAX_DIMS: usize = 4;
 /// Most tasks of an image.
 pub const MAX_TASKS: usize = 64;
-/// Faults of one code that are listed; the rest are counted.
+/// Diagnostics of one code that are listed; the rest are counted.
 const LISTED: u64 = 20;
 
 /// Codes of this checker with their titles, as in `docs/diagnostics.md`.
@@ -110,54 +110,54 @@ pub const RULES: [(&str, &str); 32] = [
 /// Checks a program against a machine. An empty list means that it is well formed.
 #[must_use]
 pub fn verify(program: &Program, arch: &ArchSpec) -> Vec<Diagnostic> {
-    let mut faults = Faults::default();
+    let mut diagnostics = Diagnostics::default();
     let mut flows = Vec::with_capacity(program.images.len());
     for image in &program.images {
-        image::check(image, arch, &mut faults);
+        image::check(image, arch, &mut diagnostics);
     }
-    let sound = faults.list.is_empty();
-    let Some(grid) = check_grid(program, arch, &mut faults) else {
-        return faults.finish();
+    let sound = diagnostics.list.is_empty();
+    let Some(grid) = check_grid(program, arch, &mut diagnostics) else {
+        return diagnostics.finish();
     };
-    let on_grid = Placed::check(program, grid, &mut faults);
-    switch::check(program, grid, arch, &mut faults);
-    let nets = route::check(program, grid, arch, &on_grid, &mut faults);
+    let on_grid = Placed::check(program, grid, &mut diagnostics);
+    switch::check(program, grid, arch, &mut diagnostics);
+    let nets = route::check(program, grid, arch, &on_grid, &mut diagnostics);
     if sound && on_grid.disjoint {
         flows.extend(program.images.iter().map(count::Flows::of));
         for net in &nets {
-            count::check(program, net, &on_grid, &flows, &mut faults);
+            count::check(program, net, &on_grid, &flows, &mut diagnostics);
         }
     }
-    faults.finish()
+    diagnostics.finish()
 }
 
-fn check_grid(program: &Program, arch: &ArchSpec, faults: &mut Faults) -> Option<Grid> {
+fn check_grid(program: &Program, arch: &ArchSpec, diagnostics: &mut Diagnostics) -> Option<Grid> {
     let at = program.name.as_str();
     let Some(grid) = program.grid else {
-        faults.push("R001", at, "the program has no grid", "add `grid WIDTHxHEIGHT`");
+        diagnostics.push("R001", at, "the program has no grid", "add `grid WIDTHxHEIGHT`");
         return None;
     };
     let (w, h) = (arch.wafer.width.value, arch.wafer.height.value);
     if grid.pes() == 0 || grid.pes() > MAX_PES {
         let message = format!("the grid {grid} has {} PEs; 1 to {MAX_PES} are possible", grid.pes());
-        faults.push("R001", at, message, "");
+        diagnostics.push("R001", at, message, "");
         return None;
     }
     if grid.width > w || grid.height > h {
         let message = format!("the grid is {grid}, the machine {} has {w}x{h} PEs", arch.name);
-        faults.push("R001", at, message, "use a smaller grid or a larger machine");
+        diagnostics.push("R001", at, message, "use a smaller grid or a larger machine");
     }
     Some(grid)
 }
 
-/// Collected faults, bounded per code.
+/// Collected diagnostics, bounded per code.
 #[derive(Default)]
-struct Faults {
+struct Diagnostics {
     list: Vec<Diagnostic>,
     seen: BTreeMap<&'static str, u64>,
 }
 
-impl Faults {
+impl Diagnostics {
     fn push(&mut self, code: &'static str, at: impl Display, message: impl Into<String>, help: &str) {
         let seen = self.seen.entry(code).or_default();
         *seen += 1;
@@ -166,7 +166,7 @@ impl Faults {
         }
     }
 
-    /// Whether further faults of this code would not be listed.
+    /// Whether further diagnostics of this code would not be listed.
     fn full(&self, code: &str) -> bool {
         self.seen.get(code).is_some_and(|&n| n > LISTED)
     }
@@ -189,29 +189,29 @@ struct Placed<'a> {
 }
 
 impl<'a> Placed<'a> {
-    fn check(program: &'a Program, grid: Grid, faults: &mut Faults) -> Placed<'a> {
+    fn check(program: &'a Program, grid: Grid, diagnostics: &mut Diagnostics) -> Placed<'a> {
         let mut list = Vec::new();
         for p in &program.placements {
             let at = format!("place {}", p.region);
             let known = (p.image as usize) < program.images.len();
             if !known {
                 let message = format!("image {} does not exist; there are {}", p.image, program.images.len());
-                faults.push("R005", &at, message, "");
+                diagnostics.push("R005", &at, message, "");
             }
-            image::check_params(p, &at, faults);
-            if check_region(p.region, grid, &at, faults) && known {
+            image::check_params(p, &at, diagnostics);
+            if check_region(p.region, grid, &at, diagnostics) && known {
                 list.push(p);
             }
         }
         let name = |p: &Placement| program.images[p.image as usize].name.clone();
         let cover = Cover::new(list.iter().map(|p| p.region).collect());
-        let overlap = |pe: PeCoord, a: usize, b: usize, faults: &mut Faults| {
+        let overlap = |pe: PeCoord, a: usize, b: usize, diagnostics: &mut Diagnostics| {
             let (a, b) = (list[a], list[b]);
             let message =
                 format!("both `{}` ({}) and `{}` ({}) are placed on it", name(a), a.region, name(b), b.region);
-            faults.push("R003", format!("PE {pe}"), message, "");
+            diagnostics.push("R003", format!("PE {pe}"), message, "");
         };
-        let disjoint = check_disjoint(&cover, list.iter().map(|p| p.region), "R003", overlap, faults);
+        let disjoint = check_disjoint(&cover, list.iter().map(|p| p.region), "R003", overlap, diagnostics);
         Placed { list, cover, disjoint }
     }
 
@@ -226,18 +226,18 @@ fn check_disjoint(
     cover: &Cover,
     regions: impl Iterator<Item = Region>,
     code: &'static str,
-    report: impl Fn(PeCoord, usize, usize, &mut Faults),
-    faults: &mut Faults,
+    report: impl Fn(PeCoord, usize, usize, &mut Diagnostics),
+    diagnostics: &mut Diagnostics,
 ) -> bool {
     let mut disjoint = true;
     for (i, region) in regions.enumerate() {
-        if faults.full(code) {
+        if diagnostics.full(code) {
             return false;
         }
         for (j, shared) in cover.meeting(region) {
             if j < i {
                 disjoint = false;
-                report(corner(shared), j, i, faults);
+                report(corner(shared), j, i, diagnostics);
                 break;
             }
         }
@@ -245,11 +245,11 @@ fn check_disjoint(
     disjoint
 }
 
-fn check_region(region: Region, grid: Grid, at: &str, faults: &mut Faults) -> bool {
+fn check_region(region: Region, grid: Grid, at: &str, diagnostics: &mut Diagnostics) -> bool {
     let axes = [("columns", region.x, grid.width), ("rows", region.y, grid.height)];
     let faulty = axes.map(|(what, span, size)| span_fault(span, size).map(|m| format!("{what}: {m}")));
     for message in faulty.iter().flatten() {
-        faults.push("R002", at, message.as_str(), "");
+        diagnostics.push("R002", at, message.as_str(), "");
     }
     faulty.iter().all(Option::is_none)
 }
@@ -275,9 +275,9 @@ fn has_color(color: Color, arch: &ArchSpec) -> bool {
     color.index() < arch.router.colors.value as usize
 }
 
-fn check_color(color: Color, arch: &ArchSpec, at: &dyn Display, faults: &mut Faults) {
+fn check_color(color: Color, arch: &ArchSpec, at: &dyn Display, diagnostics: &mut Diagnostics) {
     if !has_color(color, arch) {
         let message = format!("{color} does not exist; the machine has {} colors", arch.router.colors.value);
-        faults.push("R011", at, message, "");
+        diagnostics.push("R011", at, message, "");
     }
 }

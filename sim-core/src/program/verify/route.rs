@@ -1,7 +1,9 @@
 //! Checks of routes and edge streams: every link has a sender and a receiver, every ramp a queue.
 
 use super::span::{Moved, border, hole_in_span, moved};
-use super::{Faults, Placed, at_route, check_color, check_disjoint, check_region, span::Cover, span_fault, switch};
+use super::{
+    Diagnostics, Placed, at_route, check_color, check_disjoint, check_region, span::Cover, span_fault, switch,
+};
 use crate::arch::ArchSpec;
 use crate::coord::{Color, Dir, Grid, PeCoord, Region, Span};
 use crate::program::{EdgeStream, Flow, Image, Program, Route};
@@ -22,39 +24,39 @@ pub(super) fn check<'a>(
     grid: Grid,
     arch: &ArchSpec,
     placed: &Placed<'_>,
-    faults: &mut Faults,
+    diagnostics: &mut Diagnostics,
 ) -> Vec<Net<'a>> {
     let mut routes: Vec<Vec<&Route>> = vec![Vec::new(); usize::from(Color::MAX)];
     for r in &program.routes {
         let at = at_route(r);
-        check_color(r.color, arch, &at, faults);
-        if check_region(r.region, grid, &at, faults) {
+        check_color(r.color, arch, &at, diagnostics);
+        if check_region(r.region, grid, &at, diagnostics) {
             routes[r.color.index()].push(r);
         }
     }
     let mut edges: Vec<Vec<&EdgeStream>> = vec![Vec::new(); usize::from(Color::MAX)];
     for e in &program.edges {
-        if check_stream(e, grid, arch, faults) {
+        if check_stream(e, grid, arch, diagnostics) {
             edges[e.color.index()].push(e);
         }
     }
-    check_bandwidth(program, arch, faults);
+    check_bandwidth(program, arch, diagnostics);
     let colors = (0..Color::MAX).filter_map(Color::new);
     let mut nets: Vec<Net<'a>> = colors.zip(routes.into_iter().zip(edges)).map(|(c, (r, e))| net(c, r, e)).collect();
     let uncounted = switch::uncounted(program);
     nets.retain_mut(|net| {
-        let before = faults.seen.values().sum::<u64>();
-        let disjoint = net.check_overlap(faults);
+        let before = diagnostics.seen.values().sum::<u64>();
+        let disjoint = net.check_overlap(diagnostics);
         if program.switches.iter().any(|s| s.color == net.color) {
-            net.check_ends(faults);
+            net.check_ends(diagnostics);
         } else if disjoint {
-            net.check_ends(faults);
-            net.check_links(grid, faults);
-            net.check_ramps(&program.images, placed, faults);
-            net.check_edges(grid, faults);
-            net.check_loops(grid, faults);
+            net.check_ends(diagnostics);
+            net.check_links(grid, diagnostics);
+            net.check_ramps(&program.images, placed, diagnostics);
+            net.check_edges(grid, diagnostics);
+            net.check_loops(grid, diagnostics);
         }
-        net.sound = before == faults.seen.values().sum::<u64>() && !uncounted.contains(&net.color);
+        net.sound = before == diagnostics.seen.values().sum::<u64>() && !uncounted.contains(&net.color);
         disjoint
     });
     nets
@@ -69,9 +71,9 @@ fn at_stream(e: &EdgeStream) -> String {
     format!("edge stream `{}`", e.name)
 }
 
-fn check_stream(e: &EdgeStream, grid: Grid, arch: &ArchSpec, faults: &mut Faults) -> bool {
+fn check_stream(e: &EdgeStream, grid: Grid, arch: &ArchSpec, diagnostics: &mut Diagnostics) -> bool {
     let at = at_stream(e);
-    check_color(e.color, arch, &at, faults);
+    check_color(e.color, arch, &at, diagnostics);
     let size = match e.side {
         Dir::North | Dir::South => grid.width,
         _ => grid.height,
@@ -83,13 +85,13 @@ fn check_stream(e: &EdgeStream, grid: Grid, arch: &ArchSpec, faults: &mut Faults
     let messages: Vec<String> = [ports, side, least].into_iter().flatten().collect();
     let sound = messages.is_empty();
     for message in messages {
-        faults.push("R022", &at, message, "");
+        diagnostics.push("R022", &at, message, "");
     }
     sound
 }
 
 /// Rule E3.
-fn check_bandwidth(program: &Program, arch: &ArchSpec, faults: &mut Faults) {
+fn check_bandwidth(program: &Program, arch: &ArchSpec, diagnostics: &mut Diagnostics) {
     let (io, clock) = (arch.wafer.io_bits_per_second.value, arch.wafer.clock_hz.value);
     if io == 0 || clock == 0 {
         return;
@@ -101,19 +103,19 @@ fn check_bandwidth(program: &Program, arch: &ArchSpec, faults: &mut Faults) {
         let sum: f64 = streams.map(rate).sum();
         if sum > most * (1.0 + 1e-9) {
             let message = format!("{sum:.3} wavelets per cycle flow {name} the wafer; the machine can do {most:.3}");
-            faults.push("R024", "edge streams", message, "use a longer interval, fewer ports, or a fanout");
+            diagnostics.push("R024", "edge streams", message, "use a longer interval, fewer ports, or a fanout");
         }
     }
 }
 
 impl Net<'_> {
-    fn check_overlap(&self, faults: &mut Faults) -> bool {
-        let report = |pe: PeCoord, a: usize, b: usize, faults: &mut Faults| {
+    fn check_overlap(&self, diagnostics: &mut Diagnostics) -> bool {
+        let report = |pe: PeCoord, a: usize, b: usize, diagnostics: &mut Diagnostics| {
             let message =
                 format!("two routes of {}: {} and {}", self.color, at_route(self.routes[a]), at_route(self.routes[b]));
-            faults.push("R004", format!("router {pe}"), message, "a color has one route per router");
+            diagnostics.push("R004", format!("router {pe}"), message, "a color has one route per router");
         };
-        check_disjoint(&self.cover, self.routes.iter().map(|r| r.region), "R004", report, faults)
+        check_disjoint(&self.cover, self.routes.iter().map(|r| r.region), "R004", report, diagnostics)
     }
 
     /// What the router at `pe` does with the color, in words.
@@ -129,19 +131,19 @@ impl Net<'_> {
         self.edges.iter().filter(|e| e.flow == flow && e.side == side).map(|e| e.ports).collect()
     }
 
-    fn check_ends(&self, faults: &mut Faults) {
+    fn check_ends(&self, diagnostics: &mut Diagnostics) {
         for route in &self.routes {
             if route.tx.is_empty() {
-                faults.push("R006", at_route(route), "no port to leave by", "");
+                diagnostics.push("R006", at_route(route), "no port to leave by", "");
             }
             if route.tx.contains(route.rx) {
                 let message = format!("leads back to {}, where it comes from", route.rx.name());
-                faults.push("R006", at_route(route), message, "");
+                diagnostics.push("R006", at_route(route), message, "");
             }
         }
     }
 
-    fn check_links(&self, grid: Grid, faults: &mut Faults) {
+    fn check_links(&self, grid: Grid, diagnostics: &mut Diagnostics) {
         for route in self.routes.iter().filter(|r| !r.tx.contains(r.rx)) {
             for dir in Dir::LINKS {
                 let sends = route.tx.contains(dir);
@@ -160,20 +162,20 @@ impl Net<'_> {
                 let Moved { inside, edge } = moved(route.region, dir, grid);
                 if let Some(pe) = inside.and_then(|r| self.cover.hole(r, fits)) {
                     let message = format!("{what} {}, but the router {pe} there {}", dir.name(), self.there(pe));
-                    faults.push(code, at_route(route), message, "");
+                    diagnostics.push(code, at_route(route), message, "");
                 }
                 if let Some(port) = edge.and_then(|s| hole_in_span(s, &self.streams(flow, dir))) {
                     let message = format!(
                         "{what} {} over the edge of the grid at port {port}, where no edge stream is",
                         dir.name()
                     );
-                    faults.push(code, at_route(route), message, "add an edge stream, or end the route earlier");
+                    diagnostics.push(code, at_route(route), message, "add an edge stream, or end the route earlier");
                 }
             }
         }
     }
 
-    fn check_ramps(&self, images: &[Image], placed: &Placed<'_>, faults: &mut Faults) {
+    fn check_ramps(&self, images: &[Image], placed: &Placed<'_>, diagnostics: &mut Diagnostics) {
         if !placed.disjoint {
             return;
         }
@@ -188,12 +190,12 @@ impl Net<'_> {
             };
             if let Some(pe) = missing {
                 let message = format!("PE {pe} has no image with an {what} queue for {}", self.color);
-                faults.push(code, at_route(route), message, "");
+                diagnostics.push(code, at_route(route), message, "");
             }
         }
     }
 
-    fn check_edges(&self, grid: Grid, faults: &mut Faults) {
+    fn check_edges(&self, grid: Grid, diagnostics: &mut Diagnostics) {
         for (i, e) in self.edges.iter().enumerate() {
             let fits = |i: usize| match e.flow {
                 Flow::In => self.routes[i].rx == e.side,
@@ -203,16 +205,16 @@ impl Net<'_> {
                 let verb = if e.flow == Flow::In { "take" } else { "send" };
                 let message =
                     format!("the router {pe} at its port does not {verb} {} there: it {}", self.color, self.there(pe));
-                faults.push("R023", at_stream(e), message, "");
+                diagnostics.push("R023", at_stream(e), message, "");
             }
             let twin = self.edges[..i]
                 .iter()
                 .find(|o| o.flow == e.flow && o.side == e.side && super::span::meet(o.ports, e.ports).is_some());
             if let Some(twin) = twin {
                 let message = format!("shares a port and {} with {}", self.color, at_stream(twin));
-                faults.push("R023", at_stream(e), message, "");
+                diagnostics.push("R023", at_stream(e), message, "");
             }
-            if faults.full("R023") {
+            if diagnostics.full("R023") {
                 return;
             }
         }
@@ -220,7 +222,7 @@ impl Net<'_> {
 
     /// Every router has one sender, so a loop is found by going upstream from each router. A loop
     /// moves in all four directions, hence a color that does not cannot have one.
-    fn check_loops(&self, grid: Grid, faults: &mut Faults) {
+    fn check_loops(&self, grid: Grid, diagnostics: &mut Diagnostics) {
         if !Dir::LINKS.iter().all(|&d| self.routes.iter().any(|r| r.rx == d)) {
             return;
         }
@@ -240,7 +242,7 @@ impl Net<'_> {
                 if step == ON_PATH {
                     let pe = grid.coord(crate::coord::PeIdx(at as u32));
                     let message = format!("going upstream from here, {} comes from here again", self.color);
-                    faults.push("R026", format!("router {pe}"), message, "no wavelet can enter a closed loop");
+                    diagnostics.push("R026", format!("router {pe}"), message, "no wavelet can enter a closed loop");
                     return;
                 }
                 if step == DONE {

@@ -2,7 +2,7 @@
 //! whether a set of disjoint regions covers another.
 //!
 //! **Invariant.** Every region here lies on a grid of at most 2^22 PEs (the callers see to it),
-//! so nothing overflows; nothing loops over PEs unless a fault was already found.
+//! so nothing overflows; nothing loops over PEs unless a diagnostic was already found.
 
 use crate::coord::{Dir, Grid, PeCoord, Region, Span};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Checks of switches, filters and control wavelets.
 
 use super::span::Cover;
-use super::{Faults, check_color, check_disjoint, check_region};
+use super::{Diagnostics, check_color, check_disjoint, check_region};
 use crate::arch::ArchSpec;
 use crate::coord::{Color, Grid, PeCoord, Region};
 use crate::program::switch::{COMMANDS, ENTRIES, POSITIONS};
@@ -9,27 +9,27 @@ use crate::program::{Control, Filter, Instr, Program, Switch};
 use std::fmt::Display;
 
 /// Checks all switches and filters against the grid and the routes.
-pub(super) fn check(program: &Program, grid: Grid, arch: &ArchSpec, faults: &mut Faults) {
+pub(super) fn check(program: &Program, grid: Grid, arch: &ArchSpec, diagnostics: &mut Diagnostics) {
     for s in &program.switches {
         let at = format!("switch {} {}", s.color, s.region);
-        check_color(s.color, arch, &at, faults);
-        check_positions(s, &at, faults);
-        if check_region(s.region, grid, &at, faults) {
-            check_routed(program, s.color, s.region, "R028", &at, faults);
+        check_color(s.color, arch, &at, diagnostics);
+        check_positions(s, &at, diagnostics);
+        if check_region(s.region, grid, &at, diagnostics) {
+            check_routed(program, s.color, s.region, "R028", &at, diagnostics);
         }
     }
     for x in &program.filters {
         let at = format!("filter {} {}", x.color, x.region);
-        check_color(x.color, arch, &at, faults);
-        check_filter(x, &at, faults);
-        if check_region(x.region, grid, &at, faults) {
-            check_routed(program, x.color, x.region, "R029", &at, faults);
+        check_color(x.color, arch, &at, diagnostics);
+        check_filter(x, &at, diagnostics);
+        if check_region(x.region, grid, &at, diagnostics) {
+            check_routed(program, x.color, x.region, "R029", &at, diagnostics);
         }
     }
     let switches: Vec<_> = program.switches.iter().map(|s| (s.color, s.region)).collect();
     let filters: Vec<_> = program.filters.iter().map(|x| (x.color, x.region)).collect();
-    check_single("R028", "switches", &switches, faults);
-    check_single("R029", "filters", &filters, faults);
+    check_single("R028", "switches", &switches, diagnostics);
+    check_single("R029", "filters", &filters, diagnostics);
 }
 
 /// Colors for which the number of wavelets at a PE is not that of the route alone.
@@ -47,65 +47,72 @@ pub(super) fn uncounted(program: &Program) -> Vec<Color> {
 }
 
 /// Checks the content of a control wavelet.
-pub(super) fn check_control(control: &Control, at: &dyn Display, faults: &mut Faults) {
+pub(super) fn check_control(control: &Control, at: &dyn Display, diagnostics: &mut Diagnostics) {
     if control.commands.len() > COMMANDS {
         let message = format!("{} commands; a control wavelet has {COMMANDS}", control.commands.len());
-        faults.push("R031", at, message, "");
+        diagnostics.push("R031", at, message, "");
     }
     if let Some(id) = control.task {
-        check_entry(id, at, faults);
+        check_entry(id, at, diagnostics);
     }
 }
 
 /// Checks the number of a control task.
-pub(super) fn check_entry(id: u8, at: &dyn Display, faults: &mut Faults) {
+pub(super) fn check_entry(id: u8, at: &dyn Display, diagnostics: &mut Diagnostics) {
     if id >= ENTRIES {
-        faults.push("R031", at, format!("control task {id}; the last one is {}", ENTRIES - 1), "");
+        diagnostics.push("R031", at, format!("control task {id}; the last one is {}", ENTRIES - 1), "");
     }
 }
 
-fn check_positions(s: &Switch, at: &str, faults: &mut Faults) {
+fn check_positions(s: &Switch, at: &str, diagnostics: &mut Diagnostics) {
     let count = s.positions.len();
     if count == 0 || count >= POSITIONS {
         let message = format!("{count} positions beside the route's own; 1 to {} are possible", POSITIONS - 1);
-        faults.push("R028", at, message, "");
+        diagnostics.push("R028", at, message, "");
     }
     for (i, p) in s.positions.iter().enumerate() {
         if p.tx.is_some_and(crate::coord::DirSet::is_empty) {
-            faults.push("R028", at, format!("position {} has no port to leave by", i + 1), "");
+            diagnostics.push("R028", at, format!("position {} has no port to leave by", i + 1), "");
         }
         if let (Some(rx), Some(tx)) = (p.rx, p.tx)
             && tx.contains(rx)
         {
             let message = format!("position {} leads back to {}, where it comes from", i + 1, rx.name());
-            faults.push("R028", at, message, "");
+            diagnostics.push("R028", at, message, "");
         }
     }
 }
 
-fn check_filter(x: &Filter, at: &str, faults: &mut Faults) {
+fn check_filter(x: &Filter, at: &str, diagnostics: &mut Diagnostics) {
     if x.period == 0 || x.pass > x.period {
         let message = format!("{} wavelets of every {} pass", x.pass, x.period);
-        faults.push("R029", at, message, "the circle is at least 1, and no more pass than it has");
+        diagnostics.push("R029", at, message, "the circle is at least 1, and no more pass than it has");
     }
 }
 
 /// Every router of the region has a route of the color.
-fn check_routed(program: &Program, color: Color, region: Region, code: &'static str, at: &str, faults: &mut Faults) {
+fn check_routed(
+    program: &Program,
+    color: Color,
+    region: Region,
+    code: &'static str,
+    at: &str,
+    diagnostics: &mut Diagnostics,
+) {
     let routes = program.routes.iter().filter(|r| r.color == color).map(|r| r.region);
     if let Some(pe) = Cover::new(routes.collect()).hole(region, |_| true) {
-        faults.push(code, at, format!("the router {pe} has no route for {color}"), "");
+        diagnostics.push(code, at, format!("the router {pe} has no route for {color}"), "");
     }
 }
 
 /// A router has at most one of them for a color.
-fn check_single(code: &'static str, what: &str, list: &[(Color, Region)], faults: &mut Faults) {
+fn check_single(code: &'static str, what: &str, list: &[(Color, Region)], diagnostics: &mut Diagnostics) {
     for index in 0..Color::MAX {
         let regions: Vec<Region> =
             list.iter().filter(|(c, _)| c.index() == usize::from(index)).map(|&(_, r)| r).collect();
-        let report = |pe: PeCoord, _: usize, _: usize, faults: &mut Faults| {
-            faults.push(code, format!("router {pe}"), format!("two {what} of c{index}"), "");
+        let report = |pe: PeCoord, _: usize, _: usize, diagnostics: &mut Diagnostics| {
+            diagnostics.push(code, format!("router {pe}"), format!("two {what} of c{index}"), "");
         };
-        check_disjoint(&Cover::new(regions.clone()), regions.into_iter(), code, report, faults);
+        check_disjoint(&Cover::new(regions.clone()), regions.into_iter(), code, report, diagnostics);
     }
 }

@@ -1,4 +1,4 @@
-//! One test per rule: a well-formed program, changed in one place, gives that fault and no other.
+//! One test per rule: a well-formed program, changed in one place, gives that diagnostic and no other.
 
 use super::*;
 use crate::arch::cs2::cs2;
@@ -80,7 +80,7 @@ fn codes(program: &Program) -> Vec<String> {
 }
 
 #[track_caller]
-fn fault(code: &str, change: impl Fn(&mut Program)) {
+fn diagnostic(code: &str, change: impl Fn(&mut Program)) {
     let mut program = good();
     change(&mut program);
     let found = verify(&program, &cs2());
@@ -90,7 +90,7 @@ fn fault(code: &str, change: impl Fn(&mut Program)) {
 /// Adds an instruction to the receivers.
 #[track_caller]
 fn instr(code: &str, instr: Instr) {
-    fault(code, |p| p.images[1].tasks[0].body.push(instr.clone()));
+    diagnostic(code, |p| p.images[1].tasks[0].body.push(instr.clone()));
 }
 
 #[track_caller]
@@ -106,9 +106,9 @@ fn a_good_program_has_no_fault() {
 
 #[test]
 fn r001_grid() {
-    fault("R001", |p| p.grid = None);
-    fault("R001", |p| p.grid = Some(Grid { width: 0, height: 4 }));
-    fault("R001", |p| p.grid = Some(Grid { width: u32::MAX, height: u32::MAX }));
+    diagnostic("R001", |p| p.grid = None);
+    diagnostic("R001", |p| p.grid = Some(Grid { width: 0, height: 4 }));
+    diagnostic("R001", |p| p.grid = Some(Grid { width: u32::MAX, height: u32::MAX }));
     let wide = Program { grid: Some(Grid { width: 751, height: 1 }), ..Program::default() };
     assert_eq!(codes(&wide), ["R001"]);
 }
@@ -117,24 +117,26 @@ fn r001_grid() {
 fn r002_region_off_the_grid() {
     let region = |x| Region { x, y: Span::one(0) };
     for x in [Span::run(3, 2), Span::run(0, 0), Span { start: 0, count: u32::MAX, step: u32::MAX }, Span::one(4)] {
-        fault("R002", |p| p.placements.push(place(0, region(x))));
-        fault("R002", |p| p.routes.push(route(5, region(x), Dir::Ramp, &[Dir::East])));
+        diagnostic("R002", |p| p.placements.push(place(0, region(x))));
+        diagnostic("R002", |p| p.routes.push(route(5, region(x), Dir::Ramp, &[Dir::East])));
     }
 }
 
 #[test]
 fn r003_two_images_on_one_pe() {
-    fault("R003", |p| p.placements.push(place(0, Region { x: Span { start: 0, count: 2, step: 3 }, y: Span::one(0) })));
+    diagnostic("R003", |p| {
+        p.placements.push(place(0, Region { x: Span { start: 0, count: 2, step: 3 }, y: Span::one(0) }))
+    });
 }
 
 #[test]
 fn r004_two_routes_of_a_color_in_one_router() {
-    fault("R004", |p| p.routes.push(route(0, Region::rect(2, 0, 2, 1), Dir::West, &[Dir::Ramp])));
+    diagnostic("R004", |p| p.routes.push(route(0, Region::rect(2, 0, 2, 1), Dir::West, &[Dir::Ramp])));
 }
 
 #[test]
 fn r005_no_such_image() {
-    fault("R005", |p| {
+    diagnostic("R005", |p| {
         p.grid = Some(Grid { width: 4, height: 2 });
         p.placements.push(place(2, Region::rect(0, 1, 1, 1)));
     });
@@ -142,14 +144,14 @@ fn r005_no_such_image() {
 
 #[test]
 fn r006_route_that_leads_nowhere() {
-    fault("R006", |p| p.routes[2].tx = DirSet::EMPTY);
-    fault("R006", |p| p.routes[3].tx = DirSet::of(&[Dir::East, Dir::West]));
+    diagnostic("R006", |p| p.routes[2].tx = DirSet::EMPTY);
+    diagnostic("R006", |p| p.routes[3].tx = DirSet::of(&[Dir::East, Dir::West]));
 }
 
 #[test]
 fn r007_link_that_nobody_receives_from() {
-    fault("R007", |p| p.routes[2].tx = DirSet::of(&[Dir::Ramp, Dir::East]));
-    fault("R007", |p| {
+    diagnostic("R007", |p| p.routes[2].tx = DirSet::of(&[Dir::Ramp, Dir::East]));
+    diagnostic("R007", |p| {
         p.grid = Some(Grid { width: 4, height: 2 });
         p.routes[2].tx = DirSet::of(&[Dir::Ramp, Dir::South]);
     });
@@ -157,7 +159,7 @@ fn r007_link_that_nobody_receives_from() {
 
 #[test]
 fn r008_link_that_nobody_sends_to() {
-    fault("R008", |p| drop(p.edges.remove(0)));
+    diagnostic("R008", |p| drop(p.edges.remove(0)));
     assert_eq!(
         codes(&{
             let mut p = good();
@@ -170,12 +172,12 @@ fn r008_link_that_nobody_sends_to() {
 
 #[test]
 fn r009_ramp_without_an_input_queue() {
-    fault("R009", |p| p.routes[3].tx = DirSet::of(&[Dir::East, Dir::Ramp]));
+    diagnostic("R009", |p| p.routes[3].tx = DirSet::of(&[Dir::East, Dir::Ramp]));
 }
 
 #[test]
 fn r010_ramp_without_an_output_queue() {
-    fault("R010", |p| {
+    diagnostic("R010", |p| {
         p.routes.push(route(2, Region::rect(0, 0, 1, 1), Dir::Ramp, &[Dir::East]));
         p.routes.push(route(2, Region::rect(1, 0, 1, 1), Dir::West, &[Dir::Ramp]));
         p.images[1].inputs.push((3, c(2)));
@@ -192,16 +194,16 @@ fn r011_no_such_color() {
 
 #[test]
 fn r012_queue_binding() {
-    fault("R012", |p| p.images[0].outputs.push((6, c(7))));
-    fault("R012", |p| p.images[1].inputs.push((2, c(7))));
-    fault("R012", |p| p.images[1].inputs.push((3, c(0))));
+    diagnostic("R012", |p| p.images[0].outputs.push((6, c(7))));
+    diagnostic("R012", |p| p.images[1].inputs.push((2, c(7))));
+    diagnostic("R012", |p| p.images[1].inputs.push((3, c(0))));
 }
 
 #[test]
 fn r013_color_without_a_queue() {
     vec("R013", mov(4, mem(4), fab(1)));
     vec("R013", mov(4, fab(0), mem(4)));
-    fault("R013", |p| p.images[0].tasks[0].trigger = Trigger::Data(c(3), DataReg(0)));
+    diagnostic("R013", |p| p.images[0].tasks[0].trigger = Trigger::Data(c(3), DataReg(0)));
 }
 
 #[test]
@@ -218,7 +220,7 @@ fn r015_task_reference() {
     let op = mov(4, mem(4), fab(0));
     let then = Some(Then::Unblock(TaskId(1)));
     instr("R015", Instr::Async(Async { thread: 0, priority: Priority::Low, op, then }));
-    fault("R015", |p| {
+    diagnostic("R015", |p| {
         p.images[1].tasks[0].trigger = Trigger::Data(c(0), DataReg(0));
         p.images[1].tasks[0].body = vec![Instr::Activate(TaskId(0))];
     });
@@ -229,9 +231,9 @@ fn r016_register() {
     vec("R016", mov(4, Operand::Reg(DataReg(16)), mem(4)));
     instr("R016", Instr::Addr(AddrOp::Copy(AddrReg(1), AddrReg(16))));
     vec("R016", mov(4, Operand::Mem(MemRef::vec(DType::F32, 0, 4).at(AddrReg(16))), mem(4)));
-    fault("R016", |p| p.placements[0].params = vec![Param::constant(AddrReg(16), 0)]);
-    fault("R016", |p| p.placements[0].params = vec![Param::constant(AddrReg(1), 0); 2]);
-    fault("R016", |p| p.placements[0].params = vec![Param { mod_x: 0, ..Param::constant(AddrReg(1), 0) }]);
+    diagnostic("R016", |p| p.placements[0].params = vec![Param::constant(AddrReg(16), 0)]);
+    diagnostic("R016", |p| p.placements[0].params = vec![Param::constant(AddrReg(1), 0); 2]);
+    diagnostic("R016", |p| p.placements[0].params = vec![Param { mod_x: 0, ..Param::constant(AddrReg(1), 0) }]);
 }
 
 #[test]
@@ -241,7 +243,7 @@ fn r017_operands_do_not_fit_the_operation() {
     vec("R017", mov(4, Operand::imm(1.0), mem(4)));
     let fab = |n| Operand::Fab(Color::new(n).unwrap(), DType::F32);
     let add = |a, b| VecOp { op: Op::Add, len: 4, dst: mem(4), src: vec![fab(a), fab(b)].into() };
-    let faults = |op| {
+    let diagnostics = |op| {
         let task = Task {
             name: "t".into(),
             trigger: Trigger::Local,
@@ -254,7 +256,7 @@ fn r017_operands_do_not_fit_the_operation() {
         let program = Program { images: vec![image], grid: Some(Grid { width: 1, height: 1 }), ..Program::default() };
         verify(&program, &crate::arch::cs2::cs2()).iter().filter(|d| d.code == "R017").count()
     };
-    assert_eq!((faults(add(1, 1)), faults(add(0, 1))), (1, 0), "one color twice, two colors");
+    assert_eq!((diagnostics(add(1, 1)), diagnostics(add(0, 1))), (1, 0), "one color twice, two colors");
 }
 
 #[test]
@@ -265,7 +267,7 @@ fn r018_lengths_disagree() {
     vec("R018", mov(4, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None }), mem(4)));
     let dims = vec![Dim { len: 1, stride: 1 }; 5].into();
     vec("R018", mov(1, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None }), mem(1)));
-    fault("R018", |p| p.images[0].buffers[0].init.push(0));
+    diagnostic("R018", |p| p.images[0].buffers[0].init.push(0));
 }
 
 #[test]
@@ -282,7 +284,7 @@ fn r019_loop() {
 
 #[test]
 fn r020_memory_of_a_pe_is_too_small() {
-    fault("R020", |p| p.images[0].buffers[0].len = u32::MAX);
+    diagnostic("R020", |p| p.images[0].buffers[0].len = u32::MAX);
     // 16 bytes of code and 1,024 of stack leave 48,112.
     let fits = |len| {
         let mut p = good();
@@ -310,19 +312,19 @@ fn r021_operand_outside_the_memory() {
 
 #[test]
 fn r022_malformed_edge_stream() {
-    fault("R022", |p| p.edges.push(EdgeStream { side: Dir::Ramp, ..p.edges[0].clone() }));
-    fault("R022", |p| p.edges.push(EdgeStream { interval: 0, ..p.edges[0].clone() }));
-    fault("R022", |p| p.edges.push(EdgeStream { fanout: 0, ..p.edges[0].clone() }));
-    fault("R022", |p| {
+    diagnostic("R022", |p| p.edges.push(EdgeStream { side: Dir::Ramp, ..p.edges[0].clone() }));
+    diagnostic("R022", |p| p.edges.push(EdgeStream { interval: 0, ..p.edges[0].clone() }));
+    diagnostic("R022", |p| p.edges.push(EdgeStream { fanout: 0, ..p.edges[0].clone() }));
+    diagnostic("R022", |p| {
         p.edges.push(EdgeStream { ports: Span::run(1, u32::MAX), interval: u32::MAX, ..p.edges[0].clone() })
     });
 }
 
 #[test]
 fn r023_edge_stream_without_a_route() {
-    fault("R023", |p| p.edges.push(EdgeStream { color: c(2), ..p.edges[0].clone() }));
-    fault("R023", |p| p.edges.push(EdgeStream { side: Dir::North, ports: Span::one(2), ..p.edges[1].clone() }));
-    fault("R023", |p| p.edges.push(p.edges[0].clone()));
+    diagnostic("R023", |p| p.edges.push(EdgeStream { color: c(2), ..p.edges[0].clone() }));
+    diagnostic("R023", |p| p.edges.push(EdgeStream { side: Dir::North, ports: Span::one(2), ..p.edges[1].clone() }));
+    diagnostic("R023", |p| p.edges.push(p.edges[0].clone()));
 }
 
 #[test]
@@ -345,9 +347,9 @@ fn r024_edge_bandwidth() {
 
 #[test]
 fn r025_sent_and_received_counts_differ() {
-    fault("R025", |p| p.images[0].tasks[0].body = vec![Instr::Vec(mov(5, fab(0), mem(5)))]);
-    fault("R025", |p| p.images[1].tasks[0].body.clear());
-    fault("R025", |p| p.edges[0].wavelets = 8);
+    diagnostic("R025", |p| p.images[0].tasks[0].body = vec![Instr::Vec(mov(5, fab(0), mem(5)))]);
+    diagnostic("R025", |p| p.images[1].tasks[0].body.clear());
+    diagnostic("R025", |p| p.edges[0].wavelets = 8);
     // A task that something else decides about is not counted.
     let mut unknown = good();
     let body = &mut unknown.images[1].tasks[0].body;
@@ -367,7 +369,7 @@ fn r025_sent_and_received_counts_differ() {
 #[test]
 fn r026_route_that_loops() {
     let turn = |x, y, rx, tx| route(3, Region::rect(x, y, 1, 1), rx, &[tx]);
-    fault("R026", |p| {
+    diagnostic("R026", |p| {
         p.grid = Some(Grid { width: 4, height: 2 });
         p.routes.push(turn(0, 0, Dir::South, Dir::East));
         p.routes.push(turn(1, 0, Dir::West, Dir::South));
@@ -378,11 +380,11 @@ fn r026_route_that_loops() {
 
 #[test]
 fn r027_wavelets_without_a_route() {
-    fault("R027", |p| {
+    diagnostic("R027", |p| {
         p.images[0].outputs.push((3, c(5)));
         p.images[0].tasks[0].body.push(Instr::Vec(mov(1, fab(5), mem(1))));
     });
-    fault("R027", |p| {
+    diagnostic("R027", |p| {
         p.images[0].inputs.push((3, c(5)));
         p.images[0].tasks[0].body.push(Instr::Vec(mov(1, mem(1), fab(5))));
     });
@@ -450,7 +452,7 @@ fn a_place_names_the_loops_around_an_instruction() {
     let mut program = good();
     let inner = Instr::Loop { count: 2, body: vec![Instr::Join(0), Instr::Vec(mov(0, mem(0), fab(0)))] };
     program.images[1].tasks[0].body = vec![Instr::Join(0), Instr::Loop { count: 3, body: vec![inner] }];
-    let faults = verify(&program, &cs2());
-    let at: Vec<&str> = faults.iter().map(|f| f.at.as_str()).collect();
+    let diagnostics = verify(&program, &cs2());
+    let at: Vec<&str> = diagnostics.iter().map(|f| f.at.as_str()).collect();
     assert!(at.contains(&"image `recv` task `main` instruction 2.1.2"), "{at:?}");
 }

@@ -1,6 +1,6 @@
 //! Tables of switches, control wavelets and filters.
 
-use super::{Connect, Counter, Ends, Entries, Routes, Special, Tables, invalid};
+use super::{Connect, Counter, Ends, Entries, Routes, SwitchedColor, Tables, invalid};
 use crate::fast::fifo::NONE;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region};
@@ -8,7 +8,7 @@ use sim_core::error::RunError;
 use sim_core::program::{Instr, Pop, Program};
 use std::collections::BTreeMap;
 
-/// What is special about one path: its positions as `(rx, ports)`, the route's first.
+/// A path that is switched or filtered: its positions as `(rx, ports)`, the route's first.
 pub(super) struct Found {
     pe: u32,
     positions: Vec<(Dir, u8)>,
@@ -17,7 +17,7 @@ pub(super) struct Found {
     filter: Option<Counter>,
 }
 
-/// All special paths, by their number.
+/// All paths of switched colors, by their number.
 pub(super) fn find(program: &Program, grid: Grid, routes: &Routes) -> Result<BTreeMap<usize, Found>, RunError> {
     let mut found = BTreeMap::new();
     let path = |at: PeCoord, color: Color| -> Option<(usize, u32)> {
@@ -110,22 +110,22 @@ impl Tables {
 
 impl Connect<'_> {
     /// The paths of all positions.
-    pub(super) fn add_specials(&mut self, found: &BTreeMap<usize, Found>) {
+    pub(super) fn add_switched_colors(&mut self, found: &BTreeMap<usize, Found>) {
         for (&route, f) in found {
             let Some(pe) = self.t.local(f.pe) else { continue };
-            let special = self.t.specials.len() as u32;
+            let switched = self.t.switched_colors.len() as u32;
             let color = self.routes.all[route].0;
             let mut paths = Vec::with_capacity(f.positions.len());
             for &(rx, ports) in &f.positions {
                 let from = self.entry.of(self.routes, route, rx).unwrap_or(NONE);
-                paths.push(super::Path { special, ..self.path(Ends { pe, color, from, ports }) });
+                paths.push(super::Path { switched, ..self.path(Ends { pe, color, from, ports }) });
             }
             let local = (route - self.routes.of(f.pe).start) as u32;
             let at = self.t.routers[pe as usize].start + local;
             self.t.paths[at as usize] = paths[0];
             let (ring, pop, filter) = (f.ring, f.pop, f.filter);
             let kept = vec![0; paths.len()];
-            self.t.specials.push(Special { paths, kept, position: 0, closed: false, ring, pop, filter });
+            self.t.switched_colors.push(SwitchedColor { paths, kept, position: 0, closed: false, ring, pop, filter });
         }
     }
 }

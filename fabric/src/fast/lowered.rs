@@ -1,4 +1,4 @@
-//! Images, prepared for execution: linear code and one plan per vector instruction.
+//! Images, prepared for execution: linear code and one vector per vector instruction.
 //!
 //! Everything about an instruction that does not change while a program runs is worked out here
 //! once per image: elements per beat (rule C4), slots per beat (C5), queues by local number.
@@ -12,11 +12,11 @@ use sim_core::program::{AddrOp, Async, DType, Image, Instr, MemRef, Op, Operand,
 
 /// One step of linear code.
 #[derive(Debug, Clone)]
-pub(crate) enum Code {
-    /// Vector instruction on the main thread: index of its plan.
+pub(crate) enum LoweredInstr {
+    /// Vector instruction on the main thread: index of its vector.
     Vec(u16),
     /// Vector instruction for a microthread.
-    Async { plan: u16, thread: u8 },
+    Async { vector: u16, thread: u8 },
     /// Wait for a microthread.
     Join(u8),
     /// Enter a loop.
@@ -39,7 +39,7 @@ pub(crate) enum Code {
     TaskEnd,
 }
 
-/// A fabric source or destination of a plan: local queue number and elements per wavelet.
+/// A fabric source or destination of a vector: local queue number and elements per wavelet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FabPort {
     pub(crate) queue: u8,
@@ -57,7 +57,7 @@ impl FabPort {
 
 /// What is fixed about a vector instruction.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct LoweredVec {
     pub(crate) op: VecOp,
     pub(crate) priority: Priority,
     pub(crate) then: Option<Then>,
@@ -103,9 +103,9 @@ pub(crate) enum Start {
 
 /// An image, prepared.
 #[derive(Debug, Clone)]
-pub(crate) struct Prepared {
-    pub(crate) code: Vec<Code>,
-    pub(crate) plans: Vec<Plan>,
+pub(crate) struct LoweredImage {
+    pub(crate) code: Vec<LoweredInstr>,
+    pub(crate) vectors: Vec<LoweredVec>,
     pub(crate) tasks: Vec<Entry>,
     pub(crate) active: u64,
     pub(crate) blocked: u64,
@@ -116,7 +116,7 @@ pub(crate) struct Prepared {
     /// Which task a closed color activates: `(color, task)`.
     pub(crate) teardowns: Vec<(u8, u8)>,
     /// FIFOs in memory: address and elements.
-    pub(crate) stores: Vec<(u32, u32)>,
+    pub(crate) memory_fifos: Vec<(u32, u32)>,
     /// Address registers that a bank conflict can depend on.
     pub(crate) deciding: Deciding,
     /// Number of microthreads up to the last one used.
@@ -125,19 +125,19 @@ pub(crate) struct Prepared {
     pub(crate) trips: u64,
 }
 
-impl Prepared {
+impl LoweredImage {
     /// Prepares an image for a machine.
-    pub(crate) fn new(image: &Image, arch: &ArchSpec) -> Prepared {
-        let mut p = Prepared {
+    pub(crate) fn new(image: &Image, arch: &ArchSpec) -> LoweredImage {
+        let mut p = LoweredImage {
             code: Vec::new(),
-            plans: Vec::new(),
+            vectors: Vec::new(),
             tasks: Vec::new(),
             active: 0,
             blocked: 0,
             inputs: image.inputs.clone(),
             outputs: image.outputs.clone(),
             teardowns: Vec::new(),
-            stores: image.fifos.iter().map(|q| (q.addr, q.len.max(1))).collect(),
+            memory_fifos: image.fifos.iter().map(|q| (q.addr, q.len.max(1))).collect(),
             deciding: Deciding::of(image),
             threads: 0,
             trips: 0,
@@ -157,7 +157,7 @@ impl Prepared {
             p.active |= u64::from(task.active) << id;
             p.blocked |= u64::from(task.blocked) << id;
             p.emit(&task.body, arch, 1);
-            p.code.push(Code::TaskEnd);
+            p.code.push(LoweredInstr::TaskEnd);
         }
         p
     }
@@ -166,24 +166,26 @@ impl Prepared {
         self.trips = self.trips.max(trips);
         for instr in body {
             let step = match instr {
-                Instr::Vec(op) => Code::Vec(self.plan(op, Priority::Low, None, arch)),
+                Instr::Vec(op) => LoweredInstr::Vec(self.vector(op, Priority::Low, None, arch)),
                 Instr::Async(Async { thread, priority, op, then }) => {
                     self.threads = self.threads.max(usize::from(*thread) % 8 + 1);
-                    Code::Async { plan: self.plan(op, *priority, *then, arch), thread: *thread }
+                    LoweredInstr::Async { vector: self.vector(op, *priority, *then, arch), thread: *thread }
                 }
-                Instr::Join(t) => Code::Join(*t),
+                Instr::Join(t) => LoweredInstr::Join(*t),
                 Instr::Loop { count, body } => {
-                    self.code.push(Code::LoopBegin(*count));
+                    self.code.push(LoweredInstr::LoopBegin(*count));
                     let begin = self.code.len() as u32;
                     self.emit(body, arch, trips.saturating_mul(u64::from(*count)));
-                    Code::LoopEnd(begin)
+                    LoweredInstr::LoopEnd(begin)
                 }
-                Instr::Addr(op) => Code::Addr(op.clone()),
-                Instr::Activate(t) => Code::Activate(t.0),
-                Instr::Block(t) => Code::Block(t.0),
-                Instr::Unblock(t) => Code::Unblock(t.0),
-                Instr::Control(color, control) => Code::Control { queue: self.output(*color), word: control.word() },
-                Instr::Open(color) => Code::Open(color.index() as u8),
+                Instr::Addr(op) => LoweredInstr::Addr(op.clone()),
+                Instr::Activate(t) => LoweredInstr::Activate(t.0),
+                Instr::Block(t) => LoweredInstr::Block(t.0),
+                Instr::Unblock(t) => LoweredInstr::Unblock(t.0),
+                Instr::Control(color, control) => {
+                    LoweredInstr::Control { queue: self.output(*color), word: control.word() }
+                }
+                Instr::Open(color) => LoweredInstr::Open(color.index() as u8),
             };
             self.code.push(step);
         }
@@ -198,7 +200,7 @@ impl Prepared {
         self.outputs.iter().position(|&(_, c)| c == color).map_or(255, |i| i as u8)
     }
 
-    fn plan(&mut self, op: &VecOp, priority: Priority, then: Option<Then>, arch: &ArchSpec) -> u16 {
+    fn vector(&mut self, op: &VecOp, priority: Priority, then: Option<Then>, arch: &ArchSpec) -> u16 {
         let mut inputs: Vec<FabPort> = Vec::new();
         for s in &op.src {
             if let Operand::Fab(color, dtype) = s {
@@ -218,7 +220,7 @@ impl Prepared {
         let width = width(op, arch);
         let into_word = matches!(&op.dst, Operand::Mem(m) if m.is_scalar());
         let slots = if into_word { arch.pe.reduce_cycles.value.max(1) } else { 1 };
-        self.plans.push(Plan {
+        self.vectors.push(LoweredVec {
             op: op.clone(),
             priority,
             then,
@@ -233,7 +235,7 @@ impl Prepared {
             fills,
             memory_only,
         });
-        (self.plans.len() - 1) as u16
+        (self.vectors.len() - 1) as u16
     }
 }
 

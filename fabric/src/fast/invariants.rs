@@ -1,8 +1,8 @@
 //! What every run obeys, checked at the end of every run: wavelets are conserved, queues keep their
 //! bounds, a PE's cycles are not more than the run's.
 //!
-//! **Invariant.** A run that broke a law has no result.
-//! **Not here.** What the laws follow from: `docs/MODEL.md`, "Accounting".
+//! **Invariant.** A run that violates one of them has no result.
+//! **Not here.** What the invariants follow from: `docs/MODEL.md`, "Accounting".
 
 use super::Engine;
 use super::band::Band;
@@ -11,7 +11,7 @@ use sim_core::error::RunError;
 
 impl Engine {
     /// Checks a run that ended in cycle `end`.
-    pub(super) fn check_laws(&self, end: u64) -> Result<(), RunError> {
+    pub(super) fn check_invariants(&self, end: u64) -> Result<(), RunError> {
         let sum = |of: &dyn Fn(&Band) -> u64| -> u64 { self.bands.iter().map(of).sum() };
         if self.bands.iter().any(|b| b.t.fifos.broken) {
             return Err(RunError::Broken("a queue held more than it can, or less than nothing".to_owned()));
@@ -22,8 +22,8 @@ impl Engine {
         };
         let (pushed, popped, in_flight) = (sum(&|b| b.t.fifos.pushed), sum(&|b| b.t.fifos.popped), sum(&held));
         if pushed != popped + in_flight {
-            let law = format!("{pushed} wavelets put in, {popped} taken out, {in_flight} there");
-            return Err(RunError::Broken(law));
+            let violation = format!("{pushed} wavelets put in, {popped} taken out, {in_flight} there");
+            return Err(RunError::Broken(violation));
         }
         // Skipped periods are in the counters of what was sent, but not in those of the queues.
         let sent = sum(&|b| (0..b.t.routers.len()).flat_map(|pe| b.sent(pe)).sum());
@@ -33,8 +33,8 @@ impl Engine {
         let (off, on) = (sum(&|b| ports(b, false)), sum(&|b| ports(b, true)));
         let entered = sum(&|b| b.given) + on + sent - off;
         if self.bands.iter().all(|b| b.skipped == 0) && entered != pushed {
-            let law = format!("{entered} wavelets entered queues, {pushed} were put into them");
-            return Err(RunError::Broken(law));
+            let violation = format!("{entered} wavelets entered queues, {pushed} were put into them");
+            return Err(RunError::Broken(violation));
         }
         for band in &self.bands {
             for (pe, ce) in band.t.ces.iter().enumerate() {
@@ -52,7 +52,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::super::band::Band;
-    use super::super::{Cut, Engine, Plan, build};
+    use super::super::{Cut, Engine, Instruments, build};
     use sim_core::arch::cs2::cs2;
     use sim_core::error::RunError;
     use sim_core::program::parse;
@@ -64,7 +64,7 @@ mod tests {
         let arch = cs2();
         let program = parse(SEND, "test").expect("a program");
         let tables = build::bands(&program, &arch, Cut { limit: 1 << 30, bands: 1, watched: false }).expect("tables");
-        let mut engine = Engine::new(tables, &arch, Plan::default());
+        let mut engine = Engine::new(tables, &arch, Instruments::default());
         tamper(&mut engine.bands[0]);
         engine.run(1000)
     }

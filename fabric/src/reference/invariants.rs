@@ -1,6 +1,6 @@
 //! What every run obeys, checked at its end.
 //!
-//! **Invariant.** A run that broke a law has no result.
+//! **Invariant.** A run that violates one of them has no result.
 
 use super::state::{Fifo, Machine, Pe};
 use sim_core::coord::Dir;
@@ -31,8 +31,8 @@ pub(super) fn check(machine: &Machine) -> Result<(), RunError> {
     let sent: u64 = machine.pes.iter().map(sent).sum();
     let got: u64 = machine.pes.iter().map(got).sum();
     if sent + moved(Flow::In) != got + moved(Flow::Out) {
-        let law = format!("{sent} wavelets were sent over links, {got} came out of them");
-        return Err(RunError::Broken(law));
+        let violation = format!("{sent} wavelets were sent over links, {got} came out of them");
+        return Err(RunError::Broken(violation));
     }
     Ok(())
 }
@@ -42,6 +42,6 @@ fn fifos(pe: &Pe) -> impl Iterator<Item = &Fifo> {
     queues.chain(pe.router.channels.iter().flat_map(|c| &c.buffers).map(|(_, fifo)| fifo))
 }
 
-fn broken(machine: &Machine, pe: usize, law: &str) -> RunError {
-    RunError::Broken(format!("PE {}: {law}", machine.coord(pe)))
+fn broken(machine: &Machine, pe: usize, violation: &str) -> RunError {
+    RunError::Broken(format!("PE {}: {violation}", machine.coord(pe)))
 }
