@@ -4,12 +4,12 @@
 use compiler::step::{self, Options};
 use compiler::tiling::Map;
 use fabric::{EngineKind, Fold, RunOptions};
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::cs2::cs2;
 use sim_core::program::{DType, verify};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let shape = GptShape {
+    let shape = ModelShape {
         name: "one block".into(),
         design: Design::GPT2,
         layers: 1,

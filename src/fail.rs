@@ -3,7 +3,7 @@
 //! **Invariant.** Whatever a user hands in ends here, never in a panic.
 //! **Not here.** The checks that find the faults.
 
-use models::ModelFault;
+use models::diagnostic;
 use serde::Serialize;
 use sim_core::diag::Diagnostic;
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
@@ -206,12 +206,12 @@ impl Failure {
         Failure::many(kind, faults)
     }
 
-    /// Faults of a model; `at` names the file or option for the fault of each key.
+    /// What is wrong with a model; `at` names the file or option for the key of each diagnostic.
     #[must_use]
-    pub fn of_model(faults: &[ModelFault], at: impl Fn(&ModelFault) -> String) -> Failure {
-        let refused = !faults.is_empty() && faults.iter().all(ModelFault::is_limit);
+    pub fn of_model(diagnostics: &[Diagnostic], at: impl Fn(&Diagnostic) -> String) -> Failure {
+        let refused = !diagnostics.is_empty() && diagnostics.iter().all(diagnostic::is_limit);
         let kind = if refused { Kind::Refused } else { Kind::InvalidInput };
-        let faults = faults.iter().map(|f| Diagnostic::new(f.code, at(f), &*f.message).help(&*f.help)).collect();
+        let faults = diagnostics.iter().map(|d| Diagnostic { at: at(d), ..d.clone() }).collect();
         Failure::many(kind, faults)
     }
 

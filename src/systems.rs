@@ -8,7 +8,7 @@ use crate::step::Executed;
 use crate::workload::Workload;
 use cluster::{Cluster, ExecutedKernel, Outcome, Picos, Table};
 use compiler::step::Compiled;
-use models::GptShape;
+use models::ModelShape;
 use models::count::parameters;
 use models::design::Positions;
 use sim_core::arch::ArchSpec;
@@ -184,8 +184,8 @@ fn kernels(workload: &Workload, arch: &ArchSpec, compiled: &Compiled, executed: 
 }
 
 /// Parameters of every layer, and of what belongs to none.
-fn layers(shape: &GptShape) -> Vec<u64> {
-    let of = |layers| parameters(&GptShape { layers, ..shape.clone() });
+fn layers(shape: &ModelShape) -> Vec<u64> {
+    let of = |layers| parameters(&ModelShape { layers, ..shape.clone() });
     let layer = of(2) - of(1);
     let mut all = vec![layer; shape.layers as usize];
     all.push(of(1) - layer);

@@ -14,7 +14,7 @@ use crate::workload::Workload;
 use compiler::step::{self, Compiled, Options};
 use fabric::{EngineKind, Fold, RunOptions};
 use models::design::Positions;
-use models::{GptShape, LayerGraph};
+use models::{LayerGraph, ModelShape};
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
@@ -158,7 +158,7 @@ fn small_step(
 }
 
 /// A model of the same design with few features.
-fn small_shape(shape: &GptShape) -> GptShape {
+fn small_shape(shape: &ModelShape) -> ModelShape {
     let heads = shape.heads.clamp(1, 2);
     let d_head = (shape.d_head().clamp(2, 8) / 2) * 2;
     let d_model = heads * d_head;
@@ -168,7 +168,7 @@ fn small_shape(shape: &GptShape) -> GptShape {
         r.dims = r.dims.min(d_head);
     }
     let d_ff = u64::from(shape.d_ff) * u64::from(d_model) / u64::from(shape.d_model.max(1));
-    GptShape {
+    ModelShape {
         name: format!("{}, small", shape.name),
         design,
         layers: 1,

@@ -5,7 +5,8 @@
 use crate::fail::Failure;
 use crate::files;
 use models::presets::Published;
-use models::{GptShape, LayerGraph, ModelFault, Preset, hf, presets};
+use models::{LayerGraph, ModelShape, Preset, hf, presets};
+use sim_core::diag::Diagnostic;
 use std::path::Path;
 
 /// Sequences per step for a model of which no run was published.
@@ -15,7 +16,7 @@ pub const BATCH: u64 = 120;
 #[derive(Debug, Clone)]
 pub struct Workload {
     /// The model, with positions for the sequence length.
-    pub shape: GptShape,
+    pub shape: ModelShape,
     /// Sequences per step, all systems.
     pub batch: u64,
     /// Tokens per sequence.
@@ -58,8 +59,8 @@ fn imported(path: &Path, wish: Wish) -> Result<Workload, Failure> {
     let text = files::read_text(path, hf::TEXT_MAX as u64)?;
     let origin = path.display().to_string();
     let shape = hf::from_hf_json(&text, &origin)
-        .map_err(|faults| Failure::of_model(&faults, |f| place(&text, &origin, &f.key)))?;
-    let same = |p: &Preset| GptShape { name: shape.name.clone(), ..p.shape.clone() } == shape;
+        .map_err(|faults| Failure::of_model(&faults, |f| place(&text, &origin, &f.at)))?;
+    let same = |p: &Preset| ModelShape { name: shape.name.clone(), ..p.shape.clone() } == shape;
     let known = presets::list().into_iter().find(same);
     let preset = Preset { shape, published: known.and_then(|p| p.published), source: "" };
     Ok(of_preset(&preset, wish))
@@ -91,7 +92,7 @@ impl Workload {
     /// # Errors
     /// Every fault of the sizes.
     pub fn graph(&self) -> Result<LayerGraph, Failure> {
-        let name = |f: &ModelFault| match f.key.as_str() {
+        let name = |d: &Diagnostic| match d.at.as_str() {
             "seq_len" => "--seq-len".to_owned(),
             "batch" => "--batch".to_owned(),
             key => format!("{}: {key}", self.shape.name),

@@ -6,7 +6,7 @@ use cluster::{Cluster, ExecutedKernel, Picos, Table, Work};
 use compiler::step::{Compiled, Launch, Options, compile};
 use compiler::tiling::Map;
 use fabric::RunOptions;
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::DType;
 use wafersim::systems::Traffic;
@@ -18,7 +18,7 @@ fn machine() -> ArchSpec {
 }
 
 fn compiled(arch: &ArchSpec) -> Compiled {
-    let shape = GptShape {
+    let shape = ModelShape {
         name: "tiny".into(),
         design: Design::GPT2,
         layers: 1,

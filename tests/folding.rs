@@ -7,7 +7,7 @@ use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::{CheckpointWish, Map};
 use fabric::fold::timing_key;
 use fabric::{EngineKind, Fold, RunOptions};
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use rayon::prelude::*;
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::coord::Grid;
@@ -17,7 +17,7 @@ use sim_core::report::{FoldNote, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn step(arch: &ArchSpec, act: DType) -> Compiled {
-    let shape = GptShape {
+    let shape = ModelShape {
         name: "tiny".into(),
         design: Design::GPT2,
         layers: 2,
@@ -128,7 +128,7 @@ fn random_step(rng: &mut Rng, map: Map) -> Option<(ArchSpec, Compiled)> {
     let designs = [Design::GPT2, Design::gpt_neox(4), Design::llama(4), Design::BERT];
     let (heads, d_head) = (rng.range(1, 4), 2 * rng.range(2, 4));
     let seq_len = 4 * rng.range(1, 5);
-    let shape = GptShape {
+    let shape = ModelShape {
         name: "random".into(),
         design: designs[rng.range(0, 3) as usize],
         layers: 1,
@@ -236,7 +236,7 @@ fn step_with_checkpoints(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
     let interval = u64::from(rng.range(8, 20));
     arch.wafer.io_bits_per_second.value = u64::from(arch.wafer.width.value) * 32 * arch.wafer.clock_hz.value / interval;
     let seq_len = 16 * rng.range(1, 3);
-    let shape = GptShape {
+    let shape = ModelShape {
         name: "random".into(),
         design: [Design::GPT2, Design::llama(heads)][rng.range(0, 1) as usize],
         layers: 2,

@@ -4,14 +4,14 @@
 
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::{CheckpointWish, Map};
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::codec::content_hash;
 use sim_core::program::DType;
 
 /// A model with layers of one and of two digits.
 fn compiled(arch: &ArchSpec, checkpoints: CheckpointWish) -> Compiled {
-    let shape = GptShape {
+    let shape = ModelShape {
         name: "deep".into(),
         design: Design::GPT2,
         layers: 12,

@@ -131,7 +131,7 @@ fn every_number_of_a_preset_has_a_source() {
 #[test]
 fn codes_are_explained_once() {
     let own = wafersim::fail::CODES.iter().map(|c| c.0);
-    let models = models::fault::CODES.iter().map(|c| c.0);
+    let models = models::diagnostic::CODES.iter().map(|c| c.0);
     let mut codes: Vec<&str> = own.chain(models).collect();
     let all = codes.len();
     codes.sort_unstable();

@@ -11,7 +11,7 @@ use compiler::tiling::{CheckpointWish, Map};
 use fabric::{EngineKind, RunOptions};
 use models::design::{Decimal, Head, Pairs, Positions, Rotary};
 use models::oracle::{self, Params};
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use ndarray::{ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::DType;
@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 const BATCH: usize = 2;
 const SEQ: usize = 8;
 
-fn shape() -> GptShape {
-    GptShape {
+fn shape() -> ModelShape {
+    ModelShape {
         name: "tiny".into(),
         design: Design::GPT2,
         layers: 2,
@@ -41,12 +41,12 @@ fn machine(width: u32, height: u32) -> ArchSpec {
 }
 
 /// A tiny model of another design, of one layer that is no power of two wide.
-fn other(name: &str, design: Design) -> GptShape {
-    GptShape { name: name.into(), design, layers: 1, d_model: 20, d_ff: 44, ..shape() }
+fn other(name: &str, design: Design) -> ModelShape {
+    ModelShape { name: name.into(), design, layers: 1, d_model: 20, d_ff: 44, ..shape() }
 }
 
 /// The designs, with as many rotated features as fit.
-fn designs() -> Vec<GptShape> {
+fn designs() -> Vec<ModelShape> {
     let rotary = |pairs, dims| Positions::Rotary(Rotary { dims, base: 10_000, pairs });
     let llama = Design::llama(10);
     vec![
@@ -70,7 +70,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(shape: &GptShape) -> Host {
+    fn new(shape: &ModelShape) -> Host {
         let classes = shape.classes();
         let ids = |salt: u32| {
             (0..BATCH as u32)
@@ -125,12 +125,12 @@ fn error(ours: &ArrayD<f64>, theirs: &ArrayD<f64>) -> f64 {
     off / largest
 }
 
-fn check(shape: &GptShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
+fn check(shape: &ModelShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
     check_map(shape, arch, act, Map { lanes, ..Map::default() }, tolerance);
 }
 
 /// Compiles and runs a step with a mapping; gives the names of its kernels.
-fn check_map(shape: &GptShape, arch: &ArchSpec, act: DType, map: Map, tolerance: f64) -> Vec<String> {
+fn check_map(shape: &ModelShape, arch: &ArchSpec, act: DType, map: Map, tolerance: f64) -> Vec<String> {
     let graph = LayerGraph::training_step(shape, BATCH as u64, SEQ as u32).unwrap();
     let options = Options {
         batch: BATCH as u64,
@@ -216,7 +216,7 @@ fn every_reduction_gives_the_same_gradients() {
 fn products_carry_layer_inputs() {
     let mut arch = machine(4, 4);
     arch.wafer.io_bits_per_second.value = 4 * 32 * arch.wafer.clock_hz.value / 8;
-    let wide = GptShape { d_model: 80, d_ff: 80, ..shape() };
+    let wide = ModelShape { d_model: 80, d_ff: 80, ..shape() };
     let map = Map { lanes: Some(1), checkpoints: CheckpointWish::Offload, ..Map::default() };
     let names = check_map(&wide, &arch, DType::F16, map, 2e-2);
     let loaded = |what: &str| names.iter().filter(|n| n.starts_with("gemm") && n.ends_with(what)).count();

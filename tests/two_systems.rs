@@ -12,7 +12,7 @@ use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::Map;
 use fabric::EngineKind;
 use models::oracle::{self, Params};
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use ndarray::{ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::DType;
@@ -24,9 +24,9 @@ const SEQ: usize = 8;
 const STEPS: usize = 3;
 const RATE: f32 = 1e-2;
 
-fn shape() -> GptShape {
+fn shape() -> ModelShape {
     let sizes = (1, 16, 2, 32);
-    GptShape {
+    ModelShape {
         name: "tiny".into(),
         design: Design::GPT2,
         layers: sizes.0,

@@ -8,7 +8,7 @@ use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Access, Act, Addresses, Kernel, WeightRef};
 use compiler::kernels::gemm::Gemm;
 use compiler::step::{Compiled, Options, compile};
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::coord::Grid;
 use sim_core::program::{DType, Program, parse};
@@ -115,7 +115,7 @@ pub(crate) fn machine(width: u32, height: u32) -> ArchSpec {
 /// A training step of a small model.
 #[must_use]
 pub(crate) fn step(arch: &ArchSpec, layers: u32, d_model: u32) -> Compiled {
-    let shape = GptShape {
+    let shape = ModelShape {
         name: "small".into(),
         design: Design::GPT2,
         layers,

@@ -5,7 +5,7 @@
 
 use crate::geometry::Geometry;
 use crate::tiling::{Map, Samples};
-use models::GptShape;
+use models::ModelShape;
 use models::design::Positions;
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
@@ -30,7 +30,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, Copy)]
 pub struct Task<'a> {
     /// The model.
-    pub shape: &'a GptShape,
+    pub shape: &'a ModelShape,
     /// Sequences of a micro-batch.
     pub sequences: u32,
     /// Tokens of a sequence.

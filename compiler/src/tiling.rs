@@ -13,7 +13,7 @@ use crate::memory::{self, Codes};
 use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
 use crate::schedule::{Pass, Steps, Tile, Tiled};
 use crate::search::room;
-use models::{GptShape, LayerGraph};
+use models::{LayerGraph, ModelShape};
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl Samples {
     #[must_use]
     pub fn of(task: &Task<'_>) -> Option<Samples> {
         let steps = |layers| {
-            let shape = GptShape { layers, ..task.shape.clone() };
+            let shape = ModelShape { layers, ..task.shape.clone() };
             let graph = LayerGraph::training_step(&shape, u64::from(task.sequences), task.seq_len).ok()?;
             Some(Steps::of(&graph))
         };

@@ -6,13 +6,13 @@ use compiler::kernel::{Access, Addresses, Kernel, Need};
 use compiler::memory::{Codes, MemoryPlan, plan};
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::Map;
-use models::{GptShape, LayerGraph, presets};
+use models::{LayerGraph, ModelShape, presets};
 use proptest::prelude::*;
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::{DType, Image, Instr, Op, Operand, Program, Task, Trigger, VecOp, code_bytes};
 use std::collections::BTreeMap;
 
-fn step(shape: &GptShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Result<Compiled, String> {
+fn step(shape: &ModelShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Result<Compiled, String> {
     let graph = LayerGraph::training_step(shape, u64::from(micro_batch), shape.max_positions).unwrap();
     let options = Options {
         batch,
@@ -26,7 +26,7 @@ fn step(shape: &GptShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Resu
 }
 
 fn geometry() -> Geometry {
-    let shape = GptShape { layers: 1, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
+    let shape = ModelShape { layers: 1, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
     let mut arch = cs2();
     (arch.wafer.width.value, arch.wafer.height.value) = (24, 8);
     step(&shape, &arch, 1, 1).unwrap().geometry
@@ -173,7 +173,7 @@ fn large_code_and_large_buffers_share_memory_at_different_times() {
 /// before.
 #[test]
 fn layers_start_twice() {
-    let shape = GptShape { layers: 3, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
+    let shape = ModelShape { layers: 3, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
     let mut arch = cs2();
     (arch.wafer.width.value, arch.wafer.height.value, arch.wafer.layer_start.value) = (24, 8, 0);
     let names = |c: &Compiled| c.launches.iter().map(|l| (l.kernel.name(), l.layer)).collect::<Vec<_>>();

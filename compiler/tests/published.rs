@@ -3,12 +3,12 @@
 
 use compiler::step::{Compiled, Options, compile};
 use compiler::tiling::Map;
-use models::{Design, GptShape, LayerGraph, presets};
+use models::{Design, LayerGraph, ModelShape, presets};
 use sim_core::arch::cs2::cs2;
 use sim_core::diag::Diagnostic;
 use sim_core::program::DType;
 
-fn plan(shape: &GptShape, micro_batch: u32) -> Result<Compiled, Vec<Diagnostic>> {
+fn plan(shape: &ModelShape, micro_batch: u32) -> Result<Compiled, Vec<Diagnostic>> {
     let seq_len = shape.max_positions;
     let graph = LayerGraph::training_step(shape, u64::from(micro_batch), seq_len).unwrap();
     let (batch, micro_batch) = (u64::from(micro_batch), Some(micro_batch));
@@ -19,18 +19,18 @@ fn plan(shape: &GptShape, micro_batch: u32) -> Result<Compiled, Vec<Diagnostic>>
     )
 }
 
-fn preset(name: &str) -> GptShape {
+fn preset(name: &str) -> ModelShape {
     presets::find(name).unwrap().shape_for(2048)
 }
 
 /// The size of a preset, with the design of GPT-NeoX: a quarter of a head's features is rotated.
-fn neox(size: &str) -> GptShape {
+fn neox(size: &str) -> ModelShape {
     let shape = preset(size);
     let design = Design::gpt_neox(shape.d_head() / 4 / 2 * 2);
-    GptShape { name: format!("gpt-neox of {size}"), design, ..shape }
+    ModelShape { name: format!("gpt-neox of {size}"), design, ..shape }
 }
 
-fn accepted(rows: &[(GptShape, u32)]) {
+fn accepted(rows: &[(ModelShape, u32)]) {
     let mut refused = Vec::new();
     for (shape, micro_batch) in rows {
         let compiled = match plan(shape, *micro_batch) {

@@ -1,7 +1,7 @@
 //! Parameters, bytes and floating-point operations of a model, in closed form.
 //!
 //! Invariant: every count is an exact integer; nothing here rounds. Shapes that
-//! [`GptShape::validate`] accepts never reach the ends of the types; others saturate.
+//! [`ModelShape::validate`] accepts never reach the ends of the types; others saturate.
 //! Deliberately not here: time, and operations that only a particular mapping adds (recomputation,
 //! padding).
 //!
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::design::{Block, Decimal, Design, Head, Norm, Positions};
 use crate::graph::{LayerGraph, LayerOp, OpKind, Phase};
-use crate::shape::GptShape;
+use crate::shape::ModelShape;
 
 /// Number format of a stored tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ fn count(flag: bool) -> u128 {
 }
 
 impl Wide {
-    fn of(shape: &GptShape) -> Self {
+    fn of(shape: &ModelShape) -> Self {
         let heads = u128::from(shape.heads) + u128::from(shape.kv_heads());
         Self {
             layers: shape.layers.into(),
@@ -219,27 +219,27 @@ fn narrow(count: u128) -> u64 {
 
 /// All trainable parameters, a tied embedding counted once and positions included.
 #[must_use]
-pub fn parameters(shape: &GptShape) -> u64 {
+pub fn parameters(shape: &ModelShape) -> u64 {
     narrow(Wide::of(shape).parameters())
 }
 
 /// Weights that take part in a matrix product: PaLM's and Megatron's `N`.
 #[must_use]
-pub fn matmul_weights(shape: &GptShape) -> u64 {
+pub fn matmul_weights(shape: &ModelShape) -> u64 {
     let wide = Wide::of(shape);
     narrow(wide.token_weights() + wide.sequence_weights())
 }
 
 /// Bytes of all parameters stored as `dtype`.
 #[must_use]
-pub fn parameter_bytes(shape: &GptShape, dtype: Dtype) -> u64 {
+pub fn parameter_bytes(shape: &ModelShape, dtype: Dtype) -> u64 {
     parameters(shape).saturating_mul(dtype.bytes())
 }
 
 /// Training FLOPs per token (forward and backward) in sequences of `seq_len` tokens. Work that is
 /// done once per sequence, that of a classifier, is shared among its tokens and rounded down.
 #[must_use]
-pub fn flops_per_token(shape: &GptShape, seq_len: u32, convention: FlopConvention) -> u64 {
+pub fn flops_per_token(shape: &ModelShape, seq_len: u32, convention: FlopConvention) -> u64 {
     let t = u128::from(seq_len);
     let (token, sequence) = Wide::of(shape).flops(t, convention);
     narrow(token + sequence / t.max(1))
@@ -247,7 +247,7 @@ pub fn flops_per_token(shape: &GptShape, seq_len: u32, convention: FlopConventio
 
 /// Training FLOPs for `tokens` tokens in sequences of `seq_len`; exact for whole sequences.
 #[must_use]
-pub fn training_flops(shape: &GptShape, seq_len: u32, tokens: u64, convention: FlopConvention) -> u128 {
+pub fn training_flops(shape: &ModelShape, seq_len: u32, tokens: u64, convention: FlopConvention) -> u128 {
     let t = u128::from(seq_len);
     let (token, sequence) = Wide::of(shape).flops(t, convention);
     token * u128::from(tokens) + sequence * u128::from(tokens) / t.max(1)

@@ -23,7 +23,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 
-use crate::shape::GptShape;
+use crate::shape::ModelShape;
 pub use tensor::{Axis, Dim, Tensor, TensorShape};
 
 /// What an operation computes. With [`Phase`] it names the kernel: `Qkv` backward is the gradient
@@ -155,7 +155,7 @@ impl LayerOp {
 /// The operations and tensors of one training step, all sequences of the step together.
 #[derive(Clone, Debug)]
 pub struct LayerGraph {
-    shape: GptShape,
+    shape: ModelShape,
     batch: u64,
     seq_len: u32,
     graph: DiGraph<LayerOp, Tensor>,
@@ -164,7 +164,7 @@ pub struct LayerGraph {
 impl LayerGraph {
     /// The model it was built for.
     #[must_use]
-    pub fn shape(&self) -> &GptShape {
+    pub fn shape(&self) -> &ModelShape {
         &self.shape
     }
 

@@ -11,9 +11,10 @@ mod reader;
 
 use serde_json::{Map, Value};
 
-use crate::fault::ModelFault;
-use crate::shape::GptShape;
+use crate::diagnostic;
+use crate::shape::ModelShape;
 use reader::Reader;
+use sim_core::diag::Diagnostic;
 
 /// Longest text that is looked at, in bytes.
 pub const TEXT_MAX: usize = 1 << 20;
@@ -92,29 +93,31 @@ pub const IGNORED: [&str; 64] = [
 /// the model's name if the text has no `_name_or_path`.
 ///
 /// # Errors
-/// All faults at once, each with its JSON key: `hf-size-limit`, `hf-json` with line and column,
-/// `hf-missing`, `hf-value`, `hf-unsupported`, and those of [`GptShape::validate`].
-pub fn from_hf_json(text: &str, origin: &str) -> Result<GptShape, Vec<ModelFault>> {
+/// All diagnostics at once, each with its JSON key: `hf-size-limit`, `hf-json` with line and column,
+/// `hf-missing`, `hf-value`, `hf-unsupported`, and those of [`ModelShape::validate`].
+pub fn from_hf_json(text: &str, origin: &str) -> Result<ModelShape, Vec<Diagnostic>> {
     if text.len() > TEXT_MAX {
         let message = format!("{} bytes, the most is {TEXT_MAX}", text.len());
-        return Err(vec![ModelFault::new("hf-size-limit", "", message, "is this a config.json?")]);
+        return Err(vec![diagnostic::of("hf-size-limit", "", message, "is this a config.json?")]);
     }
     let config: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| vec![ModelFault::new("hf-json", "", error.to_string(), "a JSON object is needed")])?;
+        .map_err(|error| vec![diagnostic::of("hf-json", "", error.to_string(), "a JSON object is needed")])?;
     let mut reader = Reader::new(&config);
     let shape = family::shape(&mut reader, origin);
     if shape.is_some() {
         reader.refuse_unknown();
     }
-    let (mut faults, names) = reader.finish();
-    // Sizes that were not read are placeholders; what they imply is not the user's fault.
+    let (mut diagnostics, names) = reader.finish();
+    // Sizes that were not read are placeholders; what they imply is not the user's mistake.
     if let Some(shape) = &shape
-        && faults.iter().all(|fault| fault.code == "hf-unsupported")
+        && diagnostics.iter().all(|diagnostic| diagnostic.code == "hf-unsupported")
     {
-        faults.extend(shape.validate().into_iter().map(|fault| ModelFault { key: names(&fault.key), ..fault }));
+        diagnostics.extend(
+            shape.validate().into_iter().map(|diagnostic| Diagnostic { at: names(&diagnostic.at), ..diagnostic }),
+        );
     }
     match shape {
-        Some(shape) if faults.is_empty() => Ok(shape),
-        _ => Err(faults),
+        Some(shape) if diagnostics.is_empty() => Ok(shape),
+        _ => Err(diagnostics),
     }
 }

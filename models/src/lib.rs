@@ -10,7 +10,7 @@
 
 pub mod count;
 pub mod design;
-pub mod fault;
+pub mod diagnostic;
 pub mod graph;
 pub mod hf;
 pub mod oracle;
@@ -19,7 +19,6 @@ pub mod shape;
 pub mod training;
 
 pub use design::Design;
-pub use fault::ModelFault;
 pub use graph::{LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
 pub use presets::Preset;
-pub use shape::GptShape;
+pub use shape::ModelShape;

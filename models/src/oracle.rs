@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, ArrayD, ArrayView1, ArrayView2, IxDyn};
 
 use crate::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
-use crate::shape::GptShape;
+use crate::shape::ModelShape;
 pub use erf::{erf, erfc};
 use ops::Heads;
 pub use params::Params;
@@ -50,7 +50,7 @@ pub struct Trace {
 /// empty or longer than `max_positions`, or `params` are those of another shape.
 #[must_use]
 pub fn loss_and_gradients(
-    shape: &GptShape,
+    shape: &ModelShape,
     params: &Params,
     tokens: &[Vec<u32>],
     targets: &[Vec<u32>],
@@ -64,7 +64,7 @@ pub fn loss_and_gradients(
 /// # Panics
 /// As [`loss_and_gradients`].
 #[must_use]
-pub fn loss(shape: &GptShape, params: &Params, tokens: &[Vec<u32>], targets: &[Vec<u32>]) -> f64 {
+pub fn loss(shape: &ModelShape, params: &Params, tokens: &[Vec<u32>], targets: &[Vec<u32>]) -> f64 {
     let mut step = Step::new(shape, params, tokens, targets);
     step.forward(&flat(tokens));
     ops::cross_entropy(step.rows("logits").view(), &step.chosen(targets)).0
@@ -75,7 +75,7 @@ pub fn loss(shape: &GptShape, params: &Params, tokens: &[Vec<u32>], targets: &[V
 /// # Panics
 /// As [`loss_and_gradients`].
 #[must_use]
-pub fn trace(shape: &GptShape, params: &Params, tokens: &[Vec<u32>], targets: &[Vec<u32>]) -> Trace {
+pub fn trace(shape: &ModelShape, params: &Params, tokens: &[Vec<u32>], targets: &[Vec<u32>]) -> Trace {
     let mut step = Step::new(shape, params, tokens, targets);
     step.forward(&flat(tokens));
     let targets = step.chosen(targets);
@@ -91,14 +91,14 @@ fn flat(ids: &[Vec<u32>]) -> Vec<usize> {
 /// A step under way: the tape of activations and the gradients so far.
 struct Step<'a> {
     params: &'a Params,
-    shape: &'a GptShape,
+    shape: &'a ModelShape,
     heads: Heads,
     tensors: BTreeMap<String, ArrayD<f64>>,
     gradients: Params,
 }
 
 impl<'a> Step<'a> {
-    fn new(shape: &'a GptShape, params: &'a Params, tokens: &[Vec<u32>], targets: &[Vec<u32>]) -> Self {
+    fn new(shape: &'a ModelShape, params: &'a Params, tokens: &[Vec<u32>], targets: &[Vec<u32>]) -> Self {
         assert!(shape.validate().is_empty(), "the shape is valid");
         params.assert_fits(shape);
         let seq = tokens.first().map_or(0, Vec::len);

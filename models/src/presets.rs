@@ -9,14 +9,15 @@ mod other;
 use serde::Serialize;
 
 use crate::design::Design;
-use crate::fault::ModelFault;
-use crate::shape::GptShape;
+use crate::diagnostic;
+use crate::shape::ModelShape;
+use sim_core::diag::Diagnostic;
 
 /// A model known by name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Preset {
     /// Its sizes.
-    pub shape: GptShape,
+    pub shape: ModelShape,
     /// How it was run on CS-2 systems, if that was published.
     pub published: Option<Published>,
     /// Where the numbers come from.
@@ -92,7 +93,7 @@ impl Preset {
     /// The shape for sequences of `seq_len`: that of the preset, with the position table grown to
     /// `seq_len` where the published run was that long. Only `gpt2-small` needs it.
     #[must_use]
-    pub fn shape_for(&self, seq_len: u32) -> GptShape {
+    pub fn shape_for(&self, seq_len: u32) -> ModelShape {
         let mut shape = self.shape.clone();
         if self.published.as_ref().is_some_and(|run| seq_len <= run.seq_len) {
             shape.max_positions = shape.max_positions.max(seq_len);
@@ -203,9 +204,9 @@ const CEREBRAS_GPT_ROWS: [Row; 7] = [
 
 const SEQ_LEN: u32 = 2048;
 
-fn shape(name: &str, sizes: (u32, u32, u32), max_positions: u32) -> GptShape {
+fn shape(name: &str, sizes: (u32, u32, u32), max_positions: u32) -> ModelShape {
     let (layers, d_model, heads) = sizes;
-    GptShape {
+    ModelShape {
         name: name.to_owned(),
         design: Design::GPT2,
         layers,
@@ -295,7 +296,7 @@ pub fn list() -> Vec<Preset> {
 ///
 /// # Errors
 /// `model-unknown`, with the preset whose name is nearest, or all names if none is near.
-pub fn find(name: &str) -> Result<Preset, ModelFault> {
+pub fn find(name: &str) -> Result<Preset, Diagnostic> {
     let mut presets = list();
     let wanted: String = name.chars().take(NAME_MAX).collect::<String>().to_lowercase();
     if let Some(at) = presets.iter().position(|preset| preset.shape.name == wanted) {
@@ -309,7 +310,7 @@ pub fn find(name: &str) -> Result<Preset, ModelFault> {
         _ => format!("one of {}, or the path of a Hugging Face config.json", names.join(", ")),
     };
     let message = format!("there is no preset `{}`", wanted.escape_debug());
-    Err(ModelFault::new("model-unknown", "model", message, help))
+    Err(diagnostic::of("model-unknown", "model", message, help))
 }
 
 /// Longer names are cut before they are compared or shown.
@@ -346,14 +347,14 @@ mod tests {
 
     #[test]
     fn a_near_name_is_suggested_and_a_far_one_gets_the_list() {
-        let fault = find("cerebras-gtp-111m").unwrap_err();
+        let diagnostic = find("cerebras-gtp-111m").unwrap_err();
         assert_eq!(
-            fault.to_string(),
-            "[model-unknown] model: there is no preset `cerebras-gtp-111m` (help: did you mean `cerebras-gpt-111m`?)"
+            diagnostic.to_string(),
+            "error[model-unknown] model: there is no preset `cerebras-gtp-111m`\n  help: did you mean `cerebras-gpt-111m`?"
         );
-        let fault = find("resnet\u{1b}[31m").unwrap_err();
-        assert!(fault.help.starts_with("one of cerebras-gpt-111m, "), "{fault}");
-        assert!(!fault.message.contains('\u{1b}'));
+        let diagnostic = find("resnet\u{1b}[31m").unwrap_err();
+        assert!(diagnostic.help.starts_with("one of cerebras-gpt-111m, "), "{diagnostic}");
+        assert!(!diagnostic.message.contains('\u{1b}'));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The shape of a model: the numbers and the design that determine its layer graph.
 //!
-//! Invariant: a shape for which [`GptShape::validate`] returns nothing can be counted and turned
+//! Invariant: a shape for which [`ModelShape::validate`] returns nothing can be counted and turned
 //! into a graph without overflow. Fields are public because a shape is plain data; validate it
 //! where it enters.
 //! Deliberately not here: batch and sequence length (they belong to a step), precision, training
@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::count;
 use crate::design::{Block, Decimal, Design, Head};
-use crate::fault::ModelFault;
+use crate::diagnostic;
+use sim_core::diag::Diagnostic;
 
 /// Sizes and design of one model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GptShape {
+pub struct ModelShape {
     /// The name shown in reports.
     pub name: String,
     /// Which operations it consists of.
@@ -47,7 +48,7 @@ pub const POSITIONS_MAX: u32 = 1 << 24;
 /// The most parameters: a thousand times the largest model of 2024.
 pub const PARAMETERS_MAX: u64 = 1_000_000_000_000_000;
 
-impl GptShape {
+impl ModelShape {
     /// Features per attention head; 0 if `heads` is 0. Exact only for a valid shape.
     #[must_use]
     pub fn d_head(&self) -> u32 {
@@ -70,39 +71,39 @@ impl GptShape {
     }
 
     /// Sizes of the design that do not fit the others.
-    fn design_faults(&self) -> Vec<ModelFault> {
-        let mut faults = Vec::new();
+    fn design_diagnostics(&self) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
         let kv_heads = self.kv_heads();
         if kv_heads == 0 || !self.heads.is_multiple_of(kv_heads) {
             let message = format!("{kv_heads} heads of keys and values do not divide {} heads", self.heads);
-            faults.push(ModelFault::new("model-heads", "kv_heads", message, ""));
+            diagnostics.push(diagnostic::of("model-heads", "kv_heads", message, ""));
         }
         if let Some(rotary) = self.design.rotary() {
             let fits = rotary.dims > 0 && rotary.dims.is_multiple_of(2) && rotary.dims <= self.d_head();
             if !fits && self.d_head() > 0 {
                 let message = format!("{} features of a head are rotated, and it has {}", rotary.dims, self.d_head());
-                faults.push(ModelFault::new("model-rotary", "rotary", message, "an even number, at most all"));
+                diagnostics.push(diagnostic::of("model-rotary", "rotary", message, "an even number, at most all"));
             }
         }
         let lm = matches!(self.design.head, Head::Tied | Head::Untied { .. }) && self.design.block != Block::Post;
         if self.design.logit_scale != Decimal::ONE && !lm {
-            faults.push(ModelFault::new("model-scale", "logit_scale", "is for logits of a language model", ""));
+            diagnostics.push(diagnostic::of("model-scale", "logit_scale", "is for logits of a language model", ""));
         }
         for (key, size) in [("labels", self.classes()), ("token_types", self.design.token_types)] {
             if size > VOCAB_MAX && self.vocab <= VOCAB_MAX {
                 let message = format!("is {size}, the most is {VOCAB_MAX}");
-                faults.push(ModelFault::new("model-size-limit", key, message, ""));
+                diagnostics.push(diagnostic::of("model-size-limit", key, message, ""));
             }
         }
         if self.classes() == 0 && self.vocab > 0 {
-            faults.push(ModelFault::new("model-zero", "labels", "is 0", "must be at least 1"));
+            diagnostics.push(diagnostic::of("model-zero", "labels", "is 0", "must be at least 1"));
         }
-        faults
+        diagnostics
     }
 
-    /// Every fault of this shape; empty when it is valid.
+    /// Every diagnostic of this shape; empty when it is valid.
     #[must_use]
-    pub fn validate(&self) -> Vec<ModelFault> {
+    pub fn validate(&self) -> Vec<Diagnostic> {
         let sizes = [
             ("layers", self.layers, LAYERS_MAX),
             ("d_model", self.d_model, D_MODEL_MAX),
@@ -111,27 +112,27 @@ impl GptShape {
             ("vocab", self.vocab, VOCAB_MAX),
             ("max_positions", self.max_positions, POSITIONS_MAX),
         ];
-        let mut faults = Vec::new();
+        let mut diagnostics = Vec::new();
         for (key, size, most) in sizes {
             if size == 0 {
-                faults.push(ModelFault::new("model-zero", key, "is 0", "must be at least 1"));
+                diagnostics.push(diagnostic::of("model-zero", key, "is 0", "must be at least 1"));
             } else if size > most {
                 let message = format!("is {size}, the most is {most}");
-                faults.push(ModelFault::new("model-size-limit", key, message, ""));
+                diagnostics.push(diagnostic::of("model-size-limit", key, message, ""));
             }
         }
         if self.d_model != 0 && self.heads != 0 && !self.d_model.is_multiple_of(self.heads) {
             let message = format!("{} heads do not divide d_model {}", self.heads, self.d_model);
             let help = format!("{} heads would", nearest_divisor(self.d_model, self.heads));
-            faults.push(ModelFault::new("model-heads", "heads", message, help));
+            diagnostics.push(diagnostic::of("model-heads", "heads", message, help));
         }
-        faults.extend(self.design_faults());
+        diagnostics.extend(self.design_diagnostics());
         let parameters = count::parameters(self);
-        if faults.is_empty() && parameters > PARAMETERS_MAX {
+        if diagnostics.is_empty() && parameters > PARAMETERS_MAX {
             let message = format!("the sizes give {parameters} parameters, the most is {PARAMETERS_MAX}");
-            faults.push(ModelFault::new("model-size-limit", "parameters", message, ""));
+            diagnostics.push(diagnostic::of("model-size-limit", "parameters", message, ""));
         }
-        faults
+        diagnostics
     }
 }
 
@@ -146,8 +147,8 @@ fn nearest_divisor(number: u32, wish: u32) -> u32 {
 mod tests {
     use super::*;
 
-    fn tiny() -> GptShape {
-        GptShape {
+    fn tiny() -> ModelShape {
+        ModelShape {
             name: "tiny".into(),
             design: Design::GPT2,
             layers: 2,
@@ -160,21 +161,21 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_shape_has_no_faults() {
+    fn a_valid_shape_has_no_diagnostics() {
         assert_eq!(tiny().validate(), []);
         assert_eq!(tiny().d_head(), 8);
     }
 
     #[test]
-    fn all_faults_come_at_once() {
-        let shape = GptShape { layers: 0, heads: 5, vocab: u32::MAX, ..tiny() };
-        let faults: Vec<String> = shape.validate().iter().map(ToString::to_string).collect();
+    fn all_diagnostics_come_at_once() {
+        let shape = ModelShape { layers: 0, heads: 5, vocab: u32::MAX, ..tiny() };
+        let diagnostics: Vec<String> = shape.validate().iter().map(ToString::to_string).collect();
         assert_eq!(
-            faults,
+            diagnostics,
             [
-                "[model-zero] layers: is 0 (help: must be at least 1)",
-                "[model-size-limit] vocab: is 4294967295, the most is 16777216",
-                "[model-heads] heads: 5 heads do not divide d_model 16 (help: 4 heads would)",
+                "error[model-zero] layers: is 0\n  help: must be at least 1",
+                "error[model-size-limit] vocab: is 4294967295, the most is 16777216",
+                "error[model-heads] heads: 5 heads do not divide d_model 16\n  help: 4 heads would",
             ]
         );
     }
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn the_largest_numbers_overflow_nothing() {
         let most = u32::MAX;
-        let shape = GptShape {
+        let shape = ModelShape {
             layers: most,
             d_model: most,
             heads: most,
@@ -200,17 +201,17 @@ mod tests {
             ..tiny()
         };
         assert_eq!(shape.validate().len(), 6);
-        let absurd = GptShape { layers: 100_000, d_model: 1 << 20, d_ff: 1 << 22, heads: 1, ..tiny() };
-        let faults = absurd.validate();
-        assert_eq!(faults.len(), 1);
-        assert_eq!(faults[0].key, "parameters");
-        assert!(faults[0].is_limit());
+        let absurd = ModelShape { layers: 100_000, d_model: 1 << 20, d_ff: 1 << 22, heads: 1, ..tiny() };
+        let diagnostics = absurd.validate();
+        assert_eq!(diagnostics.len(), 1);
+        assert_eq!(diagnostics[0].at, "parameters");
+        assert!(diagnostic::is_limit(&diagnostics[0]));
     }
 
     #[test]
     fn a_shape_survives_json() {
         let text = serde_json::to_string(&tiny()).unwrap();
-        assert_eq!(serde_json::from_str::<GptShape>(&text).unwrap(), tiny());
+        assert_eq!(serde_json::from_str::<ModelShape>(&text).unwrap(), tiny());
         assert!(text.contains(r#""positions":"learned""#), "{text}");
     }
 }

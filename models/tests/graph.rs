@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use models::count::{self, FlopConvention};
-use models::{Design, GptShape, LayerGraph, Phase, presets};
+use models::{Design, LayerGraph, ModelShape, Phase, presets};
 
-fn shape(layers: u32, d_model: u32, heads: u32, d_ff: u32) -> GptShape {
+fn shape(layers: u32, d_model: u32, heads: u32, d_ff: u32) -> ModelShape {
     let name = "tiny".to_owned();
-    GptShape { name, design: Design::GPT2, layers, d_model, heads, d_ff, vocab: 32, max_positions: 8 }
+    ModelShape { name, design: Design::GPT2, layers, d_model, heads, d_ff, vocab: 32, max_positions: 8 }
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn one_layer_prints_as_in_the_golden_file() {
 
 #[test]
 fn parameters_of_the_graph_are_the_closed_form() {
-    let mut shapes: Vec<GptShape> = presets::list().into_iter().map(|preset| preset.shape).collect();
+    let mut shapes: Vec<ModelShape> = presets::list().into_iter().map(|preset| preset.shape).collect();
     shapes.push(shape(3, 12, 3, 20));
     for shape in shapes {
         let graph = LayerGraph::training_step(&shape, 1, 8).unwrap();
@@ -90,18 +90,21 @@ fn the_order_is_executable_repeatable_and_complete() {
 
 #[test]
 fn a_step_that_does_not_fit_the_model_is_refused_with_all_reasons() {
-    let faults = |batch, seq_len, shape| -> Vec<String> {
-        let faults = LayerGraph::training_step(&shape, batch, seq_len).unwrap_err();
-        faults.iter().map(ToString::to_string).collect()
+    let diagnostics = |batch, seq_len, shape| -> Vec<String> {
+        let diagnostics = LayerGraph::training_step(&shape, batch, seq_len).unwrap_err();
+        diagnostics.iter().map(ToString::to_string).collect()
     };
     assert_eq!(
-        faults(0, 9, shape(1, 16, 3, 64)),
+        diagnostics(0, 9, shape(1, 16, 3, 64)),
         [
-            "[model-heads] heads: 3 heads do not divide d_model 16 (help: 2 heads would)",
-            "[step-zero] batch: is 0 (help: must be at least 1)",
-            "[step-positions] seq_len: 9 tokens, the model has 8 positions (help: at most 8)",
+            "error[model-heads] heads: 3 heads do not divide d_model 16\n  help: 2 heads would",
+            "error[step-zero] batch: is 0\n  help: must be at least 1",
+            "error[step-positions] seq_len: 9 tokens, the model has 8 positions\n  help: at most 8",
         ]
     );
-    let faults = faults(u64::MAX, 8, shape(20_000, 16, 2, 64));
-    assert!(faults.iter().all(|fault| fault.starts_with("[step-size-limit]")) && faults.len() == 2, "{faults:?}");
+    let diagnostics = diagnostics(u64::MAX, 8, shape(20_000, 16, 2, 64));
+    assert!(
+        diagnostics.iter().all(|diagnostic| diagnostic.starts_with("error[step-size-limit]")) && diagnostics.len() == 2,
+        "{diagnostics:?}"
+    );
 }

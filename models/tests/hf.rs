@@ -14,7 +14,7 @@ const CONFIG_111M: &str = r#"{
   "use_cache": true, "vocab_size": 50257, "task_specific_params": {"x": [1, 2]}
 }"#;
 
-fn faults(text: &str) -> Vec<String> {
+fn diagnostics(text: &str) -> Vec<String> {
     from_hf_json(text, "config.json").unwrap_err().iter().map(ToString::to_string).collect()
 }
 
@@ -39,31 +39,34 @@ fn a_name_in_the_config_is_used_without_control_characters() {
 }
 
 #[test]
-fn all_faults_come_at_once_with_their_keys() {
+fn all_diagnostics_come_at_once_with_their_keys() {
     let text = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "gpt2",
         "activation_function": "relu", "scale_attn_weights": false, "sliding_window": 4096, "alibi": true,
         "n_embd": "768", "n_layer": -1, "n_head": 4294967296, "n_positions": 8}"#;
     assert_eq!(
-        faults(text),
+        diagnostics(text),
         [
-            "[hf-unsupported] architectures: \"LlamaForCausalLM\" is not supported (help: supported: GPT2Model, GPT2LMHeadModel)",
-            "[hf-unsupported] scale_attn_weights: false is not supported (help: only true)",
-            "[hf-unsupported] activation_function: \"relu\" is not supported (help: supported: gelu, gelu_new, gelu_fast, gelu_pytorch_tanh)",
-            "[hf-value] n_layer: is -1 (help: a whole number up to 4294967295)",
-            "[hf-value] n_embd: is \"768\" (help: a whole number up to 4294967295)",
-            "[hf-value] n_head: is 4294967296 (help: a whole number up to 4294967295)",
-            "[hf-missing] vocab_size: is missing (help: a whole number)",
-            "[hf-unsupported] alibi: true is not supported: what it changes is not known (help: take the key out if it changes no operation)",
-            "[hf-unsupported] sliding_window: 4096 is not supported: what it changes is not known (help: take the key out if it changes no operation)",
+            "error[hf-unsupported] architectures: \"LlamaForCausalLM\" is not supported\n  help: supported: GPT2Model, GPT2LMHeadModel",
+            "error[hf-unsupported] scale_attn_weights: false is not supported\n  help: only true",
+            "error[hf-unsupported] activation_function: \"relu\" is not supported\n  help: supported: gelu, gelu_new, gelu_fast, gelu_pytorch_tanh",
+            "error[hf-value] n_layer: is -1\n  help: a whole number up to 4294967295",
+            "error[hf-value] n_embd: is \"768\"\n  help: a whole number up to 4294967295",
+            "error[hf-value] n_head: is 4294967296\n  help: a whole number up to 4294967295",
+            "error[hf-missing] vocab_size: is missing\n  help: a whole number",
+            "error[hf-unsupported] alibi: true is not supported: what it changes is not known\n  help: take the key out if it changes no operation",
+            "error[hf-unsupported] sliding_window: 4096 is not supported: what it changes is not known\n  help: take the key out if it changes no operation",
         ]
     );
 }
 
 #[test]
 fn an_unknown_family_is_refused_with_those_that_are_known() {
-    let faults = faults(r#"{"model_type": "mamba", "d_state": 16}"#);
+    let diagnostics = diagnostics(r#"{"model_type": "mamba", "d_state": 16}"#);
     let known = "gpt2, gptj, gpt_neox, llama, mistral, bert, falcon, gpt_bigcode, btlm, jais";
-    assert_eq!(faults, [format!("[hf-unsupported] model_type: \"mamba\" is not supported (help: supported: {known})")]);
+    assert_eq!(
+        diagnostics,
+        [format!("error[hf-unsupported] model_type: \"mamba\" is not supported\n  help: supported: {known}")]
+    );
 }
 
 /// Every example describes its preset, and nothing else does.
@@ -114,8 +117,8 @@ fn features_that_change_the_computation_are_refused_by_name() {
         ("bert-base", "is_decoder", "true"),
         ("gpt2-small", "reorder_and_upcast_attn", "true"),
     ] {
-        let faults = faults(&changed(name, &[(key, value)]));
-        assert!(faults.len() == 1 && faults[0].contains(&format!("] {key}: ")), "{name}: {faults:?}");
+        let diagnostics = diagnostics(&changed(name, &[(key, value)]));
+        assert!(diagnostics.len() == 1 && diagnostics[0].contains(&format!("] {key}: ")), "{name}: {diagnostics:?}");
     }
 }
 
@@ -145,24 +148,28 @@ fn relatives_of_the_presets_are_read() {
 }
 
 #[test]
-fn faults_of_the_shape_carry_json_keys() {
+fn diagnostics_of_the_shape_carry_json_keys() {
     let text = CONFIG_111M.replace("\"n_head\": 12", "\"n_head\": 11").replace("50257", "0");
     assert_eq!(
-        faults(&text),
+        diagnostics(&text),
         [
-            "[model-zero] vocab_size: is 0 (help: must be at least 1)",
-            "[model-heads] n_head: 11 heads do not divide d_model 768 (help: 12 heads would)",
+            "error[model-zero] vocab_size: is 0\n  help: must be at least 1",
+            "error[model-heads] n_head: 11 heads do not divide d_model 768\n  help: 12 heads would",
         ]
     );
 }
 
 #[test]
 fn malformed_text_is_located() {
-    assert!(faults("{\n  \"n_embd\": ,")[0].contains("line 2 column 13"), "{:?}", faults("{\n  \"n_embd\": ,"));
-    assert!(faults("[1]")[0].starts_with("[hf-json]"));
-    assert!(faults("")[0].contains("line 1 column 0"));
-    assert!(faults(&"[".repeat(100_000))[0].contains("line 1"));
-    assert!(faults(&" ".repeat((1 << 20) + 1))[0].starts_with("[hf-size-limit]"));
+    assert!(
+        diagnostics("{\n  \"n_embd\": ,")[0].contains("line 2 column 13"),
+        "{:?}",
+        diagnostics("{\n  \"n_embd\": ,")
+    );
+    assert!(diagnostics("[1]")[0].starts_with("error[hf-json]"));
+    assert!(diagnostics("")[0].contains("line 1 column 0"));
+    assert!(diagnostics(&"[".repeat(100_000))[0].contains("line 1"));
+    assert!(diagnostics(&" ".repeat((1 << 20) + 1))[0].starts_with("error[hf-size-limit]"));
 }
 
 #[test]

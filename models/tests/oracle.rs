@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use models::design::{Decimal, FeedForward, Head, Positions, Rotary};
 use models::oracle::{self, Params};
-use models::{Design, GptShape, LayerGraph};
+use models::{Design, LayerGraph, ModelShape};
 use ndarray::Axis;
 
 const SEQ: usize = 8;
 
-fn shape() -> GptShape {
-    GptShape {
+fn shape() -> ModelShape {
+    ModelShape {
         name: "tiny".into(),
         design: Design::GPT2,
         layers: 2,
@@ -25,9 +25,9 @@ fn shape() -> GptShape {
 }
 
 /// Shapes of every design, with sizes that do not divide evenly.
-fn designs() -> Vec<GptShape> {
-    let wide = GptShape { d_model: 24, heads: 2, layers: 1, ..shape() };
-    let of = |name: &str, design| GptShape { name: name.into(), design, ..wide.clone() };
+fn designs() -> Vec<ModelShape> {
+    let wide = ModelShape { d_model: 24, heads: 2, layers: 1, ..shape() };
+    let of = |name: &str, design| ModelShape { name: name.into(), design, ..wide.clone() };
     let rotary = |dims, design: Design| match design.positions {
         Positions::Rotary(r) => Design { positions: Positions::Rotary(Rotary { dims, ..r }), ..design },
         Positions::Learned | Positions::Alibi => design,
@@ -38,8 +38,8 @@ fn designs() -> Vec<GptShape> {
         shape(),
         of("gpt-j", rotary(8, Design::GPT_J)),
         of("gpt-neox", neox),
-        GptShape { layers: 2, ..of("llama", llama) },
-        GptShape { layers: 2, ..of("bert-cls", Design { head: Head::Classifier { labels: 3 }, ..Design::BERT }) },
+        ModelShape { layers: 2, ..of("llama", llama) },
+        ModelShape { layers: 2, ..of("bert-cls", Design { head: Head::Classifier { labels: 3 }, ..Design::BERT }) },
         of("bert-mlm", Design { head: Head::MaskedLm, ..Design::BERT }),
         of("grouped", Design { kv_heads: Some(1), head: Head::Tied, ..llama }),
         of("alibi", Design::btlm(Decimal(222_000_000_000))),
@@ -68,7 +68,7 @@ fn the_loss_is_that_of_another_implementation() {
 }
 
 /// Labels have to be below three.
-fn targets_of(shape: &GptShape) -> Vec<Vec<u32>> {
+fn targets_of(shape: &ModelShape) -> Vec<Vec<u32>> {
     ids(7, 4).into_iter().map(|row| row.into_iter().map(|id| id % shape.classes()).collect()).collect()
 }
 
@@ -131,7 +131,7 @@ fn every_tensor_of_the_graph_is_traced_in_its_shape() {
     }
 }
 
-fn traced_as_in_the_graph(shape: &GptShape) {
+fn traced_as_in_the_graph(shape: &ModelShape) {
     let (tokens, targets) = (ids(3, 1), targets_of(shape));
     let params = Params::seeded(shape, 3);
     let trace = oracle::trace(shape, &params, &tokens, &targets);
@@ -169,7 +169,7 @@ fn later_tokens_do_not_change_earlier_logits() {
 
 #[test]
 fn a_bidirectional_model_sees_later_tokens() {
-    let shape = GptShape { design: Design { head: Head::MaskedLm, ..Design::BERT }, ..shape() };
+    let shape = ModelShape { design: Design { head: Head::MaskedLm, ..Design::BERT }, ..shape() };
     let (params, mut tokens) = (Params::seeded(&shape, 4), ids(3, 1));
     let first = |tokens: &[Vec<u32>]| oracle::trace(&shape, &params, tokens, &ids(7, 4)).tensors["logits"][[0, 0, 0]];
     let before = first(&tokens);

@@ -14,8 +14,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{Axis, LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
 use crate::design::{Block, Decimal, Design, FeedForward, Head, Norm, Positions};
-use crate::fault::ModelFault;
-use crate::shape::GptShape;
+use crate::diagnostic;
+use crate::shape::ModelShape;
+use sim_core::diag::Diagnostic;
 
 /// The most layers that a graph is built for: some 300 megabytes of graph.
 const LAYERS_MAX: u32 = 10_000;
@@ -26,13 +27,13 @@ impl LayerGraph {
     /// The training step of `shape` on `batch` sequences of `seq_len` tokens.
     ///
     /// # Errors
-    /// All faults at once: those of [`GptShape::validate`], an empty step (`step-zero`), a sequence
+    /// All diagnostics at once: those of [`ModelShape::validate`], an empty step (`step-zero`), a sequence
     /// longer than the position table (`step-positions`), a step beyond any real one
     /// (`step-size-limit`).
-    pub fn training_step(shape: &GptShape, batch: u64, seq_len: u32) -> Result<Self, Vec<ModelFault>> {
-        let faults = step_faults(shape, batch, seq_len);
-        if !faults.is_empty() {
-            return Err(faults);
+    pub fn training_step(shape: &ModelShape, batch: u64, seq_len: u32) -> Result<Self, Vec<Diagnostic>> {
+        let diagnostics = step_diagnostics(shape, batch, seq_len);
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
         }
         let mut builder = Builder::new(shape, batch, seq_len);
         builder.forward();
@@ -43,27 +44,27 @@ impl LayerGraph {
     }
 }
 
-fn step_faults(shape: &GptShape, batch: u64, seq_len: u32) -> Vec<ModelFault> {
-    let mut faults = shape.validate();
+fn step_diagnostics(shape: &ModelShape, batch: u64, seq_len: u32) -> Vec<Diagnostic> {
+    let mut diagnostics = shape.validate();
     for (key, size) in [("batch", batch), ("seq_len", u64::from(seq_len))] {
         if size == 0 {
-            faults.push(ModelFault::new("step-zero", key, "is 0", "must be at least 1"));
+            diagnostics.push(diagnostic::of("step-zero", key, "is 0", "must be at least 1"));
         }
     }
     if seq_len > shape.max_positions {
         let message = format!("{seq_len} tokens, the model has {} positions", shape.max_positions);
         let help = format!("at most {}", shape.max_positions);
-        faults.push(ModelFault::new("step-positions", "seq_len", message, help));
+        diagnostics.push(diagnostic::of("step-positions", "seq_len", message, help));
     }
     if shape.layers > LAYERS_MAX {
         let message = format!("{} layers, a graph has at most {LAYERS_MAX}", shape.layers);
-        faults.push(ModelFault::new("step-size-limit", "layers", message, ""));
+        diagnostics.push(diagnostic::of("step-size-limit", "layers", message, ""));
     }
     if batch.checked_mul(seq_len.into()).is_none_or(|tokens| tokens > TOKENS_MAX) {
         let message = format!("{batch} sequences of {seq_len} tokens, the most is {TOKENS_MAX} tokens");
-        faults.push(ModelFault::new("step-size-limit", "batch", message, ""));
+        diagnostics.push(diagnostic::of("step-size-limit", "batch", message, ""));
     }
-    faults
+    diagnostics
 }
 
 /// Sizes and shapes that recur, for one model and step.
@@ -92,7 +93,7 @@ struct Shapes {
 }
 
 impl Shapes {
-    fn new(shape: &GptShape, batch: u64, seq_len: u32) -> Self {
+    fn new(shape: &ModelShape, batch: u64, seq_len: u32) -> Self {
         use Axis::{Batch, Feature, Head as Heads, Key, Label, Query, Seq, Vocab};
         let (d, f, t) = (u64::from(shape.d_model), u64::from(shape.d_ff), u64::from(seq_len));
         let k = u64::from(shape.kv_heads()) * u64::from(shape.d_head());
@@ -224,7 +225,7 @@ struct New<'a> {
 }
 
 impl Builder {
-    fn new(shape: &GptShape, batch: u64, seq_len: u32) -> Self {
+    fn new(shape: &ModelShape, batch: u64, seq_len: u32) -> Self {
         Self { graph: DiGraph::new(), made: BTreeMap::new(), shapes: Shapes::new(shape, batch, seq_len) }
     }
 

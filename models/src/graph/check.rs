@@ -10,25 +10,26 @@ use petgraph::graph::NodeIndex;
 
 use super::{LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
 use crate::design::Positions;
-use crate::fault::ModelFault;
+use crate::diagnostic;
+use sim_core::diag::Diagnostic;
 
 impl LayerGraph {
     /// Holds every tensor against the operations that make and use it.
     ///
     /// # Errors
-    /// One `graph-shape` fault per operation that does not fit, naming the operation and the shapes.
-    pub fn check(&self) -> Result<(), Vec<ModelFault>> {
+    /// One `graph-shape` diagnostic per operation that does not fit, naming the operation and the shapes.
+    pub fn check(&self) -> Result<(), Vec<Diagnostic>> {
         let mut shapes: BTreeMap<&str, &TensorShape> = BTreeMap::new();
         for op in self.graph.node_weights() {
             for tensor in op.outputs.iter().chain(&op.weights) {
                 shapes.insert(&tensor.name, &tensor.shape);
             }
         }
-        let fault = |op: &LayerOp, message| ModelFault::new("graph-shape", &op.name, message, "");
-        let faults: Vec<ModelFault> = (self.graph.node_indices())
-            .filter_map(|node| self.fits(node, &shapes).err().map(|why| fault(&self.graph[node], why)))
+        let diagnostic = |op: &LayerOp, message| diagnostic::of("graph-shape", &op.name, message, "");
+        let diagnostics: Vec<Diagnostic> = (self.graph.node_indices())
+            .filter_map(|node| self.fits(node, &shapes).err().map(|why| diagnostic(&self.graph[node], why)))
             .collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+        if diagnostics.is_empty() { Ok(()) } else { Err(diagnostics) }
     }
 
     fn fits(&self, node: NodeIndex, shapes: &BTreeMap<&str, &TensorShape>) -> Result<(), String> {
@@ -139,41 +140,41 @@ fn gradients_fit(op: &LayerOp, shapes: &BTreeMap<&str, &TensorShape>) -> Result<
 mod tests {
     use super::*;
     use crate::presets;
-    use crate::shape::GptShape;
+    use crate::shape::ModelShape;
 
     fn graph() -> LayerGraph {
         LayerGraph::training_step(&presets::find("cerebras-gpt-111m").unwrap().shape, 2, 64).unwrap()
     }
 
-    fn faults_after(name: &str, spoil: impl Fn(&mut LayerOp)) -> Vec<String> {
+    fn diagnostics_after(name: &str, spoil: impl Fn(&mut LayerOp)) -> Vec<String> {
         let mut graph = graph();
         let node = graph.find(name).unwrap();
         spoil(&mut graph.graph[node]);
-        graph.check().unwrap_err().into_iter().map(|fault| fault.key).collect()
+        graph.check().unwrap_err().into_iter().map(|diagnostic| diagnostic.at).collect()
     }
 
     #[test]
     fn a_spoiled_output_is_found_at_its_maker_and_its_users() {
-        let keys = faults_after("h.3.gelu", |op| op.outputs[0].shape.0[2].size -= 1);
+        let keys = diagnostics_after("h.3.gelu", |op| op.outputs[0].shape.0[2].size -= 1);
         assert_eq!(keys, ["h.3.gelu", "h.3.ffn_down", "h.3.ffn_down.backward", "h.3.ffn_down.weight_gradient"]);
     }
 
     #[test]
     fn a_spoiled_weight_is_found() {
-        assert_eq!(faults_after("h.0.proj", |op| op.weights[0].shape.0[0].size = 7), ["h.0.proj"]);
-        assert_eq!(faults_after("ln_f", |op| drop(op.weights.pop())), ["ln_f"]);
+        assert_eq!(diagnostics_after("h.0.proj", |op| op.weights[0].shape.0[0].size = 7), ["h.0.proj"]);
+        assert_eq!(diagnostics_after("ln_f", |op| drop(op.weights.pop())), ["ln_f"]);
     }
 
     #[test]
     fn a_gradient_of_the_wrong_shape_is_found() {
-        let keys = faults_after("h.1.attn.backward", |op| op.outputs[1].shape.0.swap(0, 1));
+        let keys = diagnostics_after("h.1.attn.backward", |op| op.outputs[1].shape.0.swap(0, 1));
         assert_eq!(keys, ["h.1.attn.backward", "h.1.qkv.backward", "h.1.qkv.weight_gradient"]);
     }
 
     #[test]
     fn every_kind_of_forward_operation_has_a_rule() {
         for preset in presets::list() {
-            let shape = GptShape { layers: 1, ..preset.shape };
+            let shape = ModelShape { layers: 1, ..preset.shape };
             let graph = || LayerGraph::training_step(&shape, 2, 64).unwrap();
             let kinds: std::collections::BTreeSet<OpKind> = graph().graph.node_weights().map(|op| op.kind).collect();
             for kind in kinds {

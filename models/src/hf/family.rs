@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::reader::Reader;
 use crate::design::{Biases, Block, Decimal, Design, FeedForward, Head, Norm, Pairs, Positions, Rotary};
-use crate::shape::GptShape;
+use crate::shape::ModelShape;
 
 /// Names of the keys of sizes: layers, width, heads, vocabulary, positions.
 type Keys = [&'static str; 5];
@@ -20,7 +20,7 @@ const OTHER_KEYS: Keys =
 const GELUS: [&str; 4] = ["gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh"];
 
 /// Reads the keys of a family.
-type Read = fn(&mut Reader<'_>) -> GptShape;
+type Read = fn(&mut Reader<'_>) -> ModelShape;
 
 /// Families, by `model_type`.
 const FAMILIES: [(&str, Read); 10] = [
@@ -37,17 +37,17 @@ const FAMILIES: [(&str, Read); 10] = [
 ];
 
 /// The shape that the configuration describes; `None` for an unknown family.
-pub(super) fn shape(r: &mut Reader<'_>, origin: &str) -> Option<GptShape> {
+pub(super) fn shape(r: &mut Reader<'_>, origin: &str) -> Option<ModelShape> {
     let names: Vec<&str> = FAMILIES.iter().map(|family| family.0).collect();
     let (_, read) = FAMILIES[r.choice("model_type", &names, false)?];
     let shape = read(r);
-    Some(GptShape { name: r.name(origin), ..shape })
+    Some(ModelShape { name: r.name(origin), ..shape })
 }
 
 /// Sizes under the given keys, with a design.
-fn sizes(r: &mut Reader<'_>, keys: Keys, positions: Option<u32>, design: Design) -> GptShape {
+fn sizes(r: &mut Reader<'_>, keys: Keys, positions: Option<u32>, design: Design) -> ModelShape {
     let [layers, d_model, heads, vocab, max_positions] = keys;
-    GptShape {
+    ModelShape {
         name: String::new(),
         design,
         layers: r.size("layers", layers),
@@ -95,13 +95,13 @@ fn no_scaling(r: &mut Reader<'_>) {
             let plain = value.get("rope_type").or(value.get("type")).and_then(Value::as_str) == Some("default");
             if !plain || value.get("rope_theta").is_some() {
                 let message = format!("{} is not supported", super::reader::shown(value));
-                r.fault("hf-unsupported", key, message, "only plain rotary positions, with rope_theta beside them");
+                r.refuse("hf-unsupported", key, message, "only plain rotary positions, with rope_theta beside them");
             }
         }
     }
 }
 
-fn d_head(shape: &GptShape) -> u32 {
+fn d_head(shape: &ModelShape) -> u32 {
     shape.d_model.checked_div(shape.heads).unwrap_or(0)
 }
 
@@ -113,7 +113,7 @@ fn gpt2_flags(r: &mut Reader<'_>) {
     r.only("is_encoder_decoder", false);
 }
 
-fn gpt2(r: &mut Reader<'_>) -> GptShape {
+fn gpt2(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["GPT2Model", "GPT2LMHeadModel"]);
     gpt2_flags(r);
     r.only("reorder_and_upcast_attn", false);
@@ -128,10 +128,10 @@ fn gpt2(r: &mut Reader<'_>) -> GptShape {
         ..Design::GPT2
     };
     let shape = sizes(r, keys, None, design);
-    GptShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
+    ModelShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
 }
 
-fn gpt_bigcode(r: &mut Reader<'_>) -> GptShape {
+fn gpt_bigcode(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["GPTBigCodeForCausalLM", "GPTBigCodeModel"]);
     gpt2_flags(r);
     let kv_heads = r.flag("multi_query", true).then_some(1);
@@ -143,16 +143,16 @@ fn gpt_bigcode(r: &mut Reader<'_>) -> GptShape {
         ..Design::GPT2
     };
     let shape = sizes(r, GPT2_KEYS, None, design);
-    GptShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
+    ModelShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
 }
 
 /// BTLM and Jais.
-fn btlm(r: &mut Reader<'_>) -> GptShape {
+fn btlm(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["BTLMLMHeadModel", "JAISLMHeadModel", "BTLMModel", "JAISModel"]);
     gpt2_flags(r);
     r.only("reorder_and_upcast_attn", false);
     if r.value("alibi_scaling").is_some() {
-        r.fault("hf-unsupported", "alibi_scaling", "stretched positions are not supported", "null");
+        r.refuse("hf-unsupported", "alibi_scaling", "stretched positions are not supported", "null");
     }
     let alibi = r.choice("position_embedding_type", &["learned", "alibi"], true) == Some(1);
     let swiglu = r.value("activation_function").and_then(Value::as_str) == Some("swiglu");
@@ -164,7 +164,7 @@ fn btlm(r: &mut Reader<'_>) -> GptShape {
     ];
     let [embedding_scale, logit_scale] = scales.map(|scale| {
         Decimal::of(scale).unwrap_or_else(|| {
-            r.fault("hf-unsupported", "mup_width_scale", format!("a factor of {scale} is not supported"), "above 0");
+            r.refuse("hf-unsupported", "mup_width_scale", format!("a factor of {scale} is not supported"), "above 0");
             Decimal::ONE
         })
     });
@@ -180,10 +180,10 @@ fn btlm(r: &mut Reader<'_>) -> GptShape {
         ..Design::GPT2
     };
     let shape = sizes(r, GPT2_KEYS, None, design);
-    GptShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
+    ModelShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
 }
 
-fn gptj(r: &mut Reader<'_>) -> GptShape {
+fn gptj(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["GPTJForCausalLM"]);
     gpt2_flags(r);
     r.only("rotary", true);
@@ -195,14 +195,14 @@ fn gptj(r: &mut Reader<'_>) -> GptShape {
         ..Design::GPT_J
     };
     if r.flag("tie_word_embeddings", false) {
-        r.fault("hf-unsupported", "tie_word_embeddings", "true is not supported", "only false");
+        r.refuse("hf-unsupported", "tie_word_embeddings", "true is not supported", "only false");
     }
     design.head = Head::Untied { bias: true };
     let shape = sizes(r, GPT2_KEYS, Some(2048), design);
-    GptShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
+    ModelShape { d_ff: four_times(r, "n_inner", shape.d_model), ..shape }
 }
 
-fn gpt_neox(r: &mut Reader<'_>) -> GptShape {
+fn gpt_neox(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["GPTNeoXForCausalLM"]);
     let design = Design {
         feed_forward: gelu(r, "hidden_act", FeedForward::Gelu),
@@ -218,28 +218,28 @@ fn gpt_neox(r: &mut Reader<'_>) -> GptShape {
     let share = r.number("rotary_pct", 0.25);
     let dims = (f64::from(d_head(&shape)) * share) as u32;
     shape.design.positions = rotary(r, "rotary_emb_base", dims, Pairs::Halves);
-    GptShape { d_ff: r.size("d_ff", "intermediate_size"), ..shape }
+    ModelShape { d_ff: r.size("d_ff", "intermediate_size"), ..shape }
 }
 
-fn llama(r: &mut Reader<'_>) -> GptShape {
+fn llama(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["LlamaForCausalLM", "LLaMAForCausalLM"]);
     let attention = r.flag("attention_bias", false);
     let biases = Biases { qkv: attention, projection: attention, feed_forward: r.flag("mlp_bias", false) };
     llama_like(r, biases, 2048)
 }
 
-fn mistral(r: &mut Reader<'_>) -> GptShape {
+fn mistral(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["MistralForCausalLM"]);
     let shape = llama_like(r, Biases::NONE, 131_072);
     let window = r.size_or("sliding_window", "sliding_window", Some(u32::MAX));
     if window < shape.max_positions {
         let message = format!("a window of {window} tokens is not supported");
-        r.fault("hf-unsupported", "sliding_window", message, "null: every token sees all before it");
+        r.refuse("hf-unsupported", "sliding_window", message, "null: every token sees all before it");
     }
     shape
 }
 
-fn llama_like(r: &mut Reader<'_>, biases: Biases, positions: u32) -> GptShape {
+fn llama_like(r: &mut Reader<'_>, biases: Biases, positions: u32) -> ModelShape {
     r.choice("hidden_act", &["silu", "swish"], true);
     let design = Design {
         norm: Norm::RmsNorm,
@@ -255,13 +255,13 @@ fn llama_like(r: &mut Reader<'_>, biases: Biases, positions: u32) -> GptShape {
     let dims = d_head(&shape);
     if r.size_or("d_head", "head_dim", Some(dims)) != dims {
         let message = format!("is not hidden_size / num_attention_heads, which is {dims}");
-        r.fault("hf-unsupported", "head_dim", message, "");
+        r.refuse("hf-unsupported", "head_dim", message, "");
     }
     shape.design.positions = rotary(r, "rope_theta", dims, Pairs::Halves);
-    GptShape { d_ff: r.size("d_ff", "intermediate_size"), ..shape }
+    ModelShape { d_ff: r.size("d_ff", "intermediate_size"), ..shape }
 }
 
-fn falcon(r: &mut Reader<'_>) -> GptShape {
+fn falcon(r: &mut Reader<'_>) -> ModelShape {
     r.architecture(&["FalconForCausalLM"]);
     r.only("alibi", false);
     let (new, bias) = (r.flag("new_decoder_architecture", false), r.flag("bias", false));
@@ -293,15 +293,15 @@ fn falcon(r: &mut Reader<'_>) -> GptShape {
     shape.design.kv_heads = (kv_heads != shape.heads).then_some(kv_heads);
     let dims = d_head(&shape);
     shape.design.positions = rotary(r, "rope_theta", dims, Pairs::Halves);
-    GptShape { d_ff: four_times(r, "ffn_hidden_size", shape.d_model), ..shape }
+    ModelShape { d_ff: four_times(r, "ffn_hidden_size", shape.d_model), ..shape }
 }
 
-fn bert(r: &mut Reader<'_>) -> GptShape {
+fn bert(r: &mut Reader<'_>) -> ModelShape {
     let known = ["BertForSequenceClassification", "BertForMaskedLM"];
     let architecture = r.architecture(&known);
     if architecture.is_none() && r.value("architectures").is_none() {
         let help = format!("the head is needed: {}", known.join(", "));
-        r.fault("hf-missing", "architectures", "is missing", help);
+        r.refuse("hf-missing", "architectures", "is missing", help);
     }
     r.only("is_decoder", false);
     r.only("add_cross_attention", false);
@@ -311,7 +311,7 @@ fn bert(r: &mut Reader<'_>) -> GptShape {
         _ => Head::Classifier { labels: labels(r) },
     };
     if !r.flag("tie_word_embeddings", true) && head == Head::MaskedLm {
-        r.fault("hf-unsupported", "tie_word_embeddings", "false is not supported", "only true");
+        r.refuse("hf-unsupported", "tie_word_embeddings", "false is not supported", "only true");
     }
     let design = Design {
         feed_forward: gelu(r, "hidden_act", FeedForward::Gelu),
@@ -321,7 +321,7 @@ fn bert(r: &mut Reader<'_>) -> GptShape {
         ..Design::BERT
     };
     let shape = sizes(r, OTHER_KEYS, Some(512), design);
-    GptShape { d_ff: r.size("d_ff", "intermediate_size"), ..shape }
+    ModelShape { d_ff: r.size("d_ff", "intermediate_size"), ..shape }
 }
 
 /// Labels of a classifier: those that are named, or `num_labels`; two by default.

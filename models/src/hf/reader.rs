@@ -10,12 +10,13 @@ use serde_json::{Map, Value};
 
 use super::IGNORED;
 use crate::design::Decimal;
-use crate::fault::ModelFault;
+use crate::diagnostic;
+use sim_core::diag::Diagnostic;
 
 /// A configuration that is being read.
 pub(super) struct Reader<'a> {
     config: &'a Map<String, Value>,
-    faults: Vec<ModelFault>,
+    diagnostics: Vec<Diagnostic>,
     seen: BTreeSet<String>,
     /// JSON key of every field of the shape.
     names: BTreeMap<&'static str, String>,
@@ -23,13 +24,13 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(config: &'a Map<String, Value>) -> Self {
-        Self { config, faults: Vec::new(), seen: BTreeSet::new(), names: BTreeMap::new() }
+        Self { config, diagnostics: Vec::new(), seen: BTreeSet::new(), names: BTreeMap::new() }
     }
 
-    /// All faults, and the JSON key that a field of the shape came from.
-    pub(super) fn finish(self) -> (Vec<ModelFault>, impl Fn(&str) -> String) {
+    /// All diagnostics, and the JSON key that a field of the shape came from.
+    pub(super) fn finish(self) -> (Vec<Diagnostic>, impl Fn(&str) -> String) {
         let names = self.names;
-        (self.faults, move |field| names.get(field).cloned().unwrap_or_else(|| field.to_owned()))
+        (self.diagnostics, move |field| names.get(field).cloned().unwrap_or_else(|| field.to_owned()))
     }
 
     /// The value of `key`.
@@ -57,17 +58,23 @@ impl<'a> Reader<'a> {
         };
         let unknown =
             self.config.iter().filter(|(key, value)| !self.seen.contains(*key) && !off(value) && !harmless(key));
-        let faults: Vec<ModelFault> = unknown
+        let diagnostics: Vec<Diagnostic> = unknown
             .map(|(key, value)| {
                 let message = format!("{} is not supported: what it changes is not known", shown(value));
-                ModelFault::new("hf-unsupported", key.clone(), message, "take the key out if it changes no operation")
+                diagnostic::of("hf-unsupported", key.clone(), message, "take the key out if it changes no operation")
             })
             .collect();
-        self.faults.extend(faults);
+        self.diagnostics.extend(diagnostics);
     }
 
-    pub(super) fn fault(&mut self, code: &'static str, key: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.faults.push(ModelFault::new(code, key, message, help));
+    pub(super) fn refuse(
+        &mut self,
+        code: &'static str,
+        key: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.diagnostics.push(diagnostic::of(code, key, message, help));
     }
 
     /// A size that must be there, for a field of the shape.
@@ -80,7 +87,7 @@ impl<'a> Reader<'a> {
         self.names.insert(field, key.to_owned());
         let Some(value) = self.value(key) else {
             if default.is_none() {
-                self.fault("hf-missing", key, "is missing", "a whole number");
+                self.refuse("hf-missing", key, "is missing", "a whole number");
             }
             return default.unwrap_or(1);
         };
@@ -90,7 +97,7 @@ impl<'a> Reader<'a> {
             Some(size) => size as u32,
             None => {
                 let message = format!("is {}", shown(value));
-                self.fault("hf-value", key, message, format!("a whole number up to {}", u32::MAX));
+                self.refuse("hf-value", key, message, format!("a whole number up to {}", u32::MAX));
                 1
             }
         }
@@ -102,7 +109,7 @@ impl<'a> Reader<'a> {
         if let Some(number) = value.as_f64() {
             return number;
         }
-        self.fault("hf-value", key, format!("is {}, not a number", shown(value)), "");
+        self.refuse("hf-value", key, format!("is {}, not a number", shown(value)), "");
         default
     }
 
@@ -110,7 +117,7 @@ impl<'a> Reader<'a> {
     pub(super) fn epsilon(&mut self, key: &str, default: f64) -> Decimal {
         let number = self.number(key, default);
         Decimal::of(number).filter(|epsilon| epsilon.value() <= 1.0).unwrap_or_else(|| {
-            self.fault("hf-unsupported", key, format!("{number} is not supported"), "from 1e-12 to 1");
+            self.refuse("hf-unsupported", key, format!("{number} is not supported"), "from 1e-12 to 1");
             Decimal::GPT2
         })
     }
@@ -120,18 +127,18 @@ impl<'a> Reader<'a> {
         let help = format!("supported: {}", known.join(", "));
         match self.value(key) {
             None if default => return Some(0),
-            None => self.fault("hf-missing", key, "is missing", help),
+            None => self.refuse("hf-missing", key, "is missing", help),
             Some(Value::String(text)) => {
                 let place = known.iter().position(|name| name == text);
                 if place.is_none() {
                     let message = format!("{} is not supported", shown(&Value::String(text.clone())));
-                    self.fault("hf-unsupported", key, message, help);
+                    self.refuse("hf-unsupported", key, message, help);
                 }
                 return place;
             }
             Some(value) => {
                 let message = format!("is {}, not a text", shown(value));
-                self.fault("hf-value", key, message, help);
+                self.refuse("hf-value", key, message, help);
             }
         }
         None
@@ -143,14 +150,14 @@ impl<'a> Reader<'a> {
         let names = match self.value(key)? {
             Value::Array(names) => names,
             value => {
-                self.fault("hf-value", key, format!("is {}, not a list", shown(value)), help);
+                self.refuse("hf-value", key, format!("is {}, not a list", shown(value)), help);
                 return None;
             }
         };
         let place = |name: &Value| name.as_str().and_then(|name| known.iter().position(|known| *known == name));
         let unknown: Vec<String> = names.iter().filter(|name| place(name).is_none()).take(4).map(shown).collect();
         if !unknown.is_empty() {
-            self.fault("hf-unsupported", key, format!("{} is not supported", unknown.join(", ")), help);
+            self.refuse("hf-unsupported", key, format!("{} is not supported", unknown.join(", ")), help);
         }
         names.iter().find_map(place)
     }
@@ -162,7 +169,7 @@ impl<'a> Reader<'a> {
             Some(Value::Bool(flag)) => *flag,
             Some(value) => {
                 let message = format!("is {}, not true or false", shown(value));
-                self.fault("hf-value", key, message, "");
+                self.refuse("hf-value", key, message, "");
                 default
             }
         }
@@ -174,11 +181,11 @@ impl<'a> Reader<'a> {
             None => {}
             Some(Value::Bool(flag)) if *flag == needed => {}
             Some(Value::Bool(flag)) => {
-                self.fault("hf-unsupported", key, format!("{flag} is not supported"), format!("only {needed}"));
+                self.refuse("hf-unsupported", key, format!("{flag} is not supported"), format!("only {needed}"));
             }
             Some(value) => {
                 let message = format!("is {}, not true or false", shown(value));
-                self.fault("hf-value", key, message, format!("only {needed}"));
+                self.refuse("hf-value", key, message, format!("only {needed}"));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::design::{Block, Design, Head, Norm, Positions};
-use crate::shape::GptShape;
+use crate::shape::ModelShape;
 
 /// Parameters, or gradients with respect to them, by name: `wte` `[V, d]`, `wpe` `[P, d]`,
 /// `h.{l}.ln_1.weight|bias` `[d]`, `h.{l}.attn.c_attn.weight` `[d, 3d]` and `.bias` `[3d]`,
@@ -29,7 +29,7 @@ pub struct Params {
 impl Params {
     /// Zeros in the shape of every parameter.
     #[must_use]
-    pub fn zeros(shape: &GptShape) -> Self {
+    pub fn zeros(shape: &ModelShape) -> Self {
         let tensors = sizes(shape).into_iter();
         Self { tensors: tensors.map(|(name, dims)| (name, ArrayD::zeros(IxDyn(&dims)))).collect() }
     }
@@ -38,7 +38,7 @@ impl Params {
     /// matrices and tables with standard deviation 0.2, biases within ±0.2, LayerNorm gains within
     /// 1 ± 0.2. The same on every platform.
     #[must_use]
-    pub fn seeded(shape: &GptShape, seed: u64) -> Self {
+    pub fn seeded(shape: &ModelShape, seed: u64) -> Self {
         let mut generator = SplitMix64(seed);
         let mut params = Self::zeros(shape);
         for (name, tensor) in &mut params.tensors {
@@ -52,7 +52,7 @@ impl Params {
     }
 
     /// Asserts that these are the parameters of `shape`.
-    pub(super) fn assert_fits(&self, shape: &GptShape) {
+    pub(super) fn assert_fits(&self, shape: &ModelShape) {
         let expected = sizes(shape);
         for (name, dims) in &expected {
             let found = self.tensors.get(name).map(ArrayD::shape);
@@ -63,7 +63,7 @@ impl Params {
 }
 
 /// Names and dimensions of all parameters.
-fn sizes(shape: &GptShape) -> Vec<(String, Vec<usize>)> {
+fn sizes(shape: &ModelShape) -> Vec<(String, Vec<usize>)> {
     let (d, v) = (shape.d_model as usize, shape.vocab as usize);
     let design = &shape.design;
     let mut list = vec![("wte".to_owned(), vec![v, d])];
@@ -102,7 +102,7 @@ fn sizes(shape: &GptShape) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Parameters of the layer `h`.
-fn layer(shape: &GptShape, h: &str) -> Vec<(String, Vec<usize>)> {
+fn layer(shape: &ModelShape, h: &str) -> Vec<(String, Vec<usize>)> {
     let (design, d, f) = (&shape.design, shape.d_model as usize, shape.d_ff as usize);
     let kv = 2 * (shape.kv_heads() * shape.d_head()) as usize;
     let biases = design.biases;

@@ -5,7 +5,7 @@
 
 use super::{Preset, Published};
 use crate::design::{Biases, Block, Decimal, Design, FeedForward, Head};
-use crate::shape::GptShape;
+use crate::shape::ModelShape;
 
 /// A model of another design than GPT-2's.
 struct Other {
@@ -193,7 +193,7 @@ fn preset(row: &Other) -> Preset {
         training: None,
     });
     let (layers, d_model, heads) = row.sizes;
-    let shape = GptShape {
+    let shape = ModelShape {
         name: row.name.to_owned(),
         design: row.design,
         layers,
