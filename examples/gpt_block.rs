@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use compiler::step::{self, Options};
-use compiler::tiling::Map;
+use compiler::strategy::MappingConstraints;
 use fabric::{EngineKind, Fold, RunOptions};
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::cs2::cs2;
@@ -24,8 +24,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A wafer takes a million cycles to start a layer, as `docs/THROUGHPUT.md` says. Here it takes none.
     arch.wafer.layer_start.value = 0;
     let graph = LayerGraph::training_step(&shape, 2, 8).map_err(|fault| format!("{fault:?}"))?;
-    let options =
-        Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, sums: DType::F32, map: Map::default() };
+    let options = Options {
+        batch: 2,
+        micro_batch: Some(2),
+        seq_len: 8,
+        act: DType::F16,
+        accumulator: DType::F32,
+        constraints: MappingConstraints::default(),
+    };
     let step = step::compile(&graph, &arch, &options).map_err(|faults| faults[0].to_string())?;
     println!("kernel           cycles  wavelet-hops    MACs");
     let forward = step.launches.iter().filter(|l| l.layer == Some(0) && l.phase == "forward");

@@ -97,7 +97,7 @@ pub fn report(run: Run<'_>) -> RunReport {
 }
 
 fn layout(compiled: &Compiled, arch: &ArchSpec) -> Layout {
-    let (g, t) = (&compiled.geometry, &compiled.tiling);
+    let (g, t) = (&compiled.geometry, &compiled.strategy);
     let stationary = compiled.stationary_outputs(arch);
     Layout {
         lanes: g.lanes,
@@ -108,14 +108,14 @@ fn layout(compiled: &Compiled, arch: &ArchSpec) -> Layout {
         tokens_per_pe: g.tokens,
         pes: g.used().pes(),
         act: g.act.name().to_owned(),
-        sums: g.sums.name().to_owned(),
+        sums: g.accumulator.name().to_owned(),
         attention_chunks: t.attention.queries,
         key_chunks: t.attention.keys,
         backward_chunks: t.attention_backward.queries,
         backward_key_chunks: t.attention_backward.keys,
         ffn_parts: t.ffn_parts,
         lm_chunks: t.lm_chunks,
-        recomputed_twice: t.again,
+        recomputed_twice: t.rematerialise,
         checkpoints: checkpoints(t.checkpoints),
         stationary_outputs: stationary.names,
         stationary_outputs_save: stationary.saved * compiled.micro_batches,
@@ -127,7 +127,7 @@ fn layout(compiled: &Compiled, arch: &ArchSpec) -> Layout {
             head_columns: r.geometry.head_columns,
             tokens_per_pe: r.geometry.tokens,
             micro_batch: r.micro_batch,
-            checkpoints: checkpoints(r.tiling.checkpoints),
+            checkpoints: checkpoints(r.strategy.checkpoints),
             estimated_cycles: r.estimate,
         }),
     }

@@ -146,8 +146,8 @@ fn small_step(
             micro_batch: Some(sequences as u32),
             seq_len,
             act: compiled.geometry.act,
-            sums: compiled.geometry.sums,
-            map: compiler::tiling::Map::default(),
+            accumulator: compiled.geometry.accumulator,
+            constraints: compiler::strategy::MappingConstraints::default(),
         };
         match step::compile(&graph, &arch, &options) {
             Ok(compiled) => return Ok((arch, compiled)),

@@ -4,7 +4,7 @@
 
 use cluster::{Cluster, ExecutedKernel, Picos, Table, Work};
 use compiler::step::{Compiled, Launch, Options, compile};
-use compiler::tiling::Map;
+use compiler::strategy::MappingConstraints;
 use fabric::RunOptions;
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
@@ -34,8 +34,8 @@ fn compiled(arch: &ArchSpec) -> Compiled {
         micro_batch: Some(2),
         seq_len: 32,
         act: DType::F16,
-        sums: DType::F32,
-        map: Map { lanes: Some(1), ..Map::default() },
+        accumulator: DType::F32,
+        constraints: MappingConstraints { lanes: Some(1), ..MappingConstraints::default() },
     };
     compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]))
 }

@@ -4,7 +4,7 @@
 
 use compiler::kernel::{Reduction, Stationary};
 use compiler::step::{Compiled, Options, compile};
-use compiler::tiling::{CheckpointWish, Map};
+use compiler::strategy::{CheckpointRequest, MappingConstraints};
 use fabric::fold::timing_key;
 use fabric::{EngineKind, Fold, RunOptions};
 use models::{Design, LayerGraph, ModelShape};
@@ -34,8 +34,8 @@ fn step(arch: &ArchSpec, act: DType) -> Compiled {
         micro_batch: Some(16),
         seq_len: 16,
         act,
-        sums: act,
-        map: Map { lanes: Some(2), ..Map::default() },
+        accumulator: act,
+        constraints: MappingConstraints { lanes: Some(2), ..MappingConstraints::default() },
     };
     compile(&graph, arch, &options).unwrap_or_else(|faults| panic!("{}", faults[0]))
 }
@@ -123,7 +123,7 @@ fn machine(rng: &mut Rng) -> ArchSpec {
 }
 
 /// A training step of a random small model on a random machine; None if it has no place there.
-fn random_step(rng: &mut Rng, map: Map) -> Option<(ArchSpec, Compiled)> {
+fn random_step(rng: &mut Rng, constraints: MappingConstraints) -> Option<(ArchSpec, Compiled)> {
     let arch = machine(rng);
     let designs = [Design::GPT2, Design::gpt_neox(4), Design::llama(4), Design::BERT];
     let (heads, d_head) = (rng.range(1, 4), 2 * rng.range(2, 4));
@@ -147,8 +147,8 @@ fn random_step(rng: &mut Rng, map: Map) -> Option<(ArchSpec, Compiled)> {
         micro_batch: Some(sequences),
         seq_len,
         act,
-        sums: DType::F32,
-        map: Map { lanes, ..map },
+        accumulator: DType::F32,
+        constraints: MappingConstraints { lanes, ..constraints },
     };
     let compiled = compile(&graph, &arch, &options).ok()?;
     Some((arch, compiled))
@@ -187,7 +187,7 @@ fn kernels_of_random_shapes_fold_exactly() {
     let cases: u64 = std::env::var("WAFERSIM_CASES").ok().and_then(|s| s.parse().ok()).unwrap_or(400);
     let of_shape = |shape: u64| -> Vec<(String, Vec<FoldNote>)> {
         let mut rng = Rng(shape);
-        let Some((arch, compiled)) = random_step(&mut rng, Map::default()) else { return Vec::new() };
+        let Some((arch, compiled)) = random_step(&mut rng, MappingConstraints::default()) else { return Vec::new() };
         let mut seen = BTreeSet::new();
         let mut done = Vec::new();
         for _ in 0..OF_SHAPE {
@@ -253,8 +253,12 @@ fn step_with_checkpoints(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
         micro_batch: Some(sequences),
         seq_len,
         act: DType::F16,
-        sums: [DType::F16, DType::F32][rng.range(0, 1) as usize],
-        map: Map { head_columns: Some(columns), checkpoints: CheckpointWish::Offload, ..Map::default() },
+        accumulator: [DType::F16, DType::F32][rng.range(0, 1) as usize],
+        constraints: MappingConstraints {
+            head_columns: Some(columns),
+            checkpoints: CheckpointRequest::Offload,
+            ..MappingConstraints::default()
+        },
     };
     let compiled = compile(&graph, &arch, &options).ok()?;
     Some((arch, compiled))
@@ -294,7 +298,7 @@ fn loaded_products_fold_exactly() {
 #[test]
 fn products_with_stationary_outputs_fold_exactly() {
     let of_shape = |shape: u64| -> Vec<Vec<FoldNote>> {
-        let map = Map { stationary: Some(Stationary::Outputs), ..Map::default() };
+        let map = MappingConstraints { stationary: Some(Stationary::Outputs), ..MappingConstraints::default() };
         let Some((arch, compiled)) = random_step(&mut Rng(shape << 24), map) else { return Vec::new() };
         let mut seen = BTreeSet::new();
         let mut done = Vec::new();
@@ -320,7 +324,7 @@ fn products_with_stationary_outputs_fold_exactly() {
 #[test]
 fn reductions_fold_exactly() {
     for (kind, seed) in Reduction::ALL.into_iter().flat_map(|kind| (0..24).map(move |seed| (kind, seed))) {
-        let map = Map { reduction: Some(kind), ..Map::default() };
+        let map = MappingConstraints { reduction: Some(kind), ..MappingConstraints::default() };
         let Some((arch, compiled)) = random_step(&mut Rng(seed << 40), map) else { continue };
         for launch in compiled.launches.iter().filter(|l| l.kernel.reduction().is_some()) {
             let program = compiled.program(launch, &arch);

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use compiler::step::{Compiled, Options, compile};
-use compiler::tiling::{CheckpointWish, Map};
+use compiler::strategy::{CheckpointRequest, MappingConstraints};
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::codec::content_hash;
 use sim_core::program::DType;
 
 /// A model with layers of one and of two digits.
-fn compiled(arch: &ArchSpec, checkpoints: CheckpointWish) -> Compiled {
+fn compiled(arch: &ArchSpec, checkpoints: CheckpointRequest) -> Compiled {
     let shape = ModelShape {
         name: "deep".into(),
         design: Design::GPT2,
@@ -22,8 +22,15 @@ fn compiled(arch: &ArchSpec, checkpoints: CheckpointWish) -> Compiled {
         max_positions: 8,
     };
     let graph = LayerGraph::training_step(&shape, 2, 8).unwrap();
-    let map = Map { checkpoints, ..Map::default() };
-    let options = Options { batch: 2, micro_batch: Some(2), seq_len: 8, act: DType::F16, sums: DType::F32, map };
+    let map = MappingConstraints { checkpoints, ..MappingConstraints::default() };
+    let options = Options {
+        batch: 2,
+        micro_batch: Some(2),
+        seq_len: 8,
+        act: DType::F16,
+        accumulator: DType::F32,
+        constraints: map,
+    };
     compile(&graph, arch, &options).unwrap()
 }
 
@@ -31,7 +38,7 @@ fn compiled(arch: &ArchSpec, checkpoints: CheckpointWish) -> Compiled {
 fn every_launch_has_the_program_that_it_would_have_alone() {
     let mut arch = cs2();
     (arch.wafer.width.value, arch.wafer.height.value) = (4, 4);
-    for checkpoints in [CheckpointWish::Stay, CheckpointWish::Recompute, CheckpointWish::Offload] {
+    for checkpoints in [CheckpointRequest::Stay, CheckpointRequest::Recompute, CheckpointRequest::Offload] {
         let compiled = compiled(&arch, checkpoints);
         let plan = wafersim::step::plan(&compiled, &arch).unwrap();
         let mut hash = blake3::Hasher::new();

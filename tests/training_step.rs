@@ -7,7 +7,7 @@ mod launches;
 
 use compiler::kernel::{HostSink, HostSource, Reduction, Stationary};
 use compiler::step::{Compiled, Options, compile};
-use compiler::tiling::{CheckpointWish, Map};
+use compiler::strategy::{CheckpointRequest, MappingConstraints};
 use fabric::{EngineKind, RunOptions};
 use models::design::{Decimal, Head, Pairs, Positions, Rotary};
 use models::oracle::{self, Params};
@@ -126,19 +126,25 @@ fn error(ours: &ArrayD<f64>, theirs: &ArrayD<f64>) -> f64 {
 }
 
 fn check(shape: &ModelShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
-    check_map(shape, arch, act, Map { lanes, ..Map::default() }, tolerance);
+    check_map(shape, arch, act, MappingConstraints { lanes, ..MappingConstraints::default() }, tolerance);
 }
 
 /// Compiles and runs a step with a mapping; gives the names of its kernels.
-fn check_map(shape: &ModelShape, arch: &ArchSpec, act: DType, map: Map, tolerance: f64) -> Vec<String> {
+fn check_map(
+    shape: &ModelShape,
+    arch: &ArchSpec,
+    act: DType,
+    constraints: MappingConstraints,
+    tolerance: f64,
+) -> Vec<String> {
     let graph = LayerGraph::training_step(shape, BATCH as u64, SEQ as u32).unwrap();
     let options = Options {
         batch: BATCH as u64,
         micro_batch: Some(BATCH as u32),
         seq_len: SEQ as u32,
         act,
-        sums: DType::F32,
-        map,
+        accumulator: DType::F32,
+        constraints,
     };
     let compiled = compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
     let mut host = Host::new(shape);
@@ -176,14 +182,25 @@ fn check_map(shape: &ModelShape, arch: &ArchSpec, act: DType, map: Map, toleranc
 #[test]
 fn every_way_to_save_memory_gives_the_same_gradients() {
     let arch = machine(4, 2);
-    let map = Map { tokens: Some(8), attention_chunks: Some(2), ffn_parts: Some(2), ..Map::default() };
+    let map = MappingConstraints {
+        tokens: Some(8),
+        attention_chunks: Some(2),
+        ffn_parts: Some(2),
+        ..MappingConstraints::default()
+    };
     let count = |names: &[String], what: &str| names.iter().filter(|n| n.contains(what)).count();
     let gpt2 = shape();
-    let offload = Map { checkpoints: CheckpointWish::Offload, ..map };
+    let offload = MappingConstraints { checkpoints: CheckpointRequest::Offload, ..map };
     let names = check_map(&gpt2, &arch, DType::F32, offload, 1e-4);
     assert_eq!((count(&names, "checkpoint out"), count(&names, "checkpoint in")), (2, 2), "inputs of two layers");
     assert_eq!(count(&names, "gemm ffn_down"), 2 * 2 + 2 * 2, "two parts forward, and of the input gradient");
-    check_map(&gpt2, &arch, DType::F32, Map { lm_chunks: Some(2), checkpoints: CheckpointWish::Stay, ..map }, 1e-4);
+    check_map(
+        &gpt2,
+        &arch,
+        DType::F32,
+        MappingConstraints { lm_chunks: Some(2), checkpoints: CheckpointRequest::Stay, ..map },
+        1e-4,
+    );
     for shape in designs().into_iter().filter(|s| s.name != "bert") {
         check_map(&shape, &arch, DType::F32, offload, 1e-4);
     }
@@ -192,7 +209,7 @@ fn every_way_to_save_memory_gives_the_same_gradients() {
 /// Whichever of a product stays in its PE, the gradients stay what they are.
 #[test]
 fn stationary_outputs_give_the_same_gradients() {
-    let map = Map { stationary: Some(Stationary::Outputs), ..Map::default() };
+    let map = MappingConstraints { stationary: Some(Stationary::Outputs), ..MappingConstraints::default() };
     let names = check_map(&shape(), &machine(8, 8), DType::F16, map, 2e-2);
     assert!(names.iter().any(|n| n == "gemm qkv"), "{names:?}");
     for shape in designs().into_iter().chain([shape()]) {
@@ -204,7 +221,7 @@ fn stationary_outputs_give_the_same_gradients() {
 #[test]
 fn every_reduction_gives_the_same_gradients() {
     for reduction in Reduction::ALL {
-        let map = Map { tokens: Some(4), reduction: Some(reduction), ..Map::default() };
+        let map = MappingConstraints { tokens: Some(4), reduction: Some(reduction), ..MappingConstraints::default() };
         for shape in designs().into_iter().chain([shape()]) {
             check_map(&shape, &machine(4, 4), DType::F32, map, 1e-4);
         }
@@ -217,7 +234,8 @@ fn products_carry_layer_inputs() {
     let mut arch = machine(4, 4);
     arch.wafer.io_bits_per_second.value = 4 * 32 * arch.wafer.clock_hz.value / 8;
     let wide = ModelShape { d_model: 80, d_ff: 80, ..shape() };
-    let map = Map { lanes: Some(1), checkpoints: CheckpointWish::Offload, ..Map::default() };
+    let map =
+        MappingConstraints { lanes: Some(1), checkpoints: CheckpointRequest::Offload, ..MappingConstraints::default() };
     let names = check_map(&wide, &arch, DType::F16, map, 2e-2);
     let loaded = |what: &str| names.iter().filter(|n| n.starts_with("gemm") && n.ends_with(what)).count();
     assert!(loaded("+ checkpoint out") >= 2 && loaded("+ checkpoint in") >= 1, "{names:?}");

@@ -9,7 +9,7 @@ mod launches;
 use cluster::values::{CEREBRAS_GPT, Master, reduce};
 use compiler::kernel::{HostSink, HostSource};
 use compiler::step::{Compiled, Options, compile};
-use compiler::tiling::Map;
+use compiler::strategy::MappingConstraints;
 use fabric::EngineKind;
 use models::oracle::{self, Params};
 use models::{Design, LayerGraph, ModelShape};
@@ -129,8 +129,8 @@ impl Trainer {
             micro_batch: Some(way.micro_batch as u32),
             seq_len: SEQ as u32,
             act,
-            sums: DType::F32,
-            map: Map { lanes, ..Map::default() },
+            accumulator: DType::F32,
+            constraints: MappingConstraints { lanes, ..MappingConstraints::default() },
         };
         let compiled = compile(&graph, &arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
         let layout = Layout::of(&Params::zeros(&shape()));

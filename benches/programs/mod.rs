@@ -5,7 +5,7 @@
 
 use compiler::collective::{Algorithm, Collective, Kind};
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Access, Act, Addresses, Kernel, WeightRef};
+use compiler::kernel::{Access, ActivationView, Addresses, Kernel, WeightRef};
 use compiler::kernels::gemm::Gemm;
 use compiler::step::{Compiled, Options, compile};
 use models::{Design, LayerGraph, ModelShape};
@@ -39,7 +39,7 @@ fn geometry(grid: Grid, tokens: u32, features: u32) -> Geometry {
         scores_by_features: false,
         causal: true,
         act: DType::F16,
-        sums: DType::F32,
+        accumulator: DType::F32,
     }
 }
 
@@ -50,20 +50,20 @@ pub(crate) fn gemm(width: u32, height: u32, tokens: u32, features: u32) -> Progr
     let g = geometry(Grid { width, height }, tokens, features);
     let kernel = Gemm {
         label: "projection".into(),
-        x: Act::whole(&g, "x", Features::Hidden),
-        y: Act::whole(&g, "y", Features::Hidden),
+        x: ActivationView::whole(&g, "x", Features::Hidden),
+        y: ActivationView::whole(&g, "y", Features::Hidden),
         weight: WeightRef { tensor: "w".into(), transposed: false, bias: None, mask_padding: false },
         add: false,
         outs: 1,
-        freight: None,
+        piggyback: None,
     };
     let mut at = Addresses::new();
     let mut next = 4096_u32;
-    for need in kernel.all_needs(&g, &cs2()) {
-        assert!(need.access != Access::Update, "a product that replaces reads or writes");
-        next = next.next_multiple_of(8) + need.phase;
-        at.insert(need.name.clone(), next);
-        next += need.len * need.dtype.bytes();
+    for requirement in kernel.all_requirements(&g, &cs2()) {
+        assert!(requirement.access != Access::Update, "a product that replaces reads or writes");
+        next = next.next_multiple_of(8) + requirement.phase;
+        at.insert(requirement.name.clone(), next);
+        next += requirement.len * requirement.dtype.bytes();
     }
     kernel.program(&g, &cs2(), &at)
 }
@@ -131,8 +131,8 @@ pub(crate) fn step(arch: &ArchSpec, layers: u32, d_model: u32) -> Compiled {
         micro_batch: Some(8),
         seq_len: 32,
         act: DType::F16,
-        sums: DType::F32,
-        map: compiler::tiling::Map { lanes: Some(1), ..Default::default() },
+        accumulator: DType::F32,
+        constraints: compiler::strategy::MappingConstraints { lanes: Some(1), ..Default::default() },
     };
     compile(&graph, arch, &options).unwrap_or_else(|faults| panic!("{}", faults[0]))
 }

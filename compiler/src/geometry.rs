@@ -58,7 +58,7 @@ pub struct Geometry {
     pub act: DType,
     /// Type of the sums of products that a PE makes for a matrix product or its weights' gradient.
     /// Sums over PEs are of 32 bits always.
-    pub sums: DType,
+    pub accumulator: DType,
 }
 
 /// How the features of a tensor are spread over the columns of a lane.
@@ -250,7 +250,7 @@ mod tests {
             scores_by_features: false,
             causal: true,
             act: DType::F16,
-            sums: DType::F32,
+            accumulator: DType::F32,
         }
     }
 

@@ -19,7 +19,7 @@ pub type Name = Arc<str>;
 /// A piece of every PE's memory that a kernel needs: an operand that other kernels share, or
 /// scratch that lives only as long as the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Need {
+pub struct Requirement {
     /// Its name. Scratch names start with a dot.
     pub name: Name,
     /// Element type.
@@ -48,20 +48,20 @@ pub enum Access {
     Scratch,
 }
 
-impl Need {
+impl Requirement {
     /// A shared operand.
     #[must_use]
-    pub fn operand(name: impl Into<Name>, dtype: DType, len: u32, access: Access) -> Need {
+    pub fn operand(name: impl Into<Name>, dtype: DType, len: u32, access: Access) -> Requirement {
         let phase = if dtype == DType::F32 { 4 } else { 0 };
-        Need { name: name.into(), dtype, len, phase, access, margin: 0 }
+        Requirement { name: name.into(), dtype, len, phase, access, margin: 0 }
     }
 
     /// Scratch; `name` starts with a dot.
     #[must_use]
-    pub fn scratch(name: impl Into<Name>, dtype: DType, len: u32, phase: u32) -> Need {
+    pub fn scratch(name: impl Into<Name>, dtype: DType, len: u32, phase: u32) -> Requirement {
         let name = name.into();
         debug_assert!(name.starts_with('.'), "scratch names start with a dot");
-        Need { name, dtype, len, phase, access: Access::Scratch, margin: 0 }
+        Requirement { name, dtype, len, phase, access: Access::Scratch, margin: 0 }
     }
 }
 
@@ -166,17 +166,17 @@ pub trait Kernel: fmt::Debug + Send + Sync {
     fn name(&self) -> String;
 
     /// The memory that it needs in every PE, whatever the machine.
-    fn needs(&self, g: &Geometry) -> Vec<Need>;
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement>;
 
     /// Scratch that it needs besides on a machine, where its code depends on it.
-    fn scratch(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Need> {
+    fn scratch(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Requirement> {
         let _ = (g, arch);
         Vec::new()
     }
 
     /// All memory that it needs in every PE of a machine.
-    fn all_needs(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Need> {
-        [self.needs(g), self.scratch(g, arch)].concat()
+    fn all_requirements(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Requirement> {
+        [self.requirements(g), self.scratch(g, arch)].concat()
     }
 
     /// The program, for buffers at the given addresses.
@@ -235,10 +235,10 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The same while it carries cargo: that of the first of its rows, of as many as there is time for,
+    /// The same while it carries the transfer: that of the first of its rows, of as many as there is time for,
     /// and how many these are; None if there is none.
-    fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {
-        let _ = (g, arch, cargo);
+    fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Arc<dyn Kernel>, u32)> {
+        let _ = (g, arch, transfer);
         None
     }
 
@@ -271,11 +271,11 @@ pub enum Way {
     },
 }
 
-/// Buffers of some rows of the mesh on their way: see `kernels::ferry`, `kernels::gemm`.
+/// Buffers of some rows of the mesh on their way: see `kernels::checkpoint_transfer`, `kernels::gemm`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Cargo {
+pub struct CheckpointTransfer {
     /// The whole buffer.
-    pub act: Act,
+    pub act: ActivationView,
     /// Rows, one below the other.
     pub rows: Span,
     /// Off the wafer, or back.
@@ -295,7 +295,7 @@ pub enum Part {
 
 /// A window of an activation in PE memory: some slots and some tokens of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Act {
+pub struct ActivationView {
     /// Name of the buffer.
     pub name: Name,
     /// Which features its slots are.
@@ -318,12 +318,12 @@ pub struct Act {
     pub tokens: u32,
 }
 
-impl Act {
+impl ActivationView {
     /// A whole activation of the geometry's own type.
     #[must_use]
-    pub fn whole(g: &Geometry, name: impl Into<Name>, features: Features) -> Act {
+    pub fn whole(g: &Geometry, name: impl Into<Name>, features: Features) -> ActivationView {
         let slots = g.slots(features);
-        Act {
+        ActivationView {
             name: name.into(),
             features,
             dtype: g.act,
@@ -337,12 +337,12 @@ impl Act {
         }
     }
 
-    /// The need for the whole buffer behind the window. Writing a part of a buffer keeps the rest.
+    /// The requirement of the whole buffer behind the window. Writing a part of a buffer keeps the rest.
     #[must_use]
-    pub fn need(&self, access: Access) -> Need {
+    pub fn requirement(&self, access: Access) -> Requirement {
         let whole = self.slots == self.all_slots && self.tokens == self.row;
         let access = if access == Access::Write && !whole { Access::Update } else { access };
-        Need::operand(self.name.clone(), self.dtype, self.all_slots * self.row, access)
+        Requirement::operand(self.name.clone(), self.dtype, self.all_slots * self.row, access)
     }
 
     /// Logical index of slot `slot` of the window in a column of a lane, or None for padding.
@@ -354,11 +354,16 @@ impl Act {
     /// The part of the window that a buffer holds which has only `slots` of the tensor's slots, from
     /// `first` on; None if that is nothing. Of a buffer that is whole.
     #[must_use]
-    pub fn part(&self, first: u32, slots: u32) -> Option<Act> {
+    pub fn part(&self, first: u32, slots: u32) -> Option<ActivationView> {
         let start = self.first_slot.max(first);
         let end = (self.first_slot + self.slots).min(first + slots);
-        let part =
-            || Act { all_slots: slots, skipped: first, first_slot: start - first, slots: end - start, ..self.clone() };
+        let part = || ActivationView {
+            all_slots: slots,
+            skipped: first,
+            first_slot: start - first,
+            slots: end - start,
+            ..self.clone()
+        };
         (self.skipped == 0 && start < end).then(part)
     }
 

@@ -20,5 +20,5 @@ pub mod scatter;
 pub mod schedule;
 pub mod search;
 pub mod step;
+pub mod strategy;
 pub mod streams;
-pub mod tiling;

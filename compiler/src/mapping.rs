@@ -1,10 +1,10 @@
 //! The choice of a geometry: how many lanes, how many columns per head, which micro-batch.
 //!
 //! Candidates are ranked by the kernels' estimates. **Invariant.** An estimate only chooses.
-//! **Not here.** How a candidate is brought to fit the memory (`tiling`).
+//! **Not here.** How a candidate is brought to fit the memory (`strategy`).
 
 use crate::geometry::Geometry;
-use crate::tiling::{Map, Samples};
+use crate::strategy::{MappingConstraints, Samples};
 use models::ModelShape;
 use models::design::Positions;
 use rayon::prelude::*;
@@ -19,7 +19,7 @@ const HEAD_COLUMNS_MAX: u32 = 64;
 
 /// A geometry with its estimated cycles per micro-batch.
 #[derive(Debug, Clone)]
-pub struct Candidate {
+pub struct RatedGeometry {
     /// The layout.
     pub geometry: Geometry,
     /// Rough cycles of a step with one micro-batch.
@@ -38,20 +38,20 @@ pub struct Task<'a> {
     /// Type of activations and streamed weights.
     pub act: DType,
     /// Type of the sums of products within a PE.
-    pub sums: DType,
+    pub accumulator: DType,
     /// What is fixed by hand.
-    pub map: Map,
+    pub constraints: MappingConstraints,
 }
 
 /// The geometries of `lanes` lanes with `head_columns` columns per head that the mesh has room for:
 /// with as few tokens per PE as the rows allow, and with some more that are easier to divide.
 #[must_use]
 pub fn geometries(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> Vec<Geometry> {
-    let Some(least) = geometry(task, grid, lanes, head_columns, task.map.tokens.unwrap_or(1)) else {
+    let Some(least) = geometry(task, grid, lanes, head_columns, task.constraints.tokens.unwrap_or(1)) else {
         return Vec::new();
     };
-    if task.map.tokens.is_some() {
-        return if task.map.tokens == Some(least.tokens) { vec![least] } else { Vec::new() };
+    if task.constraints.tokens.is_some() {
+        return if task.constraints.tokens == Some(least.tokens) { vec![least] } else { Vec::new() };
     }
     let mut tokens: Vec<u32> = [8, 12, 16].map(|unit| least.tokens.next_multiple_of(unit)).to_vec();
     tokens.retain(|&t| t > least.tokens && 8 * t <= 9 * least.tokens);
@@ -112,24 +112,24 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
         scores_by_features: s.design.scores_by_features,
         causal: s.design.causal,
         act: task.act,
-        sums: task.sums,
+        accumulator: task.accumulator,
     })
 }
 
 /// All geometries for a micro-batch that the map allows, the best estimate first.
 #[must_use]
-pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<Candidate> {
+pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<RatedGeometry> {
     let grid = arch.grid();
-    let lanes = task.map.lanes.map_or(1..=LANES_MAX, |n| n..=n);
-    let head_columns = task.map.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);
+    let lanes = task.constraints.lanes.map_or(1..=LANES_MAX, |n| n..=n);
+    let head_columns = task.constraints.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);
     let head_columns: Vec<u32> = head_columns.filter(|&n| n > 0).collect();
     let lanes = lanes.filter(|&n| n > 0 && n <= task.sequences);
     let geometries = lanes.flat_map(|lanes| head_columns.iter().flat_map(move |&n| geometries(task, grid, lanes, n)));
     let candidate = |geometry: Geometry| {
-        let estimate = samples.estimate(&geometry, arch, task.shape.layers, &task.map.whole());
-        Candidate { geometry, estimate }
+        let estimate = samples.estimate(&geometry, arch, task.shape.layers, &task.constraints.whole());
+        RatedGeometry { geometry, estimate }
     };
-    let mut out: Vec<Candidate> = geometries.collect::<Vec<_>>().into_par_iter().map(candidate).collect();
+    let mut out: Vec<RatedGeometry> = geometries.collect::<Vec<_>>().into_par_iter().map(candidate).collect();
     out.sort_by_key(|c| (c.estimate, c.geometry.lanes, c.geometry.head_columns, c.geometry.tokens));
     out
 }

@@ -11,7 +11,7 @@
 //! **Not here.** What the buffers are for (`schedule`).
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Addresses, Kernel, Name, Need};
+use crate::kernel::{Access, Addresses, Kernel, Name, Requirement};
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::code_bytes;
@@ -61,8 +61,8 @@ impl MemoryPlan {
 }
 
 /// Bytes that a buffer takes.
-fn bytes(need: &Need) -> u64 {
-    u64::from(need.len) * u64::from(need.dtype.bytes())
+fn bytes(requirement: &Requirement) -> u64 {
+    u64::from(requirement.len) * u64::from(requirement.dtype.bytes())
 }
 
 struct Life {
@@ -171,25 +171,28 @@ fn lives(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut current: BTreeMap<Name, usize> = BTreeMap::new();
     for (at, kernel) in kernels.iter().enumerate() {
-        let needs = kernel.all_needs(g, arch);
-        for need in &needs {
-            let alive = current.get(&need.name).copied();
+        let requirements = kernel.all_requirements(g, arch);
+        for requirement in &requirements {
+            let alive = current.get(&requirement.name).copied();
             // A buffer that the kernel reads as well as writes (under two windows) goes on.
-            let read = needs.iter().any(|n| n.name == need.name && matches!(n.access, Access::Read | Access::Update));
+            let read = requirements
+                .iter()
+                .any(|n| n.name == requirement.name && matches!(n.access, Access::Read | Access::Update));
             let known = alive.filter(|&i| read || lives[i].buffer.first == at);
             match known {
                 Some(i) => {
                     let Life { buffer, margin, .. } = &mut lives[i];
                     buffer.last = at;
-                    let inside = (buffer.bytes - 2 * *margin).max(bytes(need));
-                    *margin = (*margin).max(u64::from(need.margin));
+                    let inside = (buffer.bytes - 2 * *margin).max(bytes(requirement));
+                    *margin = (*margin).max(u64::from(requirement.margin));
                     buffer.bytes = inside + 2 * *margin;
                 }
                 None => {
-                    let (name, margin) = (need.name.clone(), u64::from(need.margin));
-                    let buffer = PlannedBuffer { name, bytes: bytes(need) + 2 * margin, addr: 0, first: at, last: at };
-                    current.insert(need.name.clone(), lives.len());
-                    lives.push(Life { buffer, phase: u64::from(need.phase), margin });
+                    let (name, margin) = (requirement.name.clone(), u64::from(requirement.margin));
+                    let buffer =
+                        PlannedBuffer { name, bytes: bytes(requirement) + 2 * margin, addr: 0, first: at, last: at };
+                    current.insert(requirement.name.clone(), lives.len());
+                    lives.push(Life { buffer, phase: u64::from(requirement.phase), margin });
                 }
             }
         }
@@ -255,12 +258,12 @@ fn addresses(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], lives: &[Li
         by_name.entry(&l.buffer.name).or_default().push(l);
     }
     let find = |name: &str, at: usize| {
-        let of = by_name.get(name).expect("every need has a life");
+        let of = by_name.get(name).expect("every requirement has a life");
         let there = |l: &&&Life| l.buffer.first <= at && at <= l.buffer.last;
-        let life = of.iter().find(there).expect("a need lives where it is needed");
+        let life = of.iter().find(there).expect("a requirement lives where it is needed");
         life.buffer.addr + life.margin
     };
-    let names = |k: &dyn Kernel| k.all_needs(g, arch).into_iter().map(|n| n.name).collect::<BTreeSet<_>>();
+    let names = |k: &dyn Kernel| k.all_requirements(g, arch).into_iter().map(|n| n.name).collect::<BTreeSet<_>>();
     kernels
         .iter()
         .enumerate()
@@ -297,10 +300,10 @@ impl Codes {
 fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
     let mut next = 0u32;
     let mut at = Addresses::new();
-    for need in kernel.all_needs(g, arch) {
-        let addr = next.next_multiple_of(8) + need.phase + need.margin;
-        at.insert(need.name.clone(), addr);
-        next = addr + bytes(&need) as u32 + need.margin;
+    for requirement in kernel.all_requirements(g, arch) {
+        let addr = next.next_multiple_of(8) + requirement.phase + requirement.margin;
+        at.insert(requirement.name.clone(), addr);
+        next = addr + bytes(&requirement) as u32 + requirement.margin;
     }
     let program = kernel.program(g, arch, &at);
     program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0)

@@ -1,18 +1,18 @@
-//! The stage `Tiled`: which kernels a training step consists of, on which windows, in which order.
+//! The stage `Schedule`: which kernels a training step consists of, on which windows, in which order.
 //!
 //! Every operation of the layer graph is lowered exactly once per pass over it; the forward
 //! operations of a layer are lowered once more, as *recompute*, before its backward operations.
 //!
-//! **Invariant.** An operation that no kernel executes is a fault ([`Tiled::verify`]): nothing is
+//! **Invariant.** An operation that no kernel executes is a fault ([`Schedule::verify`]): nothing is
 //! free. Names of buffers say what they hold; a buffer that is written anew is a new one.
 //! **Not here.** Addresses (`memory`), the choice of the geometry (`mapping`).
 
 mod head;
 mod names;
-mod steps;
+mod operations;
 
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Act, Chunks, Kernel, Name, WeightRef};
+use crate::kernel::{ActivationView, Chunks, Kernel, Name, WeightRef};
 use crate::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
 use crate::kernels::alibi::Distances;
 use crate::kernels::attention::{AttentionBackward, AttentionForward};
@@ -27,12 +27,12 @@ use crate::kernels::row_sum::RowSum;
 use models::OpKind;
 use models::design::Block;
 use names::{Names, STREAM, features};
+pub use operations::Operations;
+use operations::{Buffers, Operation, function, tables};
 use sim_core::diag::Diagnostic;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-pub use steps::Steps;
-use steps::{Buffers, Step, function, tables};
 
 /// Most input slots of a GEMM: larger windows are cut, which bounds the weights of a step. Every cut
 /// is a round of its own around the ring.
@@ -68,7 +68,7 @@ impl Pass {
 
 /// A kernel at its place in the step.
 #[derive(Debug, Clone)]
-pub struct Tile {
+pub struct ScheduledKernel {
     /// The kernel.
     pub kernel: Arc<dyn Kernel>,
     /// The part of the step.
@@ -79,11 +79,11 @@ pub struct Tile {
 
 /// A training step as kernels on windows.
 #[derive(Debug)]
-pub struct Tiled {
+pub struct Schedule {
     /// The layout.
     pub geometry: Geometry,
     /// The kernels in order.
-    pub tiles: Vec<Tile>,
+    pub kernels: Vec<ScheduledKernel>,
     /// Operations of the graph that the kernels execute.
     covered: BTreeSet<Name>,
     /// Gradients of products' inputs that a kernel of the layer has written.
@@ -92,99 +92,104 @@ pub struct Tiled {
     gather: u32,
 }
 
-impl Tiled {
+impl Schedule {
     /// Lowers a training step, with the tokens of a PE passed through the LM head in `lm_chunks`
     /// parts, and AXPYs of about `gather` elements in outer products.
     #[must_use]
-    pub fn new(steps: &Steps, geometry: &Geometry, lm_chunks: u32, gather: u32) -> Tiled {
-        let Steps { names, below, layers, above, .. } = steps;
-        let mut t = Tiled {
+    pub fn new(operations: &Operations, geometry: &Geometry, lm_chunks: u32, gather: u32) -> Schedule {
+        let Operations { names, below, layers, above, .. } = operations;
+        let mut t = Schedule {
             geometry: geometry.clone(),
-            tiles: Vec::new(),
+            kernels: Vec::new(),
             covered: BTreeSet::new(),
             begun: BTreeSet::new(),
             gather,
         };
-        for step in below.iter().chain(layers.iter().flatten()) {
-            t.forward(names, step, Pass::Forward);
+        for operation in below.iter().chain(layers.iter().flatten()) {
+            t.forward(names, operation, Pass::Forward);
         }
         t.head(names, above, lm_chunks);
-        for steps in layers.iter().rev() {
-            for step in steps.iter().filter(|s| s.again) {
-                t.forward(names, step, Pass::Recompute);
+        for operations in layers.iter().rev() {
+            for operation in operations.iter().filter(|s| s.recomputed) {
+                t.forward(names, operation, Pass::Recompute);
             }
-            let mut backward: Vec<&Step> = steps.iter().rev().collect();
+            let mut backward: Vec<&Operation> = operations.iter().rev().collect();
             if names.design.block == Block::ParallelTwoNorms {
                 // Norms add to the gradient that both branches start from.
                 backward.sort_by_key(|s| s.op.kind.is_norm());
             }
             t.begun.clear();
-            for step in backward {
-                t.back(names, step);
+            for operation in backward {
+                t.back(names, operation);
             }
         }
         if names.design.embedding_norm {
-            for step in &below[..below.len() - 1] {
-                t.forward(names, step, Pass::Recompute);
+            for operation in &below[..below.len() - 1] {
+                t.forward(names, operation, Pass::Recompute);
             }
         }
-        for step in below.iter().rev() {
-            t.back(names, step);
+        for operation in below.iter().rev() {
+            t.back(names, operation);
         }
         t
     }
 
-    /// Operations of `steps`, from which it was lowered, that no kernel executes, and kernels for
+    /// Operations of `operations`, from which it was lowered, that no kernel executes, and kernels for
     /// operations that are not among them.
     #[must_use]
-    pub fn verify(&self, steps: &Steps) -> Vec<Diagnostic> {
-        let wanted = &steps.operations;
+    pub fn verify(&self, operations: &Operations) -> Vec<Diagnostic> {
+        let wanted = &operations.operations;
         let missing = wanted.difference(&self.covered).map(|n| (n, "no kernel executes this operation"));
         let extra = self.covered.difference(wanted).map(|n| (n, "the graph has no such operation"));
         missing.chain(extra).map(|(name, text)| Diagnostic::new("M004", &**name, text)).collect()
     }
 
     fn push(&mut self, pass: Pass, layer: Option<u32>, kernel: impl Kernel + 'static) {
-        self.tiles.push(Tile { kernel: Arc::new(kernel), pass, layer });
+        self.kernels.push(ScheduledKernel { kernel: Arc::new(kernel), pass, layer });
     }
 
-    fn act(&self, name: impl Into<Name>, features: Features) -> Act {
-        Act::whole(&self.geometry, name, features)
+    fn act(&self, name: impl Into<Name>, features: Features) -> ActivationView {
+        ActivationView::whole(&self.geometry, name, features)
     }
 
-    fn hidden(&self, name: impl Into<Name>) -> Act {
+    fn hidden(&self, name: impl Into<Name>) -> ActivationView {
         self.act(name, Features::Hidden)
     }
 
     /// The buffer of a tensor of the graph.
-    fn tensor(&self, buffers: &Buffers) -> Act {
+    fn tensor(&self, buffers: &Buffers) -> ActivationView {
         self.act(buffers.own.clone(), features(&buffers.own))
     }
 
     /// The buffer of the gradient with respect to a tensor of the graph.
-    fn gradient(&self, buffers: &Buffers) -> Act {
+    fn gradient(&self, buffers: &Buffers) -> ActivationView {
         self.act(buffers.gradient.clone(), features(&buffers.own))
     }
 
     /// Query, key or value: a third of the fused buffer.
-    fn third(&self, part: u32) -> Act {
+    fn third(&self, part: u32) -> ActivationView {
         let hidden = self.geometry.hidden;
-        Act { features: Features::Hidden, first_slot: part * hidden, slots: hidden, ..self.act("qkv", Features::Qkv) }
+        ActivationView {
+            features: Features::Hidden,
+            first_slot: part * hidden,
+            slots: hidden,
+            ..self.act("qkv", Features::Qkv)
+        }
     }
 
     /// The kernels of a forward operation.
-    fn forward(&mut self, names: &Names, step: &Step, pass: Pass) {
-        let op = &step.op;
+    fn forward(&mut self, names: &Names, operation: &Operation, pass: Pass) {
+        let op = &operation.op;
         if pass == Pass::Forward {
-            self.covered.insert(step.forward.clone());
+            self.covered.insert(operation.forward.clone());
         }
         let l = op.layer;
-        let ins: Vec<Act> = step.inputs.iter().map(|of| self.tensor(of)).collect();
-        let out = self.tensor(&step.out);
+        let ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.tensor(of)).collect();
+        let out = self.tensor(&operation.out);
         match op.kind {
             OpKind::Embedding => self.push(pass, l, EmbedScatter { x: out, tables: tables(op) }),
             kind if kind.is_norm() => {
-                let (tensor, style) = (step.stem.clone(), Style::of(&names.design));
+                let (tensor, style) = (operation.stem.clone(), Style::of(&names.design));
                 self.push(pass, l, LayerNorm { x: ins[0].clone(), y: out, tensor, style });
             }
             OpKind::AttentionScores | OpKind::Softmax => {} // in one kernel with the values
@@ -213,61 +218,74 @@ impl Tiled {
             OpKind::LmHead | OpKind::Classifier | OpKind::CrossEntropy => {} // in `head`, chunk by chunk
             kind => match function(kind) {
                 Some(f) => self.push(pass, l, Activation { f, x: ins[0].clone(), y: out }),
-                None => self.linear(step, pass, ins[0].clone(), out),
+                None => self.linear(operation, pass, ins[0].clone(), out),
             },
         }
     }
 
     /// `y = x · W + b`.
-    fn linear(&mut self, step: &Step, pass: Pass, x: Act, y: Act) {
+    fn linear(&mut self, operation: &Operation, pass: Pass, x: ActivationView, y: ActivationView) {
         let weight = WeightRef {
-            tensor: step.weights[0].clone(),
+            tensor: operation.weights[0].clone(),
             transposed: false,
-            bias: step.weights.get(1).cloned(),
+            bias: operation.weights.get(1).cloned(),
             mask_padding: false,
         };
-        self.gemm(&step.label, (pass, step.op.layer), (x, y, false), &weight);
+        self.gemm(&operation.label, (pass, operation.op.layer), (x, y, false), &weight);
     }
 
     /// A GEMM, cut over its input slots where there are many.
-    fn gemm(&mut self, label: &Name, place: (Pass, Option<u32>), (x, y, add): (Act, Act, bool), weight: &WeightRef) {
+    fn gemm(
+        &mut self,
+        label: &Name,
+        place: (Pass, Option<u32>),
+        (x, y, add): (ActivationView, ActivationView, bool),
+        weight: &WeightRef,
+    ) {
         for (i, (first, slots)) in parts(x.slots, GEMM_SLOTS_MAX).into_iter().enumerate() {
             let mut weight = weight.clone();
             if i > 0 {
                 weight.bias = None;
             }
-            let x = Act { first_slot: x.first_slot + first, slots, ..x.clone() };
+            let x = ActivationView { first_slot: x.first_slot + first, slots, ..x.clone() };
             let add = add || i > 0;
             self.push(
                 place.0,
                 place.1,
-                Gemm { label: label.clone(), x, y: y.clone(), weight, add, outs: 1, freight: None },
+                Gemm { label: label.clone(), x, y: y.clone(), weight, add, outs: 1, piggyback: None },
             );
         }
     }
 
     /// The weight gradient `dW[in][out]` of a linear operation, and that of its bias.
-    fn outer(&mut self, step: &Step, x: Act, dy: Act) {
+    fn outer(&mut self, operation: &Operation, x: ActivationView, dy: ActivationView) {
         // The operand with more slots is stationary; `[in][out]` is the parameter's own order.
         let (a, b, transposed) = if x.slots >= dy.slots { (x, dy.clone(), false) } else { (dy.clone(), x, true) };
-        let to = (step.weights[0].clone(), transposed);
-        self.outer_parts(&step.weight_gradient_label, step.op.layer, a, b, to);
-        self.bias_gradient(step, dy);
+        let to = (operation.weights[0].clone(), transposed);
+        self.outer_parts(&operation.weight_gradient_label, operation.op.layer, a, b, to);
+        self.bias_gradient(operation, dy);
     }
 
     /// The gradient of a product's bias, if it has one.
-    fn bias_gradient(&mut self, step: &Step, dy: Act) {
-        if let Some(tensor) = step.weights.get(1).cloned() {
-            let label = step.bias_gradient_label.clone();
+    fn bias_gradient(&mut self, operation: &Operation, dy: ActivationView) {
+        if let Some(tensor) = operation.weights.get(1).cloned() {
+            let label = operation.bias_gradient_label.clone();
             let kernel = ColSum { label, b: dy, times: None, tensor, levels: None };
-            self.push(Pass::WeightGradient, step.op.layer, kernel);
+            self.push(Pass::WeightGradient, operation.op.layer, kernel);
         }
     }
 
-    fn outer_parts(&mut self, label: &Name, layer: Option<u32>, a: Act, b: Act, to: (Name, bool)) {
+    fn outer_parts(
+        &mut self,
+        label: &Name,
+        layer: Option<u32>,
+        a: ActivationView,
+        b: ActivationView,
+        to: (Name, bool),
+    ) {
         let gather = gather(self.geometry.lane_columns(), b.slots, self.gather);
         for (first, slots) in parts(a.slots, SLOTS_MAX) {
-            let a = Act { first_slot: a.first_slot + first, slots, ..a.clone() };
+            let a = ActivationView { first_slot: a.first_slot + first, slots, ..a.clone() };
             let (tensor, transposed) = to.clone();
             let kernel = Outer { label: label.clone(), a, b: b.clone(), tensor, transposed, gather };
             self.push(Pass::WeightGradient, layer, kernel);
@@ -275,17 +293,17 @@ impl Tiled {
     }
 
     /// The gradients of an operation: of its weights, then of its input.
-    fn back(&mut self, names: &Names, step: &Step) {
-        let (op, layer, pass) = (&step.op, step.op.layer, Pass::Backward);
+    fn back(&mut self, names: &Names, operation: &Operation) {
+        let (op, layer, pass) = (&operation.op, operation.op.layer, Pass::Backward);
         if !op.weights.is_empty() {
-            self.covered.insert(step.weight_gradient.clone());
+            self.covered.insert(operation.weight_gradient.clone());
         }
         if op.kind != OpKind::Embedding {
-            self.covered.insert(step.backward.clone());
+            self.covered.insert(operation.backward.clone());
         }
-        let ins: Vec<Act> = step.inputs.iter().map(|of| self.tensor(of)).collect();
-        let d_ins: Vec<Act> = step.inputs.iter().map(|of| self.gradient(of)).collect();
-        let dy = self.gradient(&step.out);
+        let ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.tensor(of)).collect();
+        let d_ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.gradient(of)).collect();
+        let dy = self.gradient(&operation.out);
         match op.kind {
             OpKind::Embedding => self.push(Pass::WeightGradient, layer, EmbedGrad { dx: dy, tables: tables(op) }),
             kind if kind.is_norm() => {
@@ -293,7 +311,7 @@ impl Tiled {
                 // In a layer the gradient by way of the norm joins that which goes past it, unless
                 // nothing does.
                 let add = layer.is_some() && dx.name != dy.name;
-                let (tensor, style) = (step.stem.clone(), Style::of(&names.design));
+                let (tensor, style) = (operation.stem.clone(), Style::of(&names.design));
                 let kernel = LayerNormGrad { x, dy, dx, tensor, add, style };
                 let parts = kernel.parts();
                 self.push(pass, layer, kernel);
@@ -303,7 +321,7 @@ impl Tiled {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third(i));
                 // Gradients take the place of what they are the gradients of.
                 let [dq, dk, dv] = [&q, &k, &v].map(Clone::clone);
-                let (out, stats) = (self.tensor(&step.out), "stats".into());
+                let (out, stats) = (self.tensor(&operation.out), "stats".into());
                 self.push(
                     pass,
                     layer,
@@ -329,23 +347,23 @@ impl Tiled {
             kind => match function(kind) {
                 Some(f) => {
                     // The derivative of the hyperbolic tangent is a function of its result.
-                    let own = self.tensor(&step.out);
+                    let own = self.tensor(&operation.out);
                     let x = if f == Function::Tanh { own } else { ins[0].clone() };
                     self.push(pass, layer, ActivationGrad { f, x, dy, dx: d_ins[0].clone() });
                 }
-                None => self.linear_back(step, ins[0].clone(), dy, d_ins[0].clone()),
+                None => self.linear_back(operation, ins[0].clone(), dy, d_ins[0].clone()),
             },
         }
     }
 
-    fn linear_back(&mut self, step: &Step, x: Act, dy: Act, dx: Act) {
-        self.outer(step, x, dy.clone());
-        let tensor = step.weights[0].clone();
+    fn linear_back(&mut self, operation: &Operation, x: ActivationView, dy: ActivationView, dx: ActivationView) {
+        self.outer(operation, x, dy.clone());
+        let tensor = operation.weights[0].clone();
         let weight = WeightRef { tensor, transposed: true, bias: None, mask_padding: false };
         // What goes past the product is in the stream's gradient already; what another product
         // made of the same input, in its.
-        let add = !self.begun.insert(dx.name.clone()) || (*dx.name == *STREAM && step.op.layer.is_some());
-        self.gemm(&step.input_gradient_label, (Pass::Backward, step.op.layer), (dy, dx, add), &weight);
+        let add = !self.begun.insert(dx.name.clone()) || (*dx.name == *STREAM && operation.op.layer.is_some());
+        self.gemm(&operation.input_gradient_label, (Pass::Backward, operation.op.layer), (dy, dx, add), &weight);
     }
 }
 
@@ -365,7 +383,7 @@ fn gather(columns: u32, slots: u32, target: u32) -> u32 {
     (1..=columns).filter(|&n| columns.is_multiple_of(n)).min_by_key(|&n| ((n * slots).abs_diff(target), n)).unwrap_or(1)
 }
 
-impl fmt::Display for Tiled {
+impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let g = &self.geometry;
         writeln!(
@@ -381,11 +399,18 @@ impl fmt::Display for Tiled {
             g.ffn,
             g.vocab_slots
         )?;
-        for tile in &self.tiles {
-            let layer = tile.layer.map_or_else(|| "-".to_owned(), |l| l.to_string());
-            writeln!(f, "{:<16} {layer:>4}  {}", tile.pass.name(), tile.kernel.name())?;
-            for need in tile.kernel.needs(g) {
-                writeln!(f, "    {:?} {} {}[{}]", need.access, need.name, need.dtype.name(), need.len)?;
+        for scheduled in &self.kernels {
+            let layer = scheduled.layer.map_or_else(|| "-".to_owned(), |l| l.to_string());
+            writeln!(f, "{:<16} {layer:>4}  {}", scheduled.pass.name(), scheduled.kernel.name())?;
+            for requirement in scheduled.kernel.requirements(g) {
+                writeln!(
+                    f,
+                    "    {:?} {} {}[{}]",
+                    requirement.access,
+                    requirement.name,
+                    requirement.dtype.name(),
+                    requirement.len
+                )?;
             }
         }
         Ok(())

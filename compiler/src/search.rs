@@ -1,30 +1,30 @@
-//! The search for the mapping of a step: micro-batch, geometry and tiling, the cheapest first by the
+//! The search for the mapping of a step: micro-batch, geometry and memory strategy, the cheapest first by the
 //! kernels' estimates.
 //!
 //! Mappings become more precise when it is their turn: from the estimate without regard to memory,
-//! which bounds that of any tiling from below, to the cheapest tiling whose buffers fit, with code
+//! which bounds that of any memory strategy from below, to the cheapest memory strategy whose buffers fit, with code
 //! guessed and then known, to the memory plan of the whole step. Each of these costs at least as much
 //! as the one before, so the first mapping with a plan is the cheapest one.
 //!
 //! **Invariant.** Deterministic: equal costs are told apart by their geometry.
 //! **Not here.** Lowering (`passes`), the memory plan (`memory`).
 
-use crate::mapping::{self, Candidate, Task};
+use crate::mapping::{self, RatedGeometry, Task};
 use crate::memory::Codes;
-use crate::schedule::Steps;
+use crate::schedule::Operations;
 use crate::step::{Compiled, Options, RunnerUp, build};
-use crate::tiling::{Choice, Choices, Samples};
+use crate::strategy::{Choice, Choices, Samples};
 use models::LayerGraph;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most geometries of a micro-batch whose tilings are looked at.
+/// Most geometries of a micro-batch whose memory strategies are looked at.
 const LOOKED_AT_MAX: usize = 64;
 /// Bytes of code of a kernel that nobody has emitted yet: few, so that nothing is left out that fits.
 const CODE_GUESS: u64 = 1 << 10;
-/// By how many bytes less a tiling may take where gaps between buffers take so much.
+/// By how many bytes less a memory strategy may take where gaps between buffers take so much.
 const GAPS: u64 = 1 << 9;
 /// Mappings whose costs differ by less than this part of them are equal: the one with the fewest
 /// columns in a lane is taken. Its rings are the shortest.
@@ -32,13 +32,13 @@ pub(crate) const NEAR: u64 = 50;
 
 /// A micro-batch on a geometry.
 #[derive(Debug)]
-pub struct Site {
+pub struct Candidate {
     /// Sequences of the micro-batch.
     pub micro_batch: u32,
     /// Micro-batches of a step.
     pub repeats: u64,
     /// The geometry.
-    pub candidate: Candidate,
+    pub rated: RatedGeometry,
     samples: Arc<Samples>,
     /// Cycles of a micro-batch in which layers start.
     starts: u64,
@@ -47,13 +47,13 @@ pub struct Site {
     known: Known,
 }
 
-/// What is known of a site.
+/// What is known of a candidate.
 #[derive(Debug)]
 enum Known {
     /// Its geometry.
     Bound,
-    /// Its tiling, with code guessed or emitted.
-    Tiling(Box<Choices>, Choice, bool),
+    /// Its memory strategy, with code guessed or emitted.
+    MemoryStrategy(Box<Choices>, Choice, bool),
     /// All.
     Plan(Box<Compiled>),
 }
@@ -64,15 +64,15 @@ pub fn room(arch: &ArchSpec) -> u64 {
     u64::from(arch.pe.sram.value).saturating_sub(u64::from(arch.pe.stack.value))
 }
 
-/// Costs first; what follows tells sites apart.
+/// Costs first; what follows tells candidates apart.
 type Rank = (u64, u32, u32, u32, u32);
 
-impl Site {
+impl Candidate {
     /// Estimated cycles of a step.
     fn cost(&self) -> u64 {
         let cycles = match &self.known {
-            Known::Bound => self.candidate.estimate,
-            Known::Tiling(_, choice, _) => choice.estimate,
+            Known::Bound => self.rated.estimate,
+            Known::MemoryStrategy(_, choice, _) => choice.estimate,
             Known::Plan(compiled) => return compiled.estimate,
         };
         self.of_step(cycles)
@@ -84,32 +84,32 @@ impl Site {
     }
 
     fn rank(&self) -> Rank {
-        let g = &self.candidate.geometry;
+        let g = &self.rated.geometry;
         (self.cost(), g.lanes, g.head_columns, g.tokens, self.micro_batch)
     }
 
     fn columns(&self) -> u32 {
-        self.candidate.geometry.lane_columns()
+        self.rated.geometry.lane_columns()
     }
 
-    fn runner_up(&self, tiling: crate::passes::Tiling) -> RunnerUp {
-        let geometry = self.candidate.geometry.clone();
-        RunnerUp { geometry, tiling, micro_batch: self.micro_batch, estimate: self.cost() }
+    fn runner_up(&self, strategy: crate::passes::MemoryStrategy) -> RunnerUp {
+        let geometry = self.rated.geometry.clone();
+        RunnerUp { geometry, strategy, micro_batch: self.micro_batch, estimate: self.cost() }
     }
 }
 
 /// A search under way.
 struct Search<'a> {
     graph: &'a LayerGraph,
-    steps: Steps,
+    operations: Operations,
     arch: &'a ArchSpec,
     options: &'a Options,
-    open: BTreeMap<Rank, Site>,
+    open: BTreeMap<Rank, Candidate>,
     /// The mapping that is taken, and what the cheapest one costs.
-    best: Option<(Site, u64)>,
+    best: Option<(Candidate, u64)>,
     runner_up: Option<RunnerUp>,
     /// What comes closest to fitting, with its bytes.
-    least: Option<(u64, Site)>,
+    least: Option<(u64, Candidate)>,
     /// Geometries by micro-batch.
     looked_at: BTreeMap<u32, usize>,
     faults: Vec<Diagnostic>,
@@ -127,7 +127,7 @@ pub fn search(
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut search = Search {
         graph,
-        steps: Steps::of(graph),
+        operations: Operations::of(graph),
         arch,
         options,
         open: BTreeMap::new(),
@@ -140,11 +140,11 @@ pub fn search(
     for &size in sizes {
         search.begin(size);
     }
-    while let Some((rank, site)) = search.open.pop_first() {
+    while let Some((rank, candidate)) = search.open.pop_first() {
         if search.done(rank.0) {
             break;
         }
-        search.advance(site);
+        search.advance(candidate);
     }
     search.result()
 }
@@ -162,14 +162,14 @@ impl Search<'_> {
         let (repeats, room) = (self.options.batch / u64::from(size), room(self.arch));
         // Forward and backward.
         let starts = 2 * u64::from(self.graph.shape().layers) * u64::from(self.arch.wafer.layer_start.value);
-        for candidate in candidates {
+        for rated in candidates {
             let samples = samples.clone();
-            self.push(Site { micro_batch: size, repeats, candidate, samples, starts, room, known: Known::Bound });
+            self.push(Candidate { micro_batch: size, repeats, rated, samples, starts, room, known: Known::Bound });
         }
     }
 
-    fn push(&mut self, site: Site) {
-        self.open.insert(site.rank(), site);
+    fn push(&mut self, candidate: Candidate) {
+        self.open.insert(candidate.rank(), candidate);
     }
 
     /// Whether nothing at this cost or above is of interest.
@@ -178,96 +178,96 @@ impl Search<'_> {
         self.best.as_ref().is_some_and(|(_, least)| !near(*least) && self.runner_up.is_some())
     }
 
-    /// Learns more of a site.
-    fn advance(&mut self, mut site: Site) {
+    /// Learns more of a candidate.
+    fn advance(&mut self, mut candidate: Candidate) {
         let near = self.best.as_ref().is_none_or(|(best, least)| {
-            site.cost() <= least.saturating_add(least / NEAR) && site.columns() < best.columns()
+            candidate.cost() <= least.saturating_add(least / NEAR) && candidate.columns() < best.columns()
         });
-        match site.known {
+        match candidate.known {
             Known::Bound => {
-                let looked_at = self.looked_at.entry(site.micro_batch).or_default();
+                let looked_at = self.looked_at.entry(candidate.micro_batch).or_default();
                 if *looked_at < LOOKED_AT_MAX {
                     *looked_at += 1;
-                    self.look(site, Codes::guess(CODE_GUESS), false);
+                    self.look(candidate, Codes::guess(CODE_GUESS), false);
                 }
             }
-            Known::Tiling(_, choice, _) if !near => {
-                self.runner_up.get_or_insert_with(|| site.runner_up(choice.tiling));
+            Known::MemoryStrategy(_, choice, _) if !near => {
+                self.runner_up.get_or_insert_with(|| candidate.runner_up(choice.strategy));
             }
-            Known::Tiling(_, _, false) => self.look(site, Codes::default(), true),
-            Known::Tiling(ref choices, choice, true) => {
-                match build(&self.steps, self.arch, &site.candidate.geometry, choice, &choices.codes) {
+            Known::MemoryStrategy(_, _, false) => self.look(candidate, Codes::default(), true),
+            Known::MemoryStrategy(ref choices, choice, true) => {
+                match build(&self.operations, self.arch, &candidate.rated.geometry, choice, &choices.codes) {
                     Ok(mut compiled) => {
-                        compiled.micro_batch = site.micro_batch;
-                        compiled.micro_batches = site.repeats;
-                        compiled.estimate = site.of_step(choice.estimate);
-                        site.known = Known::Plan(Box::new(compiled));
-                        self.push(site);
+                        compiled.micro_batch = candidate.micro_batch;
+                        compiled.micro_batches = candidate.repeats;
+                        compiled.estimate = candidate.of_step(choice.estimate);
+                        candidate.known = Known::Plan(Box::new(compiled));
+                        self.push(candidate);
                     }
                     // Gaps between buffers are known only now.
-                    Err(_) => self.squeeze(site, choice),
+                    Err(_) => self.squeeze(candidate, choice),
                 }
             }
-            Known::Plan(_) => self.take(site),
+            Known::Plan(_) => self.take(candidate),
         }
     }
 
-    /// Looks at a site's tilings.
-    fn look(&mut self, mut site: Site, codes: Codes, exact: bool) {
-        let (g, layers) = (&site.candidate.geometry, self.graph.shape().layers);
-        let choices = Choices::of(&site.samples, g, self.arch, layers, &self.options.map, codes);
-        match choices.best(site.room) {
+    /// Looks at a candidate's memory strategies.
+    fn look(&mut self, mut candidate: Candidate, codes: Codes, exact: bool) {
+        let (g, layers) = (&candidate.rated.geometry, self.graph.shape().layers);
+        let choices = Choices::of(&candidate.samples, g, self.arch, layers, &self.options.constraints, codes);
+        match choices.best(candidate.room) {
             Ok(choice) => {
-                site.known = Known::Tiling(Box::new(choices), choice, exact);
-                self.push(site);
+                candidate.known = Known::MemoryStrategy(Box::new(choices), choice, exact);
+                self.push(candidate);
             }
             Err(Some((bytes, choice))) => {
-                site.known = Known::Tiling(Box::new(choices), choice, exact);
-                self.missed(site, bytes);
+                candidate.known = Known::MemoryStrategy(Box::new(choices), choice, exact);
+                self.missed(candidate, bytes);
             }
             Err(None) => {}
         }
     }
 
-    /// Takes a tiling with less room for buffers.
-    fn squeeze(&mut self, mut site: Site, failed: Choice) {
-        let Known::Tiling(choices, choice, _) = &mut site.known else { return };
+    /// Takes a memory strategy with less room for buffers.
+    fn squeeze(&mut self, mut candidate: Candidate, failed: Choice) {
+        let Known::MemoryStrategy(choices, choice, _) = &mut candidate.known else { return };
         while *choice == failed {
-            site.room = site.room.saturating_sub(GAPS);
-            match choices.best(site.room) {
+            candidate.room = candidate.room.saturating_sub(GAPS);
+            match choices.best(candidate.room) {
                 Ok(other) => *choice = other,
                 Err(_) => {
                     let bytes = room(self.arch);
-                    return self.missed(site, bytes);
+                    return self.missed(candidate, bytes);
                 }
             }
         }
-        self.push(site);
+        self.push(candidate);
     }
 
-    fn missed(&mut self, site: Site, bytes: u64) {
+    fn missed(&mut self, candidate: Candidate, bytes: u64) {
         if self.least.as_ref().is_none_or(|(least, _)| bytes < *least) {
-            self.least = Some((bytes, site));
+            self.least = Some((bytes, candidate));
         }
     }
 
-    /// Takes a site instead of one with wider lanes.
-    fn take(&mut self, site: Site) {
-        let least = self.best.as_ref().map_or(site.cost(), |(_, least)| *least);
-        if let Some((before, _)) = self.best.replace((site, least))
+    /// Takes a candidate instead of one with wider lanes.
+    fn take(&mut self, candidate: Candidate) {
+        let least = self.best.as_ref().map_or(candidate.cost(), |(_, least)| *least);
+        if let Some((before, _)) = self.best.replace((candidate, least))
             && let Known::Plan(compiled) = &before.known
         {
-            self.runner_up = Some(before.runner_up(compiled.tiling));
+            self.runner_up = Some(before.runner_up(compiled.strategy));
         }
     }
 
     fn result(mut self) -> Result<Compiled, Vec<Diagnostic>> {
-        if let Some((Site { known: Known::Plan(mut compiled), .. }, _)) = self.best {
+        if let Some((Candidate { known: Known::Plan(mut compiled), .. }, _)) = self.best {
             compiled.runner_up = self.runner_up;
             return Ok(*compiled);
         }
-        if let Some((_, Site { known: Known::Tiling(choices, choice, _), candidate, .. })) = self.least {
-            match build(&self.steps, self.arch, &candidate.geometry, choice, &choices.codes) {
+        if let Some((_, Candidate { known: Known::MemoryStrategy(choices, choice, _), rated, .. })) = self.least {
+            match build(&self.operations, self.arch, &rated.geometry, choice, &choices.codes) {
                 Ok(_) => {}
                 Err(fault) => return Err(vec![fault]),
             }
@@ -285,8 +285,8 @@ fn task<'a>(graph: &'a LayerGraph, options: &Options, sequences: u32) -> Task<'a
         sequences,
         seq_len: options.seq_len,
         act: options.act,
-        sums: options.sums,
-        map: options.map,
+        accumulator: options.accumulator,
+        constraints: options.constraints,
     }
 }
 

@@ -9,10 +9,10 @@
 use crate::geometry::Geometry;
 use crate::kernel::{Addresses, Kernel, Reduction};
 use crate::memory::{self, Codes, MemoryPlan};
-use crate::passes::{Tiling, lower, started};
-use crate::schedule::{Steps, Tile, Tiled};
+use crate::passes::{MemoryStrategy, lower, started};
+use crate::schedule::{Operations, Schedule, ScheduledKernel};
 use crate::search::search;
-use crate::tiling::{Choice, Map};
+use crate::strategy::{Choice, MappingConstraints};
 use models::LayerGraph;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
@@ -32,9 +32,9 @@ pub struct Options {
     /// Type of activations and streamed weights.
     pub act: DType,
     /// Type of the sums of products within a PE.
-    pub sums: DType,
+    pub accumulator: DType,
     /// What is fixed by hand; the rest is chosen by estimates.
-    pub map: Map,
+    pub constraints: MappingConstraints,
 }
 
 /// A kernel with its addresses.
@@ -66,12 +66,12 @@ pub struct Compiled {
     /// The memory of a PE.
     pub memory: MemoryPlan,
     /// How it was brought to fit.
-    pub tiling: Tiling,
+    pub strategy: MemoryStrategy,
     /// Rough cycles of the step: what the choice was made by, never a result.
     pub estimate: u64,
     /// The mapping that would have been taken else.
     pub runner_up: Option<RunnerUp>,
-    tiled: String,
+    schedule: String,
 }
 
 /// Matrix products with stationary outputs.
@@ -89,7 +89,7 @@ pub struct RunnerUp {
     /// The layout.
     pub geometry: Geometry,
     /// How it is brought to fit.
-    pub tiling: Tiling,
+    pub strategy: MemoryStrategy,
     /// Sequences per micro-batch.
     pub micro_batch: u32,
     /// Rough cycles of the step.
@@ -145,7 +145,7 @@ impl Compiled {
     #[must_use]
     pub fn dump(&self, stage: &str) -> Option<String> {
         match stage {
-            "tiled" => Some(self.tiled.clone()),
+            "tiled" => Some(self.schedule.clone()),
             "placed" => {
                 let mut text = String::new();
                 let m = &self.memory;
@@ -197,27 +197,27 @@ fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
     Ok((1..=largest).rev().filter(|&m| batch.is_multiple_of(m)).map(|m| m as u32).collect())
 }
 
-/// Lowers for one geometry with a tiling.
+/// Lowers for one geometry with a memory strategy.
 pub(crate) fn build(
-    steps: &Steps,
+    operations: &Operations,
     arch: &ArchSpec,
     g: &Geometry,
     choice: Choice,
     codes: &Codes,
 ) -> Result<Compiled, Diagnostic> {
-    let tiled = started(lower(steps, g, arch, &choice.tiling), arch);
-    if let Some(missing) = tiled.verify(steps).into_iter().next() {
+    let schedule = started(lower(operations, g, arch, &choice.strategy), arch);
+    if let Some(missing) = schedule.verify(operations).into_iter().next() {
         return Err(missing);
     }
-    let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
+    let kernels: Vec<&dyn Kernel> = schedule.kernels.iter().map(|t| &*t.kernel).collect();
     let (memory, addresses) = memory::plan(g, arch, &kernels, codes).map_err(|fault| *fault)?;
-    Ok(Compiled::of(g, choice, tiled, memory, addresses))
+    Ok(Compiled::of(g, choice, schedule, memory, addresses))
 }
 
 impl Compiled {
-    fn of(g: &Geometry, choice: Choice, tiled: Tiled, memory: MemoryPlan, addresses: Vec<Addresses>) -> Compiled {
-        let text = tiled.to_string();
-        let launch = |(t, addresses): (Tile, Addresses)| Launch {
+    fn of(g: &Geometry, choice: Choice, schedule: Schedule, memory: MemoryPlan, addresses: Vec<Addresses>) -> Compiled {
+        let text = schedule.to_string();
+        let launch = |(t, addresses): (ScheduledKernel, Addresses)| Launch {
             kernel: t.kernel,
             phase: t.pass.name(),
             layer: t.layer,
@@ -228,12 +228,12 @@ impl Compiled {
             geometry: g.clone(),
             micro_batch: g.sequences,
             micro_batches: 1,
-            launches: tiled.tiles.into_iter().zip(addresses).map(launch).collect(),
+            launches: schedule.kernels.into_iter().zip(addresses).map(launch).collect(),
             memory,
-            tiling: choice.tiling,
+            strategy: choice.strategy,
             estimate: choice.estimate,
             runner_up: None,
-            tiled: text,
+            schedule: text,
         }
     }
 }

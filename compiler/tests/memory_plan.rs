@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use compiler::geometry::Geometry;
-use compiler::kernel::{Access, Addresses, Kernel, Need};
+use compiler::kernel::{Access, Addresses, Kernel, Requirement};
 use compiler::memory::{Codes, MemoryPlan, plan};
 use compiler::step::{Compiled, Options, compile};
-use compiler::tiling::Map;
+use compiler::strategy::MappingConstraints;
 use models::{LayerGraph, ModelShape, presets};
 use proptest::prelude::*;
 use sim_core::arch::{ArchSpec, cs2::cs2};
@@ -19,8 +19,8 @@ fn step(shape: &ModelShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Re
         micro_batch: Some(micro_batch),
         seq_len: shape.max_positions,
         act: DType::F16,
-        sums: DType::F32,
-        map: Map::default(),
+        accumulator: DType::F32,
+        constraints: MappingConstraints::default(),
     };
     compile(&graph, arch, &options).map_err(|faults| format!("{faults:?}"))
 }
@@ -35,7 +35,7 @@ fn geometry() -> Geometry {
 /// A kernel with given needs, and as many instructions.
 #[derive(Debug)]
 struct Made {
-    needs: Vec<Need>,
+    requirements: Vec<Requirement>,
     instructions: usize,
 }
 
@@ -44,8 +44,8 @@ impl Kernel for Made {
         format!("kernel of {} instructions", self.instructions)
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        self.needs.clone()
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        self.requirements.clone()
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, _at: &Addresses) -> Program {
@@ -70,9 +70,9 @@ type Numbers = (Vec<(u8, u16, u8)>, u8);
 /// Needs from numbers: what has not been written yet is written, the rest is read, or written anew.
 fn kernels(steps: &[Numbers]) -> Vec<Made> {
     let mut written: BTreeMap<u8, u32> = BTreeMap::new();
-    let one = |(needs, instructions): &Numbers| {
-        let mut out: Vec<Need> = Vec::new();
-        for &(name, len, access) in needs {
+    let one = |(requirements, instructions): &Numbers| {
+        let mut out: Vec<Requirement> = Vec::new();
+        for &(name, len, access) in requirements {
             if out.iter().any(|n| *n.name == *format!("b{name}")) {
                 continue;
             }
@@ -84,10 +84,10 @@ fn kernels(steps: &[Numbers]) -> Vec<Made> {
             let len = if access == Access::Write { u32::from(len) } else { written[&name] };
             written.insert(name, len);
             let dtype = if name % 2 == 0 { DType::F16 } else { DType::F32 };
-            out.push(Need::operand(format!("b{name}"), dtype, len, access));
+            out.push(Requirement::operand(format!("b{name}"), dtype, len, access));
         }
-        out.push(Need::scratch(".scratch", DType::F32, 1 + u32::from(*instructions), 4));
-        Made { needs: out, instructions: usize::from(*instructions) }
+        out.push(Requirement::scratch(".scratch", DType::F32, 1 + u32::from(*instructions), 4));
+        Made { requirements: out, instructions: usize::from(*instructions) }
     };
     steps.iter().map(one).collect()
 }
@@ -95,17 +95,17 @@ fn kernels(steps: &[Numbers]) -> Vec<Made> {
 /// What is in memory in every launch, found by following each buffer from its write to its last
 /// read: no two places meet, all lie below the code, and the plan's numbers are what they say.
 fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], g: &Geometry, arch: &ArchSpec) {
-    let bytes = |n: &Need| n.len * n.dtype.bytes();
+    let bytes = |n: &Requirement| n.len * n.dtype.bytes();
     let mut peak = 0;
     for at in 0..kernels.len() {
         let mut places: Vec<(u32, u32)> = Vec::new();
-        let mut names: Vec<&str> = kernels.iter().flat_map(|k| k.needs.iter().map(|n| &*n.name)).collect();
+        let mut names: Vec<&str> = kernels.iter().flat_map(|k| k.requirements.iter().map(|n| &*n.name)).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let need = |i: usize| kernels[i].needs.iter().find(|n| *n.name == *name);
-            let reads = |i: usize| need(i).is_some_and(|n| matches!(n.access, Access::Read | Access::Update));
-            let writes = |i: usize| need(i).is_some_and(|n| !matches!(n.access, Access::Read | Access::Update));
+            let requirement = |i: usize| kernels[i].requirements.iter().find(|n| *n.name == *name);
+            let reads = |i: usize| requirement(i).is_some_and(|n| matches!(n.access, Access::Read | Access::Update));
+            let writes = |i: usize| requirement(i).is_some_and(|n| !matches!(n.access, Access::Read | Access::Update));
             let Some(first) = (0..=at).rev().find(|&i| writes(i)) else { continue };
             let end = (first + 1..kernels.len()).find(|&i| writes(i)).unwrap_or(kernels.len());
             let last = (first..end).rev().find(|&i| i == first || reads(i)).unwrap();
@@ -113,11 +113,11 @@ fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], g: &Geome
                 continue;
             }
             let place = addresses[first][name];
-            assert_eq!(place % 8, need(first).unwrap().phase);
-            for user in (first..=last).filter(|&i| need(i).is_some()) {
+            assert_eq!(place % 8, requirement(first).unwrap().phase);
+            for user in (first..=last).filter(|&i| requirement(i).is_some()) {
                 assert_eq!(addresses[user][name], place, "{name} moves");
             }
-            places.push((place, place + bytes(need(first).unwrap())));
+            places.push((place, place + bytes(requirement(first).unwrap())));
         }
         places.sort_unstable();
         assert!(places.windows(2).all(|w| w[0].1 <= w[1].0), "places meet in launch {at}: {places:?}");
@@ -154,9 +154,11 @@ proptest! {
 #[test]
 fn large_code_and_large_buffers_share_memory_at_different_times() {
     let (g, mut arch) = (geometry(), cs2());
-    let buffer = |len| Need::operand("b", DType::F16, len, Access::Write);
-    let kernels =
-        [Made { needs: vec![buffer(4)], instructions: 400 }, Made { needs: vec![buffer(4000)], instructions: 1 }];
+    let buffer = |len| Requirement::operand("b", DType::F16, len, Access::Write);
+    let kernels = [
+        Made { requirements: vec![buffer(4)], instructions: 400 },
+        Made { requirements: vec![buffer(4000)], instructions: 1 },
+    ];
     let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
     let (whole, _) = plan(&g, &arch, &all, &Codes::default()).unwrap();
     let sum = |i: usize, bytes: u64| bytes + whole.code[i] + whole.stack_bytes;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use compiler::step::{Compiled, Options, compile};
-use compiler::tiling::Map;
+use compiler::strategy::MappingConstraints;
 use models::{Design, LayerGraph, ModelShape, presets};
 use sim_core::arch::cs2::cs2;
 use sim_core::diag::Diagnostic;
@@ -15,7 +15,14 @@ fn plan(shape: &ModelShape, micro_batch: u32) -> Result<Compiled, Vec<Diagnostic
     compile(
         &graph,
         &cs2(),
-        &Options { batch, micro_batch, seq_len, act: DType::F16, sums: DType::F32, map: Map::default() },
+        &Options {
+            batch,
+            micro_batch,
+            seq_len,
+            act: DType::F16,
+            accumulator: DType::F32,
+            constraints: MappingConstraints::default(),
+        },
     )
 }
 
@@ -80,7 +87,14 @@ fn other_published_micro_batches() {
 fn a_large_batch_has_a_micro_batch_that_fits() {
     let (shape, seq_len) = (preset("gpt3-6.7b"), 2048);
     let graph = LayerGraph::training_step(&shape, 1024, seq_len).unwrap();
-    let of = |sums| Options { batch: 1024, micro_batch: None, seq_len, act: DType::F16, sums, map: Map::default() };
+    let of = |sums| Options {
+        batch: 1024,
+        micro_batch: None,
+        seq_len,
+        act: DType::F16,
+        accumulator: sums,
+        constraints: MappingConstraints::default(),
+    };
     let compiled = compile(&graph, &cs2(), &of(DType::F16)).unwrap();
     assert_eq!(u64::from(compiled.micro_batch) * compiled.micro_batches, 1024);
     assert!(compiled.micro_batch >= 64, "{}", compiled.micro_batch);

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use compiler::kernel::{Reduction, Stationary};
-use compiler::tiling::{CheckpointWish, Map};
+use compiler::strategy::{CheckpointRequest, MappingConstraints};
 use std::fmt;
 
 /// Choices of the mapping.
@@ -29,7 +29,7 @@ pub(super) struct MapOptions {
 }
 
 /// A number of the mapping.
-type Number = fn(&mut Map) -> &mut Option<u32>;
+type Number = fn(&mut MappingConstraints) -> &mut Option<u32>;
 
 /// The keys of `--map` whose values are numbers.
 const NUMBERS: [(&str, Number); 10] = [
@@ -55,7 +55,7 @@ enum Entry {
 
 impl Entry {
     /// Fixes it in a map.
-    fn fix(self, map: &mut Map) {
+    fn fix(self, map: &mut MappingConstraints) {
         match self {
             Entry::Number(_, field, value) => *field(map) = Some(value),
             Entry::Stationary(value) => map.stationary = Some(value),
@@ -107,14 +107,14 @@ enum Checkpoint {
 
 impl MapOptions {
     /// As the compiler takes them; the last one of a key counts.
-    pub(super) fn map(&self) -> Map {
+    pub(super) fn map(&self) -> MappingConstraints {
         let checkpoints = match self.checkpoint {
-            Checkpoint::Auto => CheckpointWish::Auto,
-            Checkpoint::Stay => CheckpointWish::Stay,
-            Checkpoint::Offload => CheckpointWish::Offload,
-            Checkpoint::Recompute => CheckpointWish::Recompute,
+            Checkpoint::Auto => CheckpointRequest::Auto,
+            Checkpoint::Stay => CheckpointRequest::Stay,
+            Checkpoint::Offload => CheckpointRequest::Offload,
+            Checkpoint::Recompute => CheckpointRequest::Recompute,
         };
-        let mut map = Map { lanes: self.lanes, checkpoints, ..Map::default() };
+        let mut map = MappingConstraints { lanes: self.lanes, checkpoints, ..MappingConstraints::default() };
         self.map.iter().for_each(|entry| entry.fix(&mut map));
         map
     }

@@ -50,7 +50,7 @@ pub(super) struct StepOptions {
 
 /// The mapping as a value of `--map`.
 fn resolved(compiled: &Compiled) -> String {
-    let (g, t) = (&compiled.geometry, &compiled.tiling);
+    let (g, t) = (&compiled.geometry, &compiled.strategy);
     let mut fixed = t.stationary.map(|s| format!(",stationary={}", s.name())).unwrap_or_default();
     fixed += &t.reduction.map(|r| format!(",reduction={}", r.name())).unwrap_or_default();
     format!(
@@ -125,8 +125,8 @@ impl StepOptions {
             micro_batch: self.micro_batch.0,
             seq_len: workload.seq_len,
             act: self.act.dtype(),
-            sums: if self.level(&workload) == 0 { DType::F32 } else { self.act.dtype() },
-            map: self.map.map(),
+            accumulator: if self.level(&workload) == 0 { DType::F32 } else { self.act.dtype() },
+            constraints: self.map.map(),
         };
         let compiled =
             step::compile(&graph, &arch, &options).map_err(|faults| Failure::many(Kind::Infeasible, faults))?;

@@ -8,7 +8,7 @@ use super::elementwise::{local, operands, part_of, phase, same_shape};
 use super::window::{Moving, chunk_slots, sweep};
 use crate::code::{imm, mem, vec_of};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Act, Addresses, Kernel, Need, Part};
+use crate::kernel::{ActivationView, Addresses, Kernel, Part, Requirement};
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program};
@@ -41,9 +41,9 @@ pub struct Activation {
     /// The function.
     pub f: Function,
     /// Input.
-    pub x: Act,
+    pub x: ActivationView,
     /// Output.
-    pub y: Act,
+    pub y: ActivationView,
 }
 
 /// `dx = dy · f'`; `dx` may be `dy` or `x`. All are of one type.
@@ -52,42 +52,42 @@ pub struct ActivationGrad {
     /// The function.
     pub f: Function,
     /// Input of the forward pass; its output for [`Function::Tanh`].
-    pub x: Act,
+    pub x: ActivationView,
     /// Gradient of its output.
-    pub dy: Act,
+    pub dy: ActivationView,
     /// Gradient of its input.
-    pub dx: Act,
+    pub dx: ActivationView,
 }
 
 /// `y = SiLU(gate) · up`, with `SiLU(x) = x σ(x)`; `y` may be an operand.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SwiGlu {
     /// What goes through SiLU.
-    pub gate: Act,
+    pub gate: ActivationView,
     /// What it is multiplied by.
-    pub up: Act,
+    pub up: ActivationView,
     /// Output.
-    pub y: Act,
+    pub y: ActivationView,
 }
 
 /// Gradients of the operands of [`SwiGlu`]. All are of one type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SwiGluGrad {
     /// As in [`SwiGlu`].
-    pub gate: Act,
+    pub gate: ActivationView,
     /// As in [`SwiGlu`].
-    pub up: Act,
+    pub up: ActivationView,
     /// Gradient of the output.
-    pub dy: Act,
+    pub dy: ActivationView,
     /// Gradient of `gate`; may be `gate` or `up`.
-    pub d_gate: Act,
+    pub d_gate: ActivationView,
     /// Gradient of `up`; may be any operand but the one that `d_gate` is.
-    pub d_up: Act,
+    pub d_up: ActivationView,
 }
 
-fn scratch_need(x: &Act, (like, apart): (u32, u32)) -> Need {
+fn scratch_need(x: &ActivationView, (like, apart): (u32, u32)) -> Requirement {
     let len = chunk_slots(x.slots, x.tokens) * x.tokens;
-    Need::scratch(".f", DType::F32, Scratch::elements(len, like, apart), 0)
+    Requirement::scratch(".f", DType::F32, Scratch::elements(len, like, apart), 0)
 }
 
 /// The vectors of scratch, for chunks of `len` elements.
@@ -115,7 +115,7 @@ fn program(
     kernel: &dyn Kernel,
     g: &Geometry,
     at: &Addresses,
-    (acts, (like, apart)): (&[&Act], (u32, u32)),
+    (acts, (like, apart)): (&[&ActivationView], (u32, u32)),
     chunk: &dyn Fn(&[Operand], &Vectors) -> Vec<Instr>,
 ) -> Program {
     same_shape(&kernel.name(), acts);
@@ -203,10 +203,10 @@ impl Kernel for Activation {
         self.f.name().to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        let mut needs = operands(&[&self.x], &self.y, false);
-        needs.push(scratch_need(&self.x, self.f.vectors()));
-        needs
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        let mut requirements = operands(&[&self.x], &self.y, false);
+        requirements.push(scratch_need(&self.x, self.f.vectors()));
+        requirements
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
@@ -228,10 +228,10 @@ impl Kernel for ActivationGrad {
         format!("{} grad", self.f.name())
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        let mut needs = operands(&[&self.x, &self.dy], &self.dx, false);
-        needs.push(scratch_need(&self.x, self.f.vectors()));
-        needs
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        let mut requirements = operands(&[&self.x, &self.dy], &self.dx, false);
+        requirements.push(scratch_need(&self.x, self.f.vectors()));
+        requirements
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
@@ -254,10 +254,10 @@ impl Kernel for SwiGlu {
         "swiglu".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        let mut needs = operands(&[&self.gate, &self.up], &self.y, false);
-        needs.push(scratch_need(&self.gate, LOGISTIC));
-        needs
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        let mut requirements = operands(&[&self.gate, &self.up], &self.y, false);
+        requirements.push(scratch_need(&self.gate, LOGISTIC));
+        requirements
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {
@@ -285,18 +285,18 @@ impl Kernel for SwiGluGrad {
         "swiglu grad".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        let mut needs = operands(&[&self.gate, &self.up, &self.dy], &self.d_gate, false);
-        for need in operands(&[&self.gate, &self.up, &self.dy], &self.d_up, false) {
-            match needs.iter_mut().find(|n| n.name == need.name) {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        let mut requirements = operands(&[&self.gate, &self.up, &self.dy], &self.d_gate, false);
+        for requirement in operands(&[&self.gate, &self.up, &self.dy], &self.d_up, false) {
+            match requirements.iter_mut().find(|n| n.name == requirement.name) {
                 // Written under one name, read under the other.
-                Some(known) if need.name == self.d_up.name => known.access = need.access,
+                Some(known) if requirement.name == self.d_up.name => known.access = requirement.access,
                 Some(_) => {}
-                None => needs.push(need),
+                None => requirements.push(requirement),
             }
         }
-        needs.push(scratch_need(&self.gate, GATED));
-        needs
+        requirements.push(scratch_need(&self.gate, GATED));
+        requirements
     }
 
     fn program(&self, g: &Geometry, _arch: &ArchSpec, at: &Addresses) -> Program {

@@ -14,12 +14,12 @@
 //! depends on.
 //! **Not here.** Attention; its gradients with respect to these features, which nothing asks for.
 
-use super::attention::window_needs;
+use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
 use super::rotary::west_routes;
 use crate::code::{at as moving, color, fab, grid, imm, mem, vec, word};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need};
+use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::streams::interval;
 use models::design::alibi_slope;
 use sim_core::arch::ArchSpec;
@@ -39,9 +39,9 @@ const UNIT: u32 = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Distances {
     /// Queries: all slots of a column's hidden features.
-    pub q: Act,
+    pub q: ActivationView,
     /// Keys likewise.
-    pub k: Act,
+    pub k: ActivationView,
 }
 
 /// The numbers of one feature: of keys `multiple · a + rest · b + one`, of queries
@@ -88,7 +88,9 @@ impl Distances {
         let slots = g.distance_slots();
         for i in 0..slots {
             let f = feature(column * slots + i, g.score_scale());
-            let slot = |act: &Act| -> Operand { grid(act.dtype, act.slot(at, g.hidden - slots + i), &[(tokens, 1)]) };
+            let slot = |act: &ActivationView| -> Operand {
+                grid(act.dtype, act.slot(at, g.hidden - slots + i), &[(tokens, 1)])
+            };
             let fmac = |dst: &Operand, start: f32, x: &Operand, factor: f32| {
                 vec(Op::Fmac, tokens, dst.clone(), &[imm(start), x.clone(), imm(factor)])
             };
@@ -109,13 +111,13 @@ impl Kernel for Distances {
         "alibi".to_owned()
     }
 
-    fn needs(&self, g: &Geometry) -> Vec<Need> {
-        let mut needs = window_needs(&[&self.q, &self.k], &[&self.q, &self.k]);
-        needs.iter_mut().for_each(|need| need.access = Access::Update);
-        needs.push(Need::scratch(".words", DType::F32, self.words(g), 0));
-        needs.push(Need::scratch(".a", DType::F32, self.q.tokens, 0));
-        needs.push(Need::scratch(".b", DType::F32, self.q.tokens, 4));
-        needs
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
+        let mut requirements = window_requirements(&[&self.q, &self.k], &[&self.q, &self.k]);
+        requirements.iter_mut().for_each(|requirement| requirement.access = Access::Update);
+        requirements.push(Requirement::scratch(".words", DType::F32, self.words(g), 0));
+        requirements.push(Requirement::scratch(".a", DType::F32, self.q.tokens, 0));
+        requirements.push(Requirement::scratch(".b", DType::F32, self.q.tokens, 4));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -123,7 +125,7 @@ impl Kernel for Distances {
         program.routes = west_routes(g, color(COLOR));
         for column in 0..g.head_columns {
             let mut image = Image { name: "alibi".to_owned(), inputs: vec![(0, color(COLOR))], ..Image::default() };
-            image.buffers = buffers(&self.needs(g), at);
+            image.buffers = buffers(&self.requirements(g), at);
             image.tasks = vec![main_task(self.body(g, at, column))];
             program.images.push(image);
             let x = Span { start: column, count: g.lanes * g.heads, step: g.head_columns };

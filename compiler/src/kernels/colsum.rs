@@ -11,7 +11,9 @@ use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, ma
 use super::reduce::Levels;
 use crate::code::{grid, vec};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need, Part, Reduction};
+use crate::kernel::{
+    Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Part, Reduction, Requirement,
+};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
@@ -26,9 +28,9 @@ pub struct ColSum {
     /// What it computes, for people.
     pub label: Name,
     /// What is summed. Zero at padding tokens, or `times` is.
-    pub b: Act,
+    pub b: ActivationView,
     /// What it is multiplied by; a window of the same size.
-    pub times: Option<Act>,
+    pub times: Option<ActivationView>,
     /// The parameter tensor that gets the gradient, indexed by feature.
     pub tensor: Name,
     /// Levels in which rows are summed; else they are by a chain.
@@ -42,7 +44,7 @@ impl ColSum {
     }
 
     /// `tokens` tokens of every slot of an operand.
-    fn window(act: &Act, at: &Addresses, first: u32, tokens: u32) -> Operand {
+    fn window(act: &ActivationView, at: &Addresses, first: u32, tokens: u32) -> Operand {
         let addr = act.slot(at, 0) + first * act.dtype.bytes();
         grid(act.dtype, addr, &[(act.slots, act.row as i32), (tokens, 1)])
     }
@@ -86,11 +88,11 @@ impl Kernel for ColSum {
         format!("colsum {}", self.label)
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        let mut needs = vec![self.b.need(Access::Read)];
-        needs.extend(self.times.iter().filter(|t| t.name != self.b.name).map(|t| t.need(Access::Read)));
-        needs.push(Need::scratch(".sums", DType::F32, self.b.slots * self.stride(), 0));
-        needs
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        let mut requirements = vec![self.b.requirement(Access::Read)];
+        requirements.extend(self.times.iter().filter(|t| t.name != self.b.name).map(|t| t.requirement(Access::Read)));
+        requirements.push(Requirement::scratch(".sums", DType::F32, self.b.slots * self.stride(), 0));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -100,7 +102,7 @@ impl Kernel for ColSum {
             let slots = self.b.slots;
             levels.lay(&mut program, (g, arch), (RESULTS, u64::from(slots)), |role| {
                 let body = [self.own(at), role.pass(slots, &self.sums(at, 0, 1))].concat();
-                let buffers = buffers(&self.needs(g), at);
+                let buffers = buffers(&self.requirements(g), at);
                 Image { name: "colsum".to_owned(), buffers, tasks: vec![main_task(body)], ..Image::default() }
             });
             return program;
@@ -109,7 +111,7 @@ impl Kernel for ColSum {
         for chain in chain_rows(g) {
             let mut image = Image { name: "colsum".to_owned(), ..Image::default() };
             chain.bind(&mut image);
-            image.buffers = buffers(&self.needs(g), at);
+            image.buffers = buffers(&self.requirements(g), at);
             image.tasks = vec![main_task(self.body(at, &chain))];
             place(&mut program, g, image, &columns, chain.rows);
         }

@@ -8,7 +8,7 @@ use super::lanes::{buffers, main_task};
 use super::window::{uniform, whole};
 use crate::code::{imm, vec};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Addresses, Kernel, Need, Part};
+use crate::kernel::{Access, ActivationView, Addresses, Kernel, Part, Requirement};
 use models::design::Decimal;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Image, Instr, Op, Operand, Program};
@@ -18,29 +18,29 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Add {
     /// First summand.
-    pub a: Act,
+    pub a: ActivationView,
     /// Second summand.
-    pub b: Act,
+    pub b: ActivationView,
     /// Sum.
-    pub out: Act,
+    pub out: ActivationView,
 }
 
 /// `to = from`, converted if the types differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Copy {
     /// Source.
-    pub from: Act,
+    pub from: ActivationView,
     /// Destination.
-    pub to: Act,
+    pub to: ActivationView,
 }
 
 /// `y = factor · x`; `y` may be `x`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scale {
     /// Input.
-    pub x: Act,
+    pub x: ActivationView,
     /// Output.
-    pub y: Act,
+    pub y: ActivationView,
     /// The factor.
     pub factor: Decimal,
 }
@@ -49,60 +49,60 @@ pub struct Scale {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fill {
     /// Destination.
-    pub to: Act,
+    pub to: ActivationView,
     /// The value, as a whole number.
     pub value: i16,
 }
 
 /// What is needed of operands that may be the same buffer: each buffer once.
-pub(super) fn operands(reads: &[&Act], write: &Act, update: bool) -> Vec<Need> {
+pub(super) fn operands(reads: &[&ActivationView], write: &ActivationView, update: bool) -> Vec<Requirement> {
     let covers = write.slots == write.all_slots && write.tokens == write.row;
     let aliased = reads.iter().any(|r| r.name == write.name);
     let access = if covers && !aliased && !update { Access::Write } else { Access::Update };
-    let mut needs = vec![write.need(access)];
+    let mut requirements = vec![write.requirement(access)];
     for read in reads {
-        if needs.iter().all(|n| n.name != read.name) {
-            needs.push(read.need(Access::Read));
+        if requirements.iter().all(|n| n.name != read.name) {
+            requirements.push(read.requirement(Access::Read));
         }
     }
-    needs
+    requirements
 }
 
 /// Checks that windows have the same shape.
-pub(super) fn same_shape(what: &str, acts: &[&Act]) {
-    let shape = |a: &Act| (a.slots, a.tokens);
+pub(super) fn same_shape(what: &str, acts: &[&ActivationView]) {
+    let shape = |a: &ActivationView| (a.slots, a.tokens);
     assert!(acts.windows(2).all(|w| shape(w[0]) == shape(w[1])), "{what}: windows differ in shape");
 }
 
 /// Address modulo 8 of a window's buffer.
-pub(super) fn phase(act: &Act) -> u32 {
-    act.need(Access::Read).phase
+pub(super) fn phase(act: &ActivationView) -> u32 {
+    act.requirement(Access::Read).phase
 }
 
 /// The part of a kernel all of whose windows are of `features`.
 pub(super) fn part_of<const N: usize>(
-    acts: [&Act; N],
+    acts: [&ActivationView; N],
     (features, first, slots): (Features, u32, u32),
-    kernel: impl Fn([Act; N]) -> Arc<dyn Kernel>,
+    kernel: impl Fn([ActivationView; N]) -> Arc<dyn Kernel>,
 ) -> Part {
     if acts.iter().any(|act| act.features != features) {
         return Part::Apart;
     }
-    let parts: Vec<Act> = acts.iter().filter_map(|act| act.part(first, slots)).collect();
+    let parts: Vec<ActivationView> = acts.iter().filter_map(|act| act.part(first, slots)).collect();
     parts.try_into().map_or(Part::Nothing, |parts| Part::Of(kernel(parts)))
 }
 
 /// A kernel of one image without communication.
 pub(super) fn local(kernel: &dyn Kernel, g: &Geometry, at: &Addresses, body: Vec<Instr>) -> Program {
     let name = kernel.name();
-    let buffers = buffers(&kernel.needs(g), at);
+    let buffers = buffers(&kernel.requirements(g), at);
     let image = Image { name: name.clone(), buffers, tasks: vec![main_task(body)], ..Image::default() };
     uniform(name, g.grid, g.used(), image)
 }
 
 /// One instruction over whole windows.
-fn one(op: Op, dst: &Act, src: &[&Act], at: &Addresses) -> Vec<Instr> {
-    let view = |act: &Act| -> Operand { whole(act, at, act.slots) };
+fn one(op: Op, dst: &ActivationView, src: &[&ActivationView], at: &Addresses) -> Vec<Instr> {
+    let view = |act: &ActivationView| -> Operand { whole(act, at, act.slots) };
     let sources: Vec<Operand> = src.iter().map(|act| view(act)).collect();
     vec![vec(op, dst.slots * dst.tokens, view(dst), &sources)]
 }
@@ -112,7 +112,7 @@ impl Kernel for Add {
         "add".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         operands(&[&self.a, &self.b], &self.out, false)
     }
 
@@ -131,7 +131,7 @@ impl Kernel for Copy {
         "copy".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         operands(&[&self.from], &self.to, false)
     }
 
@@ -150,7 +150,7 @@ impl Kernel for Scale {
         "scale".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         operands(&[&self.x], &self.y, false)
     }
 
@@ -171,7 +171,7 @@ impl Kernel for Fill {
         "fill".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         operands(&[], &self.to, false)
     }
 

@@ -8,10 +8,10 @@
 //! **Not here.** The choice of rows by token, position and type, which is the host's.
 
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task};
-use super::turns::{OTHER, Turns, len, needs};
+use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
 use crate::code::{color, fab, imm, mem, pack, unpack, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Need};
+use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
 use crate::streams::{broadcast_south, interval};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, PeCoord, Span};
@@ -32,7 +32,7 @@ const GRADIENTS: &str = "gradients";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmbedScatter {
     /// The embeddings of every token; hidden features.
-    pub x: Act,
+    pub x: ActivationView,
     /// The tables.
     pub tables: Vec<Table>,
 }
@@ -79,14 +79,14 @@ impl Table {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmbedGrad {
     /// The gradient of the embeddings; hidden features.
-    pub dx: Act,
+    pub dx: ActivationView,
     /// The tables.
     pub tables: Vec<Table>,
 }
 
 /// Logical index of every element of a window, slot by slot: `(sequence, position, feature)`, or
 /// None for padding.
-fn elements(g: &Geometry, act: &Act, pe: PeCoord) -> Vec<Option<(u32, u32, u32)>> {
+fn elements(g: &Geometry, act: &ActivationView, pe: PeCoord) -> Vec<Option<(u32, u32, u32)>> {
     let column = pe.x % g.lane_columns();
     let one = |slot, t| {
         let (s, p) = g.token(pe, act.first_token + t)?;
@@ -96,7 +96,7 @@ fn elements(g: &Geometry, act: &Act, pe: PeCoord) -> Vec<Option<(u32, u32, u32)>
 }
 
 /// Wavelets of a PE's embeddings from one table.
-fn wavelets(act: &Act) -> u32 {
+fn wavelets(act: &ActivationView) -> u32 {
     act.dtype.wavelets(len(act))
 }
 
@@ -136,7 +136,7 @@ impl EmbedScatter {
         tables.iter().flat_map(one).collect()
     }
 
-    fn body(&self, turns: &Turns<'_>) -> Vec<Instr> {
+    fn body(&self, turns: &TimeMultiplex<'_>) -> Vec<Instr> {
         let n = len(&self.x);
         let x = || turns.operand();
         let from = |i: usize| fab(color(COLORS[i]), self.x.dtype);
@@ -155,14 +155,14 @@ impl Kernel for EmbedScatter {
         "embed".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        needs(&self.x, Access::Write)
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        requirements(&self.x, Access::Write)
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        let turns = Turns::new(&self.x, at, Span::run(0, g.used_rows())).with_period(g.rows_per_sequence);
-        let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
+        let turns = TimeMultiplex::new(&self.x, at, Span::run(0, g.used_rows())).with_period(g.rows_per_sequence);
+        let mut image = Image { name: self.name(), buffers: buffers(&self.requirements(g), at), ..Image::default() };
         let [own, shared] = self.intervals(g, arch);
         let per = u64::from(wavelets(&self.x));
         let mut stream = |name: &str, i: usize, wavelets, interval, fanout| {
@@ -219,17 +219,18 @@ impl Kernel for EmbedGrad {
         "embed gradient".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        needs(&self.dx, Access::Read)
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        requirements(&self.dx, Access::Read)
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         lay_chain(&mut program, g, arch, GRADIENTS, u64::from(g.used_rows()) * u64::from(wavelets(&self.dx)));
-        let turns = Turns::new(&self.dx, at, Span::run(0, g.used_rows()));
+        let turns = TimeMultiplex::new(&self.dx, at, Span::run(0, g.used_rows()));
         let (n, dtype) = (len(&self.dx), self.dx.dtype);
         for chain in chain_rows(g) {
-            let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
+            let mut image =
+                Image { name: self.name(), buffers: buffers(&self.requirements(g), at), ..Image::default() };
             chain.bind(&mut image);
             let mut body = vec![vec(Op::Mov, n, mem(dtype, at[OTHER], n), &[imm(0.0)]), chain.start()];
             body.extend(turns.code(vec![Instr::Vec(chain.pass(dtype, n, turns.operand()))]));

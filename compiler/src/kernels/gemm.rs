@@ -6,28 +6,29 @@
 //! same time (`Sums`). Several outputs of an owner may go around together: then a hop's fixed time
 //! counts once for all of them.
 //!
-//! A product may carry [`Freight`] besides. Where columns have few inputs, the outputs may be stationary
+//! A product may carry [`Piggyback`] besides. Where columns have few inputs, the outputs may be stationary
 //! instead ([`OutputStationary`]).
 //!
 //! **Invariant.** Weights are received one step ahead, and a PE receives while it sends, so that a
 //! ring full of senders drains.
-//! **Not here.** Code (`code`), the timetable of what is carried (`freight`), where weights come from
+//! **Not here.** Code (`code`), the timetable of what is carried (`piggyback`), where weights come from
 //! (the store, by [`Kernel::feed`]).
 
 mod code;
-mod freight;
 mod output_stationary;
+mod piggyback;
 
 use super::lanes::{axpy_cycles, classes, place_with, ring_routes, row_ring};
 use super::pace::Pace;
 use crate::code::{color, pack};
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{
-    Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Name, Need, PAD_BIAS, Part, Stationary, Way, WeightRef,
+    Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Name, PAD_BIAS, Part,
+    Requirement, Stationary, Way, WeightRef,
 };
 use crate::streams::{broadcast_south, feed_north, interval};
-pub use freight::Freight;
 pub use output_stationary::OutputStationary;
+pub use piggyback::Piggyback;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
@@ -48,9 +49,9 @@ pub struct Gemm {
     /// What it computes, for people.
     pub label: Name,
     /// Input window: its slots are the summed features of each column.
-    pub x: Act,
+    pub x: ActivationView,
     /// Output window: one round per slot. As many tokens as `x`.
-    pub y: Act,
+    pub y: ActivationView,
     /// The weights, and the bias of every output.
     pub weight: WeightRef,
     /// Whether the product is added to `y` instead of replacing it.
@@ -58,7 +59,7 @@ pub struct Gemm {
     /// Outputs of an owner that go around together; 1 unless sums travel beside products.
     pub outs: u32,
     /// What goes along.
-    pub freight: Option<Freight>,
+    pub piggyback: Option<Piggyback>,
 }
 
 /// How sums travel.
@@ -118,7 +119,7 @@ impl Gemm {
     }
 
     /// The two halves of a hop of so many outputs. Weights arrive during the first one. In each of them
-    /// so many instructions move freight.
+    /// so many instructions move the transfer.
     fn hop(&self, g: &Geometry, arch: &ArchSpec, outs: u32, moves: [u32; 2]) -> Hop {
         let pace = Pace::of(arch);
         let (sums, axpys) = (outs * self.x.tokens, outs * self.axpys());
@@ -135,7 +136,7 @@ impl Gemm {
 
     /// Cycles of a step of so many outputs if sums travel so, but for what every step has.
     fn step_cycles(&self, g: &Geometry, arch: &ArchSpec, (outs, way): (u32, Sums)) -> u32 {
-        let (axpy, setup) = (self.axpy_cycles(arch, g.sums), arch.pe.vector_setup.value);
+        let (axpy, setup) = (self.axpy_cycles(arch, g.accumulator), arch.pe.vector_setup.value);
         let between = setup + 2 * self.x.tokens;
         match way {
             Sums::Beside(hop) => outs * self.axpys() * axpy + (hop.pauses[0] + hop.pauses[1]) * (setup + 1),
@@ -151,7 +152,7 @@ impl Gemm {
         if self.outs > 1 {
             return beside;
         }
-        let other = if g.sums == DType::F32 { Sums::InPlace } else { Sums::Between };
+        let other = if g.accumulator == DType::F32 { Sums::InPlace } else { Sums::Between };
         let cycles = |way| self.step_cycles(g, arch, (1, way));
         if cycles(beside) <= cycles(other) { beside } else { other }
     }
@@ -217,34 +218,34 @@ impl Gemm {
 impl Kernel for Gemm {
     fn name(&self) -> String {
         let label = &self.label;
-        match &self.freight {
+        match &self.piggyback {
             None => format!("gemm {label}"),
-            Some(freight) => format!("gemm {label} + {}", freight.name()),
+            Some(piggyback) => format!("gemm {label} + {}", piggyback.name()),
         }
     }
 
-    fn needs(&self, g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let whole = self.y.slots == self.y.all_slots && self.y.tokens == self.y.row;
         let write = if whole && !self.add { Access::Write } else { Access::Update };
-        let mut needs = vec![
-            self.x.need(Access::Read),
-            self.y.need(write),
-            Need::scratch(".weights", g.act, 2 * self.weights_stride(), 0),
+        let mut requirements = vec![
+            self.x.requirement(Access::Read),
+            self.y.requirement(write),
+            Requirement::scratch(".weights", g.act, 2 * self.weights_stride(), 0),
         ];
-        needs.extend(self.freight.iter().map(Freight::need));
-        needs
+        requirements.extend(self.piggyback.iter().map(Piggyback::requirement));
+        requirements
     }
 
-    fn scratch(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Need> {
+    fn scratch(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Requirement> {
         // Sums and inputs are read together, and sums and what came: never from one bank group.
-        let phase = self.x.need(Access::Read).phase;
-        let mut needs = Vec::new();
+        let phase = self.x.requirement(Access::Read).phase;
+        let mut requirements = Vec::new();
         let ring = g.lane_columns() > 1;
         let (way, tokens) = (self.way(g, arch, self.outs), self.outs * self.x.tokens);
         if ring {
             // Read together with the inputs, or with sums.
             let phase = if way == Sums::InPlace { 4 - phase } else { phase };
-            needs.push(Need::scratch(".came", DType::F32, 2 * tokens, phase));
+            requirements.push(Requirement::scratch(".came", DType::F32, 2 * tokens, phase));
         }
         let sums = if !ring {
             2
@@ -256,9 +257,9 @@ impl Kernel for Gemm {
             2
         };
         if sums > 0 {
-            needs.push(Need::scratch(".acc", g.sums, sums * tokens, 4 - phase));
+            requirements.push(Requirement::scratch(".acc", g.accumulator, sums * tokens, 4 - phase));
         }
-        needs
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -270,13 +271,13 @@ impl Kernel for Gemm {
             program.routes.extend(ring_routes(g, ring));
         }
         let least = interval(arch, g.lane_columns());
-        let interval = self.freight.as_ref().map_or(least, Freight::weights_interval);
+        let interval = self.piggyback.as_ref().map_or(least, Piggyback::weights_interval);
         program.edges = vec![feed_north(g, interval, WEIGHTS, color(0), self.wavelets(g))];
-        if let Some(freight) = &self.freight {
-            freight.lay(&mut program, g, arch);
+        if let Some(piggyback) = &self.piggyback {
+            piggyback.lay(&mut program, g, arch);
         }
         let everywhere = || vec![(None, Span::run(0, g.used_rows()))];
-        for (chain, rows) in self.freight.as_ref().map_or_else(everywhere, |freight| freight.images(g)) {
+        for (chain, rows) in self.piggyback.as_ref().map_or_else(everywhere, |piggyback| piggyback.images(g)) {
             for (class, columns) in classes(g) {
                 let (image, params) = self.image(g, arch, at, (class, &columns), (chain.as_ref(), rows));
                 place_with(&mut program, g, image, (&columns, rows), &params);
@@ -287,7 +288,7 @@ impl Kernel for Gemm {
 
     fn feed(&self, g: &Geometry, stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
         if stream != WEIGHTS {
-            return self.freight.as_ref().map_or_else(Vec::new, |freight| freight.feed(g, port, host));
+            return self.piggyback.as_ref().map_or_else(Vec::new, |piggyback| piggyback.feed(g, port, host));
         }
         let steps = g.lane_columns();
         let column = port % steps;
@@ -309,8 +310,8 @@ impl Kernel for Gemm {
         _host: &dyn HostSource,
         sink: &mut dyn HostSink,
     ) {
-        if let Some(freight) = &self.freight {
-            freight.collect(g, port, words, sink);
+        if let Some(piggyback) = &self.piggyback {
+            piggyback.collect(g, port, words, sink);
         }
     }
 
@@ -328,21 +329,21 @@ impl Kernel for Gemm {
         Some(outputs.map_or_else(|| Arc::new(inputs) as Arc<dyn Kernel>, |outputs| Arc::new(outputs)))
     }
 
-    fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {
-        let name = &cargo.act.name;
-        if *name == self.y.name || (*name == self.x.name && cargo.way != Way::Out) {
+    fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Arc<dyn Kernel>, u32)> {
+        let name = &transfer.act.name;
+        if *name == self.y.name || (*name == self.x.name && transfer.way != Way::Out) {
             return None;
         }
-        let freight = Freight::of(self, g, arch, cargo)?;
-        let rows = freight.rows();
-        let alone = u64::from(rows) * u64::from(cargo.of_row() * interval(arch, g.used_columns()));
-        let loaded = Gemm { freight: Some(freight), ..self.clone() };
+        let piggyback = Piggyback::of(self, g, arch, transfer)?;
+        let rows = piggyback.rows();
+        let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));
+        let loaded = Gemm { piggyback: Some(piggyback), ..self.clone() };
         let worth_it = loaded.estimate(g, arch) < self.estimate(g, arch) + alone;
         worth_it.then(|| (Arc::new(loaded) as Arc<dyn Kernel>, rows))
     }
 
     fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let one = |x: Act, y: Act| {
+        let one = |x: ActivationView, y: ActivationView| {
             // What is not the first part of the inputs is added to what is there.
             let later = x.skipped + x.first_slot > self.x.first_slot;
             let bias = self.weight.bias.clone().filter(|_| !later);
@@ -359,16 +360,16 @@ impl Kernel for Gemm {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let alone = if g.lane_columns() > 1 { 0 } else { self.axpy_cycles(arch, g.sums) };
+        let alone = if g.lane_columns() > 1 { 0 } else { self.axpy_cycles(arch, g.accumulator) };
         let least = interval(arch, g.lane_columns());
-        let interval = self.freight.as_ref().map_or(least, Freight::weights_interval);
-        let loaded = self.freight.as_ref().map_or(0, Freight::rounds);
+        let interval = self.piggyback.as_ref().map_or(least, Piggyback::weights_interval);
+        let loaded = self.piggyback.as_ref().map_or(0, Piggyback::rounds);
         let run = |(outs, rounds): (u32, u32)| {
             let weights = interval * self.block_wavelets(g.act, outs);
             let of_steps = |step: u32| u64::from(g.lane_columns()) * u64::from((step + alone + STEP).max(weights));
             let edges = u64::from(3 * arch.pe.vector_setup.value + 2 * outs * self.x.tokens);
             let plain = of_steps(self.step_cycles(g, arch, (outs, self.way(g, arch, outs))));
-            let with = self.freight.as_ref().map_or(0, |f| of_steps(f.step_cycles(self, g, arch)));
+            let with = self.piggyback.as_ref().map_or(0, |f| of_steps(f.step_cycles(self, g, arch)));
             let loaded = if outs == self.outs { loaded } else { 0 };
             u64::from(rounds) * edges + u64::from(rounds - loaded) * plain + u64::from(loaded) * with
         };

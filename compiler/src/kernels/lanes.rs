@@ -6,7 +6,7 @@
 
 use crate::code::{color, fab, op, unpack, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Addresses, Need};
+use crate::kernel::{Addresses, Requirement};
 use crate::ring::{Axis, Ring, RingClass, spans};
 use crate::streams::{chain_color, chain_south, drain_south};
 use sim_core::arch::ArchSpec;
@@ -188,10 +188,15 @@ pub(super) fn results(words: &[u32], ahead: usize) -> Vec<f32> {
 }
 
 /// The pieces of memory, for people who read the program.
-pub(super) fn buffers(needs: &[Need], at: &Addresses) -> Vec<Buffer> {
-    let one =
-        |n: &Need| Buffer { name: n.name.to_string(), addr: at[&n.name], dtype: n.dtype, len: n.len, init: Vec::new() };
-    needs.iter().map(one).collect()
+pub(super) fn buffers(requirements: &[Requirement], at: &Addresses) -> Vec<Buffer> {
+    let one = |n: &Requirement| Buffer {
+        name: n.name.to_string(),
+        addr: at[&n.name],
+        dtype: n.dtype,
+        len: n.len,
+        init: Vec::new(),
+    };
+    requirements.iter().map(one).collect()
 }
 
 /// A task that is active from the start.

@@ -7,7 +7,7 @@
 
 use crate::code::color;
 use crate::geometry::Geometry;
-use crate::kernel::{Addresses, HostSource, Kernel, Need};
+use crate::kernel::{Addresses, HostSource, Kernel, Requirement};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, DirSet, Region, Span};
@@ -28,7 +28,7 @@ impl Kernel for LayerStart {
         "layer start".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         Vec::new()
     }
 

@@ -17,7 +17,7 @@ use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_token, sweep, whole};
 use crate::code::{at as moving, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Need};
+use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::math::{self, Scratch};
 use crate::ring::spans;
 use crate::row::{RowClass, RowReduce};
@@ -80,7 +80,7 @@ const STATS: u32 = 6;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CrossEntropy {
     /// The window, features of the vocabulary; padding entries hold −30000 or less.
-    pub logits: Act,
+    pub logits: ActivationView,
     /// Token of the PE that is the first one of the window.
     pub first_token: u32,
     /// Whether only the first token of a sequence has a target: the sequence's label.
@@ -92,7 +92,7 @@ pub struct CrossEntropy {
 
 /// Emits the code of one class of PEs.
 struct Code<'a> {
-    act: &'a Act,
+    act: &'a ActivationView,
     at: &'a Addresses,
     row: &'a RowReduce,
     class: RowClass,
@@ -104,12 +104,12 @@ struct Code<'a> {
 }
 
 /// Address modulo 8 of a window.
-fn phase(act: &Act) -> u32 {
-    act.need(Access::Update).phase
+fn phase(act: &ActivationView) -> u32 {
+    act.requirement(Access::Update).phase
 }
 
 /// Factor on exponentials in memory: with f16, small ones would be lost.
-fn stored(act: &Act) -> f32 {
+fn stored(act: &ActivationView) -> f32 {
     if act.dtype == DType::F16 { 16_384.0 } else { 1.0 }
 }
 
@@ -216,7 +216,7 @@ impl Code<'_> {
     fn maximum(&self) -> Vec<Instr> {
         let (slots, tokens) = (self.act.slots, self.tokens());
         let part = |first: u32, count: u32| {
-            let window = Act { first_slot: self.act.first_slot + first, slots: count, ..self.act.clone() };
+            let window = ActivationView { first_slot: self.act.first_slot + first, slots: count, ..self.act.clone() };
             let max = per_token(self.addr(Stat::Max), count, tokens);
             vec(Op::Max, count * tokens, max.clone(), &[max, whole(&window, self.at, count)])
         };
@@ -375,17 +375,17 @@ impl Kernel for CrossEntropy {
         "loss".to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         let tokens = self.logits.tokens;
         let chunk = chunk_slots(self.logits.slots, tokens) * tokens;
         vec![
-            self.logits.need(Access::Update),
-            Need::scratch(".targets", DType::F32, received(tokens, self.wide), 0),
-            Need::scratch(".stats", DType::F32, STATS * tokens, 4 - phase(&self.logits)),
-            Need::scratch(".dummy", self.logits.dtype, tokens, 0),
-            Need::scratch(".f", DType::F32, Scratch::elements(chunk, 1, 2), 0),
-            Need::scratch(".small", DType::F32, Scratch::elements(tokens, 1, 3), 0),
-            Parts::Loss.need(Access::Write),
+            self.logits.requirement(Access::Update),
+            Requirement::scratch(".targets", DType::F32, received(tokens, self.wide), 0),
+            Requirement::scratch(".stats", DType::F32, STATS * tokens, 4 - phase(&self.logits)),
+            Requirement::scratch(".dummy", self.logits.dtype, tokens, 0),
+            Requirement::scratch(".f", DType::F32, Scratch::elements(chunk, 1, 2), 0),
+            Requirement::scratch(".small", DType::F32, Scratch::elements(tokens, 1, 3), 0),
+            Parts::Loss.requirement(Access::Write),
         ]
     }
 
@@ -404,7 +404,7 @@ impl Kernel for CrossEntropy {
             };
             for (station, lanes) in &stations {
                 let mut image = Image { name: "loss".to_owned(), ..Image::default() };
-                image.buffers = buffers(&self.needs(g), at);
+                image.buffers = buffers(&self.requirements(g), at);
                 image.inputs.push((0, station.map_or(color(ALONG), |s| s.recv)));
                 if let Some(station) = station {
                     image.outputs.extend(station.send.map(|c| (0, c)));

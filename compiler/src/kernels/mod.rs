@@ -3,10 +3,10 @@
 pub mod activation;
 pub mod alibi;
 pub mod attention;
+pub mod checkpoint_transfer;
 pub mod colsum;
 pub mod elementwise;
 pub mod embed;
-pub mod ferry;
 pub mod gemm;
 mod lanes;
 pub mod layer_start;
@@ -17,7 +17,7 @@ mod pace;
 pub mod reduce;
 pub mod rotary;
 pub mod row_sum;
-mod turns;
+mod time_multiplex;
 mod window;
 
 pub(crate) use lanes::main_task;

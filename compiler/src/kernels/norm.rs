@@ -13,7 +13,7 @@ use super::row_sum::{self, Parts};
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
 use crate::code::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSource, Kernel, Name, Need, local};
+use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Name, Requirement, local};
 use crate::math::{self, Scratch};
 use crate::row::{RowClass, RowReduce};
 use crate::streams::{broadcast_south, feed_north, interval};
@@ -67,9 +67,9 @@ impl Style {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerNorm {
     /// Input, hidden features.
-    pub x: Act,
+    pub x: ActivationView,
     /// Output.
-    pub y: Act,
+    pub y: ActivationView,
     /// The parameters are `{tensor}.weight` and `{tensor}.bias`, e.g. `h.0.ln_1`.
     pub tensor: Name,
     /// Which norm it is.
@@ -82,11 +82,11 @@ pub struct LayerNorm {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerNormGrad {
     /// Input of the forward pass.
-    pub x: Act,
+    pub x: ActivationView,
     /// Gradient of the output, of the type of `x`.
-    pub dy: Act,
+    pub dy: ActivationView,
     /// Gradient of the input.
-    pub dx: Act,
+    pub dx: ActivationView,
     /// As in [`LayerNorm`].
     pub tensor: Name,
     /// Whether the gradient is added to `dx` instead of replacing it.
@@ -112,7 +112,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn new(g: &Geometry, x: &'a Act, at: &'a Addresses, style: Style) -> Frame<'a> {
+    fn new(g: &Geometry, x: &'a ActivationView, at: &'a Addresses, style: Style) -> Frame<'a> {
         let per = chunk_slots(x.slots, x.tokens);
         Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.d_model as f32, style }
     }
@@ -204,19 +204,26 @@ impl<'a> Frame<'a> {
 }
 
 /// Scratch of both directions: `stats` vectors of numbers per token, `affine` per slot.
-fn scratch(x: &Act, stats: u32, affine: u32) -> Vec<Need> {
+fn scratch(x: &ActivationView, stats: u32, affine: u32) -> Vec<Requirement> {
     let (like, apart) = (phase(x), 4 - phase(x));
     let chunk = chunk_slots(x.slots, x.tokens) * x.tokens;
     vec![
-        Need::scratch(".stats", DType::F32, stats * x.tokens, apart),
-        Need::scratch(".affine", DType::F32, affine * padded(x.slots), apart),
-        Need::scratch(".tmp", DType::F32, chunk, like),
-        Need::scratch(".root", DType::F32, Scratch::elements(x.tokens, 1, 2), 0),
+        Requirement::scratch(".stats", DType::F32, stats * x.tokens, apart),
+        Requirement::scratch(".affine", DType::F32, affine * padded(x.slots), apart),
+        Requirement::scratch(".tmp", DType::F32, chunk, like),
+        Requirement::scratch(".root", DType::F32, Scratch::elements(x.tokens, 1, 2), 0),
     ]
 }
 
 /// The parameters of one column: γ, then (for `count` 2) β; zero for padding.
-fn parameters(g: &Geometry, x: &Act, tensor: &str, column: u32, count: usize, host: &dyn HostSource) -> Vec<u32> {
+fn parameters(
+    g: &Geometry,
+    x: &ActivationView,
+    tensor: &str,
+    column: u32,
+    count: usize,
+    host: &dyn HostSource,
+) -> Vec<u32> {
     let part = |name: &str| -> Vec<u32> {
         let tensor = format!("{tensor}.{name}");
         let value = |slot| x.feature(g, column, slot).map(|i| host.value(&tensor, &[i]));
@@ -226,9 +233,9 @@ fn parameters(g: &Geometry, x: &Act, tensor: &str, column: u32, count: usize, ho
 }
 
 /// An image that receives parameters from the north and takes part in the row's all-reduces.
-fn image(name: &str, needs: &[Need], at: &Addresses, row: &RowReduce, class: RowClass) -> Image {
+fn image(name: &str, requirements: &[Requirement], at: &Addresses, row: &RowReduce, class: RowClass) -> Image {
     let mut image = Image { name: name.to_owned(), inputs: vec![(0, color(0))], ..Image::default() };
-    image.buffers = buffers(needs, at);
+    image.buffers = buffers(requirements, at);
     row.bind(class, &mut image);
     image
 }
@@ -269,10 +276,10 @@ impl Kernel for LayerNorm {
         format!("norm {}", local(&self.tensor))
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        let mut needs = operands(&[&self.x], &self.y, false);
-        needs.extend(scratch(&self.x, 2, self.style.parameters()));
-        needs
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        let mut requirements = operands(&[&self.x], &self.y, false);
+        requirements.extend(scratch(&self.x, 2, self.style.parameters()));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -285,7 +292,7 @@ impl Kernel for LayerNorm {
         let words = u64::from(self.style.parameters() * padded(self.x.slots));
         program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, color(0), words)];
         for (class, columns) in row.classes() {
-            let mut image = image("norm", &self.needs(g), at, &row, class);
+            let mut image = image("norm", &self.requirements(g), at, &row, class);
             image.tasks = vec![main_task(self.body(&frame, &row, class))];
             place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
         }
@@ -434,14 +441,14 @@ impl Kernel for LayerNormGrad {
         format!("norm grad {}", local(&self.tensor))
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         let apart = 4 - phase(&self.x);
         let chunk = chunk_slots(self.x.slots, self.x.tokens) * self.x.tokens;
-        let mut needs = operands(&[&self.x, &self.dy], &self.dx, self.add);
-        needs.extend(scratch(&self.x, 4, 1));
-        needs.push(Need::scratch(".apart", DType::F32, chunk, apart));
-        needs.push(self.parts().need(Access::Write));
-        needs
+        let mut requirements = operands(&[&self.x, &self.dy], &self.dx, self.add);
+        requirements.extend(scratch(&self.x, 4, 1));
+        requirements.push(Requirement::scratch(".apart", DType::F32, chunk, apart));
+        requirements.push(self.parts().requirement(Access::Write));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -454,7 +461,7 @@ impl Kernel for LayerNormGrad {
         program.routes.extend(row.routes());
         program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, color(0), words)];
         for (class, columns) in row.classes() {
-            let mut image = image("norm grad", &self.needs(g), at, &row, class);
+            let mut image = image("norm grad", &self.requirements(g), at, &row, class);
             image.tasks = vec![main_task(self.body(&frame, &row, class))];
             place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
         }

@@ -15,7 +15,7 @@ use super::lanes::{
 use super::pace::Pace;
 use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::{Features, Geometry};
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need, Part};
+use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Part, Requirement};
 use crate::ring::RingClass;
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
@@ -46,9 +46,9 @@ pub struct Outer {
     /// What it computes, for people.
     pub label: Name,
     /// One factor; its features stay where they are.
-    pub a: Act,
+    pub a: ActivationView,
     /// The other factor; its features travel. As many tokens as `a`.
-    pub b: Act,
+    pub b: ActivationView,
     /// The parameter tensor that gets the gradient.
     pub tensor: Name,
     /// Whether its index is `[b, a]` instead of `[a, b]`.
@@ -107,7 +107,7 @@ impl Outer {
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
     /// travels meanwhile takes issue slots that setups leave free.
     fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let axpy = axpy_cycles(arch, (self.b.dtype, g.sums), self.len());
+        let axpy = axpy_cycles(arch, (self.b.dtype, g.accumulator), self.len());
         u64::from(self.a.tokens * axpy + 12).max(self.drain_cycles(g, arch))
     }
 
@@ -271,17 +271,17 @@ impl Kernel for Outer {
         format!("outer {}", self.label)
     }
 
-    fn needs(&self, g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let copies = self.phases(g).min(2);
         // Sums and gathered features are read together: never from one bank group.
         let phase = if self.b.dtype == DType::F32 { 4 } else { 0 };
-        let mut needs = vec![self.a.need(Access::Read)];
+        let mut requirements = vec![self.a.requirement(Access::Read)];
         if self.b.name != self.a.name {
-            needs.push(self.b.need(Access::Read));
+            requirements.push(self.b.requirement(Access::Read));
         }
-        needs.push(Need::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
-        needs.push(Need::scratch(".sums", g.sums, 2 * self.stride(), 4 - phase));
-        needs
+        requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
+        requirements.push(Requirement::scratch(".sums", g.accumulator, 2 * self.stride(), 4 - phase));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -292,7 +292,7 @@ impl Kernel for Outer {
         if let Some(ring) = row_ring(g) {
             program.routes.extend(ring_routes(g, &ring));
         }
-        let buffers = buffers(&self.needs(g), at);
+        let buffers = buffers(&self.requirements(g), at);
         for chain in chain_rows(g) {
             for (class, columns) in classes(g) {
                 let mut image = Image { name: "outer".to_owned(), buffers: buffers.clone(), ..Image::default() };
@@ -302,7 +302,7 @@ impl Kernel for Outer {
                 }
                 chain.bind(&mut image);
                 let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
-                let (pace, sums, interval) = (Pace::of(arch), g.sums, interval(arch, g.used_columns()));
+                let (pace, sums, interval) = (Pace::of(arch), g.accumulator, interval(arch, g.used_columns()));
                 let code =
                     Code { outer: self, pace, interval, at, sums, class: class.as_ref(), sends_first, chain: &chain };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
@@ -350,7 +350,7 @@ impl Kernel for Outer {
     }
 
     fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let one = |a: Act, b: Act| Part::Of(Arc::new(Outer { a, b, ..self.clone() }));
+        let one = |a: ActivationView, b: ActivationView| Part::Of(Arc::new(Outer { a, b, ..self.clone() }));
         if self.a.features == features {
             self.a.part(first, slots).map_or(Part::Nothing, |a| one(a, self.b.clone()))
         } else if self.b.features == features {

@@ -10,12 +10,12 @@
 //! nothing, exactly. Only the place of a column's own numbers among those received differs.
 //! **Not here.** Polynomials (`math`); the slots of pairs (`geometry`).
 
-use super::attention::window_needs;
+use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
 use crate::code::{at as moving, color, fab, imm, mem, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Act, Addresses, HostSource, Kernel, Need};
+use crate::kernel::{ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::math::{self, Scratch};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
@@ -44,9 +44,9 @@ const COARSE_BITS: u32 = 11;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rotate {
     /// Queries: all slots of a column's hidden features.
-    pub q: Act,
+    pub q: ActivationView,
     /// Keys likewise.
-    pub k: Act,
+    pub k: ActivationView,
     /// Whether they are turned back, as gradients are.
     pub back: bool,
 }
@@ -80,7 +80,7 @@ impl<'a> Code<'a> {
     }
 
     fn phase(&self) -> u32 {
-        self.kernel.q.need(crate::kernel::Access::Update).phase
+        self.kernel.q.requirement(crate::kernel::Access::Update).phase
     }
 
     /// Vectors of a chunk: two like queries and keys, four apart.
@@ -128,10 +128,10 @@ impl<'a> Code<'a> {
     }
 
     /// Turns a chunk of `n` pairs of one window.
-    fn turn(&self, act: &Act, reg: AddrReg, n: u32) -> Vec<Instr> {
+    fn turn(&self, act: &ActivationView, reg: AddrReg, n: u32) -> Vec<Instr> {
         let (len, scratch) = (n * self.tokens, self.scratch());
         let half = |first: u32| {
-            let act = Act { first_slot: act.first_slot + first, slots: self.pairs, ..act.clone() };
+            let act = ActivationView { first_slot: act.first_slot + first, slots: self.pairs, ..act.clone() };
             Moving { act: &act, reg }.chunk(self.at, n)
         };
         let (a, b) = (half(0), half(self.pairs));
@@ -185,19 +185,19 @@ impl Kernel for Rotate {
         if self.back { "rotary grad" } else { "rotary" }.to_owned()
     }
 
-    fn needs(&self, g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let code = Code::new(self, g, &Addresses::new()).counts();
-        let mut needs = window_needs(&[&self.q, &self.k], &[&self.q, &self.k]);
-        needs.push(Need::scratch(".angles", DType::F32, code.0, 0));
-        needs.push(Need::scratch(".turns", DType::F32, 2 * even(g.pairs()), 4));
-        needs.push(Need::scratch(".f", DType::F32, Scratch::elements(code.1, 2, 4), 0));
-        needs
+        let mut requirements = window_requirements(&[&self.q, &self.k], &[&self.q, &self.k]);
+        requirements.push(Requirement::scratch(".angles", DType::F32, code.0, 0));
+        requirements.push(Requirement::scratch(".turns", DType::F32, 2 * even(g.pairs()), 4));
+        requirements.push(Requirement::scratch(".f", DType::F32, Scratch::elements(code.1, 2, 4), 0));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let code = Code::new(self, g, at);
         let mut image = Image { name: self.name(), inputs: vec![(0, color(COLOR))], ..Image::default() };
-        image.buffers = buffers(&self.needs(g), at);
+        image.buffers = buffers(&self.requirements(g), at);
         image.tasks = vec![main_task(code.body())];
         let param = Param { reg: COLUMN, base: 0, dx: 4 * g.pairs() as i32, dy: 0, mod_x: g.head_columns, mod_y: 1 };
         Program {

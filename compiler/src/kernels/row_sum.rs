@@ -9,7 +9,9 @@ use super::norm::{Style, padded};
 use super::reduce::Levels;
 use crate::code::mem;
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need, Reduction, local};
+use crate::kernel::{
+    Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Reduction, Requirement, local,
+};
 use crate::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Program};
@@ -42,7 +44,7 @@ pub enum Parts {
         /// Name of the parameters.
         tensor: Name,
         /// The features that they belong to.
-        x: Act,
+        x: ActivationView,
         /// Which norm it is.
         style: Style,
     },
@@ -65,12 +67,12 @@ impl Parts {
     }
 
     /// The memory that they take; never in the bank group of `x`, with which gradients are summed.
-    pub(super) fn need(&self, access: Access) -> Need {
+    pub(super) fn requirement(&self, access: Access) -> Requirement {
         let phase = match self {
             Parts::Loss => 0,
-            Parts::Affine { x, .. } => 4 - x.need(Access::Update).phase,
+            Parts::Affine { x, .. } => 4 - x.requirement(Access::Update).phase,
         };
-        Need { phase, ..Need::operand(self.buffer(), DType::F32, self.len(), access) }
+        Requirement { phase, ..Requirement::operand(self.buffer(), DType::F32, self.len(), access) }
     }
 }
 
@@ -82,9 +84,9 @@ impl Kernel for RowSum {
         }
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         // Levels add in place.
-        vec![self.parts.need(if self.levels.is_some() { Access::Update } else { Access::Read })]
+        vec![self.parts.requirement(if self.levels.is_some() { Access::Update } else { Access::Read })]
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -94,7 +96,12 @@ impl Kernel for RowSum {
         if let Some(levels) = &self.levels {
             levels.lay(&mut program, (g, arch), (SUMS, u64::from(len)), |role| {
                 let tasks = vec![main_task(role.pass(len, &parts))];
-                Image { name: "row sum".to_owned(), buffers: buffers(&self.needs(g), at), tasks, ..Image::default() }
+                Image {
+                    name: "row sum".to_owned(),
+                    buffers: buffers(&self.requirements(g), at),
+                    tasks,
+                    ..Image::default()
+                }
             });
             return program;
         }
@@ -102,7 +109,7 @@ impl Kernel for RowSum {
         let columns: Vec<u32> = (0..g.lane_columns()).collect();
         for rows in chain_rows(g) {
             let mut image = Image { name: "row sum".to_owned(), ..Image::default() };
-            image.buffers = buffers(&self.needs(g), at);
+            image.buffers = buffers(&self.requirements(g), at);
             rows.bind(&mut image);
             let send = Instr::Vec(rows.send(len, parts.clone()));
             image.tasks = vec![main_task(vec![rows.start(), send])];

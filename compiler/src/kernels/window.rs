@@ -6,7 +6,7 @@
 //! **Not here.** What is done with a chunk.
 
 use crate::code::{at, grid, mem, repeat, set, step};
-use crate::kernel::{Act, Addresses};
+use crate::kernel::{ActivationView, Addresses};
 use sim_core::coord::Grid;
 use sim_core::program::{AddrReg, DType, Image, Instr, Operand, Placement, Program};
 
@@ -24,7 +24,7 @@ pub(super) fn chunk_slots(slots: u32, tokens: u32) -> u32 {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moving<'a> {
     /// The window.
-    pub(super) act: &'a Act,
+    pub(super) act: &'a ActivationView,
     /// Bytes from its first slot to the current chunk's.
     pub(super) reg: AddrReg,
 }
@@ -33,7 +33,7 @@ impl<'a> Moving<'a> {
     /// A window that moves along with another one: on its register where their slots are equally
     /// far apart, or else on `own`. On one register, only the places relative to each other matter
     /// (rule F6), so that kernels of different layers are alike.
-    pub(super) fn along(with: Moving<'_>, act: &'a Act, own: AddrReg) -> Moving<'a> {
+    pub(super) fn along(with: Moving<'_>, act: &'a ActivationView, own: AddrReg) -> Moving<'a> {
         let alone = Moving { act, reg: own };
         Moving { reg: if alone.slot_bytes() == with.slot_bytes() { with.reg } else { own }, ..alone }
     }
@@ -50,7 +50,7 @@ impl<'a> Moving<'a> {
 }
 
 /// The first `slots` slots of a window as one vector.
-pub(super) fn whole(act: &Act, addr: &Addresses, slots: u32) -> Operand {
+pub(super) fn whole(act: &ActivationView, addr: &Addresses, slots: u32) -> Operand {
     let first = act.slot(addr, 0);
     if act.tokens == act.row {
         mem(act.dtype, first, slots * act.tokens)

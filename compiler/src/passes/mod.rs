@@ -1,4 +1,4 @@
-//! Passes over the kernels of a step that trade cycles for memory, between `Tiled` and `Placed`.
+//! Passes over the kernels of a step that trade cycles for memory, between `Schedule` and `Placed`.
 //!
 //! | what | takes | saves |
 //! |---|---|---|
@@ -12,15 +12,15 @@
 //! **Invariant.** A pass moves, cuts, repeats or inserts kernels; what they compute together stays.
 //! **Not here.** Which passes are worth it (`step`).
 
-mod again;
 mod checkpoint;
 mod parts;
 mod reduction;
+mod rematerialise;
 mod start;
 
 use crate::geometry::Geometry;
 use crate::kernel::{Access, Chunks, Kernel, Name, Reduction, Stationary};
-use crate::schedule::{Pass, Steps, Tile, Tiled};
+use crate::schedule::{Operations, Pass, Schedule, ScheduledKernel};
 use sim_core::arch::ArchSpec;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub enum Checkpoints {
 
 /// How a step is brought to fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tiling {
+pub struct MemoryStrategy {
     /// Parts in which the tokens of a PE pass the LM head.
     pub lm_chunks: u32,
     /// Chunks of a PE's tokens in attention.
@@ -58,7 +58,7 @@ pub struct Tiling {
     /// Length of outer products' AXPYs that is aimed at.
     pub gather: u32,
     /// Whether queries, keys and values are computed once more before attention's backward pass.
-    pub again: bool,
+    pub rematerialise: bool,
     /// Layer inputs.
     pub checkpoints: Checkpoints,
     /// What stays where it is in matrix products, if it is fixed; else what is fastest in each of them.
@@ -68,15 +68,15 @@ pub struct Tiling {
     pub reduction: Option<Reduction>,
 }
 
-impl Tiling {
+impl MemoryStrategy {
     /// Everything at once, all on the wafer.
-    pub const WHOLE: Tiling = Tiling {
+    pub const WHOLE: MemoryStrategy = MemoryStrategy {
         lm_chunks: 1,
         attention: Chunks::ONE,
         attention_backward: Chunks::ONE,
         ffn_parts: 1,
         gather: 64,
-        again: false,
+        rematerialise: false,
         checkpoints: Checkpoints::Stay,
         stationary: None,
         reduction: None,
@@ -88,70 +88,70 @@ impl Tiling {
     }
 }
 
-/// Lowers a training step, and applies the passes of a tiling.
+/// Lowers a training step, and applies the passes of a memory strategy.
 #[must_use]
-pub fn lower(steps: &Steps, g: &Geometry, arch: &ArchSpec, tiling: &Tiling) -> Tiled {
-    let mut tiled = Tiled::new(steps, g, tiling.lm_chunks, tiling.gather);
-    for tile in &mut tiled.tiles {
-        if let Some(kernel) = tile.kernel.in_chunks(tiling.chunks(tile.pass)) {
-            tile.kernel = kernel;
+pub fn lower(operations: &Operations, g: &Geometry, arch: &ArchSpec, strategy: &MemoryStrategy) -> Schedule {
+    let mut schedule = Schedule::new(operations, g, strategy.lm_chunks, strategy.gather);
+    for scheduled in &mut schedule.kernels {
+        if let Some(kernel) = scheduled.kernel.in_chunks(strategy.chunks(scheduled.pass)) {
+            scheduled.kernel = kernel;
         }
     }
-    if tiling.again {
-        again::repeat_projections(&mut tiled.tiles, g);
+    if strategy.rematerialise {
+        rematerialise::repeat_projections(&mut schedule.kernels, g);
     }
-    if tiling.ffn_parts > 1 {
-        parts::cut(&mut tiled.tiles, g, tiling.ffn_parts);
+    if strategy.ffn_parts > 1 {
+        parts::cut(&mut schedule.kernels, g, strategy.ffn_parts);
     }
-    for tile in &mut tiled.tiles {
-        if let Some(kernel) = tile.kernel.tuned(g, arch, tiling.stationary) {
-            tile.kernel = kernel;
+    for scheduled in &mut schedule.kernels {
+        if let Some(kernel) = scheduled.kernel.tuned(g, arch, strategy.stationary) {
+            scheduled.kernel = kernel;
         }
     }
-    reduction::choose(&mut tiled.tiles, g, arch, tiling.reduction);
-    match tiling.checkpoints {
+    reduction::choose(&mut schedule.kernels, g, arch, strategy.reduction);
+    match strategy.checkpoints {
         Checkpoints::Stay => {}
-        Checkpoints::Offload { stay, early } => checkpoint::offload(&mut tiled.tiles, g, arch, (stay, early)),
-        Checkpoints::Recompute { block } => checkpoint::recompute(&mut tiled.tiles, block),
+        Checkpoints::Offload { stay, early } => checkpoint::offload(&mut schedule.kernels, g, arch, (stay, early)),
+        Checkpoints::Recompute { block } => checkpoint::recompute(&mut schedule.kernels, block),
     }
-    tiled
+    schedule
 }
 
 /// The same on a machine on which a layer takes time to start (`wafer.layer_start`).
 #[must_use]
-pub fn started(mut tiled: Tiled, arch: &ArchSpec) -> Tiled {
+pub fn started(mut schedule: Schedule, arch: &ArchSpec) -> Schedule {
     if arch.wafer.layer_start.value > 0 {
-        tiled.tiles = start::starts(tiled.tiles);
+        schedule.kernels = start::starts(schedule.kernels);
     }
-    tiled
+    schedule
 }
 
 /// Bytes per PE of every buffer that waits from the forward to the backward pass.
 #[must_use]
-pub fn waiting_bytes(tiles: &[Tile], g: &Geometry) -> Vec<u64> {
-    checkpoint::waiting_bytes(tiles, g)
+pub fn waiting_bytes(kernels: &[ScheduledKernel], g: &Geometry) -> Vec<u64> {
+    checkpoint::waiting_bytes(kernels, g)
 }
 
 /// Whether a kernel reads, and whether it writes a buffer.
 fn access(kernel: &Arc<dyn Kernel>, g: &Geometry, buffer: &str) -> (bool, bool) {
     let mut found = (false, false);
-    for need in kernel.needs(g).iter().filter(|n| *n.name == *buffer) {
-        found.0 |= matches!(need.access, Access::Read | Access::Update);
-        found.1 |= matches!(need.access, Access::Write | Access::Update);
+    for requirement in kernel.requirements(g).iter().filter(|n| *n.name == *buffer) {
+        found.0 |= matches!(requirement.access, Access::Read | Access::Update);
+        found.1 |= matches!(requirement.access, Access::Write | Access::Update);
     }
     found
 }
 
 /// Names of the buffers that a kernel reads, and of those that it writes.
-fn names(tile: &Tile, g: &Geometry) -> (Vec<Name>, Vec<Name>) {
+fn names(scheduled: &ScheduledKernel, g: &Geometry) -> (Vec<Name>, Vec<Name>) {
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for need in tile.kernel.needs(g) {
-        match need.access {
-            Access::Read => reads.push(need.name),
-            Access::Write => writes.push(need.name),
+    for requirement in scheduled.kernel.requirements(g) {
+        match requirement.access {
+            Access::Read => reads.push(requirement.name),
+            Access::Write => writes.push(requirement.name),
             Access::Update => {
-                reads.push(need.name.clone());
-                writes.push(need.name);
+                reads.push(requirement.name.clone());
+                writes.push(requirement.name);
             }
             Access::Scratch => {}
         }

@@ -7,36 +7,37 @@
 use super::names;
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Name, Part};
-use crate::schedule::Tile;
+use crate::schedule::ScheduledKernel;
 use std::collections::BTreeSet;
 
 /// Cuts every layer's feed-forward kernels, forward as well as backward, into so many parts.
-pub(super) fn cut(tiles: &mut Vec<Tile>, g: &Geometry, parts: u32) {
+pub(super) fn cut(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, parts: u32) {
     let size = g.ffn.div_ceil(parts);
-    let mut rest = std::mem::take(tiles).into_iter().peekable();
-    while let Some(tile) = rest.next() {
+    let mut rest = std::mem::take(kernels).into_iter().peekable();
+    while let Some(scheduled) = rest.next() {
         // A layer's forward kernels, or its recomputed and backward ones.
-        let key = |t: &Tile| (t.layer, t.pass == crate::schedule::Pass::Forward);
-        let of = key(&tile);
-        let mut layer = vec![tile];
+        let key = |t: &ScheduledKernel| (t.layer, t.pass == crate::schedule::Pass::Forward);
+        let of = key(&scheduled);
+        let mut layer = vec![scheduled];
         while rest.peek().is_some_and(|t| key(t) == of) {
             layer.extend(rest.next());
         }
-        tiles.extend(if of.0.is_some() { cut_layer(layer, g, size) } else { layer });
+        kernels.extend(if of.0.is_some() { cut_layer(layer, g, size) } else { layer });
     }
 }
 
-fn apart(tile: &Tile, g: &Geometry) -> bool {
-    matches!(tile.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart)
+fn apart(scheduled: &ScheduledKernel, g: &Geometry) -> bool {
+    matches!(scheduled.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart)
 }
 
-fn cut_layer(layer: Vec<Tile>, g: &Geometry, size: u32) -> Vec<Tile> {
+fn cut_layer(layer: Vec<ScheduledKernel>, g: &Geometry, size: u32) -> Vec<ScheduledKernel> {
     let first = layer.iter().position(|t| !apart(t, g));
     let last = layer.iter().rposition(|t| !apart(t, g));
     let (Some(first), Some(last)) = (first, last) else { return layer };
-    let (others, run): (Vec<Tile>, Vec<Tile>) = layer[first..=last].iter().cloned().partition(|t| apart(t, g));
+    let (others, run): (Vec<ScheduledKernel>, Vec<ScheduledKernel>) =
+        layer[first..=last].iter().cloned().partition(|t| apart(t, g));
     let written: BTreeSet<Name> = run.iter().flat_map(|t| names(t, g).1).collect();
-    let wide = |t: &Tile| {
+    let wide = |t: &ScheduledKernel| {
         let (reads, writes) = names(t, g);
         reads.iter().chain(&writes).any(|n| written.contains(n))
     };
@@ -48,9 +49,9 @@ fn cut_layer(layer: Vec<Tile>, g: &Geometry, size: u32) -> Vec<Tile> {
     out.extend(others);
     for start in (0..g.ffn).step_by(size as usize) {
         let slots = size.min(g.ffn - start);
-        for tile in &run {
-            if let Part::Of(kernel) = tile.kernel.part(Features::Ffn, start, slots) {
-                out.push(Tile { kernel, ..tile.clone() });
+        for scheduled in &run {
+            if let Part::Of(kernel) = scheduled.kernel.part(Features::Ffn, start, slots) {
+                out.push(ScheduledKernel { kernel, ..scheduled.clone() });
             }
         }
     }

@@ -6,29 +6,29 @@
 
 use crate::geometry::Geometry;
 use crate::kernel::Reduction;
-use crate::schedule::Tile;
+use crate::schedule::ScheduledKernel;
 use crate::search::NEAR;
 use sim_core::arch::ArchSpec;
 
 /// Makes all sums over rows reductions of a kind, or of the best one.
-pub(crate) fn choose(tiles: &mut [Tile], g: &Geometry, arch: &ArchSpec, fixed: Option<Reduction>) {
+pub(crate) fn choose(kernels: &mut [ScheduledKernel], g: &Geometry, arch: &ArchSpec, fixed: Option<Reduction>) {
     if fixed == Some(Reduction::Chain) {
         return;
     }
     let mut all = u64::MAX;
     if fixed.is_none() {
-        let cycles = |tile: &Tile| tile.kernel.estimate(g, arch);
-        let chains = tiles.iter().filter(|tile| tile.kernel.reduction().is_some());
+        let cycles = |scheduled: &ScheduledKernel| scheduled.kernel.estimate(g, arch);
+        let chains = kernels.iter().filter(|scheduled| scheduled.kernel.reduction().is_some());
         let most: u64 = chains.map(cycles).sum();
-        all = tiles.iter().map(cycles).sum();
+        all = kernels.iter().map(cycles).sum();
         if most * NEAR <= all {
             return;
         }
     }
     let (mut found, mut saved) = (Vec::new(), 0);
-    for (i, tile) in tiles.iter().enumerate().filter(|(_, tile)| tile.kernel.reduction().is_some()) {
-        let cycles = tile.kernel.estimate(g, arch);
-        let Some(kernel) = tile.kernel.reduced(g, arch, fixed) else { continue };
+    for (i, scheduled) in kernels.iter().enumerate().filter(|(_, scheduled)| scheduled.kernel.reduction().is_some()) {
+        let cycles = scheduled.kernel.estimate(g, arch);
+        let Some(kernel) = scheduled.kernel.reduced(g, arch, fixed) else { continue };
         let faster = cycles.saturating_sub(kernel.estimate(g, arch));
         if fixed.is_some() || faster > 0 {
             saved += faster;
@@ -36,6 +36,6 @@ pub(crate) fn choose(tiles: &mut [Tile], g: &Geometry, arch: &ArchSpec, fixed: O
         }
     }
     if fixed.is_some() || saved * NEAR > all {
-        found.into_iter().for_each(|(i, kernel)| tiles[i].kernel = kernel);
+        found.into_iter().for_each(|(i, kernel)| kernels[i].kernel = kernel);
     }
 }

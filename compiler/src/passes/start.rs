@@ -2,19 +2,19 @@
 //! stream. Forward that is once per layer, backward once more.
 
 use crate::kernels::layer_start::LayerStart;
-use crate::schedule::Tile;
+use crate::schedule::ScheduledKernel;
 use std::sync::Arc;
 
 /// Puts a delay in front of every layer.
-pub(crate) fn starts(tiles: Vec<Tile>) -> Vec<Tile> {
+pub(crate) fn starts(kernels: Vec<ScheduledKernel>) -> Vec<ScheduledKernel> {
     let mut before = None;
-    let mut out = Vec::with_capacity(tiles.len());
-    for tile in tiles {
-        if tile.layer.is_some() && tile.layer != before {
-            out.push(Tile { kernel: Arc::new(LayerStart), ..tile.clone() });
+    let mut out = Vec::with_capacity(kernels.len());
+    for scheduled in kernels {
+        if scheduled.layer.is_some() && scheduled.layer != before {
+            out.push(ScheduledKernel { kernel: Arc::new(LayerStart), ..scheduled.clone() });
         }
-        before = tile.layer;
-        out.push(tile);
+        before = scheduled.layer;
+        out.push(scheduled);
     }
     out
 }

@@ -5,10 +5,10 @@
 //! **Not here.** Layers.
 
 use super::names::{Names, STREAM};
-use super::steps::Step;
-use super::{Pass, Tiled, parts};
+use super::operations::Operation;
+use super::{Pass, Schedule, parts};
 use crate::geometry::Features;
-use crate::kernel::{Act, Name, WeightRef};
+use crate::kernel::{ActivationView, Name, WeightRef};
 use crate::kernels::elementwise::{Copy, Fill};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::loss::CrossEntropy;
@@ -20,69 +20,70 @@ use sim_core::program::DType;
 /// sequence is among them, and the others' gradients are zero.
 const POOLED: u32 = 4;
 
-impl Tiled {
+impl Schedule {
     /// The head's operations, in their order: forward, loss, backward.
-    pub(super) fn head(&mut self, names: &Names, steps: &[Step], chunks: u32) {
-        let pooled = steps.iter().any(|s| s.op.kind == OpKind::Classifier);
+    pub(super) fn head(&mut self, names: &Names, operations: &[Operation], chunks: u32) {
+        let pooled = operations.iter().any(|s| s.op.kind == OpKind::Classifier);
         if pooled {
-            return self.classifier(names, steps);
+            return self.classifier(names, operations);
         }
-        for step in steps {
-            self.forward(names, step, Pass::Forward);
-            if step.op.kind == OpKind::LmHead {
-                self.lm_head(step, chunks);
+        for operation in operations {
+            self.forward(names, operation, Pass::Forward);
+            if operation.op.kind == OpKind::LmHead {
+                self.lm_head(operation, chunks);
             }
         }
         self.covered.insert("loss.backward".into());
         self.begun.clear();
-        for step in steps.iter().rev().filter(|s| !matches!(s.op.kind, OpKind::LmHead | OpKind::CrossEntropy)) {
-            self.back(names, step);
+        for operation in operations.iter().rev().filter(|s| !matches!(s.op.kind, OpKind::LmHead | OpKind::CrossEntropy))
+        {
+            self.back(names, operation);
         }
     }
 
     /// LM head, loss, and their gradients, by chunks of tokens.
-    fn lm_head(&mut self, step: &Step, chunks: u32) {
-        self.covered.extend([&step.backward, &step.weight_gradient].map(Name::clone));
-        let (tokens, hidden) = (self.geometry.tokens, self.tensor(&step.inputs[0]));
-        let sums = Act { dtype: DType::F32, ..self.hidden("d.head.sum") };
+    fn lm_head(&mut self, operation: &Operation, chunks: u32) {
+        self.covered.extend([&operation.backward, &operation.weight_gradient].map(Name::clone));
+        let (tokens, hidden) = (self.geometry.tokens, self.tensor(&operation.inputs[0]));
+        let sums = ActivationView { dtype: DType::F32, ..self.hidden("d.head.sum") };
         for (first, count) in parts(tokens, tokens.div_ceil(chunks).next_multiple_of(4)) {
-            let window = |a: &Act| Act { first_token: first, tokens: count, ..a.clone() };
-            let logits = Act { row: count, tokens: count, ..self.act("logits", Features::Vocab) };
+            let window = |a: &ActivationView| ActivationView { first_token: first, tokens: count, ..a.clone() };
+            let logits = ActivationView { row: count, tokens: count, ..self.act("logits", Features::Vocab) };
             let (x, label) = (window(&hidden), "lm head".into());
-            let weight = last_weights(step, true);
+            let weight = last_weights(operation, true);
             self.push(
                 Pass::Forward,
                 None,
-                Gemm { label, x: x.clone(), y: logits.clone(), weight, add: false, outs: 1, freight: None },
+                Gemm { label, x: x.clone(), y: logits.clone(), weight, add: false, outs: 1, piggyback: None },
             );
             self.loss(&logits, first, false);
-            let (dx, weight) = (window(&sums), WeightRef { bias: None, ..last_weights(step, false) });
+            let (dx, weight) = (window(&sums), WeightRef { bias: None, ..last_weights(operation, false) });
             self.gemm(&"lm head input gradient".into(), (Pass::Backward, None), (logits.clone(), dx, false), &weight);
-            let to = (step.weights[0].clone(), false);
+            let to = (operation.weights[0].clone(), false);
             self.outer_parts(&"lm head weight gradient".into(), None, logits.clone(), x, to);
-            self.bias_gradient(step, logits);
+            self.bias_gradient(operation, logits);
         }
-        let to = self.gradient(&step.inputs[0]);
+        let to = self.gradient(&operation.inputs[0]);
         self.push(Pass::Backward, None, Copy { from: sums, to });
     }
 
-    fn loss(&mut self, logits: &Act, first_token: u32, per_sequence: bool) {
+    fn loss(&mut self, logits: &ActivationView, first_token: u32, per_sequence: bool) {
         let wide = self.geometry.vocab > 1 << 16;
         self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token, per_sequence, wide });
         self.push(Pass::Backward, None, RowSum { parts: Parts::Loss, levels: None });
     }
 
     /// Pooler, classifier, loss, and their gradients, of the first tokens of all rows.
-    fn classifier(&mut self, names: &Names, steps: &[Step]) {
-        let find = |kind| steps.iter().find(|s| s.op.kind == kind).expect("a classifier has these operations");
-        let steps = [OpKind::Pooler, OpKind::Tanh, OpKind::Classifier].map(find);
-        let [pooler, tanh, classifier] = steps;
-        self.covered.extend(steps.into_iter().flat_map(|s| [&s.forward, &s.backward]).map(Name::clone));
+    fn classifier(&mut self, names: &Names, operations: &[Operation]) {
+        let find = |kind| operations.iter().find(|s| s.op.kind == kind).expect("a classifier has these operations");
+        let operations = [OpKind::Pooler, OpKind::Tanh, OpKind::Classifier].map(find);
+        let [pooler, tanh, classifier] = operations;
+        self.covered.extend(operations.into_iter().flat_map(|s| [&s.forward, &s.backward]).map(Name::clone));
         self.covered.extend([pooler, classifier].map(|s| s.weight_gradient.clone()));
         self.covered.extend(["loss", "loss.backward"].map(Name::from));
         let tokens = POOLED.min(self.geometry.tokens);
-        let small = |a: Act| Act { row: tokens, tokens, ..a };
-        let top = Act { tokens, ..self.hidden(names.top()) };
+        let small = |a: ActivationView| ActivationView { row: tokens, tokens, ..a };
+        let top = ActivationView { tokens, ..self.hidden(names.top()) };
         let [dense, pooled, d_pooled] = ["pooler", "pooled", "d.pooled"].map(|name| small(self.hidden(name)));
         let logits = small(self.act("logits", Features::Vocab));
         self.linear(pooler, Pass::Forward, top.clone(), dense.clone());
@@ -92,7 +93,7 @@ impl Tiled {
         self.push(
             Pass::Forward,
             None,
-            Gemm { label, x: pooled.clone(), y: logits.clone(), weight, add: false, outs: 1, freight: None },
+            Gemm { label, x: pooled.clone(), y: logits.clone(), weight, add: false, outs: 1, piggyback: None },
         );
         self.loss(&logits, 0, true);
         self.begun.clear();
@@ -101,13 +102,18 @@ impl Tiled {
         self.push(Pass::Backward, None, super::ActivationGrad { f, x: pooled, dy, dx });
         let dx = self.hidden(STREAM);
         self.push(Pass::Backward, None, Fill { to: dx.clone(), value: 0 });
-        self.linear_back(pooler, top, d_pooled, Act { tokens, ..dx });
+        self.linear_back(pooler, top, d_pooled, ActivationView { tokens, ..dx });
     }
 }
 
 /// The weights of the last product, whose padding outputs get no probability.
-fn last_weights(step: &Step, transposed: bool) -> WeightRef {
+fn last_weights(operation: &Operation, transposed: bool) -> WeightRef {
     // Those that make logits, rather than the gradient of their input.
-    let mask_padding = transposed || step.op.kind == OpKind::Classifier;
-    WeightRef { tensor: step.weights[0].clone(), transposed, bias: step.weights.get(1).cloned(), mask_padding }
+    let mask_padding = transposed || operation.op.kind == OpKind::Classifier;
+    WeightRef {
+        tensor: operation.weights[0].clone(),
+        transposed,
+        bias: operation.weights.get(1).cloned(),
+        mask_padding,
+    }
 }

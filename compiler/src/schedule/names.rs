@@ -2,7 +2,7 @@
 //!
 //! **Invariant.** A buffer's name says what it holds; tensors of one buffer are never needed at the
 //! same time. All gradients of the residual stream are in [`STREAM`].
-//! **Not here.** Operations (`steps`), kernels.
+//! **Not here.** Operations (`operations`), kernels.
 
 use crate::geometry::Features;
 use crate::kernel::local;

@@ -2,7 +2,7 @@
 
 use crate::common::{TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, Chunks, Kernel};
+use compiler::kernel::{ActivationView, Chunks, Kernel};
 use compiler::kernels::alibi::Distances;
 use compiler::kernels::attention::{AttentionBackward, AttentionForward};
 use fabric::{EngineKind, Fold, RunOptions};
@@ -36,7 +36,7 @@ fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
-        sums: DType::F32,
+        accumulator: DType::F32,
     }
 }
 
@@ -67,12 +67,12 @@ fn others(act: DType) -> Vec<Geometry> {
 }
 
 /// Queries, keys and values as windows of one fused buffer.
-fn fused(g: &Geometry, name: &str) -> [Act; 3] {
-    [0, 1, 2].map(|part| Act {
+fn fused(g: &Geometry, name: &str) -> [ActivationView; 3] {
+    [0, 1, 2].map(|part| ActivationView {
         features: Features::Qkv,
         all_slots: 3 * g.hidden,
         first_slot: part * g.hidden,
-        ..Act::whole(g, name, Features::Hidden)
+        ..ActivationView::whole(g, name, Features::Hidden)
     })
 }
 
@@ -88,7 +88,7 @@ fn forward(g: &Geometry) -> AttentionForward {
         q,
         k,
         v,
-        out: Act::whole(g, "out", Features::Hidden),
+        out: ActivationView::whole(g, "out", Features::Hidden),
         stats: Some("stats".into()),
         chunks: chunks(g),
     }
@@ -142,7 +142,7 @@ fn reference(g: &Geometry, qkv: &Array3<f32>, d_out: &Array3<f32>) -> Reference 
 fn backward(g: &Geometry) -> AttentionBackward {
     let [q, k, v] = fused(g, "qkv");
     let [dq, dk, dv] = fused(g, "d_qkv");
-    let hidden = |name| Act::whole(g, name, Features::Hidden);
+    let hidden = |name| ActivationView::whole(g, name, Features::Hidden);
     AttentionBackward {
         q,
         k,
@@ -162,7 +162,7 @@ fn backward(g: &Geometry) -> AttentionBackward {
 fn wafer(g: &Geometry, qkv: &Array3<f32>) -> Wafer {
     let mut w = Wafer::cs2(g);
     w.memory.pes.iter_mut().for_each(|m| m.fill(0xff));
-    let whole = Act::whole(g, "qkv", Features::Qkv);
+    let whole = ActivationView::whole(g, "qkv", Features::Qkv);
     w.put_array(&whole, qkv);
     for pe in g.used().iter() {
         let mut values = w.raw(pe, "qkv", g.len(Features::Qkv));
@@ -200,7 +200,7 @@ fn check_in(g: &Geometry, chunks: Chunks, tolerance: f64) {
     assert!(w.padding(&first.out).iter().all(|v| *v == 0.0), "{name}");
     w.put_array(&second.d_out, &d_out);
     w.run(&second, &TestHost::default());
-    let d_qkv = Act::whole(g, "d_qkv", Features::Qkv);
+    let d_qkv = ActivationView::whole(g, "d_qkv", Features::Qkv);
     assert_close(&w.get(&d_qkv), &want.grads, tolerance, &name);
     // Features of distance have gradients too, which nobody asks for.
     let padding = w.padding(&d_qkv);
@@ -268,7 +268,7 @@ fn gradients_may_replace_their_operands() {
         w.run(&forward(&g), &TestHost::default());
         w.put_array(&kernel.d_out, &d_out);
         w.run(&kernel, &TestHost::default());
-        let got = w.get(&Act::whole(&g, "qkv", Features::Qkv));
+        let got = w.get(&ActivationView::whole(&g, "qkv", Features::Qkv));
         assert_close(&got, &reference(&g, &qkv, &d_out).grads, 1e-5, &format!("{g:?}"));
     }
 }
@@ -277,7 +277,7 @@ fn gradients_may_replace_their_operands() {
 fn statistics_are_optional() {
     let g = wide(DType::F16, 8, 4);
     let kernel = AttentionForward { stats: None, ..forward(&g) };
-    assert!(kernel.needs(&g).iter().all(|n| *n.name != *"stats"));
+    assert!(kernel.requirements(&g).iter().all(|n| *n.name != *"stats"));
     let qkv = random_act(&g, Features::Qkv, 1, g.act);
     let mut w = wafer(&g, &qkv);
     w.run(&kernel, &TestHost::default());

@@ -2,8 +2,8 @@
 
 use crate::common::{Gradients, TestHost, Wafer, assert_close, geometries, padded, random_act};
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, Cargo, Kernel, Way, WeightRef};
-use compiler::kernels::ferry::Ferry;
+use compiler::kernel::{ActivationView, CheckpointTransfer, Kernel, Way, WeightRef};
+use compiler::kernels::checkpoint_transfer::StandaloneTransfer;
 use compiler::kernels::gemm::Gemm;
 use fabric::{EngineKind, Fold, RunOptions};
 use ndarray::{ArrayD, IxDyn};
@@ -11,19 +11,22 @@ use sim_core::coord::Span;
 use sim_core::program::DType;
 use std::sync::Arc;
 
-fn acts(g: &Geometry) -> [Act; 2] {
-    [Act::whole(g, "x", Features::Hidden), Act { dtype: DType::F32, ..Act::whole(g, "y", Features::Ffn) }]
+fn acts(g: &Geometry) -> [ActivationView; 2] {
+    [
+        ActivationView::whole(g, "x", Features::Hidden),
+        ActivationView { dtype: DType::F32, ..ActivationView::whole(g, "y", Features::Ffn) },
+    ]
 }
 
 const BACK: Way = Way::In { begins: true };
 
 /// The kernel that moves all rows of a buffer.
-fn ferry(g: &Geometry, act: &Act, way: Way) -> Ferry {
-    Ferry(Cargo { act: act.clone(), rows: Span::run(0, g.used_rows()), way })
+fn transfer(g: &Geometry, act: &ActivationView, way: Way) -> StandaloneTransfer {
+    StandaloneTransfer(CheckpointTransfer { act: act.clone(), rows: Span::run(0, g.used_rows()), way })
 }
 
 /// What left, for a host to bring back.
-fn left(g: &Geometry, act: &Act, gone: &Gradients) -> (String, ArrayD<f32>) {
+fn left(g: &Geometry, act: &ActivationView, gone: &Gradients) -> (String, ArrayD<f32>) {
     let name = format!("checkpoint {}", act.name);
     let shape = [g.used_columns(), g.used_rows(), act.all_slots * act.row];
     let kept = gone.dense(&name, &shape).mapv(|v| v as f32);
@@ -37,11 +40,11 @@ fn what_left_comes_back() {
             let mut wafer = Wafer::cs2(&g);
             let x = random_act(&g, act.features, 1, act.dtype);
             wafer.put_array(&act, &x);
-            let (_, gone) = wafer.run(&ferry(&g, &act, Way::Out), &TestHost::default());
+            let (_, gone) = wafer.run(&transfer(&g, &act, Way::Out), &TestHost::default());
             let mut host = TestHost::default();
             host.tensors.extend([left(&g, &act, &gone)]);
             let mut other = Wafer::cs2(&g);
-            other.run(&ferry(&g, &act, BACK), &host);
+            other.run(&transfer(&g, &act, BACK), &host);
             let len = act.all_slots * act.row;
             for pe in g.used().iter() {
                 assert_eq!(wafer.raw(pe, &act.name, len), other.raw(pe, &act.name, len), "{pe:?} of {g:?}");
@@ -56,7 +59,7 @@ fn engines_and_foldings_agree_on_the_cycles() {
     for g in geometries(DType::F16) {
         let mut w = Wafer::cs2(&g);
         let [act, _] = acts(&g);
-        for kernel in [Way::Out, BACK].map(|way| ferry(&g, &act, way)) {
+        for kernel in [Way::Out, BACK].map(|way| transfer(&g, &act, way)) {
             let at = w.addresses_of(&kernel);
             let program = kernel.program(&g, &w.arch, &at);
             let cycles = |engine, fold| {
@@ -86,16 +89,16 @@ fn loaded() -> Vec<Geometry> {
         ..padded(DType::F16)
     };
     let one = |rows, tokens| Geometry { sequences_per_lane: 1, sequences: 1, ..sizes(1, rows, tokens) };
-    let narrow = |g| Geometry { sums: DType::F16, ..g };
+    let narrow = |g| Geometry { accumulator: DType::F16, ..g };
     vec![one(1, 16), one(2, 16), one(4, 20), sizes(2, 2, 16), narrow(sizes(2, 2, 24)), narrow(one(4, 16))]
 }
 
 /// With several outputs on their way together if sums are narrow.
 fn product(g: &Geometry) -> Gemm {
-    let outs = if g.sums == DType::F16 { 2 } else { 1 };
+    let outs = if g.accumulator == DType::F16 { 2 } else { 1 };
     let weight = WeightRef { tensor: "w".into(), transposed: false, bias: None, mask_padding: false };
-    let [x, y] = [("x", Features::Hidden), ("y", Features::Ffn)].map(|(name, f)| Act::whole(g, name, f));
-    Gemm { label: "test".into(), x, y, weight, add: false, outs, freight: None }
+    let [x, y] = [("x", Features::Hidden), ("y", Features::Ffn)].map(|(name, f)| ActivationView::whole(g, name, f));
+    Gemm { label: "test".into(), x, y, weight, add: false, outs, piggyback: None }
 }
 
 /// A wafer whose edge lets a column's wavelet through in 12 cycles.
@@ -106,10 +109,10 @@ fn narrow(g: &Geometry) -> Wafer {
 }
 
 /// The product while it carries as many of the buffer's rows as it can, from one on, and how many.
-fn carrying(w: &Wafer, act: &Act, from: u32, way: Way) -> (Arc<dyn Kernel>, Span) {
+fn carrying(w: &Wafer, act: &ActivationView, from: u32, way: Way) -> (Arc<dyn Kernel>, Span) {
     let rows = Span::run(from, w.g.used_rows() - from);
-    let cargo = Cargo { act: act.clone(), rows, way };
-    let (kernel, count) = product(&w.g).carrying(&w.g, &w.arch, &cargo).expect("there is time");
+    let transfer = CheckpointTransfer { act: act.clone(), rows, way };
+    let (kernel, count) = product(&w.g).carrying(&w.g, &w.arch, &transfer).expect("there is time");
     (kernel, Span::run(from, count))
 }
 
@@ -118,7 +121,7 @@ fn carrying(w: &Wafer, act: &Act, from: u32, way: Way) -> (Arc<dyn Kernel>, Span
 fn products_carry_buffers_off_the_wafer_and_back() {
     for g in loaded() {
         for from in [0, g.used_rows() - 1] {
-            let act = Act::whole(&g, "kept", Features::Hidden);
+            let act = ActivationView::whole(&g, "kept", Features::Hidden);
             let mut host = TestHost::default();
             host.random("w", &[g.d_model, g.d_ff], g.act);
             let x = random_act(&g, Features::Hidden, 1, g.act);
@@ -150,7 +153,7 @@ fn products_carry_buffers_off_the_wafer_and_back() {
 #[test]
 fn engines_and_foldings_agree_on_loaded_products() {
     for g in loaded() {
-        let act = Act::whole(&g, "kept", Features::Hidden);
+        let act = ActivationView::whole(&g, "kept", Features::Hidden);
         for way in [Way::Out, BACK] {
             let mut w = narrow(&g);
             let (kernel, _) = carrying(&w, &act, 0, way);

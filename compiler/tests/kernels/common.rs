@@ -7,7 +7,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this module")]
 
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Access, Act, Addresses, HostSink, HostSource, Kernel, Name, Need};
+use compiler::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Requirement};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2};
@@ -27,7 +27,7 @@ pub struct Wafer {
     pub arch: ArchSpec,
     pub engine: EngineKind,
     pub memory: WaferMemory,
-    operands: BTreeMap<Name, Need>,
+    operands: BTreeMap<Name, Requirement>,
     places: Addresses,
     next: u32,
 }
@@ -51,24 +51,29 @@ impl Wafer {
     }
 
     /// Gives an operand its place, or checks that it has one of the same type and size.
-    pub fn place(&mut self, need: &Need) {
-        if let Some(known) = self.operands.get(&need.name) {
-            assert_eq!((known.dtype, known.len, known.phase), (need.dtype, need.len, need.phase), "{}", need.name);
+    pub fn place(&mut self, requirement: &Requirement) {
+        if let Some(known) = self.operands.get(&requirement.name) {
+            assert_eq!(
+                (known.dtype, known.len, known.phase),
+                (requirement.dtype, requirement.len, requirement.phase),
+                "{}",
+                requirement.name
+            );
             return;
         }
-        assert!(need.margin <= MARGIN, "{}", need.name);
-        let addr = aligned(self.next, need.phase);
-        self.next = addr + need.len * need.dtype.bytes() + MARGIN;
-        self.places.insert(need.name.clone(), addr);
-        self.operands.insert(need.name.clone(), need.clone());
+        assert!(requirement.margin <= MARGIN, "{}", requirement.name);
+        let addr = aligned(self.next, requirement.phase);
+        self.next = addr + requirement.len * requirement.dtype.bytes() + MARGIN;
+        self.places.insert(requirement.name.clone(), addr);
+        self.operands.insert(requirement.name.clone(), requirement.clone());
     }
 
     /// Places the operands of all kernels, and gives the addresses of the operands.
     pub fn addresses(&mut self, kernels: &[&dyn Kernel]) -> Addresses {
         for kernel in kernels {
-            for need in kernel.all_needs(&self.g, &self.arch) {
-                if need.access != Access::Scratch {
-                    self.place(&need);
+            for requirement in kernel.all_requirements(&self.g, &self.arch) {
+                if requirement.access != Access::Scratch {
+                    self.place(&requirement);
                 }
             }
         }
@@ -79,12 +84,12 @@ impl Wafer {
     pub fn addresses_of(&mut self, kernel: &dyn Kernel) -> Addresses {
         let mut at = self.addresses(&[kernel]);
         let mut next = self.next;
-        for need in kernel.all_needs(&self.g, &self.arch) {
-            if need.access == Access::Scratch {
-                let addr = aligned(next, need.phase);
-                next = addr + need.len * need.dtype.bytes();
-                let before = at.insert(need.name.clone(), addr);
-                assert!(before.is_none(), "{} is needed twice", need.name);
+        for requirement in kernel.all_requirements(&self.g, &self.arch) {
+            if requirement.access == Access::Scratch {
+                let addr = aligned(next, requirement.phase);
+                next = addr + requirement.len * requirement.dtype.bytes();
+                let before = at.insert(requirement.name.clone(), addr);
+                assert!(before.is_none(), "{} is needed twice", requirement.name);
             }
         }
         assert!(next <= self.arch.pe.sram.value, "{} does not fit", kernel.name());
@@ -92,13 +97,13 @@ impl Wafer {
     }
 
     /// Fills the window in every lane: `f(sequence, position, logical feature)`; padding is zero.
-    pub fn put(&mut self, act: &Act, f: impl Fn(u32, u32, u32) -> f32) {
+    pub fn put(&mut self, act: &ActivationView, f: impl Fn(u32, u32, u32) -> f32) {
         self.put_from(act, self.token0(act), f);
     }
 
     /// Like [`Wafer::put`], where token 0 of the window is token `token0` of the PE.
-    pub fn put_from(&mut self, act: &Act, token0: u32, f: impl Fn(u32, u32, u32) -> f32) {
-        self.place(&act.need(Access::Update));
+    pub fn put_from(&mut self, act: &ActivationView, token0: u32, f: impl Fn(u32, u32, u32) -> f32) {
+        self.place(&act.requirement(Access::Update));
         for pe in self.g.used().iter() {
             for slot in 0..act.slots {
                 let values: Vec<f32> = (0..act.tokens)
@@ -115,17 +120,17 @@ impl Wafer {
     }
 
     /// Fills the window with `[sequence][position][feature]`.
-    pub fn put_array(&mut self, act: &Act, x: &Array3<f32>) {
+    pub fn put_array(&mut self, act: &ActivationView, x: &Array3<f32>) {
         self.put(act, |s, p, i| x[[s as usize, p as usize, i as usize]]);
     }
 
     /// The window as `[sequence][position][feature]`; what it does not hold is zero.
-    pub fn get(&self, act: &Act) -> Array3<f64> {
+    pub fn get(&self, act: &ActivationView) -> Array3<f64> {
         self.get_from(act, self.token0(act))
     }
 
     /// Like [`Wafer::get`], where token 0 of the window is token `token0` of the PE.
-    pub fn get_from(&self, act: &Act, token0: u32) -> Array3<f64> {
+    pub fn get_from(&self, act: &ActivationView, token0: u32) -> Array3<f64> {
         let n = width(&self.g, act.features);
         let mut out = Array3::zeros((self.g.sequences as usize, self.g.seq_len as usize, n as usize));
         for pe in self.g.used().iter() {
@@ -142,7 +147,7 @@ impl Wafer {
     }
 
     /// All numbers of the window that belong to padding features of real tokens.
-    pub fn padding(&self, act: &Act) -> Vec<f32> {
+    pub fn padding(&self, act: &ActivationView) -> Vec<f32> {
         let mut out = Vec::new();
         for pe in self.g.used().iter() {
             for slot in 0..act.slots {
@@ -210,12 +215,12 @@ impl Wafer {
         }
     }
 
-    fn token0(&self, act: &Act) -> u32 {
+    fn token0(&self, act: &ActivationView) -> u32 {
         if act.row == self.g.tokens { act.first_token } else { 0 }
     }
 
     /// Sequence, position and feature of a number of the window, or None for padding.
-    fn logical(&self, act: &Act, pe: PeCoord, slot: u32, token: u32) -> Option<(u32, u32, u32)> {
+    fn logical(&self, act: &ActivationView, pe: PeCoord, slot: u32, token: u32) -> Option<(u32, u32, u32)> {
         let (s, p) = self.g.token(pe, token)?;
         let column = pe.x % self.g.lane_columns();
         Some((s, p, act.feature(&self.g, column, slot)?))
@@ -400,7 +405,7 @@ pub fn padded(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
-        sums: DType::F32,
+        accumulator: DType::F32,
     }
 }
 
@@ -428,7 +433,7 @@ pub fn tiny(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
-        sums: DType::F32,
+        accumulator: DType::F32,
     }
 }
 
@@ -456,7 +461,7 @@ pub fn one_column(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
-        sums: DType::F32,
+        accumulator: DType::F32,
     }
 }
 
@@ -484,7 +489,7 @@ pub fn narrow(act: DType) -> Geometry {
         scores_by_features: false,
         causal: true,
         act,
-        sums: DType::F32,
+        accumulator: DType::F32,
     }
 }
 

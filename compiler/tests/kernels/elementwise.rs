@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, Kernel};
+use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
 use compiler::kernels::elementwise::{Add, Copy, Fill, Scale};
 use models::design::Decimal;
@@ -34,12 +34,12 @@ fn gelu_grad(x: f64) -> f64 {
 }
 
 /// Numbers between −8 and 8.
-fn input(act: &Act, g: &Geometry, seed: u32) -> Array3<f32> {
+fn input(act: &ActivationView, g: &Geometry, seed: u32) -> Array3<f32> {
     random_act(g, act.features, seed, DType::F32).mapv(|v| round(act.dtype, 8.0 * v))
 }
 
-fn act(g: &Geometry, name: &str) -> Act {
-    Act::whole(g, name, Features::Ffn)
+fn act(g: &Geometry, name: &str) -> ActivationView {
+    ActivationView::whole(g, name, Features::Ffn)
 }
 
 fn cases() -> Vec<Geometry> {
@@ -51,7 +51,13 @@ fn cases() -> Vec<Geometry> {
 }
 
 /// Runs a kernel of one or two operands and checks its output.
-fn check(g: &Geometry, kernel: &dyn Kernel, ins: &[&Act], out: &Act, want: impl Fn(f64, f64) -> f64) {
+fn check(
+    g: &Geometry,
+    kernel: &dyn Kernel,
+    ins: &[&ActivationView],
+    out: &ActivationView,
+    want: impl Fn(f64, f64) -> f64,
+) {
     check_to(tolerance(out.dtype), g, kernel, (ins, out), want);
 }
 
@@ -59,7 +65,7 @@ fn check_to(
     tolerance: f64,
     g: &Geometry,
     kernel: &dyn Kernel,
-    (ins, out): (&[&Act], &Act),
+    (ins, out): (&[&ActivationView], &ActivationView),
     want: impl Fn(f64, f64) -> f64,
 ) {
     let mut wafer = Wafer::cs2(g);
@@ -115,7 +121,7 @@ fn activation_gradients() {
         for name in ["x", "dy", "dx"] {
             let kernel = ActivationGrad { f, x: act(&g, "x"), dy: act(&g, "dy"), dx: act(&g, name) };
             // The result is `dy`, up to 8, times what is exact to 4e-7.
-            let operands: (&[&Act], &Act) = (&[&kernel.x, &kernel.dy], &kernel.dx);
+            let operands: (&[&ActivationView], &ActivationView) = (&[&kernel.x, &kernel.dy], &kernel.dx);
             check_to(3.0 * tolerance(g.act), &g, &kernel, operands, |x, dy| dy * slope(x));
         }
     }
@@ -210,7 +216,7 @@ fn sums() {
 fn copies_between_types() {
     for g in cases() {
         for dtype in [DType::F32, DType::F16, DType::Bf16] {
-            let kernel = Copy { from: act(&g, "a"), to: Act { dtype, ..act(&g, "b") } };
+            let kernel = Copy { from: act(&g, "a"), to: ActivationView { dtype, ..act(&g, "b") } };
             check(&g, &kernel, &[&kernel.from], &kernel.to, |a, _| a);
         }
     }
@@ -220,7 +226,7 @@ fn copies_between_types() {
 fn windows_of_larger_buffers() {
     for dtype in [DType::F32, DType::F16] {
         let g = narrow(dtype);
-        let part = |name| Act { first_token: 4, tokens: 4, ..act(&g, name) };
+        let part = |name| ActivationView { first_token: 4, tokens: 4, ..act(&g, name) };
         let kernel = Activation { f: Function::Gelu, x: part("x"), y: part("x") };
         let mut wafer = Wafer::cs2(&g);
         let x = input(&kernel.x, &g, 1);

@@ -2,14 +2,14 @@
 
 use crate::common::*;
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, Kernel, PAD_BIAS, WeightRef};
+use compiler::kernel::{ActivationView, Kernel, PAD_BIAS, WeightRef};
 use compiler::kernels::gemm::{Gemm, OutputStationary};
 use ndarray::{Array3, ArrayD};
 use sim_core::program::DType;
 
 /// Rounding of the results, and of every sum within a PE.
 fn rounding(g: &Geometry, gemm: &Gemm) -> f64 {
-    let within = if g.sums == DType::F32 { 0.0 } else { f64::from(gemm.x.slots) * tolerance(g.sums) };
+    let within = if g.accumulator == DType::F32 { 0.0 } else { f64::from(gemm.x.slots) * tolerance(g.accumulator) };
     tolerance(gemm.y.dtype) + within
 }
 
@@ -39,7 +39,7 @@ fn expected(g: &Geometry, gemm: &Gemm, x: &Array3<f32>, w: &ArrayD<f32>, bias: O
 }
 
 /// Logical features of a window over all columns.
-fn logical(g: &Geometry, act: &Act) -> Vec<u32> {
+fn logical(g: &Geometry, act: &ActivationView) -> Vec<u32> {
     let slots = act.first_slot..act.first_slot + act.slots;
     (0..g.lane_columns()).flat_map(|c| slots.clone().filter_map(move |s| g.feature(act.features, c, s))).collect()
 }
@@ -48,12 +48,12 @@ fn gemm(g: &Geometry, from: Features, to: Features) -> Gemm {
     let weight = WeightRef { tensor: "w".into(), transposed: false, bias: Some("b".into()), mask_padding: false };
     Gemm {
         label: "test".into(),
-        x: Act::whole(g, "x", from),
-        y: Act::whole(g, "y", to),
+        x: ActivationView::whole(g, "x", from),
+        y: ActivationView::whole(g, "y", to),
         weight,
         add: false,
         outs: 1,
-        freight: None,
+        piggyback: None,
     }
 }
 
@@ -91,7 +91,7 @@ fn check_as(g: &Geometry, gemm: &Gemm, kernel: &dyn Kernel) -> u64 {
 }
 
 /// The part of a tensor that the window holds; the rest is zero.
-fn wafer_view(wafer: &Wafer, act: &Act, x: &Array3<f32>) -> Array3<f64> {
+fn wafer_view(wafer: &Wafer, act: &ActivationView, x: &Array3<f32>) -> Array3<f64> {
     let inside = logical(&wafer.g, act);
     let mut out = x.mapv(f64::from);
     for ((_, _, i), v) in out.indexed_iter_mut() {
@@ -108,7 +108,7 @@ fn an_activation_survives_scatter_and_gather() {
         for features in [Features::Hidden, Features::Qkv, Features::Ffn, Features::Vocab] {
             let mut w = Wafer::cs2(&g);
             let x = random_act(&g, features, 1, g.act);
-            let act = Act::whole(&g, "x", features);
+            let act = ActivationView::whole(&g, "x", features);
             w.put_array(&act, &x);
             assert_close(&w.get(&act), &x.mapv(f64::from), 0.0, "scatter and gather");
         }
@@ -118,7 +118,7 @@ fn an_activation_survives_scatter_and_gather() {
 #[test]
 fn products_are_right_in_every_geometry_and_type() {
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        for g in geometries(act).into_iter().flat_map(|g| [Geometry { sums: act, ..g.clone() }, g]) {
+        for g in geometries(act).into_iter().flat_map(|g| [Geometry { accumulator: act, ..g.clone() }, g]) {
             check(&g, &gemm(&g, Features::Hidden, Features::Qkv));
             check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
         }
@@ -129,7 +129,7 @@ fn products_are_right_in_every_geometry_and_type() {
 #[test]
 fn outputs_may_go_around_together() {
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        for g in geometries(act).into_iter().flat_map(|g| [Geometry { sums: act, ..g.clone() }, g]) {
+        for g in geometries(act).into_iter().flat_map(|g| [Geometry { accumulator: act, ..g.clone() }, g]) {
             for outs in 2..=4 {
                 let one = gemm(&g, Features::Hidden, Features::Ffn);
                 if g.lane_columns() > 1 && outs <= one.y.slots {
@@ -160,7 +160,8 @@ fn transposed_weights_give_the_input_gradient() {
 #[test]
 fn a_product_can_be_added_to_f32_and_to_the_type_of_activations() {
     for dtype in [DType::F32, DType::F16] {
-        for g in geometries(DType::F16).into_iter().flat_map(|g| [Geometry { sums: DType::F16, ..g.clone() }, g]) {
+        for g in geometries(DType::F16).into_iter().flat_map(|g| [Geometry { accumulator: DType::F16, ..g.clone() }, g])
+        {
             let mut k = gemm(&g, Features::Hidden, Features::Ffn);
             k.add = true;
             k.y.dtype = dtype;
@@ -192,7 +193,7 @@ fn a_window_of_tokens_is_computed_alone() {
     let mut host = TestHost::default();
     let (w, b) = (host.random("w", &[g.d_model, g.d_ff], g.act), host.random("b", &[g.d_ff], g.act));
     let x = random_act(&g, Features::Hidden, 1, g.act);
-    wafer.put_array(&Act { first_token: 0, tokens: 8, ..k.x.clone() }, &x);
+    wafer.put_array(&ActivationView { first_token: 0, tokens: 8, ..k.x.clone() }, &x);
     wafer.run(&k, &host);
     let mut want = expected(&g, &k, &x, &w, Some(&b));
     for ((_, p, _), v) in want.indexed_iter_mut() {
@@ -200,7 +201,7 @@ fn a_window_of_tokens_is_computed_alone() {
             *v = 0.0;
         }
     }
-    let got = wafer.get(&Act { first_token: 0, tokens: 8, ..k.y.clone() });
+    let got = wafer.get(&ActivationView { first_token: 0, tokens: 8, ..k.y.clone() });
     assert_close(&got, &want, tolerance(g.act), "second half of the tokens");
 }
 
@@ -238,7 +239,8 @@ fn a_step_takes_the_expected_cycles() {
         (f32, f32, 8, 16, 6 * (6 + 16) + 6 + 2 * 16),
     ] {
         let (d_model, seq_len) = (8 * f, 2 * t);
-        let sizes = Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, sums, ..padded(act) };
+        let sizes =
+            Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, accumulator: sums, ..padded(act) };
         let g = Geometry { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 24, ffn: 3, ..sizes };
         let mut k = gemm(&g, Features::Hidden, Features::Ffn);
         let mut cycles = [2, 3].map(|rounds| {
@@ -266,7 +268,8 @@ fn a_step_with_stationary_outputs_takes_the_expected_cycles() {
         (f32, f32, (3, 8, 24), 24 * 3 * (6 + 8)),
     ] {
         let (d_model, seq_len) = (8 * f, 2 * t);
-        let sizes = Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, sums, ..padded(act) };
+        let sizes =
+            Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, accumulator: sums, ..padded(act) };
         let g = Geometry { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 384, ffn: 48, ..sizes };
         let cycles = [1, 2].map(|rounds| {
             let mut k = gemm(&g, Features::Hidden, Features::Ffn);

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, PAD_BIAS};
+use compiler::kernel::{ActivationView, PAD_BIAS};
 use compiler::kernels::loss::CrossEntropy;
 use compiler::kernels::row_sum::{Parts, RowSum};
 use ndarray::{Array2, Array3};
@@ -57,7 +57,7 @@ fn expected(x: &Array3<f32>, host: &TestHost, inside: impl Fn(u32) -> bool) -> (
 }
 
 /// Puts logits of the window's tokens, from `token0` on, with padding entries far below.
-fn put(wafer: &mut Wafer, act: &Act, token0: u32, x: &Array3<f32>) {
+fn put(wafer: &mut Wafer, act: &ActivationView, token0: u32, x: &Array3<f32>) {
     let g = wafer.g.clone();
     wafer.put_from(act, token0, |s, p, i| x[[s as usize, p as usize, i as usize]]);
     for pe in g.used().iter() {
@@ -74,7 +74,12 @@ fn put(wafer: &mut Wafer, act: &Act, token0: u32, x: &Array3<f32>) {
 
 /// The kernel on all tokens; with `wide`, targets have two numbers.
 fn kernel(g: &Geometry, wide: bool) -> CrossEntropy {
-    CrossEntropy { logits: Act::whole(g, "logits", Features::Vocab), first_token: 0, per_sequence: false, wide }
+    CrossEntropy {
+        logits: ActivationView::whole(g, "logits", Features::Vocab),
+        first_token: 0,
+        per_sequence: false,
+        wide,
+    }
 }
 
 fn check(g: &Geometry, size: f32, weight: f32, wide: bool) -> u64 {
@@ -131,7 +136,7 @@ fn timing_does_not_depend_on_targets() {
 fn chunks_of_tokens() {
     for dtype in [DType::F32, DType::F16] {
         let g = narrow(dtype);
-        let whole = Act { row: 4, tokens: 4, ..Act::whole(&g, "logits", Features::Vocab) };
+        let whole = ActivationView { row: 4, tokens: 4, ..ActivationView::whole(&g, "logits", Features::Vocab) };
         for first_token in [0, 4] {
             let kernel = CrossEntropy { logits: whole.clone(), first_token, per_sequence: false, wide: false };
             let (x, host) = (logits(&g, 4.0), host(&g, 0.5));

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::Act;
+use compiler::kernel::ActivationView;
 use compiler::kernels::norm::{LayerNorm, LayerNormGrad, Style};
 use compiler::kernels::row_sum::RowSum;
 use models::design::{Decimal, Norm};
@@ -26,8 +26,8 @@ fn cases() -> Vec<Geometry> {
     all
 }
 
-fn hidden(g: &Geometry, name: &str) -> Act {
-    Act::whole(g, name, Features::Hidden)
+fn hidden(g: &Geometry, name: &str) -> ActivationView {
+    ActivationView::whole(g, name, Features::Hidden)
 }
 
 /// That of GPT-2, those of LLaMA and BERT, and one that shows.

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, Kernel, Reduction};
+use compiler::kernel::{ActivationView, Kernel, Reduction};
 use compiler::kernels::colsum::ColSum;
 use compiler::kernels::embed::{EmbedGrad, EmbedScatter, Table};
 use compiler::kernels::outer::Outer;
@@ -19,8 +19,8 @@ const TOLERANCE: f64 = 1e-5;
 fn outer(g: &Geometry, a: Features, b: Features, gather: u32) -> Outer {
     Outer {
         label: "test".into(),
-        a: Act::whole(g, "a", a),
-        b: Act::whole(g, "b", b),
+        a: ActivationView::whole(g, "a", a),
+        b: ActivationView::whole(g, "b", b),
         tensor: "w".into(),
         transposed: false,
         gather,
@@ -28,7 +28,7 @@ fn outer(g: &Geometry, a: Features, b: Features, gather: u32) -> Outer {
 }
 
 /// Whether a logical feature is in the window of some column.
-fn inside(g: &Geometry, act: &Act, feature: usize) -> bool {
+fn inside(g: &Geometry, act: &ActivationView, feature: usize) -> bool {
     let slots = act.first_slot..act.first_slot + act.slots;
     let mut all = (0..g.lane_columns()).flat_map(|c| slots.clone().map(move |s| (c, s)));
     all.any(|(c, s)| g.feature(act.features, c, s) == Some(feature as u32))
@@ -36,7 +36,7 @@ fn inside(g: &Geometry, act: &Act, feature: usize) -> bool {
 
 /// Rounding of the results, and of every sum within a PE: one per token.
 fn rounding(g: &Geometry) -> f64 {
-    let unit = match g.sums {
+    let unit = match g.accumulator {
         DType::F32 => 0.0,
         DType::F16 => 1.0 / 2048.0,
         DType::Bf16 => 1.0 / 256.0,
@@ -75,7 +75,7 @@ fn dot(a: &Array3<f32>, i: usize, b: &Array3<f32>, j: usize) -> f64 {
 #[test]
 fn products_are_right_in_every_geometry_type_and_gathering() {
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        for g in geometries(act).into_iter().flat_map(|g| [Geometry { sums: act, ..g.clone() }, g]) {
+        for g in geometries(act).into_iter().flat_map(|g| [Geometry { accumulator: act, ..g.clone() }, g]) {
             for gather in (1..=g.lane_columns()).filter(|n| g.lane_columns().is_multiple_of(*n)) {
                 check_outer(&g, &outer(&g, Features::Hidden, Features::Qkv, gather));
                 check_outer(&g, &outer(&g, Features::Ffn, Features::Hidden, gather));
@@ -115,7 +115,7 @@ fn a_gathering_takes_the_expected_cycles() {
 fn rows_of_chains_fold() {
     let g =
         Geometry { grid: Grid { width: 8, height: 24 }, sequences_per_lane: 12, sequences: 24, ..padded(DType::F16) };
-    let b = Act::whole(&g, "b", Features::Hidden);
+    let b = ActivationView::whole(&g, "b", Features::Hidden);
     let sums = ColSum { label: "test".into(), b, times: None, tensor: "b".into(), levels: None };
     for k in [&outer(&g, Features::Ffn, Features::Hidden, 2) as &dyn Kernel, &sums] {
         let mut wafer = Wafer::cs2(&g);
@@ -137,8 +137,8 @@ fn column_sums_are_right_in_every_geometry_and_type() {
         let odd = Geometry { tokens: 12, seq_len: 23, ..padded(act) };
         for g in geometries(act).into_iter().chain([odd]) {
             for times in [false, true] {
-                let b = Act::whole(&g, "b", Features::Qkv);
-                let c = times.then(|| Act::whole(&g, "c", Features::Qkv));
+                let b = ActivationView::whole(&g, "b", Features::Qkv);
+                let c = times.then(|| ActivationView::whole(&g, "c", Features::Qkv));
                 let k = ColSum { label: "test".into(), b, times: c, tensor: "bias".into(), levels: None };
                 let (x, mut y) = (random_act(&g, Features::Qkv, 1, act), random_act(&g, Features::Qkv, 2, act));
                 let other = y.clone();
@@ -176,7 +176,8 @@ fn embeddings_reach_their_columns() {
     for act in [DType::F32, DType::F16] {
         for (g, tables) in geometries(act).into_iter().flat_map(|g| (1..=3).map(move |n| (g.clone(), n))) {
             let host = embeddings(&g);
-            let k = EmbedScatter { x: Act::whole(&g, "x", Features::Hidden), tables: TABLES[..tables].to_vec() };
+            let k =
+                EmbedScatter { x: ActivationView::whole(&g, "x", Features::Hidden), tables: TABLES[..tables].to_vec() };
             let mut wafer = Wafer::cs2(&g);
             wafer.run(&k, &host);
             let mut want = Array3::zeros((g.sequences as usize, g.seq_len as usize, g.d_model as usize));
@@ -197,7 +198,7 @@ fn gradients_of_embeddings_reach_the_host() {
     for act in [DType::F32, DType::F16] {
         for g in geometries(act) {
             let host = embeddings(&g);
-            let k = EmbedGrad { dx: Act::whole(&g, "dx", Features::Hidden), tables: TABLES.to_vec() };
+            let k = EmbedGrad { dx: ActivationView::whole(&g, "dx", Features::Hidden), tables: TABLES.to_vec() };
             let dx = random_act(&g, Features::Hidden, 3, act);
             let mut wafer = Wafer::cs2(&g);
             wafer.put_array(&k.dx, &dx);
@@ -226,13 +227,13 @@ fn estimates_are_of_the_right_size() {
         &outer(&g, Features::Ffn, Features::Hidden, 2),
         &ColSum {
             label: "test".into(),
-            b: Act::whole(&g, "b", Features::Hidden),
+            b: ActivationView::whole(&g, "b", Features::Hidden),
             times: None,
             tensor: "b".into(),
             levels: None,
         },
-        &EmbedScatter { x: Act::whole(&g, "x", Features::Hidden), tables: TABLES.to_vec() },
-        &EmbedGrad { dx: Act::whole(&g, "dx", Features::Hidden), tables: TABLES.to_vec() },
+        &EmbedScatter { x: ActivationView::whole(&g, "x", Features::Hidden), tables: TABLES.to_vec() },
+        &EmbedGrad { dx: ActivationView::whole(&g, "dx", Features::Hidden), tables: TABLES.to_vec() },
     ];
     for k in kernels {
         let cycles = wafer.run(k, &host).0.cycles.0;
@@ -248,7 +249,7 @@ fn estimates_are_of_the_right_size() {
 fn columns_stay_in_step_where_slots_are_short() {
     let short = |g: Geometry, a_slots: u32, gather: u32| {
         let whole = outer(&g, Features::Ffn, Features::Hidden, gather);
-        let k = Outer { a: Act { slots: a_slots, ..whole.a.clone() }, ..whole };
+        let k = Outer { a: ActivationView { slots: a_slots, ..whole.a.clone() }, ..whole };
         let mut wafer = Wafer::cs2(&g);
         // A row of sums leaves as fast as from a wafer full of such lanes.
         wafer.arch.wafer.io_bits_per_second.value =
@@ -275,7 +276,7 @@ fn columns_stay_in_step_where_slots_are_short() {
     };
     // Rows in both halves of a hop, in one half only, and less than one per half.
     short(sized(31, 2, 36, 40), 12, 2);
-    short(Geometry { sums: DType::F16, ..sized(16, 4, 56, 8) }, 8, 8);
+    short(Geometry { accumulator: DType::F16, ..sized(16, 4, 56, 8) }, 8, 8);
     short(sized(16, 3, 40, 22), 14, 3);
     short(sized(31, 2, 36, 32), 1, 2);
 }
@@ -286,7 +287,7 @@ fn columns_stay_in_step_where_slots_are_short() {
 fn reductions_take_the_expected_cycles() {
     let g = Geometry { sequences_per_lane: 50, sequences: 100, ..padded(DType::F16) };
     let g = Geometry { grid: Grid { width: g.grid.width, height: 210 }, ..g };
-    let b = Act::whole(&g, "b", Features::Qkv);
+    let b = ActivationView::whole(&g, "b", Features::Qkv);
     let k = ColSum { label: "test".into(), b, times: None, tensor: "b".into(), levels: None };
     let cycles = Reduction::ALL.map(|kind| {
         let mut wafer = Wafer::cs2(&g);

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{Act, Kernel};
+use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::rotary::Rotate;
 use fabric::{EngineKind, Fold, RunOptions};
 use models::design::{Pairs, Rotary};
@@ -41,11 +41,11 @@ fn cases() -> Vec<Geometry> {
     all
 }
 
-fn thirds(g: &Geometry) -> [Act; 2] {
-    [0, 1].map(|part| Act {
+fn thirds(g: &Geometry) -> [ActivationView; 2] {
+    [0, 1].map(|part| ActivationView {
         all_slots: 3 * g.hidden,
         first_slot: part * g.hidden,
-        ..Act::whole(g, "qkv", Features::Hidden)
+        ..ActivationView::whole(g, "qkv", Features::Hidden)
     })
 }
 
@@ -78,7 +78,7 @@ fn queries_and_keys_are_turned_and_gradients_turned_back() {
     for (g, back) in cases().into_iter().flat_map(|g| [(g.clone(), false), (g, true)]) {
         let [q, k] = thirds(&g);
         let kernel = Rotate { q, k, back };
-        let whole = Act::whole(&g, "qkv", Features::Qkv);
+        let whole = ActivationView::whole(&g, "qkv", Features::Qkv);
         let x = random_act(&g, Features::Qkv, 5, g.act).mapv(|v| 4.0 * v);
         let x = x.mapv(|v| round(g.act, v));
         let mut wafer = Wafer::cs2(&g);
@@ -100,7 +100,7 @@ fn far_positions_are_exact() {
     // Memory for this many tokens is not the machine's.
     wafer.arch.pe.sram.value = 1 << 20;
     wafer.memory = fabric::WaferMemory::new(g.grid, 1 << 20);
-    let whole = Act::whole(&g, "qkv", Features::Qkv);
+    let whole = ActivationView::whole(&g, "qkv", Features::Qkv);
     let x = random_act(&g, Features::Qkv, 5, g.act);
     wafer.put_array(&whole, &x);
     wafer.run(&kernel, &TestHost::default());

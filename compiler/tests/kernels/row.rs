@@ -3,7 +3,7 @@
 use crate::common::*;
 use compiler::code::{color, mem};
 use compiler::geometry::Geometry;
-use compiler::kernel::{Access, Addresses, HostSource, Kernel, Need};
+use compiler::kernel::{Access, Addresses, HostSource, Kernel, Requirement};
 use compiler::row::RowReduce;
 use compiler::scatter::Scatter;
 use sim_core::arch::ArchSpec;
@@ -30,10 +30,10 @@ impl Kernel for Reduce {
         "reduce".into()
     }
 
-    fn needs(&self, _: &Geometry) -> Vec<Need> {
+    fn requirements(&self, _: &Geometry) -> Vec<Requirement> {
         vec![
-            Need::operand("sum", DType::F32, self.1, Access::Update),
-            Need::operand("max", DType::F32, self.1, Access::Update),
+            Requirement::operand("sum", DType::F32, self.1, Access::Update),
+            Requirement::operand("max", DType::F32, self.1, Access::Update),
         ]
     }
 
@@ -94,8 +94,8 @@ impl Kernel for Scattered {
         "scatter".into()
     }
 
-    fn needs(&self, _: &Geometry) -> Vec<Need> {
-        vec![Need::operand("own", DType::F32, self.0.wavelets, Access::Write)]
+    fn requirements(&self, _: &Geometry) -> Vec<Requirement> {
+        vec![Requirement::operand("own", DType::F32, self.0.wavelets, Access::Write)]
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {

@@ -23,10 +23,10 @@ use super::blocks::{
 use super::mask::{KEY_ROW, Mask};
 use super::place::{Links, Rings, build};
 use super::shape::{Arena, F32, Shape};
-use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window, window_needs};
+use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window, window_requirements};
 use crate::code::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Name, Need};
+use crate::kernel::{Access, ActivationView, Addresses, Chunks, Kernel, Name, Requirement};
 use crate::kernels::lanes::buffers;
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
@@ -42,23 +42,23 @@ const SUMS_OUT: u8 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttentionBackward {
     /// Queries.
-    pub q: Act,
+    pub q: ActivationView,
     /// Keys.
-    pub k: Act,
+    pub k: ActivationView,
     /// Values.
-    pub v: Act,
+    pub v: ActivationView,
     /// The result of the forward kernel.
-    pub out: Act,
+    pub out: ActivationView,
     /// Gradient of the result; zero for padding tokens.
-    pub d_out: Act,
+    pub d_out: ActivationView,
     /// Name of the statistics that the forward kernel left.
     pub stats: Name,
     /// Gradient of the queries; may be the window of an operand.
-    pub dq: Act,
+    pub dq: ActivationView,
     /// Gradient of the keys; may be the window of an operand.
-    pub dk: Act,
+    pub dk: ActivationView,
     /// Gradient of the values; may be the window of an operand.
-    pub dv: Act,
+    pub dv: ActivationView,
     /// Chunks into which a PE's tokens are cut.
     pub chunks: Chunks,
 }
@@ -191,7 +191,7 @@ impl Code<'_> {
     }
 
     /// Where the gradient of the queries is added up.
-    fn dq(&self) -> &Act {
+    fn dq(&self) -> &ActivationView {
         if self.kernel.sums_in_out() { &self.kernel.out } else { &self.kernel.dq }
     }
 
@@ -200,7 +200,7 @@ impl Code<'_> {
         let (s, l) = (&self.s.whole(), &self.l);
         let stats = self.at[&self.kernel.stats];
         let line = |addr| mem(DType::F32, addr, s.t);
-        let own = |act: &Act| window(act, self.at);
+        let own = |act: &ActivationView| window(act, self.at);
         let terms = mem(DType::F32, l.terms, s.own());
         let all = grid(DType::F32, l.minus_d, &[(s.f, 0), (s.t, 1)]);
         let mut code = vec![
@@ -349,20 +349,20 @@ impl Kernel for AttentionBackward {
         "attention backward".to_owned()
     }
 
-    fn needs(&self, g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let s = Shape::of(g, &self.q, self.chunks);
         let reads = [&self.q, &self.k, &self.v, &self.out, &self.d_out];
         let mut writes = vec![&self.dq, &self.dk, &self.dv];
         writes.extend(Some(&self.out).filter(|_| self.sums_in_out()));
-        let mut needs = window_needs(&reads, &writes);
-        needs.push(Need::operand(self.stats.clone(), DType::F32, 2 * self.q.tokens, Access::Read));
-        needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
-        needs
+        let mut requirements = window_requirements(&reads, &writes);
+        requirements.push(Requirement::operand(self.stats.clone(), DType::F32, 2 * self.q.tokens, Access::Read));
+        requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let s = Shape::of(g, &self.q, self.chunks);
-        build("attention backward", (g, arch), &s, &buffers(&self.needs(g), at), true, &|rings| {
+        build("attention backward", (g, arch), &s, &buffers(&self.requirements(g), at), true, &|rings| {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })

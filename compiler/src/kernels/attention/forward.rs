@@ -20,10 +20,10 @@ use super::blocks::{
 use super::mask::Mask;
 use super::place::{Rings, build};
 use super::shape::{Arena, F32, Shape};
-use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window_needs};
+use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window_requirements};
 use crate::code::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Chunks, Kernel, Name, Need};
+use crate::kernel::{Access, ActivationView, Addresses, Chunks, Kernel, Name, Requirement};
 use crate::kernels::lanes::buffers;
 use crate::math::{self, Scratch};
 use sim_core::arch::ArchSpec;
@@ -37,13 +37,13 @@ const CHUNK: u32 = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttentionForward {
     /// Queries, the slots of [`crate::geometry::Features::Hidden`].
-    pub q: Act,
+    pub q: ActivationView,
     /// Keys.
-    pub k: Act,
+    pub k: ActivationView,
     /// Values.
-    pub v: Act,
+    pub v: ActivationView,
     /// The result; another buffer than the operands.
-    pub out: Act,
+    pub out: ActivationView,
     /// Name of an f32 buffer `[2][tokens]` that gets, for every token and this column's head, the
     /// largest score and 1 / Σ e^(score − largest).
     pub stats: Option<Name>,
@@ -304,17 +304,19 @@ impl Kernel for AttentionForward {
         "attention".to_owned()
     }
 
-    fn needs(&self, g: &Geometry) -> Vec<Need> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let s = Shape::of(g, &self.q, self.chunks);
-        let mut needs = window_needs(&[&self.q, &self.k, &self.v], &[&self.out]);
-        needs.extend(self.stats.iter().map(|n| Need::operand(n.clone(), DType::F32, 2 * self.q.tokens, Access::Write)));
-        needs.push(Need::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
-        needs
+        let mut requirements = window_requirements(&[&self.q, &self.k, &self.v], &[&self.out]);
+        requirements.extend(
+            self.stats.iter().map(|n| Requirement::operand(n.clone(), DType::F32, 2 * self.q.tokens, Access::Write)),
+        );
+        requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let s = Shape::of(g, &self.q, self.chunks);
-        build("attention", (g, arch), &s, &buffers(&self.needs(g), at), false, &|rings| {
+        build("attention", (g, arch), &s, &buffers(&self.requirements(g), at), false, &|rings| {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })

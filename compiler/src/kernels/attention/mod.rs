@@ -15,7 +15,7 @@ pub use backward::AttentionBackward;
 pub use forward::AttentionForward;
 
 use crate::code::{grid, repeat, set, step};
-use crate::kernel::{Access, Act, Addresses, Need};
+use crate::kernel::{Access, ActivationView, Addresses, Requirement};
 use shape::Shape;
 use sim_core::arch::{ArchSpec, Widths};
 use sim_core::program::{AddrReg, DType, Instr, Operand};
@@ -30,7 +30,7 @@ const KEYS: AddrReg = AddrReg(12);
 const LINE: AddrReg = AddrReg(13);
 
 /// The current chunk of a window, feature by feature.
-fn chunk(act: &Act, at: &Addresses, s: &Shape, reg: AddrReg) -> Operand {
+fn chunk(act: &ActivationView, at: &Addresses, s: &Shape, reg: AddrReg) -> Operand {
     crate::code::at(reg, grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (s.t, 1)]))
 }
 
@@ -48,29 +48,29 @@ fn chunks(s: &Shape, regs: &[(AddrReg, u32)], mut body: Vec<Instr>) -> Vec<Instr
 }
 
 /// The window, feature by feature.
-fn window(act: &Act, at: &Addresses) -> Operand {
+fn window(act: &ActivationView, at: &Addresses) -> Operand {
     grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (act.tokens, 1)])
 }
 
 /// The needs of windows that are read and windows that are written: one per buffer. A buffer that
 /// the windows do not fill keeps the rest.
-pub(super) fn window_needs(reads: &[&Act], writes: &[&Act]) -> Vec<Need> {
-    let mut needs: Vec<Need> = Vec::new();
+pub(super) fn window_requirements(reads: &[&ActivationView], writes: &[&ActivationView]) -> Vec<Requirement> {
+    let mut requirements: Vec<Requirement> = Vec::new();
     for act in reads {
-        if needs.iter().all(|n| n.name != act.name) {
-            needs.push(act.need(Access::Read));
+        if requirements.iter().all(|n| n.name != act.name) {
+            requirements.push(act.requirement(Access::Read));
         }
     }
     for act in writes {
         let filled: u32 = writes.iter().filter(|w| w.name == act.name).map(|w| w.slots * w.tokens).sum();
-        match needs.iter_mut().find(|n| n.name == act.name) {
+        match requirements.iter_mut().find(|n| n.name == act.name) {
             Some(known) if known.access == Access::Read => known.access = Access::Update,
             Some(_) => {}
-            None if filled == act.all_slots * act.row => needs.push(act.need(Access::Write)),
-            None => needs.push(act.need(Access::Update)),
+            None if filled == act.all_slots * act.row => requirements.push(act.requirement(Access::Write)),
+            None => requirements.push(act.requirement(Access::Update)),
         }
     }
-    needs
+    requirements
 }
 
 /// Rough cycles of the pieces of a kernel.

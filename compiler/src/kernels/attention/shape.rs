@@ -5,7 +5,7 @@
 //! **Not here.** Code.
 
 use crate::geometry::Geometry;
-use crate::kernel::{Act, Chunks};
+use crate::kernel::{ActivationView, Chunks};
 use sim_core::program::DType;
 
 /// Bytes of an f32.
@@ -41,7 +41,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(g: &Geometry, q: &Act, chunks: Chunks) -> Shape {
+    pub(super) fn of(g: &Geometry, q: &ActivationView, chunks: Chunks) -> Shape {
         debug_assert!([chunks.queries, chunks.keys].iter().all(|n| q.tokens.is_multiple_of(*n)), "chunks are equal");
         let (n, f) = (g.head_columns, q.slots);
         let (t, u) = (q.tokens / chunks.queries, q.tokens / chunks.keys);

@@ -4,7 +4,7 @@
 //! which half of a step.
 //! **Not here.** How sums travel, and why (`gemm`).
 
-use super::freight::Moves;
+use super::piggyback::Moves;
 use super::{Gemm, Hop, Sums};
 use crate::code::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
@@ -45,7 +45,7 @@ struct Code<'a> {
     axpy: u32,
     pause: u32,
     /// What is carried along, by a step's instructions.
-    freight: Option<Moves>,
+    piggyback: Option<Moves>,
     class: Option<RingClass>,
     /// Whether a PE sends before it receives: those of even place in the ring.
     sends_first: bool,
@@ -67,20 +67,20 @@ impl Gemm {
             image.outputs.push((RING_QUEUES.1, class.send));
         }
         let mut params = Vec::new();
-        if let Some(freight) = &self.freight {
-            params = freight.bind(&mut image, g, chain, rows);
+        if let Some(piggyback) = &self.piggyback {
+            params = piggyback.bind(&mut image, g, chain, rows);
         }
         let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
         let mut body = vec![set(Y_REG, 0)];
-        let mut freight = self.freight.as_ref().map(|freight| freight.moves(self, (g, arch), at, chain));
+        let mut piggyback = self.piggyback.as_ref().map(|piggyback| piggyback.moves(self, (g, arch), at, chain));
         for (outs, rounds) in self.runs() {
-            let (way, freight, class) = (self.way(g, arch, outs), freight.take(), class.clone());
-            let (act, sums) = (g.act, g.sums);
+            let (way, piggyback, class) = (self.way(g, arch, outs), piggyback.take(), class.clone());
+            let (act, sums) = (g.act, g.accumulator);
             let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.pe.vector_setup.value + 1);
-            let code = Code { gemm: self, at, act, sums, outs, way, axpy, pause, freight, class, sends_first };
+            let code = Code { gemm: self, at, act, sums, outs, way, axpy, pause, piggyback, class, sends_first };
             body.extend(code.rounds(g.lane_columns(), rounds));
         }
-        image.buffers = buffers(&self.all_needs(g, arch), at);
+        image.buffers = buffers(&self.all_requirements(g, arch), at);
         image.tasks = vec![main_task(body)];
         (image, params)
     }
@@ -270,7 +270,7 @@ impl Code<'_> {
     }
 
     /// One step, for which weights are there or on their way; those of the next one are awaited.
-    fn step(&self, class: &RingClass, (way, freight): (Sums, Option<&Moves>), parity: u32) -> Vec<Instr> {
+    fn step(&self, class: &RingClass, (way, piggyback): (Sums, Option<&Moves>), parity: u32) -> Vec<Instr> {
         let slots = self.gemm.x.slots;
         let (load, receive) = (self.load(1 - parity), self.receive(class, parity));
         let send = self.send(class, parity);
@@ -278,7 +278,7 @@ impl Code<'_> {
         match way {
             Sums::Beside(hop) => {
                 code.push(load);
-                code.extend(self.halves((hop, freight), parity, receive, spawn(SENDER, send)));
+                code.extend(self.halves((hop, piggyback), parity, receive, spawn(SENDER, send)));
             }
             Sums::Between => {
                 // What comes is awaited at once: so PEs stay in step.
@@ -296,14 +296,14 @@ impl Code<'_> {
 
     /// The halves of a step beside which sums travel. In one of them the PE sends, in the other one it
     /// receives, so that what arrives takes no issue slot from what is sent.
-    fn halves(&self, (hop, freight): (Hop, Option<&Moves>), parity: u32, receive: Instr, send: Instr) -> Vec<Instr> {
+    fn halves(&self, (hop, piggyback): (Hop, Option<&Moves>), parity: u32, receive: Instr, send: Instr) -> Vec<Instr> {
         let [first, second] = if self.sends_first { [send, receive] } else { [receive, send] };
         let one = mem(self.sums, self.acc_addr(parity), 1);
         // Their setups leave issue slots to the microthreads.
         let pause = vec(Op::Mov, 1, one.clone(), &[one]);
         let joins = [Instr::Join(RECEIVER), Instr::Join(SENDER)];
         let with = |axpys, half: usize| {
-            let (code, count) = freight.map_or((&[][..], 0), |moves| (&moves.code[..], moves.counts[half]));
+            let (code, count) = piggyback.map_or((&[][..], 0), |moves| (&moves.code[..], moves.counts[half]));
             between((axpys, self.axpy), (pause.clone(), hop.pauses[half], self.pause), code, count)
         };
         let mut code = vec![first];
@@ -315,9 +315,9 @@ impl Code<'_> {
         code
     }
 
-    /// One round of a ring over `steps` columns: from the bias, which is on its way behind the first
+    /// One round of a ring over `operations` columns: from the bias, which is on its way behind the first
     /// weights, to the result.
-    fn round(&self, class: &RingClass, steps: u32, freight: Option<&Moves>) -> Vec<Instr> {
+    fn round(&self, class: &RingClass, steps: u32, piggyback: Option<&Moves>) -> Vec<Instr> {
         let (len, slots) = (self.len(), self.gemm.x.slots);
         let (arrived, bias) = if self.outs == 1 {
             (self.weight(1, slots), self.weight(1, slots))
@@ -336,8 +336,8 @@ impl Code<'_> {
             Sums::InPlace => code.push(vec(Op::Mov, 1, self.weight(1, slots - 1), &[imm(0.0)])),
             _ => code.push(vec(Op::Mov, len, self.acc(1), &[imm(0.0)])),
         }
-        let way = freight.map_or(self.way, |freight| Sums::Beside(freight.hop));
-        let pair = [0, 1].map(|parity| self.step(class, (way, freight), parity)).concat();
+        let way = piggyback.map_or(self.way, |piggyback| Sums::Beside(piggyback.hop));
+        let pair = [0, 1].map(|parity| self.step(class, (way, piggyback), parity)).concat();
         code.extend(repeat(steps / 2, pair));
         if self.gemm.add {
             code.push(Instr::Vec(self.sum(1, self.came(1))));
@@ -375,7 +375,7 @@ impl Code<'_> {
         step(Y_REG, (self.outs * self.gemm.y.row * self.gemm.y.dtype.bytes()) as i32)
     }
 
-    /// Some rounds with equally many outputs, the first ones of which carry freight.
+    /// Some rounds with equally many outputs, the first ones of which carry the transfer.
     fn rounds(&self, steps: u32, rounds: u32) -> Vec<Instr> {
         let mut code = vec![self.load(0)];
         let Some(class) = &self.class else {
@@ -387,13 +387,13 @@ impl Code<'_> {
             return code;
         };
         let mut loaded = 0;
-        if let Some(freight) = &self.freight {
-            loaded = freight.rounds;
+        if let Some(piggyback) = &self.piggyback {
+            loaded = piggyback.rounds;
             // A row begins when weights come by, as much later than the one above it as they do.
             code.push(Instr::Join(LOADER));
-            code.extend(freight.begin.clone());
-            code.extend(repeat(loaded, self.round(class, steps, Some(freight))));
-            code.extend(freight.end.clone());
+            code.extend(piggyback.begin.clone());
+            code.extend(repeat(loaded, self.round(class, steps, Some(piggyback))));
+            code.extend(piggyback.end.clone());
         }
         if loaded < rounds {
             code.extend(repeat(rounds - loaded, self.round(class, steps, None)));

@@ -15,7 +15,7 @@ use super::code::{LOADER, RECEIVER, SENDER, Y_REG};
 use super::{Gemm, STEP, WEIGHTS};
 use crate::code::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Addresses, Cargo, HostSource, Kernel, Need};
+use crate::kernel::{Access, Addresses, CheckpointTransfer, HostSource, Kernel, Requirement};
 use crate::kernels::lanes::{RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring};
 use crate::kernels::pace::Pace;
 use crate::ring::RingClass;
@@ -57,12 +57,12 @@ impl OutputStationary {
     #[must_use]
     pub fn of(gemm: &Gemm, g: &Geometry) -> Option<OutputStationary> {
         // Narrower ones are of half the outputs.
-        let narrow = if g.sums == DType::F32 { 0 } else { g.sums.bytes().div_ceil(2) };
+        let narrow = if g.accumulator == DType::F32 { 0 } else { g.accumulator.bytes().div_ceil(2) };
         let bytes = gemm.x.tokens * (DType::F32.bytes() + narrow);
         let most = (SUMS_MAX / bytes).clamp(1, gemm.y.slots.max(1));
         let outs = gemm.y.slots.div_ceil(gemm.y.slots.div_ceil(most).max(1));
         let fits = g.lane_columns() > 1 && (1..=INPUTS_MAX).contains(&gemm.x.slots) && outs > 0;
-        fits.then(|| OutputStationary { gemm: Gemm { outs, freight: None, ..gemm.clone() } })
+        fits.then(|| OutputStationary { gemm: Gemm { outs, piggyback: None, ..gemm.clone() } })
     }
 
     /// Wavelets of the inputs of a column.
@@ -84,13 +84,17 @@ impl OutputStationary {
     /// Cycles of the products of so many outputs, until they are in f32 sums.
     fn products_cycles(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> u32 {
         let (x, f32) = (&self.gemm.x, DType::F32);
-        let widen = if g.sums == f32 || outs == 0 { 0 } else { axpy_cycles(arch, (g.sums, f32), outs * x.tokens) };
-        outs * (x.slots * axpy_cycles(arch, (x.dtype, g.sums), x.tokens) + OUTPUT) + widen
+        let widen = if g.accumulator == f32 || outs == 0 {
+            0
+        } else {
+            axpy_cycles(arch, (g.accumulator, f32), outs * x.tokens)
+        };
+        outs * (x.slots * axpy_cycles(arch, (x.dtype, g.accumulator), x.tokens) + OUTPUT) + widen
     }
 
     fn image(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses, class: &RingClass) -> Image {
         let sends_first = row_ring(g).is_none_or(|ring| ring.index(class.positions[0]).is_multiple_of(2));
-        let code = Code { product: self, at, act: g.act, narrow: g.sums, class, sends_first };
+        let code = Code { product: self, at, act: g.act, narrow: g.accumulator, class, sends_first };
         let mut body = vec![set(Y_REG, 0)];
         for (first, (outs, rounds)) in self.gemm.runs().enumerate() {
             body.push(code.load(0, outs));
@@ -105,7 +109,7 @@ impl OutputStationary {
             name: "gemm".to_owned(),
             inputs: vec![(0, color(0)), (RING_QUEUES.0, class.recv)],
             outputs: vec![(RING_QUEUES.1, class.send)],
-            buffers: buffers(&self.needs(g), at),
+            buffers: buffers(&self.requirements(g), at),
             tasks: vec![main_task(body)],
             ..Image::default()
         }
@@ -239,18 +243,18 @@ impl Kernel for OutputStationary {
         self.gemm.name()
     }
 
-    fn needs(&self, g: &Geometry) -> Vec<Need> {
-        let (gemm, x) = (&self.gemm, self.gemm.x.need(Access::Read));
-        let mut needs = gemm.needs(g);
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
+        let (gemm, x) = (&self.gemm, self.gemm.x.requirement(Access::Read));
+        let mut requirements = gemm.requirements(g);
         // Inputs and what their products are added to are read together, and narrow sums and f32 ones:
         // never from one bank group.
-        needs.push(Need::scratch(".inputs", x.dtype, 2 * gemm.x.slots * gemm.x.tokens, x.phase));
-        let narrow = g.sums != DType::F32;
+        requirements.push(Requirement::scratch(".inputs", x.dtype, 2 * gemm.x.slots * gemm.x.tokens, x.phase));
+        let narrow = g.accumulator != DType::F32;
         let phase = if narrow { x.phase } else { 4 - x.phase };
-        needs.push(Need::scratch(".sums", DType::F32, gemm.outs * gemm.x.tokens, phase));
+        requirements.push(Requirement::scratch(".sums", DType::F32, gemm.outs * gemm.x.tokens, phase));
         let half = gemm.outs.div_ceil(2) * gemm.x.tokens;
-        needs.extend(narrow.then(|| Need::scratch(".narrow", g.sums, half, 4 - x.phase)));
-        needs
+        requirements.extend(narrow.then(|| Requirement::scratch(".narrow", g.accumulator, half, 4 - x.phase)));
+        requirements
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
@@ -281,9 +285,9 @@ impl Kernel for OutputStationary {
     }
 
     /// With stationary inputs, as which it can.
-    fn carrying(&self, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<(Arc<dyn Kernel>, u32)> {
-        let (loaded, rows) = self.gemm.fastest(g, arch).carrying(g, arch, cargo)?;
-        let alone = u64::from(rows) * u64::from(cargo.of_row() * interval(arch, g.used_columns()));
+    fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Arc<dyn Kernel>, u32)> {
+        let (loaded, rows) = self.gemm.fastest(g, arch).carrying(g, arch, transfer)?;
+        let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));
         (loaded.estimate(g, arch) < self.estimate(g, arch) + alone).then_some((loaded, rows))
     }
 

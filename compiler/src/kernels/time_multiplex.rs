@@ -7,7 +7,7 @@
 
 use crate::code::{at, mem, repeat, step};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Need};
+use crate::kernel::{Access, ActivationView, Addresses, Requirement};
 use sim_core::coord::{Region, Span};
 use sim_core::program::{AddrOp, AddrReg, Image, Instr, Operand, Param, Placement, Program};
 
@@ -22,20 +22,20 @@ const PLACE: AddrReg = AddrReg(2);
 const SPARE: AddrReg = AddrReg(3);
 
 /// Elements of a buffer.
-pub(super) fn len(act: &Act) -> u32 {
+pub(super) fn len(act: &ActivationView) -> u32 {
     act.all_slots * act.row
 }
 
 /// The buffer, and as much for other rows.
-pub(super) fn needs(act: &Act, access: Access) -> Vec<Need> {
-    let buffer = act.need(access);
+pub(super) fn requirements(act: &ActivationView, access: Access) -> Vec<Requirement> {
+    let buffer = act.requirement(access);
     let phase = buffer.phase;
-    vec![buffer, Need::scratch(OTHER, act.dtype, len(act), phase)]
+    vec![buffer, Requirement::scratch(OTHER, act.dtype, len(act), phase)]
 }
 
 /// Turns of rows, and of rows within their period.
-pub(super) struct Turns<'a> {
-    act: &'a Act,
+pub(super) struct TimeMultiplex<'a> {
+    act: &'a ActivationView,
     at: &'a Addresses,
     /// Rows that take turns, one below the other.
     rows: Span,
@@ -43,14 +43,14 @@ pub(super) struct Turns<'a> {
     period: Option<u32>,
 }
 
-impl<'a> Turns<'a> {
-    pub(super) fn new(act: &'a Act, at: &'a Addresses, rows: Span) -> Turns<'a> {
-        Turns { act, at, rows, period: None }
+impl<'a> TimeMultiplex<'a> {
+    pub(super) fn new(act: &'a ActivationView, at: &'a Addresses, rows: Span) -> TimeMultiplex<'a> {
+        TimeMultiplex { act, at, rows, period: None }
     }
 
     /// With a second kind of turns, which rows at a distance of `period` share.
-    pub(super) fn with_period(self, period: u32) -> Turns<'a> {
-        Turns { period: Some(period), ..self }
+    pub(super) fn with_period(self, period: u32) -> TimeMultiplex<'a> {
+        TimeMultiplex { period: Some(period), ..self }
     }
 
     /// Bytes from the buffer to what takes its place.
@@ -63,7 +63,7 @@ impl<'a> Turns<'a> {
         at(PLACE, mem(self.act.dtype, self.at[&self.act.name], len(self.act)))
     }
 
-    /// One turn after the other: `body`, on [`Turns::operand`].
+    /// One turn after the other: `body`, on [`TimeMultiplex::operand`].
     pub(super) fn code(&self, body: Vec<Instr>) -> Vec<Instr> {
         repeat(self.rows.count, [self.next(0), body].concat())
     }

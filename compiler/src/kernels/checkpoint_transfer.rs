@@ -4,16 +4,18 @@
 //! adds a row's buffer while it is that row's turn, and zeros otherwise. They come back from the
 //! north, broadcast down their column: every row receives all, into the buffer when it is its
 //! turn, and elsewhere otherwise. So all rows do the same. That takes a kernel of its own
-//! ([`Ferry`]), or goes on beside a matrix product (`gemm`).
+//! ([`StandaloneTransfer`]), or goes on beside a matrix product (`gemm`).
 //!
 //! **Invariant.** Only addresses depend on the row, and no timing on them.
 //! **Not here.** When an activation is worth the way (`passes`).
 
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_flow, main_task};
-use super::turns::{OTHER, Turns, len, needs};
+use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
 use crate::code::{color, fab, imm, mem, op, pack, unpack, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Act, Addresses, Cargo, HostSink, HostSource, Kernel, Need, Way};
+use crate::kernel::{
+    Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Requirement, Way,
+};
 use crate::streams::{broadcast_south, interval};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Span};
@@ -27,11 +29,11 @@ const BACK: u8 = 1;
 const BACK_QUEUE: u8 = 2;
 
 /// Name of the store's tensor, indexed by column, row and element of a PE.
-fn tensor(act: &Act) -> String {
+fn tensor(act: &ActivationView) -> String {
     format!("checkpoint {}", act.name)
 }
 
-impl Cargo {
+impl CheckpointTransfer {
     /// What it is called in names of kernels.
     pub(super) fn name(&self) -> &'static str {
         match self.way {
@@ -101,7 +103,7 @@ impl Cargo {
     }
 
     /// What every row does in a turn.
-    fn pass(&self, turns: &Turns<'_>, chain: Option<&ChainRows>) -> VecOp {
+    fn pass(&self, turns: &TimeMultiplex<'_>, chain: Option<&ChainRows>) -> VecOp {
         self.piece(chain, len(&self.act), turns.operand())
     }
 
@@ -144,9 +146,9 @@ pub(super) fn chain_hop(arch: &ArchSpec) -> u32 {
 
 /// A kernel that does nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Ferry(pub Cargo);
+pub struct StandaloneTransfer(pub CheckpointTransfer);
 
-impl Ferry {
+impl StandaloneTransfer {
     /// Wavelets of a column: one goes ahead of those that leave.
     fn wavelets(&self) -> u64 {
         match self.0.way {
@@ -156,21 +158,22 @@ impl Ferry {
     }
 }
 
-impl Kernel for Ferry {
+impl Kernel for StandaloneTransfer {
     fn name(&self) -> String {
         self.0.name().to_owned()
     }
 
-    fn needs(&self, _g: &Geometry) -> Vec<Need> {
-        needs(&self.0.act, self.0.access())
+    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+        requirements(&self.0.act, self.0.access())
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         self.0.lay(&mut program, g, arch, [self.wavelets(); 2], interval(arch, g.used_columns()));
-        let turns = Turns::new(&self.0.act, at, self.0.rows);
+        let turns = TimeMultiplex::new(&self.0.act, at, self.0.rows);
         for (chain, rows) in self.0.images(g) {
-            let mut image = Image { name: self.name(), buffers: buffers(&self.needs(g), at), ..Image::default() };
+            let mut image =
+                Image { name: self.name(), buffers: buffers(&self.requirements(g), at), ..Image::default() };
             self.0.bind(&mut image, chain.as_ref());
             let mut code = self.0.begin(at, chain.as_ref());
             code.extend(turns.code(vec![Instr::Vec(self.0.pass(&turns, chain.as_ref()))]));

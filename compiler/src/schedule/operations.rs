@@ -23,14 +23,14 @@ pub(super) struct Buffers {
 
 /// A forward operation, with all names that its kernels have to do with.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct Operation {
     pub(super) op: LayerOp,
     /// Tensors that it uses.
     pub(super) inputs: Vec<Buffers>,
     /// The first tensor that it makes.
     pub(super) out: Buffers,
     /// Whether a layer's backward operations need what it makes.
-    pub(super) again: bool,
+    pub(super) recomputed: bool,
     /// Its parameters.
     pub(super) weights: Vec<Name>,
     /// What their names begin with; empty if there are none.
@@ -46,16 +46,16 @@ pub(super) struct Step {
     pub(super) bias_gradient_label: Name,
 }
 
-impl Step {
-    fn of(graph: &LayerGraph, node: NodeIndex, names: &Names) -> Step {
+impl Operation {
+    fn of(graph: &LayerGraph, node: NodeIndex, names: &Names) -> Operation {
         let op = graph.op(node).clone();
         let buffers =
             |tensor: &str| Buffers { own: names.buffer(tensor).into(), gradient: names.gradient(tensor).into() };
         let (name, label) = (op.name.as_str(), local(&op.name));
-        Step {
+        Operation {
             inputs: graph.inputs(node).into_iter().map(|(_, tensor)| buffers(&tensor.name)).collect(),
             out: buffers(&op.outputs[0].name),
-            again: needed(graph, node),
+            recomputed: needed(graph, node),
             weights: op.weights.iter().map(|weight| weight.name.as_str().into()).collect(),
             stem: stem(&op).into(),
             forward: name.into(),
@@ -73,39 +73,39 @@ impl Step {
 /// A layer graph as the schedule takes it, whatever the geometry: its forward operations in their
 /// order, with all names.
 #[derive(Debug)]
-pub struct Steps {
+pub struct Operations {
     pub(super) names: Names,
     /// Before the layers.
-    pub(super) below: Vec<Step>,
+    pub(super) below: Vec<Operation>,
     /// Layer by layer.
-    pub(super) layers: Vec<Vec<Step>>,
+    pub(super) layers: Vec<Vec<Operation>>,
     /// Behind the layers.
-    pub(super) above: Vec<Step>,
+    pub(super) above: Vec<Operation>,
     /// All operations of the graph, backward ones too.
     pub(super) operations: BTreeSet<Name>,
 }
 
-impl Steps {
+impl Operations {
     /// Of a graph.
     #[must_use]
-    pub fn of(graph: &LayerGraph) -> Steps {
+    pub fn of(graph: &LayerGraph) -> Operations {
         let names = Names::of(graph);
         let operations = graph.graph().node_weights().map(|op| op.name.as_str().into()).collect();
         let layers = (0..names.layers).map(|_| Vec::new()).collect();
-        let mut steps = Steps { names, below: Vec::new(), layers, above: Vec::new(), operations };
+        let mut operations = Operations { names, below: Vec::new(), layers, above: Vec::new(), operations };
         for node in graph.topological_order() {
             let op = graph.op(node);
             if op.phase != Phase::Forward {
                 continue;
             }
             let place = match op.layer {
-                Some(layer) => &mut steps.layers[layer as usize],
-                None if op.name.starts_with("embed") => &mut steps.below,
-                None => &mut steps.above,
+                Some(layer) => &mut operations.layers[layer as usize],
+                None if op.name.starts_with("embed") => &mut operations.below,
+                None => &mut operations.above,
             };
-            place.push(Step::of(graph, node, &names));
+            place.push(Operation::of(graph, node, &names));
         }
-        steps
+        operations
     }
 }
 

@@ -1,10 +1,10 @@
-//! What a matrix product carries along: buffers of some rows, off the wafer or back (`ferry`).
+//! What a matrix product carries along: buffers of some rows, off the wafer or back (`checkpoint_transfer`).
 //!
 //! The main thread moves a *piece* of some wavelets behind every few AXPYs. Its instructions leave issue
 //! slots to the ring as pauses do, whose place they take; so what is carried costs little. And since
 //! the main thread moves it, it does so in all columns of a row at the same time, and disturbs no ring.
 //!
-//! Buffers leave by a chain down the columns, as in `ferry`, but for one thing: a row adds to the piece
+//! Buffers leave by a chain down the columns, as in `checkpoint_transfer`, but for one thing: a row adds to the piece
 //! that the row above sent a move before. So a piece is there when it is due, although rows do not
 //! wait for each other, and rows are shifted by weights alone. At the start every row sends a piece of
 //! zeros ahead. They come back by broadcast.
@@ -21,7 +21,7 @@ use super::code::UNROLLED;
 use super::{Gemm, Hop, Sums};
 use crate::code::{at, imm, mem, step, vec};
 use crate::geometry::Geometry;
-use crate::kernel::{Addresses, Cargo, HostSink, HostSource, Need, Way};
+use crate::kernel::{Addresses, CheckpointTransfer, HostSink, HostSource, Requirement, Way};
 use crate::kernels::lanes::{CHAIN_QUEUES, ChainRows};
 use crate::streams::{interval, interval_beside};
 use sim_core::arch::ArchSpec;
@@ -41,17 +41,17 @@ const COUNTING: u32 = 3;
 /// Cycles of a step that its weights need not take.
 const SPARE: u32 = 64;
 
-/// Cargo and its timetable.
+/// A transfer and its timetable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Freight {
-    cargo: Cargo,
+pub struct Piggyback {
+    transfer: CheckpointTransfer,
     /// Wavelets of a piece.
     piece: u32,
     /// Pieces of a step.
     moves: u32,
     /// Rounds in which pieces move: the first ones.
     rounds: u32,
-    /// Least distances of wavelets of weights, and of cargo, at the edge.
+    /// Least distances of wavelets of weights, and of the transfer, at the edge.
     intervals: [u32; 2],
 }
 
@@ -73,7 +73,7 @@ struct Step {
 
 impl Step {
     fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> Step {
-        let (axpy, setup) = (gemm.axpy_cycles(arch, g.sums), arch.pe.vector_setup.value);
+        let (axpy, setup) = (gemm.axpy_cycles(arch, g.accumulator), arch.pe.vector_setup.value);
         let with = |counts: [u32; 2]| {
             let hop = gemm.hop(g, arch, gemm.outs, counts);
             let axpys = [hop.first, gemm.outs * gemm.axpys() - hop.first];
@@ -94,52 +94,52 @@ impl Step {
     }
 }
 
-/// Intervals of weights and of cargo that share the edge: weights of a step come during a step.
+/// Intervals of weights and of the transfer that share the edge: weights of a step come during a step.
 fn intervals(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, way: Way) -> Option<[u32; 2]> {
     let (lane, all) = (g.lane_columns(), g.used_columns());
     if way == Way::Out {
         // The chain's zeros come in, those of all columns as one stream.
-        let cargo = interval(arch, all);
-        return Some([interval_beside(arch, lane, (1, cargo))?, cargo]);
+        let transfer = interval(arch, all);
+        return Some([interval_beside(arch, lane, (1, transfer))?, transfer]);
     }
     let step: u32 = Step::of(gemm, g, arch, (0, 0)).cycles.iter().sum();
     let weights = step.saturating_sub(SPARE) / (gemm.block_wavelets(g.act, gemm.outs) + 1);
     let enough = weights > interval(arch, lane);
-    let cargo = interval_beside(arch, all, (lane, weights)).filter(|_| enough)?;
-    Some([weights, cargo])
+    let transfer = interval_beside(arch, all, (lane, weights)).filter(|_| enough)?;
+    Some([weights, transfer])
 }
 
-impl Freight {
-    /// As many of the cargo's rows as there is time for; None if there is none.
-    pub(super) fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, cargo: &Cargo) -> Option<Freight> {
+impl Piggyback {
+    /// As many of the the transfer's rows as there is time for; None if there is none.
+    pub(super) fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<Piggyback> {
         let beside = matches!(gemm.way(g, arch, gemm.outs), Sums::Beside(_)) && g.lane_columns() > 1;
-        if !beside || gemm.freight.is_some() || gemm.outs * gemm.x.slots > UNROLLED {
+        if !beside || gemm.piggyback.is_some() || gemm.outs * gemm.x.slots > UNROLLED {
             return None;
         }
-        let intervals = intervals(gemm, g, arch, cargo.way)?;
+        let intervals = intervals(gemm, g, arch, transfer.way)?;
         // The largest pieces of which the edge lets one through in time, and as many as it does.
-        let pieces = (1..=room(arch)).rev().filter(|n| cargo.of_row().is_multiple_of(*n));
+        let pieces = (1..=room(arch)).rev().filter(|n| transfer.of_row().is_multiple_of(*n));
         let (piece, moves) = pieces.into_iter().find_map(|piece| {
             let pass = |moves: &u32| Step::of(gemm, g, arch, (*moves, piece)).passes(piece, intervals[1]);
             Some((piece, (1..=gemm.outs * gemm.x.slots).take_while(pass).last()?))
         })?;
-        let one = Freight { cargo: cargo.clone(), piece, moves, rounds: 1, intervals };
+        let one = Piggyback { transfer: transfer.clone(), piece, moves, rounds: 1, intervals };
         // Whole rows, and not a round more than they need.
         let of_round = u64::from(one.pieces(g));
         let most = (of_round * u64::from(gemm.y.slots / gemm.outs)).checked_sub(one.lag(g))? / u64::from(one.of_row());
-        let count = cargo.rows.count.min(u32::try_from(most).unwrap_or(u32::MAX));
-        let cargo = Cargo { rows: Span { count, ..cargo.rows }, ..cargo.clone() };
+        let count = transfer.rows.count.min(u32::try_from(most).unwrap_or(u32::MAX));
+        let transfer = CheckpointTransfer { rows: Span { count, ..transfer.rows }, ..transfer.clone() };
         let rounds = (u64::from(count * one.of_row()) + one.lag(g)).div_ceil(of_round) as u32;
-        (count > 0).then_some(Freight { cargo, rounds, ..one })
+        (count > 0).then_some(Piggyback { transfer, rounds, ..one })
     }
 
     pub(super) fn name(&self) -> &'static str {
-        self.cargo.name()
+        self.transfer.name()
     }
 
     /// Rows that are carried.
     pub(super) fn rows(&self) -> u32 {
-        self.cargo.rows.count
+        self.transfer.rows.count
     }
 
     /// Rounds in which pieces move.
@@ -149,7 +149,7 @@ impl Freight {
 
     /// Pieces of a row.
     fn of_row(&self) -> u32 {
-        self.cargo.of_row() / self.piece
+        self.transfer.of_row() / self.piece
     }
 
     /// Pieces that a row moves.
@@ -159,7 +159,7 @@ impl Freight {
 
     /// Moves until the last row moves the first piece.
     fn lag(&self, g: &Geometry) -> u64 {
-        if self.cargo.way == Way::Out { u64::from(g.used_rows() - 1) } else { 0 }
+        if self.transfer.way == Way::Out { u64::from(g.used_rows() - 1) } else { 0 }
     }
 
     /// Bytes of a piece.
@@ -168,8 +168,11 @@ impl Freight {
     }
 
     /// The buffer, with a piece more on either side.
-    pub(super) fn need(&self) -> Need {
-        Need { margin: self.bytes().next_multiple_of(8), ..self.cargo.act.need(self.cargo.access()) }
+    pub(super) fn requirement(&self) -> Requirement {
+        Requirement {
+            margin: self.bytes().next_multiple_of(8),
+            ..self.transfer.act.requirement(self.transfer.access())
+        }
     }
 
     pub(super) fn weights_interval(&self) -> u32 {
@@ -183,37 +186,37 @@ impl Freight {
 
     /// Wavelets of a column: a piece of zeros goes ahead of those that leave.
     fn wavelets(&self, g: &Geometry) -> u64 {
-        let ahead = u64::from(self.cargo.way == Way::Out);
+        let ahead = u64::from(self.transfer.way == Way::Out);
         (u64::from(self.pieces(g)) + ahead) * u64::from(self.piece)
     }
 
     /// Lays routes and streams.
     pub(super) fn lay(&self, program: &mut Program, g: &Geometry, arch: &ArchSpec) {
-        self.cargo.lay(program, g, arch, [self.wavelets(g); 2], self.intervals[1]);
+        self.transfer.lay(program, g, arch, [self.wavelets(g); 2], self.intervals[1]);
     }
 
     pub(super) fn images(&self, g: &Geometry) -> Vec<(Option<ChainRows>, Span)> {
-        self.cargo.images(g)
+        self.transfer.images(g)
     }
 
     /// Binds queues, and gives the start values of registers in some rows.
     pub(super) fn bind(&self, image: &mut Image, g: &Geometry, chain: Option<&ChainRows>, rows: Span) -> Vec<Param> {
-        self.cargo.bind(image, chain);
+        self.transfer.bind(image, chain);
         let (bytes, of_row) = (self.bytes() as i32, self.of_row() as i32);
         // A row of the mesh begins later by its own pieces, and by one for every row above.
         let per = -bytes * (of_row + i32::from(self.lag(g) > 0));
-        let first = bytes * of_row * self.cargo.rows.start as i32;
+        let first = bytes * of_row * self.transfer.rows.start as i32;
         let (base, dy) = (first + per * rows.start as i32, per * rows.step as i32);
         vec![Param { reg: COUNT, base, dx: 0, dy, mod_x: 1, mod_y: rows.count }]
     }
 
     pub(super) fn feed(&self, g: &Geometry, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        self.cargo.feed(port, self.wavelets(g), host)
+        self.transfer.feed(port, self.wavelets(g), host)
     }
 
     pub(super) fn collect(&self, g: &Geometry, port: u32, words: &[u32], sink: &mut dyn HostSink) {
         let ahead = (self.lag(g) + 1) as usize * self.piece as usize;
-        self.cargo.collect(port, words.get(ahead..).unwrap_or(&[]), sink);
+        self.transfer.collect(port, words.get(ahead..).unwrap_or(&[]), sink);
     }
 
     /// The instructions that move it, in the rows of a chain or in all.
@@ -224,7 +227,7 @@ impl Freight {
         addresses: &Addresses,
         chain: Option<&ChainRows>,
     ) -> Moves {
-        let act = &self.cargo.act;
+        let act = &self.transfer.act;
         let (dtype, buffer) = (act.dtype, addresses[&act.name]);
         let (bytes, all) = (self.bytes(), self.of_row() * self.bytes());
         let n = bytes / dtype.bytes();
@@ -238,7 +241,7 @@ impl Freight {
         let code = vec![
             Instr::Addr(AddrOp::Copy(PLACE, COUNT)),
             Instr::Addr(AddrOp::Clamp(PLACE, -(bytes as i32), all as i32)),
-            Instr::Vec(self.cargo.piece(chain, n, at(PLACE, mem(dtype, buffer, n)))),
+            Instr::Vec(self.transfer.piece(chain, n, at(PLACE, mem(dtype, buffer, n)))),
             step(COUNT, bytes as i32),
         ];
         let Step { counts, hop, .. } = Step::of(gemm, g, arch, (self.moves, self.piece));
@@ -246,7 +249,7 @@ impl Freight {
     }
 }
 
-/// The instructions that move freight.
+/// The instructions that move the transfer.
 pub(super) struct Moves {
     /// Before the first round.
     pub(super) begin: Vec<Instr>,

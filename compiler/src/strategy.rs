@@ -1,17 +1,17 @@
-//! The choice of a tiling for a geometry: the cheapest one, by the kernels' estimates, that seems to
+//! The choice of a memory strategy for a geometry: the cheapest one, by the kernels' estimates, that seems to
 //! fit a PE's memory.
 //!
 //! Layers are alike, so bytes and cycles come from lowering one and two layers. The memory plan of
 //! the whole step decides whether it fits in truth.
 //! **Invariant.** An estimate only chooses; no report contains one, unless it says so.
-//! **Not here.** What a tiling does (`passes`), geometries (`mapping`).
+//! **Not here.** What a memory strategy does (`passes`), geometries (`mapping`).
 
 use crate::geometry::Geometry;
-use crate::kernel::{Access, Chunks, Kernel, Need, Reduction, Stationary};
+use crate::kernel::{Access, Chunks, Kernel, Reduction, Requirement, Stationary};
 use crate::mapping::Task;
 use crate::memory::{self, Codes};
-use crate::passes::{Checkpoints, Tiling, lower, waiting_bytes};
-use crate::schedule::{Pass, Steps, Tile, Tiled};
+use crate::passes::{Checkpoints, MemoryStrategy, lower, waiting_bytes};
+use crate::schedule::{Operations, Pass, Schedule, ScheduledKernel};
 use crate::search::room;
 use models::{LayerGraph, ModelShape};
 use rayon::prelude::*;
@@ -23,11 +23,11 @@ const FFN_PARTS_MAX: u32 = 8;
 /// Most layers between kept inputs that are tried.
 const BLOCK_MAX: u32 = 8;
 /// Lengths of outer products' AXPYs that are aimed at.
-const GATHERS: [u32; 3] = [Tiling::WHOLE.gather, 32, 16];
+const GATHERS: [u32; 3] = [MemoryStrategy::WHOLE.gather, 32, 16];
 
 /// What the user asks to be done with layer inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CheckpointWish {
+pub enum CheckpointRequest {
     /// What is estimated to be fastest.
     #[default]
     Auto,
@@ -41,7 +41,7 @@ pub enum CheckpointWish {
 
 /// What the user fixes by hand; the rest is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Map {
+pub struct MappingConstraints {
     /// Lanes.
     pub lanes: Option<u32>,
     /// Columns per head.
@@ -67,21 +67,21 @@ pub struct Map {
     /// How vectors are summed over rows.
     pub reduction: Option<Reduction>,
     /// Layer inputs.
-    pub checkpoints: CheckpointWish,
+    pub checkpoints: CheckpointRequest,
 }
 
-impl Map {
+impl MappingConstraints {
     /// Everything at once, but for what concerns every kernel.
     #[must_use]
-    pub(crate) fn whole(&self) -> Tiling {
-        Tiling { stationary: self.stationary, reduction: self.reduction, ..Tiling::WHOLE }
+    pub(crate) fn whole(&self) -> MemoryStrategy {
+        MemoryStrategy { stationary: self.stationary, reduction: self.reduction, ..MemoryStrategy::WHOLE }
     }
 }
 
 /// Layers lowered with one choice for their inside.
 #[derive(Debug, Clone)]
 struct Inside {
-    tiling: Tiling,
+    strategy: MemoryStrategy,
     /// Most bytes that live in a kernel of a layer, code included, beside inputs of other layers.
     bytes: u64,
     /// Cycles of a layer, and of its forward pass.
@@ -105,21 +105,21 @@ pub struct Choices {
     /// Bytes of what waits of a layer from the forward to the backward pass.
     waiting: u64,
     /// Cycles that it takes more to leave the wafer and to come back, late and early.
-    ferry: [u64; 2],
+    transfer: [u64; 2],
     inside: Vec<Inside>,
     outside: Vec<Outside>,
-    wish: CheckpointWish,
+    request: CheckpointRequest,
     /// Cycles in which a layer starts.
     start: u64,
     /// Bytes of code of the kernels that were looked at.
     pub(crate) codes: Codes,
 }
 
-/// A tiling with its estimated cycles per micro-batch.
+/// A memory strategy with its estimated cycles per micro-batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
-    /// The tiling.
-    pub tiling: Tiling,
+    /// The memory strategy.
+    pub strategy: MemoryStrategy,
     /// Rough cycles.
     pub estimate: u64,
 }
@@ -127,37 +127,37 @@ pub struct Choice {
 /// The operations of one and of two layers.
 #[derive(Debug)]
 pub struct Samples {
-    one: Steps,
-    two: Steps,
+    one: Operations,
+    two: Operations,
 }
 
 impl Samples {
     /// For the task's model; None if the model is faulty.
     #[must_use]
     pub fn of(task: &Task<'_>) -> Option<Samples> {
-        let steps = |layers| {
+        let operations = |layers| {
             let shape = ModelShape { layers, ..task.shape.clone() };
             let graph = LayerGraph::training_step(&shape, u64::from(task.sequences), task.seq_len).ok()?;
-            Some(Steps::of(&graph))
+            Some(Operations::of(&graph))
         };
-        Some(Samples { one: steps(1)?, two: steps(2)? })
+        Some(Samples { one: operations(1)?, two: operations(2)? })
     }
 
-    /// Rough cycles of a step of `layers` layers with a tiling, without regard to memory.
+    /// Rough cycles of a step of `layers` layers with a memory strategy, without regard to memory.
     #[must_use]
-    pub fn estimate(&self, g: &Geometry, arch: &ArchSpec, layers: u32, tiling: &Tiling) -> u64 {
-        let tiling = Tiling { lm_chunks: 2.min(g.tokens / 4), ..*tiling };
-        let tiled = lower(&self.one, g, arch, &tiling);
+    pub fn estimate(&self, g: &Geometry, arch: &ArchSpec, layers: u32, strategy: &MemoryStrategy) -> u64 {
+        let strategy = MemoryStrategy { lm_chunks: 2.min(g.tokens / 4), ..*strategy };
+        let schedule = lower(&self.one, g, arch, &strategy);
         let cycles = |of_layer: bool| -> u64 {
-            let tiles = tiled.tiles.iter().filter(|t| t.layer.is_some() == of_layer);
-            tiles.map(|t| t.kernel.estimate(g, arch)).sum()
+            let kernels = schedule.kernels.iter().filter(|t| t.layer.is_some() == of_layer);
+            kernels.map(|t| t.kernel.estimate(g, arch)).sum()
         };
         cycles(false) + cycles(true) * u64::from(layers)
     }
 }
 
-fn cycles(tiled: &Tiled, g: &Geometry, arch: &ArchSpec) -> u64 {
-    tiled.tiles.iter().map(|t| t.kernel.estimate(g, arch)).sum()
+fn cycles(schedule: &Schedule, g: &Geometry, arch: &ArchSpec) -> u64 {
+    schedule.kernels.iter().map(|t| t.kernel.estimate(g, arch)).sum()
 }
 
 /// Divisors of a PE's tokens into multiples of `unit`, the largest parts first.
@@ -169,14 +169,21 @@ impl Choices {
     /// Lowers samples in all ways that the map leaves open, and that may be the cheapest one that
     /// fits.
     #[must_use]
-    pub fn of(samples: &Samples, g: &Geometry, arch: &ArchSpec, layers: u32, map: &Map, codes: Codes) -> Choices {
-        let whole = lower(&samples.two, g, arch, &map.whole());
-        let waiting: u64 = waiting_bytes(&whole.tiles, g).iter().sum::<u64>() / 2;
+    pub fn of(
+        samples: &Samples,
+        g: &Geometry,
+        arch: &ArchSpec,
+        layers: u32,
+        constraints: &MappingConstraints,
+        codes: Codes,
+    ) -> Choices {
+        let whole = lower(&samples.two, g, arch, &constraints.whole());
+        let waiting: u64 = waiting_bytes(&whole.kernels, g).iter().sum::<u64>() / 2;
         // What the inputs of the first of two layers cost that leave.
-        let stay = waiting_bytes(&whole.tiles, g).len() as u32 / 2;
+        let stay = waiting_bytes(&whole.kernels, g).len() as u32 / 2;
         let all = cycles(&whole, g, arch);
-        let ferry = [false, true].map(|early| {
-            let away = Tiling { checkpoints: Checkpoints::Offload { stay, early }, ..map.whole() };
+        let transfer = [false, true].map(|early| {
+            let away = MemoryStrategy { checkpoints: Checkpoints::Offload { stay, early }, ..constraints.whole() };
             cycles(&lower(&samples.two, g, arch, &away), g, arch).saturating_sub(all)
         });
         let lowering = Lowering { samples, g, arch, waiting, codes };
@@ -189,22 +196,26 @@ impl Choices {
             let keys: Vec<u32> = if keys.iter().any(enough) { keys.into_iter().filter(enough).collect() } else { keys };
             queries.flat_map(|queries| keys.iter().map(move |&keys| Chunks { queries, keys })).collect()
         };
-        let chunks =
-            [chunks(map.attention_chunks, map.key_chunks), chunks(map.backward_chunks, map.backward_key_chunks)];
-        let parts = (1..=FFN_PARTS_MAX.min(g.ffn)).filter(|n| fixed(map.ffn_parts, n));
-        let parts: Vec<u32> = parts.filter(|n| n.is_power_of_two() || map.ffn_parts.is_some()).collect();
-        let mut lm_chunks: Vec<u32> = (1..=g.tokens / 4).filter(|n| fixed(map.lm_chunks, n)).collect();
+        let chunks = [
+            chunks(constraints.attention_chunks, constraints.key_chunks),
+            chunks(constraints.backward_chunks, constraints.backward_key_chunks),
+        ];
+        let parts = (1..=FFN_PARTS_MAX.min(g.ffn)).filter(|n| fixed(constraints.ffn_parts, n));
+        let parts: Vec<u32> = parts.filter(|n| n.is_power_of_two() || constraints.ffn_parts.is_some()).collect();
+        let mut lm_chunks: Vec<u32> = (1..=g.tokens / 4).filter(|n| fixed(constraints.lm_chunks, n)).collect();
         lm_chunks.dedup_by_key(|n| g.tokens.div_ceil(*n).next_multiple_of(4));
-        let (inside, outside, wish) = (Vec::new(), Vec::new(), map.checkpoints);
+        let (inside, outside, request) = (Vec::new(), Vec::new(), constraints.checkpoints);
         let (start, codes) = (u64::from(arch.wafer.layer_start.value), Codes::default());
-        let mut choices = Choices { layers, waiting, ferry, inside, outside, wish, start, codes };
-        for gather in GATHERS.into_iter().chain(map.gather).filter(|n| fixed(map.gather, n)) {
-            let most = Tiling { gather, ..map.whole() };
+        let mut choices = Choices { layers, waiting, transfer, inside, outside, request, start, codes };
+        for gather in GATHERS.into_iter().chain(constraints.gather).filter(|n| fixed(constraints.gather, n)) {
+            let most = MemoryStrategy { gather, ..constraints.whole() };
             if choices.best(room(arch)).is_ok_and(|best| best.estimate <= samples.estimate(g, arch, layers, &most)) {
                 break;
             }
-            let insides = |(&ffn_parts, again)| lowering.inside(Tiling { ffn_parts, again, ..most }, &chunks);
-            let outside = |&n: &u32| lowering.outside(Tiling { lm_chunks: n, ..most });
+            let insides = |(&ffn_parts, rematerialise)| {
+                lowering.inside(MemoryStrategy { ffn_parts, rematerialise, ..most }, &chunks)
+            };
+            let outside = |&n: &u32| lowering.outside(MemoryStrategy { lm_chunks: n, ..most });
             let both = parts.iter().flat_map(|n| [(n, false), (n, true)]).collect::<Vec<_>>();
             let (inside, outside) = rayon::join(
                 || both.into_par_iter().flat_map_iter(insides).collect::<Vec<_>>(),
@@ -229,10 +240,10 @@ impl Choices {
         for inside in &self.inside {
             for (checkpoints, kept, cost) in self.checkpoints(inside, room) {
                 let kept = self.waiting * u64::from(kept);
-                for outside in self.outside.iter().filter(|o| o.gather == inside.tiling.gather) {
-                    let tiling = Tiling { lm_chunks: outside.lm_chunks, checkpoints, ..inside.tiling };
+                for outside in self.outside.iter().filter(|o| o.gather == inside.strategy.gather) {
+                    let strategy = MemoryStrategy { lm_chunks: outside.lm_chunks, checkpoints, ..inside.strategy };
                     let estimate = outside.cycles + u64::from(self.layers) * inside.layer + cost;
-                    let (bytes, choice) = (kept + inside.bytes.max(outside.bytes), Choice { tiling, estimate });
+                    let (bytes, choice) = (kept + inside.bytes.max(outside.bytes), Choice { strategy, estimate });
                     if bytes <= room && best.is_none_or(|b| estimate < b.estimate) {
                         best = Some(choice);
                     }
@@ -250,25 +261,25 @@ impl Choices {
     fn checkpoints(&self, inside: &Inside, room: u64) -> Vec<(Checkpoints, u32, u64)> {
         let layers = self.layers;
         let mut out = Vec::new();
-        if matches!(self.wish, CheckpointWish::Auto | CheckpointWish::Stay) {
+        if matches!(self.request, CheckpointRequest::Auto | CheckpointRequest::Stay) {
             out.push((Checkpoints::Stay, layers, 0));
         }
         let away = |stay: u32, early: bool| {
-            let cost = self.ferry[usize::from(early)] * u64::from(layers - stay);
+            let cost = self.transfer[usize::from(early)] * u64::from(layers - stay);
             (Checkpoints::Offload { stay, early }, stay.max(1) + u32::from(early), cost)
         };
         let both = |stay| [away(stay, false), away(stay, true)];
-        match self.wish {
-            CheckpointWish::Offload => out.extend(both(0)),
-            CheckpointWish::Auto => {
+        match self.request {
+            CheckpointRequest::Offload => out.extend(both(0)),
+            CheckpointRequest::Auto => {
                 let fit = room.saturating_sub(inside.bytes) / self.waiting.max(1);
                 let fit = u32::try_from(fit).unwrap_or(u32::MAX).min(layers - 1);
                 out.extend([fit, fit * 3 / 4, fit / 2, fit / 4, 0].into_iter().flat_map(both));
                 out.extend((fit > 0).then(|| away(fit - 1, true)));
             }
-            CheckpointWish::Stay | CheckpointWish::Recompute => {}
+            CheckpointRequest::Stay | CheckpointRequest::Recompute => {}
         }
-        if matches!(self.wish, CheckpointWish::Auto | CheckpointWish::Recompute) {
+        if matches!(self.request, CheckpointRequest::Auto | CheckpointRequest::Recompute) {
             for block in 2..=BLOCK_MAX.min(layers.saturating_sub(1)) {
                 let blocks = layers.div_ceil(block);
                 let again = (blocks - 1) * (block - 1);
@@ -305,10 +316,10 @@ struct Lowering<'a> {
 
 impl Lowering<'_> {
     /// The kernels with the bytes that live in them, code included.
-    fn alive<'t>(&self, tiled: &'t Tiled) -> Vec<(&'t Tile, u64)> {
-        let kernels: Vec<&dyn Kernel> = tiled.tiles.iter().map(|t| &*t.kernel).collect();
+    fn alive<'t>(&self, schedule: &'t Schedule) -> Vec<(&'t ScheduledKernel, u64)> {
+        let kernels: Vec<&dyn Kernel> = schedule.kernels.iter().map(|t| &*t.kernel).collect();
         let alive = memory::alive(self.g, self.arch, &kernels, &self.codes);
-        tiled.tiles.iter().zip(alive).collect()
+        schedule.kernels.iter().zip(alive).collect()
     }
 
     /// Bytes of a kernel that live as long as it: scratch and code.
@@ -317,34 +328,35 @@ impl Lowering<'_> {
     }
 
     fn scratch(&self, kernel: &dyn Kernel) -> u64 {
-        let scratch = kernel.all_needs(self.g, self.arch).into_iter().filter(|n| n.access == Access::Scratch);
-        scratch.map(|n: Need| u64::from(n.len) * u64::from(n.dtype.bytes())).sum()
+        let scratch = kernel.all_requirements(self.g, self.arch).into_iter().filter(|n| n.access == Access::Scratch);
+        scratch.map(|n: Requirement| u64::from(n.len) * u64::from(n.dtype.bytes())).sum()
     }
 
-    /// Layers lowered with a tiling, and attention in all numbers of chunks, forward and backward:
+    /// Layers lowered with a memory strategy, and attention in all numbers of chunks, forward and backward:
     /// chunks change nothing but attention's own scratch, code and cycles.
-    fn inside(&self, tiling: Tiling, chunks: &[Vec<Chunks>; 2]) -> Vec<Inside> {
+    fn inside(&self, strategy: MemoryStrategy, chunks: &[Vec<Chunks>; 2]) -> Vec<Inside> {
         let (one, two) = (
-            lower(&self.samples.one, self.g, self.arch, &tiling),
-            lower(&self.samples.two, self.g, self.arch, &tiling),
+            lower(&self.samples.one, self.g, self.arch, &strategy),
+            lower(&self.samples.two, self.g, self.arch, &strategy),
         );
-        let of_layer: Vec<(&Tile, u64)> = self.alive(&two).into_iter().filter(|(t, _)| t.layer.is_some()).collect();
-        let attention = |t: &Tile| t.kernel.in_chunks(Chunks::ONE).is_some();
+        let of_layer: Vec<(&ScheduledKernel, u64)> =
+            self.alive(&two).into_iter().filter(|(t, _)| t.layer.is_some()).collect();
+        let attention = |t: &ScheduledKernel| t.kernel.in_chunks(Chunks::ONE).is_some();
         let (cut, rest): (Vec<_>, Vec<_>) = of_layer.into_iter().partition(|(t, _)| attention(t));
         let rest = rest.into_iter().map(|(_, bytes)| bytes).max().unwrap_or(0);
         let (g, arch) = (self.g, self.arch);
-        let cycles = |tiled: &Tiled, only: &dyn Fn(&Tile) -> bool| -> u64 {
-            let tiles = tiled.tiles.iter().filter(|t| only(t) && !attention(t));
-            tiles.map(|t| t.kernel.estimate(g, arch)).sum()
+        let cycles = |schedule: &Schedule, only: &dyn Fn(&ScheduledKernel) -> bool| -> u64 {
+            let kernels = schedule.kernels.iter().filter(|t| only(t) && !attention(t));
+            kernels.map(|t| t.kernel.estimate(g, arch)).sum()
         };
         let layer = cycles(&two, &|_| true).saturating_sub(cycles(&one, &|_| true));
         let forward = cycles(&one, &|t| t.layer.is_some() && t.pass == Pass::Forward);
         let [there, back] = [false, true].map(|back| {
-            let of = |t: &Tile| attention(t) && (t.pass == Pass::Backward) == back;
-            let tiles: Vec<&(&Tile, u64)> = cut.iter().filter(|(t, _)| of(t)).collect();
+            let of = |t: &ScheduledKernel| attention(t) && (t.pass == Pass::Backward) == back;
+            let kernels: Vec<&(&ScheduledKernel, u64)> = cut.iter().filter(|(t, _)| of(t)).collect();
             // As often in a layer.
-            let count = tiles.len() - one.tiles.iter().filter(|t| of(t)).count();
-            (self.cuts(&tiles, &chunks[usize::from(back)]), count as u64)
+            let count = kernels.len() - one.kernels.iter().filter(|t| of(t)).count();
+            (self.cuts(&kernels, &chunks[usize::from(back)]), count as u64)
         });
         let mut all = Vec::new();
         for backward in &back.0 {
@@ -353,18 +365,18 @@ impl Lowering<'_> {
             let most = rest.max(backward.bytes);
             let fits = there.0.iter().filter(|c| c.bytes <= most).min_by_key(|c| c.cycles);
             let Some(ahead) = fits.or_else(|| there.0.iter().min_by_key(|c| c.bytes)) else { continue };
-            let tiling = Tiling { attention: ahead.chunks, attention_backward: backward.chunks, ..tiling };
+            let strategy = MemoryStrategy { attention: ahead.chunks, attention_backward: backward.chunks, ..strategy };
             let bytes = most.max(ahead.bytes).saturating_sub(2 * self.waiting);
             let layer = layer + there.1 * ahead.cycles + back.1 * backward.cycles;
-            all.push(Inside { tiling, bytes, layer, forward: forward + ahead.cycles });
+            all.push(Inside { strategy, bytes, layer, forward: forward + ahead.cycles });
         }
         all
     }
 
     /// Attention kernels of one kind in numbers of chunks: bytes that live in one, and its cycles.
     /// What takes as many bytes as another and more cycles is left out before code is counted.
-    fn cuts(&self, tiles: &[&(&Tile, u64)], chunks: &[Chunks]) -> Vec<Cut> {
-        let Some((first, _)) = tiles.first() else { return Vec::new() };
+    fn cuts(&self, all: &[&(&ScheduledKernel, u64)], chunks: &[Chunks]) -> Vec<Cut> {
+        let Some((first, _)) = all.first() else { return Vec::new() };
         let mut kernels: Vec<(Chunks, Arc<dyn Kernel>, u64, u64)> = Vec::new();
         for &chunks in chunks {
             if let Some(kernel) = first.kernel.in_chunks(chunks) {
@@ -380,8 +392,8 @@ impl Lowering<'_> {
             faster
         });
         let mut beside = 0;
-        for (tile, bytes) in tiles {
-            beside = beside.max(bytes - self.own(&*tile.kernel));
+        for (scheduled, bytes) in all {
+            beside = beside.max(bytes - self.own(&*scheduled.kernel));
         }
         let cut = |(chunks, kernel, _, cycles): (Chunks, Arc<dyn Kernel>, u64, u64)| Cut {
             chunks,
@@ -391,12 +403,13 @@ impl Lowering<'_> {
         kernels.into_iter().map(cut).collect()
     }
 
-    fn outside(&self, tiling: Tiling) -> Outside {
-        let Tiling { lm_chunks, gather, .. } = tiling;
-        let tiled = lower(&self.samples.one, self.g, self.arch, &tiling);
-        let own = |t: &&Tile| t.layer.is_none();
-        let cycles = tiled.tiles.iter().filter(own).map(|t| t.kernel.estimate(self.g, self.arch)).sum();
-        let bytes = self.alive(&tiled).into_iter().filter(|(t, _)| own(t)).map(|(_, bytes)| bytes).max().unwrap_or(0);
+    fn outside(&self, strategy: MemoryStrategy) -> Outside {
+        let MemoryStrategy { lm_chunks, gather, .. } = strategy;
+        let schedule = lower(&self.samples.one, self.g, self.arch, &strategy);
+        let own = |t: &&ScheduledKernel| t.layer.is_none();
+        let cycles = schedule.kernels.iter().filter(own).map(|t| t.kernel.estimate(self.g, self.arch)).sum();
+        let bytes =
+            self.alive(&schedule).into_iter().filter(|(t, _)| own(t)).map(|(_, bytes)| bytes).max().unwrap_or(0);
         Outside { lm_chunks, gather, bytes: bytes.saturating_sub(self.waiting), cycles }
     }
 }

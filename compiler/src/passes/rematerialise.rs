@@ -6,41 +6,41 @@
 use super::names;
 use crate::geometry::{Features, Geometry};
 use crate::kernel::{Chunks, Name, Part};
-use crate::schedule::{Pass, Tile};
+use crate::schedule::{Pass, ScheduledKernel};
 use std::collections::BTreeSet;
 
 /// Repeats the recomputed kernels of every layer whose results wait for the end of the
 /// feed-forward layer's backward pass, right before they are used.
-pub(super) fn repeat_projections(tiles: &mut Vec<Tile>, g: &Geometry) {
-    let mut rest = std::mem::take(tiles).into_iter().peekable();
-    while let Some(tile) = rest.next() {
-        let key = |t: &Tile| (t.layer, t.pass == Pass::Forward);
-        let of = key(&tile);
-        let mut layer = vec![tile];
+pub(super) fn repeat_projections(kernels: &mut Vec<ScheduledKernel>, g: &Geometry) {
+    let mut rest = std::mem::take(kernels).into_iter().peekable();
+    while let Some(scheduled) = rest.next() {
+        let key = |t: &ScheduledKernel| (t.layer, t.pass == Pass::Forward);
+        let of = key(&scheduled);
+        let mut layer = vec![scheduled];
         while rest.peek().is_some_and(|t| key(t) == of) {
             layer.extend(rest.next());
         }
-        tiles.extend(if of.0.is_some() && !of.1 { repeat_layer(layer, g) } else { layer });
+        kernels.extend(if of.0.is_some() && !of.1 { repeat_layer(layer, g) } else { layer });
     }
 }
 
-fn repeat_layer(layer: Vec<Tile>, g: &Geometry) -> Vec<Tile> {
-    let wide = |t: &Tile| !matches!(t.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart);
+fn repeat_layer(layer: Vec<ScheduledKernel>, g: &Geometry) -> Vec<ScheduledKernel> {
+    let wide = |t: &ScheduledKernel| !matches!(t.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart);
     let Some(end) = layer.iter().rposition(wide).map(|i| i + 1) else { return layer };
     let begin = layer.iter().position(|t| t.pass != Pass::Recompute).unwrap_or(end).min(end);
-    let used = |range: &[Tile]| -> BTreeSet<Name> { range.iter().flat_map(|t| names(t, g).0).collect() };
+    let used = |range: &[ScheduledKernel]| -> BTreeSet<Name> { range.iter().flat_map(|t| names(t, g).0).collect() };
     let (busy, later) = (used(&layer[begin..end]), used(&layer[end..]));
     // Recomputed kernels all of whose results wait, and that start from what is there.
     let mut gone: BTreeSet<Name> = BTreeSet::new();
-    let mut again: Vec<Tile> = Vec::new();
-    for tile in &layer[..begin] {
-        let (reads, writes) = names(tile, g);
+    let mut again: Vec<ScheduledKernel> = Vec::new();
+    for scheduled in &layer[..begin] {
+        let (reads, writes) = names(scheduled, g);
         let waits = |n: &Name| later.contains(n) && !busy.contains(n);
         let there = |n: &Name| gone.contains(n) || !written(&layer[..begin], g).contains(n);
-        let attention = tile.kernel.in_chunks(Chunks::ONE).is_some();
+        let attention = scheduled.kernel.in_chunks(Chunks::ONE).is_some();
         if !attention && writes.iter().all(waits) && reads.iter().all(there) {
             gone.extend(writes);
-            again.push(tile.clone());
+            again.push(scheduled.clone());
         }
     }
     // Attention is not computed again: its result and its statistics wait.
@@ -53,6 +53,6 @@ fn repeat_layer(layer: Vec<Tile>, g: &Geometry) -> Vec<Tile> {
     out
 }
 
-fn written(tiles: &[Tile], g: &Geometry) -> BTreeSet<Name> {
-    tiles.iter().flat_map(|t| names(t, g).1).collect()
+fn written(kernels: &[ScheduledKernel], g: &Geometry) -> BTreeSet<Name> {
+    kernels.iter().flat_map(|t| names(t, g).1).collect()
 }
