@@ -38,7 +38,7 @@ fn products_of_the_graph_add_up_to_the_palm_count() {
     cases.push((shape(3, 12, 3, 20), 5, 7));
     for (shape, batch, seq_len) in cases {
         let graph = LayerGraph::training_step(&shape, batch, seq_len).unwrap();
-        let macs: u128 = graph.graph().node_weights().map(|op| count::op_macs(&graph, op)).sum();
+        let macs: u128 = graph.graph().node_weights().map(|op| graph.macs(op)).sum();
         let tokens = batch * u64::from(seq_len);
         let palm = count::training_flops(&shape, seq_len, tokens, FlopConvention::Palm);
         assert_eq!(2 * macs, palm, "{}", shape.name);

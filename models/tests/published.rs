@@ -1,8 +1,9 @@
 //! Do counts equal the published figures, digit by digit?
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use models::count::{self, Dtype, FlopConvention};
+use models::count::{self, FlopConvention};
 use models::presets;
+use sim_core::program::DType;
 
 /// Name, exact parameters, training tokens, FLOPs per token as Cerebras and as PaLM count (six
 /// digits), training FLOPs as 6N, PaLM and Cerebras count (four digits).
@@ -67,8 +68,8 @@ fn the_13b_run_has_two_stages() {
 fn gpt2_small_has_its_well_known_size() {
     let preset = presets::find("gpt2-small").unwrap();
     assert_eq!(count::parameters(&preset.shape), 124_439_808);
-    assert_eq!(count::parameter_bytes(&preset.shape, Dtype::F16), 248_879_616);
-    assert_eq!(count::parameter_bytes(&preset.shape, Dtype::F32), 497_759_232);
+    assert_eq!(count::parameter_bytes(&preset.shape, DType::F16), 248_879_616);
+    assert_eq!(count::parameter_bytes(&preset.shape, DType::F32), 497_759_232);
     // At the length of the CS-2 run, 1.351e9 FLOPs per token by Cerebras' count.
     let long = preset.shape_for(2048);
     assert_eq!(count::parameters(&long), 124_439_808 + 1024 * 768);

@@ -6,9 +6,10 @@ use crate::fail::Failure;
 use crate::render::table::{Table, bytes, grouped, si};
 use crate::workload::{self, Wish, Workload};
 use clap::Subcommand;
-use models::count::{Dtype, FlopConvention, flops_per_token, parameter_bytes, parameters};
+use models::count::{FlopConvention, flops_per_token, parameter_bytes, parameters};
 use models::presets;
 use serde::Serialize;
+use sim_core::program::DType;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -65,8 +66,8 @@ impl Shown {
             max_positions: s.max_positions,
             design: s.design.to_string(),
             parameters: parameters(s),
-            parameter_bytes_f16: parameter_bytes(s, Dtype::F16),
-            parameter_bytes_f32: parameter_bytes(s, Dtype::F32),
+            parameter_bytes_f16: parameter_bytes(s, DType::F16),
+            parameter_bytes_f32: parameter_bytes(s, DType::F32),
             batch: workload.batch,
             seq_len: t,
             training_flops_per_token: Flops {

@@ -2,15 +2,17 @@
 //!
 //! Forward operations are held against their own definition (a product's input features equal the
 //! rows of its matrix); a gradient must have the shape of what it is the gradient of.
-//! Deliberately not here: [`super::build`]'s helpers, so that one mistake cannot pass both.
+//! **Not here.** [`super::build`]'s helpers, so that one mistake cannot pass both.
 
 use std::collections::BTreeMap;
 
 use petgraph::graph::NodeIndex;
 
-use super::{LayerGraph, LayerOp, OpKind, Phase, Tensor, TensorShape};
-use crate::design::Positions;
+use super::LayerGraph;
+use super::op::{LayerOp, OpKind, Phase};
+use super::tensor::{Tensor, TensorShape};
 use crate::diagnostic;
+use crate::shape::design::Positions;
 use sim_core::diag::Diagnostic;
 
 impl LayerGraph {
@@ -57,15 +59,15 @@ impl LayerGraph {
 
     /// Whether a forward operation's shapes follow from each other and from the step.
     fn forward_fits(&self, op: &LayerOp, inputs: &[&Tensor]) -> bool {
-        let (b, t) = (self.batch, u64::from(self.seq_len));
+        let (b, t) = (self.batch(), u64::from(self.seq_len()));
         let ins: Vec<Vec<u64>> = inputs.iter().map(|tensor| tensor.shape.sizes()).collect();
         let outs: Vec<Vec<u64>> = op.outputs.iter().map(|tensor| tensor.shape.sizes()).collect();
         let weights: Vec<Vec<u64>> = op.weights.iter().map(|tensor| tensor.shape.sizes()).collect();
-        let labels = u64::from(self.shape.classes());
+        let labels = u64::from(self.shape().classes());
         match (op.kind, &ins[..], &weights[..], &outs[..]) {
             (OpKind::Embedding, [], [wte, more @ ..], [out]) => {
                 let table = |rows: &Vec<u64>| rows.len() == 2 && rows[1] == wte[1];
-                let learned = self.shape.design.positions == Positions::Learned;
+                let learned = self.shape().design.positions == Positions::Learned;
                 let long = if learned { more.first().is_some_and(|wpe| t <= wpe[0]) } else { true };
                 table(wte) && more.iter().all(table) && long && *out == [b, t, wte[1]]
             }
@@ -90,7 +92,7 @@ impl LayerGraph {
                 x.len() == 2 && *out == [x[0], labels] && product(&[x[0], 1, x[1]], matrix, &[bias], &[x[0], 1, labels])
             }
             (OpKind::AttentionScores, [q, k], [], [out]) => {
-                let heads = u64::from(self.shape.heads);
+                let heads = u64::from(self.shape().heads);
                 q.len() == 3 && k.len() == 3 && q[..2] == k[..2] && q[2].is_multiple_of(heads) && {
                     k[2].is_multiple_of(q[2] / heads) && *out == [q[0], heads, q[1], k[1]]
                 }
@@ -99,7 +101,7 @@ impl LayerGraph {
             | (OpKind::Scale | OpKind::Alibi, [x], [], [out]) => x == out,
             (OpKind::SwiGlu, [gate, up], [], [out]) => gate == up && up == out,
             (OpKind::AttentionValues, [p, v], [], [out]) => {
-                let d_head = u64::from(self.shape.d_head());
+                let d_head = u64::from(self.shape().d_head());
                 p.len() == 4 && v.len() == 3 && p[0] == v[0] && p[3] == v[1] && *out == [v[0], p[2], p[1] * d_head]
             }
             (OpKind::Residual, [skip, branch], [], [out]) => skip == branch && branch == out,

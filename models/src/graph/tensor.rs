@@ -1,8 +1,8 @@
 //! Tensors of the layer graph: a name and a shape whose dimensions say what they run over.
 //!
-//! Invariant: none beyond the types; [`crate::graph::LayerGraph::check`] holds shapes against each
+//! **Invariant.** none beyond the types; [`crate::graph::LayerGraph::check`] holds shapes against each
 //! other.
-//! Deliberately not here: element types and layouts, which a mapping chooses.
+//! **Not here.** element types and layouts, which a mapping chooses.
 
 use std::fmt;
 

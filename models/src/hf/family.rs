@@ -1,13 +1,13 @@
 //! What the keys of each family of models mean, and the values that they have where they are absent.
 //!
-//! Invariant: defaults are those of Hugging Face's configuration classes.
-//! Deliberately not here: how a key is read ([`super::reader`]).
+//! **Invariant.** defaults are those of Hugging Face's configuration classes.
+//! **Not here.** how a key is read ([`super::reader`]).
 
 use serde_json::Value;
 
 use super::reader::Reader;
-use crate::design::{Biases, Block, Decimal, Design, FeedForward, Head, Norm, Pairs, Positions, Rotary};
 use crate::shape::ModelShape;
+use crate::shape::design::{Biases, Block, Decimal, Design, FeedForward, Head, Norm, Pairs, Positions, Rotary};
 
 /// Names of the keys of sizes: layers, width, heads, vocabulary, positions.
 type Keys = [&'static str; 5];

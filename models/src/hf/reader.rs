@@ -1,16 +1,16 @@
 //! Reads the keys of a configuration, one by one, and keeps what is wrong with them.
 //!
-//! Invariant: every key that is looked at is remembered, so that the rest can be refused. `null`
+//! **Invariant.** every key that is looked at is remembered, so that the rest can be refused. `null`
 //! counts as absent.
-//! Deliberately not here: which keys there are ([`super::family`]).
+//! **Not here.** which keys there are ([`super::family`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::IGNORED;
-use crate::design::Decimal;
 use crate::diagnostic;
+use crate::shape::design::Decimal;
 use sim_core::diag::Diagnostic;
 
 /// A configuration that is being read.

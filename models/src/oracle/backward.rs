@@ -1,12 +1,12 @@
 //! The backward half of the oracle.
 //!
-//! Invariant: a gradient is kept under the name that the layer graph gives it.
-//! Deliberately not here: the derivatives of single operations; see [`super::ops`].
+//! **Invariant.** a gradient is kept under the name that the layer graph gives it.
+//! **Not here.** the derivatives of single operations; see [`super::ops`].
 
 use ndarray::{Array, Array2, Axis, Dimension};
 
 use super::{Step, ops};
-use crate::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
+use crate::shape::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
 
 impl Step<'_> {
     /// Everything from the logits back; gives the loss.

@@ -1,9 +1,9 @@
 //! The operations of the oracle, forward and backward, each by its definition.
 //!
 //! Rows are tokens, sequence after sequence; columns are features.
-//! Invariant: a backward function takes the forward function's own inputs (or, for softmax, its
+//! **Invariant.** a backward function takes the forward function's own inputs (or, for softmax, its
 //! output) and the gradient of its output, and recomputes whatever else it needs.
-//! Deliberately not here: names and parameters; see [`super`].
+//! **Not here.** names and parameters; see [`super`].
 
 // `ndarray::s!` expands to `allow(unsafe_code)`, which the workspace forbids: slices go by axis.
 
@@ -12,7 +12,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, Axis, Slice};
 
 use super::erf::erfc;
-use crate::design::{Design, Norm, Rotary, alibi_slope};
+use crate::shape::design::{Design, Norm, Rotary, alibi_slope};
 
 /// A row shifted to mean 0 (of a LayerNorm) and scaled to mean square 1, and the scale.
 fn normalised(design: &Design, row: ArrayView1<'_, f64>) -> (Array1<f64>, f64) {

@@ -1,16 +1,16 @@
 //! The parameters of a model as f64 arrays, and a repeatable way to fill them.
 //!
-//! Invariant: [`Params::zeros`] and [`Params::seeded`] hold exactly the tensors of the shape, under
+//! **Invariant.** [`Params::zeros`] and [`Params::seeded`] hold exactly the tensors of the shape, under
 //! the names of Hugging Face's GPT-2 and in its layouts (matrices input-major), whatever the design.
-//! Deliberately not here: training initialisation; values are chosen so that every gradient is far
+//! **Not here.** training initialisation; values are chosen so that every gradient is far
 //! from zero.
 
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, IxDyn};
 
-use crate::design::{Block, Design, Head, Norm, Positions};
 use crate::shape::ModelShape;
+use crate::shape::design::{Block, Design, Head, Norm, Positions};
 
 /// Parameters, or gradients with respect to them, by name: `wte` `[V, d]`, `wpe` `[P, d]`,
 /// `h.{l}.ln_1.weight|bias` `[d]`, `h.{l}.attn.c_attn.weight` `[d, 3d]` and `.bias` `[3d]`,

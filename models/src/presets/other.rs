@@ -1,11 +1,11 @@
 //! Presets of other designs than GPT-2's.
 //!
-//! Invariant: as of [`super`].
-//! Deliberately not here: GPT-2, GPT-3 and Cerebras-GPT.
+//! **Invariant.** as of [`super`].
+//! **Not here.** GPT-2, GPT-3 and Cerebras-GPT.
 
 use super::{Preset, Published};
-use crate::design::{Biases, Block, Decimal, Design, FeedForward, Head};
 use crate::shape::ModelShape;
+use crate::shape::design::{Biases, Block, Decimal, Design, FeedForward, Head};
 
 /// A model of another design than GPT-2's.
 struct Other {

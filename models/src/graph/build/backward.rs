@@ -2,13 +2,13 @@
 //!
 //! Where paths part, each path's gradient has a name of its own, and the backward operation of the
 //! sum that brings the paths together again adds two of them.
-//! Invariant: each forward operation but the embedding has one backward operation, and each that
+//! **Invariant.** each forward operation but the embedding has one backward operation, and each that
 //! has parameters one for their gradients.
-//! Deliberately not here: the shape rules ([`crate::graph`]'s `check`).
+//! **Not here.** the shape rules ([`crate::graph`]'s `check`).
 
 use super::{Builder, New};
-use crate::design::{Block, Decimal, Head, Positions};
 use crate::graph::{OpKind, Phase, TensorShape};
+use crate::shape::design::{Block, Decimal, Head, Positions};
 
 const B: Phase = Phase::Backward;
 

@@ -1,12 +1,12 @@
 //! The forward operations of the step.
 //!
-//! Invariant: those of a layer are added in an order whose reverse is an order of their backward
+//! **Invariant.** those of a layer are added in an order whose reverse is an order of their backward
 //! operations.
-//! Deliberately not here: gradients.
+//! **Not here.** gradients.
 
 use super::{Builder, New};
-use crate::design::{Block, Decimal, Head, Positions};
 use crate::graph::{OpKind, Phase, TensorShape};
+use crate::shape::design::{Block, Decimal, Head, Positions};
 
 impl Builder {
     pub(super) fn forward(&mut self) {

@@ -1,16 +1,16 @@
 //! Models known by name, with the runs that were published for them.
 //!
-//! Invariant: every number is followed to a source, named in [`Preset::source`]; what was not
+//! **Invariant.** every number is followed to a source, named in [`Preset::source`]; what was not
 //! published is `None`, not a guess.
-//! Deliberately not here: measured throughput.
+//! **Not here.** measured throughput.
 
 mod other;
 
 use serde::Serialize;
 
-use crate::design::Design;
 use crate::diagnostic;
 use crate::shape::ModelShape;
+use crate::shape::design::Design;
 use sim_core::diag::Diagnostic;
 
 /// A model known by name.

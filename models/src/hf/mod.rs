@@ -1,10 +1,10 @@
 //! Import of a Hugging Face `config.json`.
 //!
-//! Invariant: a configuration is either taken for exactly what it says or refused; no operation is
+//! **Invariant.** a configuration is either taken for exactly what it says or refused; no operation is
 //! replaced by a similar one. Every key is read, or known to change neither the operations nor
 //! their sizes ([`IGNORED`]; a layer graph has no dropout), or says that a feature is off (`null`,
 //! `false`, 0); any other key is refused by its name.
-//! Deliberately not here: opening the file; which keys a family has (`hf::family`).
+//! **Not here.** opening the file; which keys a family has (`hf::family`).
 
 mod family;
 mod reader;

@@ -1,8 +1,8 @@
 //! The design of a model: which operations its layers consist of, apart from their sizes.
 //!
-//! Invariant: every value describes operations that the layer graph has and that kernels execute;
+//! **Invariant.** every value describes operations that the layer graph has and that kernels execute;
 //! what is not here is refused where a model is read ([`crate::hf`]).
-//! Deliberately not here: sizes ([`crate::shape`]).
+//! **Not here.** sizes ([`crate::shape`]).
 
 use std::fmt;
 

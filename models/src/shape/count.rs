@@ -1,41 +1,17 @@
 //! Parameters, bytes and floating-point operations of a model, in closed form.
 //!
-//! Invariant: every count is an exact integer; nothing here rounds. Shapes that
+//! **Invariant.** every count is an exact integer; nothing here rounds. Shapes that
 //! [`ModelShape::validate`] accepts never reach the ends of the types; others saturate.
-//! Deliberately not here: time, and operations that only a particular mapping adds (recomputation,
+//! **Not here.** time, and operations that only a particular mapping adds (recomputation,
 //! padding).
 //!
 //! Letters in formulas: `V` vocab, `P` max_positions, `L` layers, `d` d_model, `k` features of keys,
 //! `f` d_ff, `T` tokens per sequence.
 
+use super::design::{Block, Decimal, Design, Head, Norm, Positions};
+use super::model::ModelShape;
 use serde::{Deserialize, Serialize};
-
-use crate::design::{Block, Decimal, Design, Head, Norm, Positions};
-use crate::graph::{LayerGraph, LayerOp, OpKind, Phase};
-use crate::shape::ModelShape;
-
-/// Number format of a stored tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// IEEE binary16.
-    F16,
-    /// bfloat16.
-    Bf16,
-    /// IEEE binary32.
-    F32,
-}
-
-impl Dtype {
-    /// Bytes per element.
-    #[must_use]
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
-        }
-    }
-}
+use sim_core::program::DType;
 
 /// How training FLOPs are counted. All three count forward and backward without recomputation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -232,8 +208,8 @@ pub fn matmul_weights(shape: &ModelShape) -> u64 {
 
 /// Bytes of all parameters stored as `dtype`.
 #[must_use]
-pub fn parameter_bytes(shape: &ModelShape, dtype: Dtype) -> u64 {
-    parameters(shape).saturating_mul(dtype.bytes())
+pub fn parameter_bytes(shape: &ModelShape, dtype: DType) -> u64 {
+    parameters(shape).saturating_mul(dtype.bytes().into())
 }
 
 /// Training FLOPs per token (forward and backward) in sequences of `seq_len` tokens. Work that is
@@ -251,25 +227,4 @@ pub fn training_flops(shape: &ModelShape, seq_len: u32, tokens: u64, convention:
     let t = u128::from(seq_len);
     let (token, sequence) = Wide::of(shape).flops(t, convention);
     token * u128::from(tokens) + sequence * u128::from(tokens) / t.max(1)
-}
-
-/// Multiply-accumulates of `op` in matrix products; 0 for operations without any.
-///
-/// Attention is counted over the whole `T × T` square, as all three conventions do. Summed over a
-/// training step and doubled this is exactly [`FlopConvention::Palm`] times the tokens of the step.
-#[must_use]
-pub fn op_macs(graph: &LayerGraph, op: &LayerOp) -> u128 {
-    let shape = graph.shape();
-    let t = u128::from(graph.seq_len());
-    let tokens = u128::from(graph.batch()) * t;
-    match (op.kind, op.phase) {
-        (OpKind::AttentionScores | OpKind::AttentionValues, phase) => {
-            // Backward makes two products of the forward one's size: d.q and d.k, d.softmax and d.v.
-            let products = if phase == Phase::Forward { 1 } else { 2 };
-            products * tokens * t * u128::from(shape.d_model)
-        }
-        (OpKind::Pooler | OpKind::Classifier, _) => u128::from(graph.batch()) * op.weights[0].shape.elements(),
-        (kind, _) if kind.is_product() => tokens * op.weights[0].shape.elements(),
-        _ => 0,
-    }
 }

@@ -5,9 +5,9 @@
 //! all tokens, or over all sequences of a classifier) and shares no code with the layer graph; only
 //! the names of tensors are the same. Tokens are all of type 0.
 //!
-//! Invariant: nothing depends on the order of a map or on threads, so a result is repeatable to the
+//! **Invariant.** nothing depends on the order of a map or on threads, so a result is repeatable to the
 //! bit on one platform.
-//! Deliberately not here: speed, rounding to narrow formats, the optimizer.
+//! **Not here.** speed, rounding to narrow formats, the optimizer.
 
 mod backward;
 mod erf;
@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayD, ArrayView1, ArrayView2, IxDyn};
 
-use crate::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
 use crate::shape::ModelShape;
+use crate::shape::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
 pub use erf::{erf, erfc};
 use ops::Heads;
 pub use params::Params;

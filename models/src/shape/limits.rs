@@ -1,39 +1,13 @@
-//! The shape of a model: the numbers and the design that determine its layer graph.
+//! Which shapes are refused: sizes that are zero, that do not fit each other, or that no real model has.
 //!
-//! Invariant: a shape for which [`ModelShape::validate`] returns nothing can be counted and turned
-//! into a graph without overflow. Fields are public because a shape is plain data; validate it
-//! where it enters.
-//! Deliberately not here: batch and sequence length (they belong to a step), precision, training
-//! hyper-parameters (see [`crate::presets`]).
+//! **Invariant.** A valid shape has at most [`PARAMETERS_MAX`] parameters, so that no count overflows.
+//! **Not here.** Limits of a step, such as its tokens ([`crate::workload`]).
 
-use serde::{Deserialize, Serialize};
-
-use crate::count;
-use crate::design::{Block, Decimal, Design, Head};
+use super::count;
+use super::design::{Block, Decimal, Head};
+use super::model::ModelShape;
 use crate::diagnostic;
 use sim_core::diag::Diagnostic;
-
-/// Sizes and design of one model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelShape {
-    /// The name shown in reports.
-    pub name: String,
-    /// Which operations it consists of.
-    pub design: Design,
-    /// Decoder layers.
-    pub layers: u32,
-    /// Hidden size: features per token between layers.
-    pub d_model: u32,
-    /// Attention heads; must divide `d_model`.
-    pub heads: u32,
-    /// Features inside the feed-forward block, usually `4 * d_model`.
-    pub d_ff: u32,
-    /// Tokens in the vocabulary.
-    pub vocab: u32,
-    /// The longest sequence, in tokens; rows of the position table, if there is one.
-    pub max_positions: u32,
-}
 
 /// The most layers a shape may have.
 pub const LAYERS_MAX: u32 = 100_000;
@@ -49,27 +23,6 @@ pub const POSITIONS_MAX: u32 = 1 << 24;
 pub const PARAMETERS_MAX: u64 = 1_000_000_000_000_000;
 
 impl ModelShape {
-    /// Features per attention head; 0 if `heads` is 0. Exact only for a valid shape.
-    #[must_use]
-    pub fn d_head(&self) -> u32 {
-        self.d_model.checked_div(self.heads).unwrap_or(0)
-    }
-
-    /// Heads of keys and values.
-    #[must_use]
-    pub fn kv_heads(&self) -> u32 {
-        self.design.kv_heads.unwrap_or(self.heads)
-    }
-
-    /// Entries that the loss chooses from: the vocabulary, or the labels of a classifier.
-    #[must_use]
-    pub fn classes(&self) -> u32 {
-        match self.design.head {
-            Head::Classifier { labels } => labels,
-            Head::Tied | Head::Untied { .. } | Head::MaskedLm => self.vocab,
-        }
-    }
-
     /// Sizes of the design that do not fit the others.
     fn design_diagnostics(&self) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
@@ -146,6 +99,7 @@ fn nearest_divisor(number: u32, wish: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::Design;
 
     fn tiny() -> ModelShape {
         ModelShape {
