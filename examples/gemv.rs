@@ -4,7 +4,7 @@
 //! accumulator), then the partial sums run east along the row, each PE adding its own: a chain
 //! reduction. The east PE keeps y. The result is compared with ndarray.
 
-use compiler::code::{fab, mem, vec, word};
+use compiler::codegen::instr::{fab, mem, vec, word};
 use fabric::{HostStreams, RunOptions, Values, WaferMemory};
 use ndarray::{Array1, Array2};
 use sim_core::arch::cs2::cs2;
@@ -23,7 +23,7 @@ const Y: u32 = X + N * 4 + 4;
 
 /// The color on which PE `k` sends; it alternates, so that no PE sends on what it receives.
 fn sends(k: u32) -> Color {
-    compiler::code::color((k % 2) as u8)
+    compiler::codegen::instr::color((k % 2) as u8)
 }
 
 /// The code of PE `k`.

@@ -1,8 +1,8 @@
 //! One block of a GPT: compiled for a mesh of 8 × 8 PEs and executed on both engines.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use compiler::step::{self, Options};
-use compiler::strategy::MappingConstraints;
+use compiler::options::MappingConstraints;
+use compiler::{self as step, Options};
 use fabric::{EngineKind, Fold, RunOptions};
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::cs2::cs2;

@@ -10,7 +10,7 @@ use crate::report::{
 use crate::step::{Executed, Group, groups};
 use crate::workload::Workload;
 use compiler::memory::{MemoryPlan, PlannedBuffer};
-use compiler::passes::Checkpoints;
+use compiler::options::Checkpoints;
 use compiler::step::Compiled;
 use models::count::{FlopConvention, training_flops};
 use sim_core::arch::{ArchSpec, KeyGroup};

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use cluster::{Cluster, ExecutedKernel, Picos, Table, Work};
-use compiler::step::{Compiled, Launch, Options, compile};
-use compiler::strategy::MappingConstraints;
+use compiler::options::MappingConstraints;
+use compiler::{Compiled, Launch, Options, compile};
 use fabric::RunOptions;
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};

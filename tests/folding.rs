@@ -2,9 +2,9 @@
 //! counters of all PEs agree, and rows are folded where they repeat.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use compiler::kernel::{Reduction, Stationary};
-use compiler::step::{Compiled, Options, compile};
-use compiler::strategy::{CheckpointRequest, MappingConstraints};
+use compiler::options::{CheckpointRequest, MappingConstraints};
+use compiler::options::{Reduction, Stationary};
+use compiler::{Compiled, Options, compile};
 use fabric::fold::timing_key;
 use fabric::{EngineKind, Fold, RunOptions};
 use models::{Design, LayerGraph, ModelShape};

@@ -2,8 +2,8 @@
 //! programs as if each had its own.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use compiler::step::{Compiled, Options, compile};
-use compiler::strategy::{CheckpointRequest, MappingConstraints};
+use compiler::options::{CheckpointRequest, MappingConstraints};
+use compiler::{Compiled, Options, compile};
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::codec::content_hash;

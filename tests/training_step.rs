@@ -5,9 +5,10 @@
 #[path = "common/launches.rs"]
 mod launches;
 
-use compiler::kernel::{HostSink, HostSource, Reduction, Stationary};
-use compiler::step::{Compiled, Options, compile};
-use compiler::strategy::{CheckpointRequest, MappingConstraints};
+use compiler::kernel::{HostSink, HostSource};
+use compiler::options::{CheckpointRequest, MappingConstraints};
+use compiler::options::{Reduction, Stationary};
+use compiler::{Compiled, Options, compile};
 use fabric::{EngineKind, RunOptions};
 use models::design::{Decimal, Head, Pairs, Positions, Rotary};
 use models::oracle::{self, Params};

@@ -8,8 +8,8 @@ mod launches;
 
 use cluster::values::{CEREBRAS_GPT, Master, reduce};
 use compiler::kernel::{HostSink, HostSource};
-use compiler::step::{Compiled, Options, compile};
-use compiler::strategy::MappingConstraints;
+use compiler::options::MappingConstraints;
+use compiler::{Compiled, Options, compile};
 use fabric::EngineKind;
 use models::oracle::{self, Params};
 use models::{Design, LayerGraph, ModelShape};

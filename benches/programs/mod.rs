@@ -4,10 +4,10 @@
 #![allow(dead_code, reason = "each bench takes its own")]
 
 use compiler::collective::{Algorithm, Collective, Kind};
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Access, ActivationView, Addresses, Kernel, WeightRef};
 use compiler::kernels::gemm::Gemm;
-use compiler::step::{Compiled, Options, compile};
+use compiler::layout::{Features, Geometry};
+use compiler::{Compiled, Options, compile};
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::coord::Grid;
@@ -132,7 +132,7 @@ pub(crate) fn step(arch: &ArchSpec, layers: u32, d_model: u32) -> Compiled {
         seq_len: 32,
         act: DType::F16,
         accumulator: DType::F32,
-        constraints: compiler::strategy::MappingConstraints { lanes: Some(1), ..Default::default() },
+        constraints: compiler::options::MappingConstraints { lanes: Some(1), ..Default::default() },
     };
     compile(&graph, arch, &options).unwrap_or_else(|faults| panic!("{}", faults[0]))
 }

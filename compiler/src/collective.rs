@@ -25,9 +25,9 @@
 //! different colors, and every step of an algorithm has colors of its own.
 //! **Not here.** What executing takes: these formulas are tested against it, and report nothing.
 
-use crate::code::{at, color, fab, mem, repeat, spawn, vec};
+use crate::codegen::instr::{at, color, fab, mem, repeat, spawn, vec};
+use crate::codegen::ring::{Axis, Ring};
 use crate::kernels::main_task;
-use crate::ring::{Axis, Ring};
 use sim_core::coord::{Color, Dir, DirSet, Grid, Region, Span};
 use sim_core::program::{
     AddrOp, AddrReg, Buffer, Command, Control, DType, Dim, Image, Instr, MemRef, Op, Operand, Param, Placement, Pop,
@@ -373,7 +373,7 @@ impl Mesh {
             repeat(
                 parts - 1,
                 vec![
-                    spawn(0, crate::code::op(Op::Mov, len, fab(send, dtype), &[part(sent)])),
+                    spawn(0, crate::codegen::instr::op(Op::Mov, len, fab(send, dtype), &[part(sent)])),
                     vec(op, len, part(got), src),
                     Instr::Join(0),
                     Instr::Addr(AddrOp::Copy(sent, got)),

@@ -4,7 +4,8 @@
 //! addresses. The host's numbers enter only through [`Kernel::feed`].
 //! **Not here.** Which kernels a step needs (`schedule`) and where buffers go (`memory`).
 
-use crate::geometry::{Features, Geometry};
+use crate::layout::{Features, Geometry};
+use crate::options::{Chunks, Reduction, Stationary};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
@@ -95,69 +96,6 @@ pub trait HostSource {
 pub trait HostSink {
     /// Adds to an element of the gradient of a parameter (`loss` at `[]` for the loss).
     fn add(&mut self, tensor: &str, index: &[u32], value: f32);
-}
-
-/// Into how many chunks attention cuts the tokens of a PE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Chunks {
-    /// As queries; a chunk has a multiple of 4 tokens.
-    pub queries: u32,
-    /// As keys.
-    pub keys: u32,
-}
-
-impl Chunks {
-    /// All tokens at once.
-    pub const ONE: Chunks = Chunks { queries: 1, keys: 1 };
-}
-
-/// What of a matrix product stays in its PE, while the rest travels around the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stationary {
-    /// Inputs; partial sums travel.
-    Inputs,
-    /// Sums; inputs travel.
-    Outputs,
-}
-
-impl Stationary {
-    /// Both of them.
-    pub const ALL: [Stationary; 2] = [Stationary::Inputs, Stationary::Outputs];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Stationary::Inputs => "inputs",
-            Stationary::Outputs => "outputs",
-        }
-    }
-}
-
-/// How vectors of all rows are summed down the columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reduction {
-    /// From row to row.
-    Chain,
-    /// Chains in groups of rows, then a chain over the groups.
-    TwoPhase,
-    /// Groups of groups, in three levels or more.
-    Tree,
-}
-
-impl Reduction {
-    /// All of them.
-    pub const ALL: [Reduction; 3] = [Reduction::Chain, Reduction::TwoPhase, Reduction::Tree];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Reduction::Chain => "chain",
-            Reduction::TwoPhase => "two-phase",
-            Reduction::Tree => "tree",
-        }
-    }
 }
 
 /// A kernel before it has addresses.

@@ -1,24 +1,51 @@
-//! Lowers a training step of a GPT onto the mesh: `LayerGraph` to a sequence of programs.
+//! Lowers a training step of a transformer onto the mesh: from a `LayerGraph` to a list of kernels,
+//! each with its addresses in the memory of a PE and, on demand, its program.
 //!
-//! `docs/COMPILER.md` is the design. Read [`geometry`] and [`kernel`] first.
+//! Read [`layout`] first (which PE holds what), then [`kernel`] (what a kernel is), then [`search`]
+//! (how the mapping of a step is chosen); `docs/COMPILER.md` is the design.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`options`] | what the user asks for, and the choices that a mapping consists of |
+//! | [`layout`] | how a model lies on the mesh |
+//! | [`kernel`] | the trait of kernels and the types that their operands have |
+//! | [`codegen`] | what programs are written with |
+//! | [`kernels`] | one file per kernel |
+//! | [`schedule`] | from the layer graph to kernels in order |
+//! | [`passes`] | changes of a schedule that trade cycles for memory |
+//! | [`memory`] | the plan of a PE's memory |
+//! | [`compiled`] | the result |
+//! | [`search`] | the choice between mappings |
+//! | [`collective`] | all-reduces and the like as programs of their own |
 //!
 //! **Invariant.** Every kernel of a step runs the same code on the same counts on all its PEs.
 //! **Not here.** How a router arbitrates or what an instruction costs (`fabric`); files.
 
-pub mod code;
+pub mod codegen;
 pub mod collective;
-pub mod geometry;
+pub mod compiled;
+pub mod ids;
 pub mod kernel;
 pub mod kernels;
-pub mod mapping;
-pub mod math;
+pub mod layout;
 pub mod memory;
+pub mod options;
 pub mod passes;
-pub mod ring;
-pub mod row;
-pub mod scatter;
 pub mod schedule;
 pub mod search;
-pub mod step;
-pub mod strategy;
-pub mod streams;
+
+pub use codegen::instr as code;
+pub use compiled::{Compiled, Launch};
+pub use layout as geometry;
+pub use options::Options;
+pub use search::compile;
+
+/// Paths of before, until everybody uses the new ones.
+pub mod step {
+    pub use crate::compiled::{Compiled, Launch, RunnerUp, StationaryOutputs};
+    pub use crate::{Options, compile};
+}
+/// Paths of before, until everybody uses the new ones.
+pub mod strategy {
+    pub use crate::options::{CheckpointRequest, MappingConstraints};
+}

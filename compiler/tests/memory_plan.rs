@@ -1,11 +1,11 @@
 //! The memory of a PE: what lives in a launch has places of its own, below the code of its kernel.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use compiler::geometry::Geometry;
 use compiler::kernel::{Access, Addresses, Kernel, Requirement};
+use compiler::layout::Geometry;
 use compiler::memory::{Codes, MemoryPlan, plan};
-use compiler::step::{Compiled, Options, compile};
-use compiler::strategy::MappingConstraints;
+use compiler::options::MappingConstraints;
+use compiler::{Compiled, Options, compile};
 use models::{LayerGraph, ModelShape, presets};
 use proptest::prelude::*;
 use sim_core::arch::{ArchSpec, cs2::cs2};

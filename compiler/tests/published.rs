@@ -1,8 +1,8 @@
 //! Micro-batches that were run on a CS-2 fit, larger ones are refused, by the memory plan alone.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use compiler::step::{Compiled, Options, compile};
-use compiler::strategy::MappingConstraints;
+use compiler::options::MappingConstraints;
+use compiler::{Compiled, Options, compile};
 use models::{Design, LayerGraph, ModelShape, presets};
 use sim_core::arch::cs2::cs2;
 use sim_core::diag::Diagnostic;

@@ -1,8 +1,8 @@
 //! `--map` and `--checkpoint`: choices of the mapping that are made by hand.
 
 use clap::{Args, ValueEnum};
-use compiler::kernel::{Reduction, Stationary};
-use compiler::strategy::{CheckpointRequest, MappingConstraints};
+use compiler::options::{CheckpointRequest, MappingConstraints};
+use compiler::options::{Reduction, Stationary};
 use std::fmt;
 
 /// Choices of the mapping.

@@ -1,7 +1,7 @@
 //! A compiled step with values: all launches, one after the other, on one wafer.
 
+use compiler::Compiled;
 use compiler::kernel::{HostSink, HostSource};
-use compiler::step::Compiled;
 use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Flow, verify};

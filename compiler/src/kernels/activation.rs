@@ -6,10 +6,10 @@
 
 use super::elementwise::{local, operands, part_of, phase, same_shape};
 use super::window::{Moving, chunk_slots, sweep};
-use crate::code::{imm, mem, vec_of};
-use crate::geometry::{Features, Geometry};
+use crate::codegen::instr::{imm, mem, vec_of};
+use crate::codegen::math::{self, Scratch};
 use crate::kernel::{ActivationView, Addresses, Kernel, Part, Requirement};
-use crate::math::{self, Scratch};
+use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program};
 use std::sync::Arc;

@@ -17,10 +17,10 @@
 use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
 use super::rotary::west_routes;
-use crate::code::{at as moving, color, fab, grid, imm, mem, vec, word};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{at as moving, color, fab, grid, imm, mem, vec, word};
+use crate::codegen::streams::interval;
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
-use crate::streams::interval;
+use crate::layout::Geometry;
 use models::design::alibi_slope;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Region, Span};

@@ -11,12 +11,12 @@
 
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_flow, main_task};
 use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
-use crate::code::{color, fab, imm, mem, op, pack, unpack, vec};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{color, fab, imm, mem, op, pack, unpack, vec};
+use crate::codegen::streams::{broadcast_south, interval};
 use crate::kernel::{
     Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Requirement, Way,
 };
-use crate::streams::{broadcast_south, interval};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Span};
 use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Operand, Program, VecOp};

@@ -9,12 +9,11 @@
 
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
 use super::reduce::Levels;
-use crate::code::{grid, vec};
-use crate::geometry::{Features, Geometry};
-use crate::kernel::{
-    Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Part, Reduction, Requirement,
-};
-use crate::streams::interval;
+use crate::codegen::instr::{grid, vec};
+use crate::codegen::streams::interval;
+use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Part, Requirement};
+use crate::layout::{Features, Geometry};
+use crate::options::Reduction;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
 use std::sync::Arc;

@@ -6,9 +6,9 @@
 
 use super::lanes::{buffers, main_task};
 use super::window::{uniform, whole};
-use crate::code::{imm, vec};
-use crate::geometry::{Features, Geometry};
+use crate::codegen::instr::{imm, vec};
 use crate::kernel::{Access, ActivationView, Addresses, Kernel, Part, Requirement};
+use crate::layout::{Features, Geometry};
 use models::design::Decimal;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Image, Instr, Op, Operand, Program};

@@ -9,10 +9,10 @@
 
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task};
 use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
-use crate::code::{color, fab, imm, mem, pack, unpack, vec};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{color, fab, imm, mem, pack, unpack, vec};
+use crate::codegen::streams::{broadcast_south, interval};
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
-use crate::streams::{broadcast_south, interval};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, PeCoord, Span};
 use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Program};

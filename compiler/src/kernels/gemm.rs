@@ -20,13 +20,14 @@ mod piggyback;
 
 use super::lanes::{axpy_cycles, classes, place_with, ring_routes, row_ring};
 use super::pace::Pace;
-use crate::code::{color, pack};
-use crate::geometry::{Features, Geometry};
+use crate::codegen::instr::{color, pack};
+use crate::codegen::streams::{broadcast_south, feed_north, interval};
 use crate::kernel::{
     Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Name, PAD_BIAS, Part,
-    Requirement, Stationary, Way, WeightRef,
+    Requirement, Way, WeightRef,
 };
-use crate::streams::{broadcast_south, feed_north, interval};
+use crate::layout::{Features, Geometry};
+use crate::options::Stationary;
 pub use output_stationary::OutputStationary;
 pub use piggyback::Piggyback;
 use sim_core::arch::ArchSpec;
@@ -34,6 +35,8 @@ use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
 use std::sync::Arc;
 
+/// Most AXPYs of a step that are written out; beyond that they are a loop.
+const UNROLLED: u32 = 64;
 /// Name of the stream of weights.
 const WEIGHTS: &str = "weights";
 /// Most outputs that go around together.
@@ -161,9 +164,8 @@ impl Gemm {
     fn fastest(&self, g: &Geometry, arch: &ArchSpec) -> Gemm {
         let with = |outs| Gemm { outs, ..self.clone() };
         let bytes = |gemm: &Gemm| gemm.scratch(g, arch).iter().map(|n| n.len * n.dtype.bytes()).sum::<u32>();
-        let small = |gemm: &Gemm| {
-            gemm.outs * self.x.slots <= code::UNROLLED && gemm.outs <= self.y.slots && bytes(gemm) <= SUMS_MAX
-        };
+        let small =
+            |gemm: &Gemm| gemm.outs * self.x.slots <= UNROLLED && gemm.outs <= self.y.slots && bytes(gemm) <= SUMS_MAX;
         let more = (2..=OUTS_MAX).map(with).filter(small);
         let all = std::iter::once(with(1)).chain(more.filter(|_| g.lane_columns() > 1));
         all.min_by_key(|gemm| (gemm.estimate(g, arch), gemm.outs)).unwrap_or_else(|| self.clone())

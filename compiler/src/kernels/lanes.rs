@@ -4,11 +4,11 @@
 //! **Invariant.** Lanes do not exchange wavelets here.
 //! **Not here.** Kernels.
 
-use crate::code::{color, fab, op, unpack, vec};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{color, fab, op, unpack, vec};
+use crate::codegen::ring::{Axis, Ring, RingClass, spans};
+use crate::codegen::streams::{chain_color, chain_south, drain_south};
 use crate::kernel::{Addresses, Requirement};
-use crate::ring::{Axis, Ring, RingClass, spans};
-use crate::streams::{chain_color, chain_south, drain_south};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{

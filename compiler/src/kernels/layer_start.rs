@@ -5,10 +5,10 @@
 //! kernel is executed for it: two wavelets, so many cycles apart, pass the router in a corner.
 //! **Invariant.** All PEs are idle. **Not here.** When a layer starts (`passes`).
 
-use crate::code::color;
-use crate::geometry::Geometry;
+use crate::codegen::instr::color;
+use crate::codegen::streams::interval;
 use crate::kernel::{Addresses, HostSource, Kernel, Requirement};
-use crate::streams::interval;
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, DirSet, Region, Span};
 use sim_core::program::{EdgeStream, Flow, Program, Route};

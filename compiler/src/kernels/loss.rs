@@ -15,13 +15,13 @@
 use super::lanes::{buffers, main_task};
 use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_token, sweep, whole};
-use crate::code::{at as moving, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{at as moving, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::math::{self, Scratch};
+use crate::codegen::ring::spans;
+use crate::codegen::row::{RowClass, RowReduce};
+use crate::codegen::scatter::{Scatter, Station};
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
-use crate::math::{self, Scratch};
-use crate::ring::spans;
-use crate::row::{RowClass, RowReduce};
-use crate::scatter::{Scatter, Station};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, DirSet, PeCoord, Region, Span};
 use sim_core::program::{

@@ -1,6 +1,7 @@
 //! The kernels that a training step is made of; one file each.
 
 pub mod activation;
+pub mod affine;
 pub mod alibi;
 pub mod attention;
 pub mod checkpoint_transfer;

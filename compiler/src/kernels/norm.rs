@@ -7,17 +7,17 @@
 //! activations and `.tmp` are *like* `x`, everything else is *apart*.
 //! **Not here.** Sums of the parameters' gradients over rows (`row_sum`).
 
+use super::affine::{Style, padded};
 use super::elementwise::{operands, phase, same_shape};
 use super::lanes::{buffers, main_task, place};
 use super::row_sum::{self, Parts};
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
-use crate::code::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
+use crate::codegen::math::{self, Scratch};
+use crate::codegen::row::{RowClass, RowReduce};
+use crate::codegen::streams::{broadcast_south, feed_north, interval};
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Name, Requirement, local};
-use crate::math::{self, Scratch};
-use crate::row::{RowClass, RowReduce};
-use crate::streams::{broadcast_south, feed_north, interval};
-use models::design::{Decimal, Design, Norm};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
@@ -30,37 +30,6 @@ const LOADER: u8 = 0;
 /// vectors with one f32 number per slot.
 const REGS: [AddrReg; 3] = [AddrReg(0), AddrReg(1), AddrReg(2)];
 const SLOT_REG: AddrReg = AddrReg(3);
-
-/// What is normalised, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Style {
-    /// LayerNorm; or RMSNorm, which has no mean and no β.
-    pub norm: Norm,
-    /// Added under the root.
-    pub epsilon: Decimal,
-}
-
-impl Style {
-    /// That of a design.
-    #[must_use]
-    pub fn of(design: &Design) -> Style {
-        Style { norm: design.norm, epsilon: design.epsilon }
-    }
-
-    fn centred(self) -> bool {
-        self.norm == Norm::LayerNorm
-    }
-
-    /// The statistic with the sum along x̂, the last one.
-    fn along(self) -> u32 {
-        if self.centred() { 3 } else { 2 }
-    }
-
-    /// Vectors of parameters: γ, and β.
-    pub(super) fn parameters(self) -> u32 {
-        if self.centred() { 2 } else { 1 }
-    }
-}
 
 /// `y = (x − mean) / sqrt(variance + ε) · γ + β` over the real features of every token, or
 /// `y = x / sqrt(mean of squares + ε) · γ`; `y` may be `x`. Padding features become zero.
@@ -93,11 +62,6 @@ pub struct LayerNormGrad {
     pub add: bool,
     /// Which norm it is.
     pub style: Style,
-}
-
-/// Words per slot, rounded up so that what follows has the same phase.
-pub(super) fn padded(slots: u32) -> u32 {
-    slots.next_multiple_of(2)
 }
 
 /// Addresses and views of what both directions use.

@@ -13,11 +13,11 @@ use super::lanes::{
     main_task, place, ring_routes, row_ring,
 };
 use super::pace::Pace;
-use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
-use crate::geometry::{Features, Geometry};
+use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::ring::RingClass;
+use crate::codegen::streams::interval;
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Part, Requirement};
-use crate::ring::RingClass;
-use crate::streams::interval;
+use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrOp, AddrReg, Async, DType, Image, Instr, Op, Operand, Priority, Program};
 use std::sync::Arc;

@@ -9,7 +9,7 @@
 //! priority move in the issue slots that setups of its vector instructions leave free.
 //! **Not here.** What is sent.
 
-use crate::code::{repeat, vec};
+use crate::codegen::instr::{repeat, vec};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Instr, MemRef, Op, Operand};
 

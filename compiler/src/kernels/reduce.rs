@@ -14,11 +14,11 @@
 //! **Not here.** Whether sums go so (`passes`).
 
 use super::lanes::CHAIN_QUEUES;
-use crate::code::{color, fab, op, vec};
-use crate::geometry::Geometry;
-use crate::kernel::Reduction;
-use crate::ring::spans;
-use crate::streams::{drain_south, interval};
+use crate::codegen::instr::{color, fab, op, vec};
+use crate::codegen::ring::spans;
+use crate::codegen::streams::{drain_south, interval};
+use crate::layout::Geometry;
+use crate::options::Reduction;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{DType, Image, Instr, Op, Operand, Placement, Program, Route};

@@ -13,11 +13,11 @@
 use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
-use crate::code::{at as moving, color, fab, imm, mem, vec};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{at as moving, color, fab, imm, mem, vec};
+use crate::codegen::math::{self, Scratch};
+use crate::codegen::streams::interval;
 use crate::kernel::{ActivationView, Addresses, HostSource, Kernel, Requirement};
-use crate::math::{self, Scratch};
-use crate::streams::interval;
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{

@@ -4,15 +4,14 @@
 //! **Invariant.** A PE's parts are those that the kernel before left.
 //! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
 
+use super::affine::{Style, padded};
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
-use super::norm::{Style, padded};
 use super::reduce::Levels;
-use crate::code::mem;
-use crate::geometry::Geometry;
-use crate::kernel::{
-    Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Reduction, Requirement, local,
-};
-use crate::streams::interval;
+use crate::codegen::instr::mem;
+use crate::codegen::streams::interval;
+use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Requirement, local};
+use crate::layout::Geometry;
+use crate::options::Reduction;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Program};
 use std::sync::Arc;

@@ -5,9 +5,9 @@
 //! **Invariant.** Only addresses depend on the row, and no timing on them.
 //! **Not here.** What is sent or received.
 
-use crate::code::{at, mem, repeat, step};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{at, mem, repeat, step};
 use crate::kernel::{Access, ActivationView, Addresses, Requirement};
+use crate::layout::Geometry;
 use sim_core::coord::{Region, Span};
 use sim_core::program::{AddrOp, AddrReg, Image, Instr, Operand, Param, Placement, Program};
 

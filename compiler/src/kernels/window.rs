@@ -5,7 +5,7 @@
 //! every operand (rule C5) stays what it was.
 //! **Not here.** What is done with a chunk.
 
-use crate::code::{at, grid, mem, repeat, set, step};
+use crate::codegen::instr::{at, grid, mem, repeat, set, step};
 use crate::kernel::{ActivationView, Addresses};
 use sim_core::coord::Grid;
 use sim_core::program::{AddrReg, DType, Image, Instr, Operand, Placement, Program};

@@ -4,10 +4,10 @@
 //! they make the step faster by more than differences between mappings count.
 //! **Not here.** What they are (`kernels::reduce`).
 
-use crate::geometry::Geometry;
-use crate::kernel::Reduction;
+use crate::layout::Geometry;
+use crate::options::NEAR;
+use crate::options::Reduction;
 use crate::schedule::ScheduledKernel;
-use crate::search::NEAR;
 use sim_core::arch::ArchSpec;
 
 /// Makes all sums over rows reductions of a kind, or of the best one.

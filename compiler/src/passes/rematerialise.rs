@@ -3,10 +3,12 @@
 //!
 //! **Not here.** The first recomputation, from the layer's input (`schedule`).
 
-use super::names;
-use crate::geometry::{Features, Geometry};
-use crate::kernel::{Chunks, Name, Part};
-use crate::schedule::{Pass, ScheduledKernel};
+use super::access::names;
+use crate::ids::Phase;
+use crate::kernel::{Name, Part};
+use crate::layout::{Features, Geometry};
+use crate::options::Chunks;
+use crate::schedule::ScheduledKernel;
 use std::collections::BTreeSet;
 
 /// Repeats the recomputed kernels of every layer whose results wait for the end of the
@@ -14,7 +16,7 @@ use std::collections::BTreeSet;
 pub(super) fn repeat_projections(kernels: &mut Vec<ScheduledKernel>, g: &Geometry) {
     let mut rest = std::mem::take(kernels).into_iter().peekable();
     while let Some(scheduled) = rest.next() {
-        let key = |t: &ScheduledKernel| (t.layer, t.pass == Pass::Forward);
+        let key = |t: &ScheduledKernel| (t.layer, t.phase == Phase::Forward);
         let of = key(&scheduled);
         let mut layer = vec![scheduled];
         while rest.peek().is_some_and(|t| key(t) == of) {
@@ -27,7 +29,7 @@ pub(super) fn repeat_projections(kernels: &mut Vec<ScheduledKernel>, g: &Geometr
 fn repeat_layer(layer: Vec<ScheduledKernel>, g: &Geometry) -> Vec<ScheduledKernel> {
     let wide = |t: &ScheduledKernel| !matches!(t.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart);
     let Some(end) = layer.iter().rposition(wide).map(|i| i + 1) else { return layer };
-    let begin = layer.iter().position(|t| t.pass != Pass::Recompute).unwrap_or(end).min(end);
+    let begin = layer.iter().position(|t| t.phase != Phase::Recompute).unwrap_or(end).min(end);
     let used = |range: &[ScheduledKernel]| -> BTreeSet<Name> { range.iter().flat_map(|t| names(t, g).0).collect() };
     let (busy, later) = (used(&layer[begin..end]), used(&layer[end..]));
     // Recomputed kernels all of whose results wait, and that start from what is there.

@@ -4,15 +4,16 @@
 //! **Invariant.** It ends with the gradient of the last layer's output in its buffer.
 //! **Not here.** Layers.
 
-use super::names::{Names, STREAM};
+use super::buffers::{Names, STREAM};
 use super::operations::Operation;
-use super::{Pass, Schedule, parts};
-use crate::geometry::Features;
+use super::{Schedule, parts};
+use crate::ids::Phase;
 use crate::kernel::{ActivationView, Name, WeightRef};
 use crate::kernels::elementwise::{Copy, Fill};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::loss::CrossEntropy;
 use crate::kernels::row_sum::{Parts, RowSum};
+use crate::layout::Features;
 use models::OpKind;
 use sim_core::program::DType;
 
@@ -28,7 +29,7 @@ impl Schedule {
             return self.classifier(names, operations);
         }
         for operation in operations {
-            self.forward(names, operation, Pass::Forward);
+            self.forward(names, operation, Phase::Forward);
             if operation.op.kind == OpKind::LmHead {
                 self.lm_head(operation, chunks);
             }
@@ -52,25 +53,25 @@ impl Schedule {
             let (x, label) = (window(&hidden), "lm head".into());
             let weight = last_weights(operation, true);
             self.push(
-                Pass::Forward,
+                Phase::Forward,
                 None,
                 Gemm { label, x: x.clone(), y: logits.clone(), weight, add: false, outs: 1, piggyback: None },
             );
             self.loss(&logits, first, false);
             let (dx, weight) = (window(&sums), WeightRef { bias: None, ..last_weights(operation, false) });
-            self.gemm(&"lm head input gradient".into(), (Pass::Backward, None), (logits.clone(), dx, false), &weight);
+            self.gemm(&"lm head input gradient".into(), (Phase::Backward, None), (logits.clone(), dx, false), &weight);
             let to = (operation.weights[0].clone(), false);
             self.outer_parts(&"lm head weight gradient".into(), None, logits.clone(), x, to);
             self.bias_gradient(operation, logits);
         }
         let to = self.gradient(&operation.inputs[0]);
-        self.push(Pass::Backward, None, Copy { from: sums, to });
+        self.push(Phase::Backward, None, Copy { from: sums, to });
     }
 
     fn loss(&mut self, logits: &ActivationView, first_token: u32, per_sequence: bool) {
         let wide = self.geometry.vocab > 1 << 16;
-        self.push(Pass::Backward, None, CrossEntropy { logits: logits.clone(), first_token, per_sequence, wide });
-        self.push(Pass::Backward, None, RowSum { parts: Parts::Loss, levels: None });
+        self.push(Phase::Backward, None, CrossEntropy { logits: logits.clone(), first_token, per_sequence, wide });
+        self.push(Phase::Backward, None, RowSum { parts: Parts::Loss, levels: None });
     }
 
     /// Pooler, classifier, loss, and their gradients, of the first tokens of all rows.
@@ -86,12 +87,12 @@ impl Schedule {
         let top = ActivationView { tokens, ..self.hidden(names.top()) };
         let [dense, pooled, d_pooled] = ["pooler", "pooled", "d.pooled"].map(|name| small(self.hidden(name)));
         let logits = small(self.act("logits", Features::Vocab));
-        self.linear(pooler, Pass::Forward, top.clone(), dense.clone());
+        self.linear(pooler, Phase::Forward, top.clone(), dense.clone());
         let f = super::function(tanh.op.kind).expect("a function of one operand");
-        self.push(Pass::Forward, None, super::Activation { f, x: dense, y: pooled.clone() });
+        self.push(Phase::Forward, None, super::Activation { f, x: dense, y: pooled.clone() });
         let (label, weight) = (classifier.label.clone(), last_weights(classifier, false));
         self.push(
-            Pass::Forward,
+            Phase::Forward,
             None,
             Gemm { label, x: pooled.clone(), y: logits.clone(), weight, add: false, outs: 1, piggyback: None },
         );
@@ -99,9 +100,9 @@ impl Schedule {
         self.begun.clear();
         self.linear_back(classifier, pooled.clone(), logits, d_pooled.clone());
         let (dy, dx) = (d_pooled.clone(), d_pooled.clone());
-        self.push(Pass::Backward, None, super::ActivationGrad { f, x: pooled, dy, dx });
+        self.push(Phase::Backward, None, super::ActivationGrad { f, x: pooled, dy, dx });
         let dx = self.hidden(STREAM);
-        self.push(Pass::Backward, None, Fill { to: dx.clone(), value: 0 });
+        self.push(Phase::Backward, None, Fill { to: dx.clone(), value: 0 });
         self.linear_back(pooler, top, d_pooled, ActivationView { tokens, ..dx });
     }
 }

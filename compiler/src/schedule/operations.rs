@@ -4,11 +4,11 @@
 //! **Invariant.** Nothing here depends on the geometry.
 //! **Not here.** Which buffers tensors are in (`names`), kernels.
 
-use super::names::Names;
+use super::buffers::Names;
 use crate::kernel::{Name, local};
 use crate::kernels::activation::Function;
 use crate::kernels::embed::Table;
-use models::{LayerGraph, LayerOp, OpKind, Phase};
+use models::{LayerGraph, LayerOp, OpKind, Phase as GraphPhase};
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
 
@@ -95,7 +95,7 @@ impl Operations {
         let mut operations = Operations { names, below: Vec::new(), layers, above: Vec::new(), operations };
         for node in graph.topological_order() {
             let op = graph.op(node);
-            if op.phase != Phase::Forward {
+            if op.phase != GraphPhase::Forward {
                 continue;
             }
             let place = match op.layer {
@@ -115,7 +115,7 @@ fn needed(graph: &LayerGraph, node: NodeIndex) -> bool {
     let layer = graph.op(node).layer;
     let user = |user: NodeIndex| {
         let op = graph.op(user);
-        op.layer == layer && (op.phase != Phase::Forward || needed(graph, user))
+        op.layer == layer && (op.phase != GraphPhase::Forward || needed(graph, user))
     };
     graph.users(node).into_iter().any(|(node, _)| user(node))
 }

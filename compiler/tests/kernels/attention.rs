@@ -1,10 +1,11 @@
 //! Attention on a small wafer against f64: the result and the gradients of all operands.
 
 use crate::common::{TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
-use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{ActivationView, Chunks, Kernel};
+use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::alibi::Distances;
 use compiler::kernels::attention::{AttentionBackward, AttentionForward};
+use compiler::layout::{Features, Geometry};
+use compiler::options::Chunks;
 use fabric::{EngineKind, Fold, RunOptions};
 use models::design::alibi_slope;
 use ndarray::Array3;

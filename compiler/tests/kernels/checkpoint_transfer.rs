@@ -1,10 +1,10 @@
 //! Activations leave a small wafer and come back as they were.
 
 use crate::common::{Gradients, TestHost, Wafer, assert_close, geometries, padded, random_act};
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{ActivationView, CheckpointTransfer, Kernel, Way, WeightRef};
 use compiler::kernels::checkpoint_transfer::StandaloneTransfer;
 use compiler::kernels::gemm::Gemm;
+use compiler::layout::{Features, Geometry};
 use fabric::{EngineKind, Fold, RunOptions};
 use ndarray::{ArrayD, IxDyn};
 use sim_core::coord::Span;

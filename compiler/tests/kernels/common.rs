@@ -6,8 +6,8 @@
 //! **Not here.** What the results should be.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this module")]
 
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Requirement};
+use compiler::layout::{Features, Geometry};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2};

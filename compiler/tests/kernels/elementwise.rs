@@ -1,10 +1,10 @@
 //! Elementwise kernels on a small wafer against f64.
 
 use crate::common::*;
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
 use compiler::kernels::elementwise::{Add, Copy, Fill, Scale};
+use compiler::layout::{Features, Geometry};
 use models::design::Decimal;
 use ndarray::{Array3, Zip};
 use sim_core::program::DType;

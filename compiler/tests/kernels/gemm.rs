@@ -1,9 +1,9 @@
 //! GEMM on a small wafer against f64.
 
 use crate::common::*;
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{ActivationView, Kernel, PAD_BIAS, WeightRef};
 use compiler::kernels::gemm::{Gemm, OutputStationary};
+use compiler::layout::{Features, Geometry};
 use ndarray::{Array3, ArrayD};
 use sim_core::program::DType;
 

@@ -1,10 +1,10 @@
 //! Softmax and cross-entropy on a small wafer against f64.
 
 use crate::common::*;
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{ActivationView, PAD_BIAS};
 use compiler::kernels::loss::CrossEntropy;
 use compiler::kernels::row_sum::{Parts, RowSum};
+use compiler::layout::{Features, Geometry};
 use ndarray::{Array2, Array3};
 use sim_core::program::DType;
 

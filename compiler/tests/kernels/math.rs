@@ -1,8 +1,8 @@
 //! Element functions on one PE of the reference engine against f64.
 
 use crate::common::round;
-use compiler::code::{mem, vec};
-use compiler::math::{self, Scratch};
+use compiler::codegen::instr::{mem, vec};
+use compiler::codegen::math::{self, Scratch};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
 use sim_core::arch::cs2;
 use sim_core::coord::{Grid, Region};

@@ -1,10 +1,11 @@
 //! LayerNorm, RMSNorm and their gradients on a small wafer against f64.
 
 use crate::common::*;
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::ActivationView;
-use compiler::kernels::norm::{LayerNorm, LayerNormGrad, Style};
+use compiler::kernels::affine::Style;
+use compiler::kernels::norm::{LayerNorm, LayerNormGrad};
 use compiler::kernels::row_sum::RowSum;
+use compiler::layout::{Features, Geometry};
 use models::design::{Decimal, Norm};
 use ndarray::{Array1, Array3, ArrayD, Axis};
 use sim_core::program::DType;

@@ -1,11 +1,12 @@
 //! Gradients of weights, biases and embeddings, and the embedding, on a small wafer against f64.
 
 use crate::common::*;
-use compiler::geometry::{Features, Geometry};
-use compiler::kernel::{ActivationView, Kernel, Reduction};
+use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::colsum::ColSum;
 use compiler::kernels::embed::{EmbedGrad, EmbedScatter, Table};
 use compiler::kernels::outer::Outer;
+use compiler::layout::{Features, Geometry};
+use compiler::options::Reduction;
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use sim_core::coord::Grid;
 use sim_core::program::DType;

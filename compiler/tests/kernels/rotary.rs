@@ -1,9 +1,9 @@
 //! Rotary positions on a small wafer against f64.
 
 use crate::common::*;
-use compiler::geometry::{Features, Geometry};
 use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::rotary::Rotate;
+use compiler::layout::{Features, Geometry};
 use fabric::{EngineKind, Fold, RunOptions};
 use models::design::{Pairs, Rotary};
 use ndarray::Array3;

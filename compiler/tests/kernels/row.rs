@@ -1,11 +1,11 @@
 //! All-reduces along rows and scatters from the west edge.
 
 use crate::common::*;
-use compiler::code::{color, mem};
-use compiler::geometry::Geometry;
+use compiler::codegen::instr::{color, mem};
+use compiler::codegen::row::RowReduce;
+use compiler::codegen::scatter::Scatter;
 use compiler::kernel::{Access, Addresses, HostSource, Kernel, Requirement};
-use compiler::row::RowReduce;
-use compiler::scatter::Scatter;
+use compiler::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{PeCoord, Region, Span};
 use sim_core::program::{DType, Image, Instr, Op, Placement, Program, Task, Trigger};

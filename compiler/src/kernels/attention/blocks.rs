@@ -12,7 +12,7 @@
 use super::mask::KEY;
 use super::place::Links;
 use super::shape::{F32, Shape};
-use crate::code::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, VecOp};
 
 /// Microthread that receives.

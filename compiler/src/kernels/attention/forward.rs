@@ -21,11 +21,12 @@ use super::mask::Mask;
 use super::place::{Rings, build};
 use super::shape::{Arena, F32, Shape};
 use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window_requirements};
-use crate::code::{at, grid, imm, mem, repeat, set, step, vec};
-use crate::geometry::Geometry;
-use crate::kernel::{Access, ActivationView, Addresses, Chunks, Kernel, Name, Requirement};
+use crate::codegen::instr::{at, grid, imm, mem, repeat, set, step, vec};
+use crate::codegen::math::{self, Scratch};
+use crate::kernel::{Access, ActivationView, Addresses, Kernel, Name, Requirement};
 use crate::kernels::lanes::buffers;
-use crate::math::{self, Scratch};
+use crate::layout::Geometry;
+use crate::options::Chunks;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
 use std::sync::Arc;
@@ -36,7 +37,7 @@ const CHUNK: u32 = 256;
 /// Multi-head softmax attention: `out = softmax(q·kᵀ / sqrt(d_head)) · v` per head.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttentionForward {
-    /// Queries, the slots of [`crate::geometry::Features::Hidden`].
+    /// Queries, the slots of [`crate::layout::Features::Hidden`].
     pub q: ActivationView,
     /// Keys.
     pub k: ActivationView,

@@ -14,9 +14,8 @@
 //! **Invariant.** Registers differ between PEs here, but timing does not: the mask is the only
 //! vector in memory of its instruction.
 
-use super::place::Tile;
-use super::shape::{F32, Shape};
-use crate::code::{at, grid, imm, mem, vec};
+use super::shape::{F32, Places, Shape};
+use crate::codegen::instr::{at, grid, imm, mem, vec};
 use crate::kernel::PAD_BIAS;
 use sim_core::program::{AddrOp, AddrReg, DType, Instr, Op, Param};
 
@@ -55,7 +54,7 @@ fn high(s: &Shape) -> i32 {
 }
 
 /// The start values of the registers.
-pub(super) fn params(s: &Shape, x: &Tile, y: &Tile, odd: bool) -> Vec<Param> {
+pub(super) fn params(s: &Shape, x: &Places, y: &Places, odd: bool) -> Vec<Param> {
     let along = |reg, base: i32, per: i32| {
         let (first, step) = (x.first as i32, x.step as i32);
         Param { reg, base: base + per * first, dx: per * step, dy: 0, mod_x: x.period, mod_y: 1 }
@@ -178,9 +177,9 @@ impl Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::code::color;
-    use crate::kernel::Chunks;
-    use crate::ring::{Axis, Ring};
+    use crate::codegen::instr::color;
+    use crate::codegen::ring::{Axis, Ring};
+    use crate::options::Chunks;
     use sim_core::coord::Span;
 
     /// The comparison that the registers make is that of the block's row with the own row.
@@ -202,9 +201,9 @@ mod tests {
                 scale: 1.0,
                 causal: true,
             };
-            let x = Tile { span: Span::one(0), first: 0, step: 0, period: 1 };
+            let x = Places { span: Span::one(0), first: 0, step: 0, period: 1 };
             for row in 0..r {
-                let y = Tile { span: Span::one(row), first: row, step: 0, period: 1 };
+                let y = Places { span: Span::one(row), first: row, step: 0, period: 1 };
                 let raw = *params(&s, &x, &y, row % 2 == 1).iter().find(|p| p.reg == RAW).unwrap();
                 let by = (high(&s) - low(&s)) * if row % 2 == 1 { 1 } else { -1 };
                 for step in 1..r {

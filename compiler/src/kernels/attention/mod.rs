@@ -14,7 +14,7 @@ mod shape;
 pub use backward::AttentionBackward;
 pub use forward::AttentionForward;
 
-use crate::code::{grid, repeat, set, step};
+use crate::codegen::instr::{grid, repeat, set, step};
 use crate::kernel::{Access, ActivationView, Addresses, Requirement};
 use shape::Shape;
 use sim_core::arch::{ArchSpec, Widths};
@@ -31,7 +31,7 @@ const LINE: AddrReg = AddrReg(13);
 
 /// The current chunk of a window, feature by feature.
 fn chunk(act: &ActivationView, at: &Addresses, s: &Shape, reg: AddrReg) -> Operand {
-    crate::code::at(reg, grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (s.t, 1)]))
+    crate::codegen::instr::at(reg, grid(act.dtype, act.slot(at, 0), &[(act.slots, act.row as i32), (s.t, 1)]))
 }
 
 /// Goes over the chunks of queries of a PE ([`Shape::of_keys`]: of keys); `regs` move along, by so many bytes, and are

@@ -5,11 +5,11 @@
 //! **Not here.** The code itself.
 
 use super::mask;
-use super::shape::Shape;
-use crate::code::color;
-use crate::geometry::Geometry;
+use super::shape::{Places, Shape};
+use crate::codegen::instr::color;
+use crate::codegen::ring::{Axis, Ring, RingClass, spans};
 use crate::kernels::pace::Pace;
-use crate::ring::{Axis, Ring, RingClass, spans};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Region, Span};
 use sim_core::program::{Buffer, Image, Instr, Placement, Program, Route, Task, Trigger};
@@ -44,19 +44,9 @@ pub(super) struct Rings {
     pub(super) odd: bool,
 }
 
-/// Equal places of all rectangles along one axis, as one span. The place of the span's ordinal
-/// `i` is `first + step · (i mod period)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tile {
-    pub(super) span: Span,
-    pub(super) first: u32,
-    pub(super) step: u32,
-    pub(super) period: u32,
-}
-
 /// Repeats a span of places `times` times at distance `len`, in as few spans as possible.
-fn repeated(span: Span, len: u32, times: u32) -> Vec<Tile> {
-    let tile = |span, first, step, period| Tile { span, first, step, period };
+fn repeated(span: Span, len: u32, times: u32) -> Vec<Places> {
+    let tile = |span, first, step, period| Places { span, first, step, period };
     if span.count * span.step == len {
         let all = Span { start: span.start, count: span.count * times, step: span.step };
         return vec![tile(all, span.start, span.step, span.count)];
@@ -84,7 +74,7 @@ fn classes(ring: Option<&Ring>, pace: Pace) -> Vec<(Option<Links>, Vec<u32>)> {
     }
 }
 
-fn tiles(places: &[u32], len: u32, times: u32) -> Vec<Tile> {
+fn tiles(places: &[u32], len: u32, times: u32) -> Vec<Places> {
     spans(places).into_iter().flat_map(|s| repeated(s, len, times)).collect()
 }
 

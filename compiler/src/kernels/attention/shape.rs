@@ -4,8 +4,10 @@
 //! instruction in an inner loop meet in a bank group (rule C5).
 //! **Not here.** Code.
 
-use crate::geometry::Geometry;
-use crate::kernel::{ActivationView, Chunks};
+use crate::kernel::ActivationView;
+use crate::layout::Geometry;
+use crate::options::Chunks;
+use sim_core::coord::Span;
 use sim_core::program::DType;
 
 /// Bytes of an f32.
@@ -145,4 +147,14 @@ impl Arena {
     pub(super) fn rewind(&mut self, to: u32) {
         self.next = to;
     }
+}
+
+/// Equal places of all rectangles along one axis, as one span. The place of the span's ordinal
+/// `i` is `first + step · (i mod period)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) span: Span,
+    pub(super) first: u32,
+    pub(super) step: u32,
+    pub(super) period: u32,
 }

@@ -5,18 +5,16 @@
 //! **Not here.** How sums travel, and why (`gemm`).
 
 use super::piggyback::Moves;
-use super::{Gemm, Hop, Sums};
-use crate::code::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
-use crate::geometry::Geometry;
+use super::{Gemm, Hop, Sums, UNROLLED};
+use crate::codegen::instr::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::ring::RingClass;
 use crate::kernel::{Addresses, Kernel};
 use crate::kernels::lanes::{ChainRows, RING_QUEUES, buffers, main_task, row_ring};
-use crate::ring::RingClass;
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Param, VecOp};
 
-/// Most AXPYs of a step that are written out; beyond that they are a loop.
-pub(super) const UNROLLED: u32 = 64;
 /// AXPYs in the body of that loop.
 const GROUP: u32 = 8;
 /// Microthread that receives weights.

@@ -13,13 +13,13 @@
 
 use super::code::{LOADER, RECEIVER, SENDER, Y_REG};
 use super::{Gemm, STEP, WEIGHTS};
-use crate::code::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::ring::RingClass;
+use crate::codegen::streams::{broadcast_south, feed_north, interval};
 use crate::kernel::{Access, Addresses, CheckpointTransfer, HostSource, Kernel, Requirement};
 use crate::kernels::lanes::{RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring};
 use crate::kernels::pace::Pace;
-use crate::ring::RingClass;
-use crate::streams::{broadcast_south, feed_north, interval};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};

@@ -15,15 +15,14 @@
 //!
 //! **Invariant.** No more wavelets than the edge lets through while a step's products are made. All rows
 //! do the same.
-//! **Not here.** Which product carries what (`passes::checkpoint`).
+//! **Not here.** Which product carries what (`passes::offload`).
 
-use super::code::UNROLLED;
-use super::{Gemm, Hop, Sums};
-use crate::code::{at, imm, mem, step, vec};
-use crate::geometry::Geometry;
+use super::{Gemm, Hop, Sums, UNROLLED};
+use crate::codegen::instr::{at, imm, mem, step, vec};
+use crate::codegen::streams::{interval, interval_beside};
 use crate::kernel::{Addresses, CheckpointTransfer, HostSink, HostSource, Requirement, Way};
 use crate::kernels::lanes::{CHAIN_QUEUES, ChainRows};
-use crate::streams::{interval, interval_beside};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrOp, AddrReg, Image, Instr, Op, Param, Program};

@@ -3,7 +3,7 @@
 //!
 //! **Not here.** What is streamed.
 
-use crate::geometry::Geometry;
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{EdgeStream, Flow, Route};

@@ -5,8 +5,8 @@
 //! once. All columns end with the same bits.
 //! **Not here.** Rings (`ring`); reductions down the columns (`streams`).
 
-use crate::code::{fab, mem, vec};
-use crate::geometry::Geometry;
+use crate::codegen::instr::{fab, mem, vec};
+use crate::layout::Geometry;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{DType, Image, Instr, Op, Route};
 
@@ -40,7 +40,7 @@ impl RowReduce {
     /// Over the rows of every lane, on colors 12 to 14, input queues 1 and 3 and output queue 2.
     #[must_use]
     pub fn lanes(g: &Geometry) -> RowReduce {
-        let colors = [12, 13, 14].map(crate::code::color);
+        let colors = [12, 13, 14].map(crate::codegen::instr::color);
         let rows = Span::run(0, g.used_rows());
         RowReduce { first: 0, width: g.lane_columns(), groups: g.lanes, rows, colors, queues: [1, 3, 2] }
     }

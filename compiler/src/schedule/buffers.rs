@@ -4,8 +4,8 @@
 //! same time. All gradients of the residual stream are in [`STREAM`].
 //! **Not here.** Operations (`operations`), kernels.
 
-use crate::geometry::Features;
 use crate::kernel::local;
+use crate::layout::Features;
 use models::design::{Block, Decimal, Design};
 use models::{LayerGraph, LayerOp};
 

@@ -6,8 +6,8 @@
 //! zeros as earlier stations have kept: all stations run the same code on the same counts.
 //! **Not here.** What is scattered.
 
-use crate::code::{fab, imm, op, spawn, vec};
-use crate::streams::interval;
+use crate::codegen::instr::{fab, imm, op, spawn, vec};
+use crate::codegen::streams::interval;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{DType, DataReg, EdgeStream, Flow, Instr, Op, Operand, Route};

@@ -10,8 +10,8 @@
 //! overlap. Queues have registers of their own and take no memory.
 //! **Not here.** What the buffers are for (`schedule`).
 
-use crate::geometry::Geometry;
 use crate::kernel::{Access, Addresses, Kernel, Name, Requirement};
+use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::code_bytes;

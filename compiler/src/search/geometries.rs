@@ -3,14 +3,12 @@
 //! Candidates are ranked by the kernels' estimates. **Invariant.** An estimate only chooses.
 //! **Not here.** How a candidate is brought to fit the memory (`strategy`).
 
-use crate::geometry::Geometry;
-use crate::strategy::{MappingConstraints, Samples};
-use models::ModelShape;
+use super::samples::{Samples, Task};
+use crate::layout::Geometry;
 use models::design::Positions;
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
-use sim_core::program::DType;
 
 /// Most lanes that are tried.
 const LANES_MAX: u32 = 64;
@@ -19,34 +17,17 @@ const HEAD_COLUMNS_MAX: u32 = 64;
 
 /// A geometry with its estimated cycles per micro-batch.
 #[derive(Debug, Clone)]
-pub struct RatedGeometry {
+pub(super) struct RatedGeometry {
     /// The layout.
-    pub geometry: Geometry,
+    pub(super) geometry: Geometry,
     /// Rough cycles of a step with one micro-batch.
-    pub estimate: u64,
-}
-
-/// What a geometry is chosen for.
-#[derive(Debug, Clone, Copy)]
-pub struct Task<'a> {
-    /// The model.
-    pub shape: &'a ModelShape,
-    /// Sequences of a micro-batch.
-    pub sequences: u32,
-    /// Tokens of a sequence.
-    pub seq_len: u32,
-    /// Type of activations and streamed weights.
-    pub act: DType,
-    /// Type of the sums of products within a PE.
-    pub accumulator: DType,
-    /// What is fixed by hand.
-    pub constraints: MappingConstraints,
+    pub(super) estimate: u64,
 }
 
 /// The geometries of `lanes` lanes with `head_columns` columns per head that the mesh has room for:
 /// with as few tokens per PE as the rows allow, and with some more that are easier to divide.
 #[must_use]
-pub fn geometries(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> Vec<Geometry> {
+pub(super) fn geometries(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> Vec<Geometry> {
     let Some(least) = geometry(task, grid, lanes, head_columns, task.constraints.tokens.unwrap_or(1)) else {
         return Vec::new();
     };
@@ -118,7 +99,7 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
 
 /// All geometries for a micro-batch that the map allows, the best estimate first.
 #[must_use]
-pub fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<RatedGeometry> {
+pub(super) fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<RatedGeometry> {
     let grid = arch.grid();
     let lanes = task.constraints.lanes.map_or(1..=LANES_MAX, |n| n..=n);
     let head_columns = task.constraints.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);

@@ -23,7 +23,7 @@
 //! its eighth root to a few per cent, because an f16 has three bits of exponent less.
 //! **Not here.** Communication; what the functions are for.
 
-use crate::code::{imm, mem, vec_of};
+use crate::codegen::instr::{imm, mem, vec_of};
 use sim_core::program::{DType, Dim, Instr, MemRef, Op, Operand};
 
 /// Vectors of f32 elements in one piece of memory. Those that are *like* start at the same

@@ -4,9 +4,9 @@
 //! **Invariant.** A run of kernels is cut only if every kernel that uses one of its buffers can be.
 //! **Not here.** What a part of a kernel is ([`crate::kernel::Kernel::part`]).
 
-use super::names;
-use crate::geometry::{Features, Geometry};
+use super::access::names;
 use crate::kernel::{Name, Part};
+use crate::layout::{Features, Geometry};
 use crate::schedule::ScheduledKernel;
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(super) fn cut(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, parts: u32) 
     let mut rest = std::mem::take(kernels).into_iter().peekable();
     while let Some(scheduled) = rest.next() {
         // A layer's forward kernels, or its recomputed and backward ones.
-        let key = |t: &ScheduledKernel| (t.layer, t.pass == crate::schedule::Pass::Forward);
+        let key = |t: &ScheduledKernel| (t.layer, t.phase == crate::ids::Phase::Forward);
         let of = key(&scheduled);
         let mut layer = vec![scheduled];
         while rest.peek().is_some_and(|t| key(t) == of) {

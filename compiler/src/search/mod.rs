@@ -9,16 +9,22 @@
 //! **Invariant.** Deterministic: equal costs are told apart by their geometry.
 //! **Not here.** Lowering (`passes`), the memory plan (`memory`).
 
-use crate::mapping::{self, RatedGeometry, Task};
+mod geometries;
+mod samples;
+mod strategies;
+
+use crate::compiled::{Choice, Compiled, RunnerUp, build};
 use crate::memory::Codes;
+use crate::options::{MemoryStrategy, NEAR, Options};
 use crate::schedule::Operations;
-use crate::step::{Compiled, Options, RunnerUp, build};
-use crate::strategy::{Choice, Choices, Samples};
+use geometries::RatedGeometry;
 use models::LayerGraph;
+use samples::{Samples, Task, room};
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use strategies::Choices;
 
 /// Most geometries of a micro-batch whose memory strategies are looked at.
 const LOOKED_AT_MAX: usize = 64;
@@ -26,19 +32,15 @@ const LOOKED_AT_MAX: usize = 64;
 const CODE_GUESS: u64 = 1 << 10;
 /// By how many bytes less a memory strategy may take where gaps between buffers take so much.
 const GAPS: u64 = 1 << 9;
-/// Mappings whose costs differ by less than this part of them are equal: the one with the fewest
-/// columns in a lane is taken. Its rings are the shortest.
-pub(crate) const NEAR: u64 = 50;
-
 /// A micro-batch on a geometry.
 #[derive(Debug)]
-pub struct Candidate {
+struct Candidate {
     /// Sequences of the micro-batch.
-    pub micro_batch: u32,
+    micro_batch: u32,
     /// Micro-batches of a step.
-    pub repeats: u64,
+    repeats: u64,
     /// The geometry.
-    pub rated: RatedGeometry,
+    rated: RatedGeometry,
     samples: Arc<Samples>,
     /// Cycles of a micro-batch in which layers start.
     starts: u64,
@@ -56,12 +58,6 @@ enum Known {
     MemoryStrategy(Box<Choices>, Choice, bool),
     /// All.
     Plan(Box<Compiled>),
-}
-
-/// Bytes for buffers and code in a PE.
-#[must_use]
-pub fn room(arch: &ArchSpec) -> u64 {
-    u64::from(arch.pe.sram.value).saturating_sub(u64::from(arch.pe.stack.value))
 }
 
 /// Costs first; what follows tells candidates apart.
@@ -92,7 +88,7 @@ impl Candidate {
         self.rated.geometry.lane_columns()
     }
 
-    fn runner_up(&self, strategy: crate::passes::MemoryStrategy) -> RunnerUp {
+    fn runner_up(&self, strategy: MemoryStrategy) -> RunnerUp {
         let geometry = self.rated.geometry.clone();
         RunnerUp { geometry, strategy, micro_batch: self.micro_batch, estimate: self.cost() }
     }
@@ -119,12 +115,7 @@ struct Search<'a> {
 ///
 /// # Errors
 /// `M001` of the mapping that comes closest to fitting, or `M003` if there is none at all.
-pub fn search(
-    graph: &LayerGraph,
-    arch: &ArchSpec,
-    options: &Options,
-    sizes: &[u32],
-) -> Result<Compiled, Vec<Diagnostic>> {
+fn search(graph: &LayerGraph, arch: &ArchSpec, options: &Options, sizes: &[u32]) -> Result<Compiled, Vec<Diagnostic>> {
     let mut search = Search {
         graph,
         operations: Operations::of(graph),
@@ -155,7 +146,7 @@ impl Search<'_> {
         let task = task(self.graph, self.options, size);
         let Some(samples) = Samples::of(&task) else { return };
         let samples = Arc::new(samples);
-        let candidates = mapping::candidates(&task, self.arch, &samples);
+        let candidates = geometries::candidates(&task, self.arch, &samples);
         if candidates.is_empty() {
             self.faults.push(no_room(&task, self.arch));
         }
@@ -301,4 +292,31 @@ fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {
         "a lane needs a column per head, and a row per sequence; without a causal mask the sequence length has to be a multiple of 4"
     };
     Diagnostic::new("M003", &task.shape.name, message).help(help)
+}
+
+/// Compiles a training step of `graph` for one system.
+///
+/// # Errors
+/// All faults: `M001` does not fit a PE's memory, `M002` the micro-batch does not divide the
+/// batch, `M003` the mesh has no room for the model, `M004` an operation was not lowered.
+pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
+    search(graph, arch, options, &micro_batches(options)?)
+}
+
+/// Sizes of micro-batches to try, the largest first.
+fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
+    let batch = options.batch;
+    if let Some(size) = options.micro_batch {
+        if size == 0 || !batch.is_multiple_of(u64::from(size)) {
+            let message = format!("a micro-batch of {size} does not divide the batch of {batch} sequences per system");
+            let help = "choose a divisor of the batch, or --micro-batch auto";
+            return Err(vec![Diagnostic::new("M002", "micro-batch", message).help(help)]);
+        }
+        return Ok(vec![size]);
+    }
+    if batch == 0 {
+        return Err(vec![Diagnostic::new("M002", "batch", "a batch has at least one sequence")]);
+    }
+    let largest = batch.min(1 << 16);
+    Ok((1..=largest).rev().filter(|&m| batch.is_multiple_of(m)).map(|m| m as u32).collect())
 }

@@ -6,36 +6,17 @@
 //! its addresses.
 //! **Not here.** Executing (`fabric`), reports (the root package).
 
-use crate::geometry::Geometry;
-use crate::kernel::{Addresses, Kernel, Reduction};
+use crate::kernel::{Addresses, Kernel};
+use crate::layout::Geometry;
 use crate::memory::{self, Codes, MemoryPlan};
-use crate::passes::{MemoryStrategy, lower, started};
+use crate::options::{MemoryStrategy, Reduction};
+use crate::passes::{lower, started};
 use crate::schedule::{Operations, Schedule, ScheduledKernel};
-use crate::search::search;
-use crate::strategy::{Choice, MappingConstraints};
-use models::LayerGraph;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
-use sim_core::program::{DType, Program};
+use sim_core::program::Program;
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// What to compile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Sequences per system and step.
-    pub batch: u64,
-    /// Sequences per micro-batch; None takes the one with the best estimate that fits.
-    pub micro_batch: Option<u32>,
-    /// Tokens per sequence.
-    pub seq_len: u32,
-    /// Type of activations and streamed weights.
-    pub act: DType,
-    /// Type of the sums of products within a PE.
-    pub accumulator: DType,
-    /// What is fixed by hand; the rest is chosen by estimates.
-    pub constraints: MappingConstraints,
-}
 
 /// A kernel with its addresses.
 #[derive(Debug)]
@@ -170,31 +151,13 @@ impl Compiled {
     }
 }
 
-/// Compiles a training step of `graph` for one system.
-///
-/// # Errors
-/// All faults: `M001` does not fit a PE's memory, `M002` the micro-batch does not divide the
-/// batch, `M003` the mesh has no room for the model, `M004` an operation was not lowered.
-pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
-    search(graph, arch, options, &micro_batches(options)?)
-}
-
-/// Sizes of micro-batches to try, the largest first.
-fn micro_batches(options: &Options) -> Result<Vec<u32>, Vec<Diagnostic>> {
-    let batch = options.batch;
-    if let Some(size) = options.micro_batch {
-        if size == 0 || !batch.is_multiple_of(u64::from(size)) {
-            let message = format!("a micro-batch of {size} does not divide the batch of {batch} sequences per system");
-            let help = "choose a divisor of the batch, or --micro-batch auto";
-            return Err(vec![Diagnostic::new("M002", "micro-batch", message).help(help)]);
-        }
-        return Ok(vec![size]);
-    }
-    if batch == 0 {
-        return Err(vec![Diagnostic::new("M002", "batch", "a batch has at least one sequence")]);
-    }
-    let largest = batch.min(1 << 16);
-    Ok((1..=largest).rev().filter(|&m| batch.is_multiple_of(m)).map(|m| m as u32).collect())
+/// A memory strategy with its estimated cycles per micro-batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The memory strategy.
+    pub strategy: MemoryStrategy,
+    /// Rough cycles.
+    pub estimate: u64,
 }
 
 /// Lowers for one geometry with a memory strategy.
@@ -219,7 +182,7 @@ impl Compiled {
         let text = schedule.to_string();
         let launch = |(t, addresses): (ScheduledKernel, Addresses)| Launch {
             kernel: t.kernel,
-            phase: t.pass.name(),
+            phase: t.phase.name(),
             layer: t.layer,
             addresses,
             count: 1,

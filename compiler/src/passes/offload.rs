@@ -3,11 +3,13 @@
 //!
 //! **Not here.** The way over the edge (`kernels::checkpoint_transfer`).
 
-use super::access;
-use crate::geometry::Geometry;
-use crate::kernel::{Access, ActivationView, CheckpointTransfer, Chunks, Kernel, Requirement, Way};
+use super::access::access;
+use crate::ids::Phase;
+use crate::kernel::{Access, ActivationView, CheckpointTransfer, Kernel, Requirement, Way};
 use crate::kernels::checkpoint_transfer::StandaloneTransfer;
-use crate::schedule::{Pass, ScheduledKernel};
+use crate::layout::Geometry;
+use crate::options::Chunks;
+use crate::schedule::ScheduledKernel;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use std::collections::BTreeSet;
@@ -24,7 +26,7 @@ pub(super) struct Waiting {
 
 /// The first kernel of a layer's backward pass, if there is one.
 fn turning_point(kernels: &[ScheduledKernel]) -> usize {
-    kernels.iter().position(|t| t.layer.is_some() && t.pass != Pass::Forward).unwrap_or(kernels.len())
+    kernels.iter().position(|t| t.layer.is_some() && t.phase != Phase::Forward).unwrap_or(kernels.len())
 }
 
 /// The waiting buffers in the order in which they are made.
@@ -38,7 +40,7 @@ pub(super) fn waiting(kernels: &[ScheduledKernel], g: &Geometry) -> Vec<Waiting>
                 continue;
             }
             let uses = |t: &ScheduledKernel| access(&t.kernel, g, &requirement.name) != (false, false);
-            let forward = |t: &ScheduledKernel| t.pass == Pass::Forward && t.layer.is_some();
+            let forward = |t: &ScheduledKernel| t.phase == Phase::Forward && t.layer.is_some();
             let last = kernels[..turn].iter().rposition(|t| forward(t) && uses(t));
             let head = last.map(|l| l + 1..turn).is_some_and(|r| kernels[r].iter().any(uses));
             let next = kernels[turn..].iter().position(uses).map(|i| i + turn);
@@ -69,17 +71,17 @@ pub(super) fn offload(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, arch: &A
         let (rest, end) = carry(kernels, g, arch, &act, Way::Out, &places);
         if let Some(rows) = rest {
             let kernel = transfer(rows, Way::Out);
-            alone.push((end.max(w.last) + 1, ScheduledKernel { kernel, pass: Pass::Forward, layer: layers[0] }));
+            alone.push((end.max(w.last) + 1, ScheduledKernel { kernel, phase: Phase::Forward, layer: layers[0] }));
         }
         let places = returning(kernels, w, early);
         let (rest, end) = carry(kernels, g, arch, &act, Way::In { begins: true }, &places);
         if let Some(rows) = rest {
             let kernel = transfer(rows, Way::In { begins: end == 0 });
-            alone.push((w.next, ScheduledKernel { kernel, pass: Pass::Recompute, layer: layers[1] }));
+            alone.push((w.next, ScheduledKernel { kernel, phase: Phase::Recompute, layer: layers[1] }));
         }
     }
     // Of those at one place, the ones that leave come first: they make room.
-    alone.sort_by_key(|(place, scheduled)| (*place, scheduled.pass));
+    alone.sort_by_key(|(place, scheduled)| (*place, scheduled.phase));
     let mut alone = alone.into_iter().peekable();
     let mut out = Vec::with_capacity(kernels.len() + 2 * waiting.len());
     for (i, scheduled) in std::mem::take(kernels).into_iter().enumerate() {
@@ -93,7 +95,7 @@ pub(super) fn offload(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, arch: &A
 
 /// The whole buffer.
 fn whole(requirement: &Requirement, g: &Geometry) -> ActivationView {
-    let act = ActivationView::whole(g, requirement.name.clone(), crate::geometry::Features::Hidden);
+    let act = ActivationView::whole(g, requirement.name.clone(), crate::layout::Features::Hidden);
     ActivationView {
         dtype: requirement.dtype,
         all_slots: requirement.len / g.tokens,
@@ -108,7 +110,7 @@ fn leaving(kernels: &[ScheduledKernel], g: &Geometry, w: &Waiting) -> Vec<usize>
     let writes = |t: &ScheduledKernel| access(&t.kernel, g, &w.requirement.name).1;
     let made = kernels[..=w.last].iter().rposition(writes).map_or(0, |i| i + 1);
     let layer = kernels[w.last].layer;
-    let stays = |t: &&ScheduledKernel| t.pass == Pass::Forward && !writes(t) && (t.layer == layer);
+    let stays = |t: &&ScheduledKernel| t.phase == Phase::Forward && !writes(t) && (t.layer == layer);
     let begin = made + kernels[made..].iter().take_while(|t| t.layer != layer).count();
     (begin..begin + kernels[begin..].iter().take_while(stays).count()).collect()
 }
@@ -118,7 +120,7 @@ fn leaving(kernels: &[ScheduledKernel], g: &Geometry, w: &Waiting) -> Vec<usize>
 fn returning(kernels: &[ScheduledKernel], w: &Waiting, early: bool) -> Vec<usize> {
     let attention = |t: &ScheduledKernel| !early && t.kernel.in_chunks(Chunks::ONE).is_some();
     let layer = kernels[w.next].layer.map(|layer| layer + 1);
-    let before = |t: &&ScheduledKernel| t.pass != Pass::Forward && t.layer == layer && !attention(t);
+    let before = |t: &&ScheduledKernel| t.phase != Phase::Forward && t.layer == layer && !attention(t);
     (w.next - kernels[..w.next].iter().rev().take_while(before).count()..w.next).rev().collect()
 }
 
@@ -158,7 +160,7 @@ fn carry(
 /// Keeps the inputs of every `block`-th layer only, and computes those of the others again before
 /// the block's backward pass.
 pub(super) fn recompute(kernels: &mut Vec<ScheduledKernel>, block: u32) {
-    let forward = |t: &&ScheduledKernel| t.pass == Pass::Forward && t.layer.is_some();
+    let forward = |t: &&ScheduledKernel| t.phase == Phase::Forward && t.layer.is_some();
     let by_layer: Vec<ScheduledKernel> = kernels.iter().filter(forward).cloned().collect();
     let layers = by_layer.iter().filter_map(|t| t.layer).max().map_or(0, |l| l + 1);
     let turn = turning_point(kernels);
@@ -170,7 +172,7 @@ pub(super) fn recompute(kernels: &mut Vec<ScheduledKernel>, block: u32) {
             // The last block's inputs are still there.
             if begun.insert(first) && first + block < layers {
                 let again = by_layer.iter().filter(|t| t.layer.is_some_and(|l| (first..layer).contains(&l)));
-                out.extend(again.map(|t| ScheduledKernel { pass: Pass::Recompute, ..t.clone() }));
+                out.extend(again.map(|t| ScheduledKernel { phase: Phase::Recompute, ..t.clone() }));
             }
         }
         out.push(scheduled);

@@ -6,14 +6,15 @@
 //! **Invariant.** An estimate only chooses; no report contains one, unless it says so.
 //! **Not here.** What a memory strategy does (`passes`), geometries (`mapping`).
 
-use crate::geometry::Geometry;
-use crate::kernel::{Access, Chunks, Kernel, Reduction, Requirement, Stationary};
-use crate::mapping::Task;
+use super::samples::{Samples, room};
+use crate::compiled::Choice;
+use crate::ids::Phase;
+use crate::kernel::{Access, Kernel, Requirement};
+use crate::layout::Geometry;
 use crate::memory::{self, Codes};
-use crate::passes::{Checkpoints, MemoryStrategy, lower, waiting_bytes};
-use crate::schedule::{Operations, Pass, Schedule, ScheduledKernel};
-use crate::search::room;
-use models::{LayerGraph, ModelShape};
+use crate::options::{CheckpointRequest, Checkpoints, Chunks, MappingConstraints, MemoryStrategy};
+use crate::passes::{lower, waiting_bytes};
+use crate::schedule::{Schedule, ScheduledKernel};
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use std::sync::Arc;
@@ -24,59 +25,6 @@ const FFN_PARTS_MAX: u32 = 8;
 const BLOCK_MAX: u32 = 8;
 /// Lengths of outer products' AXPYs that are aimed at.
 const GATHERS: [u32; 3] = [MemoryStrategy::WHOLE.gather, 32, 16];
-
-/// What the user asks to be done with layer inputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CheckpointRequest {
-    /// What is estimated to be fastest.
-    #[default]
-    Auto,
-    /// They stay on the wafer.
-    Stay,
-    /// They leave it and come back, all of them.
-    Offload,
-    /// Some stay, the others are computed again.
-    Recompute,
-}
-
-/// What the user fixes by hand; the rest is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MappingConstraints {
-    /// Lanes.
-    pub lanes: Option<u32>,
-    /// Columns per head.
-    pub head_columns: Option<u32>,
-    /// Tokens per PE.
-    pub tokens: Option<u32>,
-    /// Chunks of a PE's tokens in attention, as queries.
-    pub attention_chunks: Option<u32>,
-    /// The same as keys.
-    pub key_chunks: Option<u32>,
-    /// Chunks as queries in attention's backward pass.
-    pub backward_chunks: Option<u32>,
-    /// The same as keys.
-    pub backward_key_chunks: Option<u32>,
-    /// Parts of the feed-forward layer.
-    pub ffn_parts: Option<u32>,
-    /// Parts in which the tokens of a PE pass the LM head.
-    pub lm_chunks: Option<u32>,
-    /// Length of outer products' AXPYs that is aimed at.
-    pub gather: Option<u32>,
-    /// What stays where it is in matrix products.
-    pub stationary: Option<Stationary>,
-    /// How vectors are summed over rows.
-    pub reduction: Option<Reduction>,
-    /// Layer inputs.
-    pub checkpoints: CheckpointRequest,
-}
-
-impl MappingConstraints {
-    /// Everything at once, but for what concerns every kernel.
-    #[must_use]
-    pub(crate) fn whole(&self) -> MemoryStrategy {
-        MemoryStrategy { stationary: self.stationary, reduction: self.reduction, ..MemoryStrategy::WHOLE }
-    }
-}
 
 /// Layers lowered with one choice for their inside.
 #[derive(Debug, Clone)]
@@ -100,7 +48,7 @@ struct Outside {
 
 /// All choices for one geometry.
 #[derive(Debug)]
-pub struct Choices {
+pub(super) struct Choices {
     layers: u32,
     /// Bytes of what waits of a layer from the forward to the backward pass.
     waiting: u64,
@@ -113,47 +61,6 @@ pub struct Choices {
     start: u64,
     /// Bytes of code of the kernels that were looked at.
     pub(crate) codes: Codes,
-}
-
-/// A memory strategy with its estimated cycles per micro-batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Choice {
-    /// The memory strategy.
-    pub strategy: MemoryStrategy,
-    /// Rough cycles.
-    pub estimate: u64,
-}
-
-/// The operations of one and of two layers.
-#[derive(Debug)]
-pub struct Samples {
-    one: Operations,
-    two: Operations,
-}
-
-impl Samples {
-    /// For the task's model; None if the model is faulty.
-    #[must_use]
-    pub fn of(task: &Task<'_>) -> Option<Samples> {
-        let operations = |layers| {
-            let shape = ModelShape { layers, ..task.shape.clone() };
-            let graph = LayerGraph::training_step(&shape, u64::from(task.sequences), task.seq_len).ok()?;
-            Some(Operations::of(&graph))
-        };
-        Some(Samples { one: operations(1)?, two: operations(2)? })
-    }
-
-    /// Rough cycles of a step of `layers` layers with a memory strategy, without regard to memory.
-    #[must_use]
-    pub fn estimate(&self, g: &Geometry, arch: &ArchSpec, layers: u32, strategy: &MemoryStrategy) -> u64 {
-        let strategy = MemoryStrategy { lm_chunks: 2.min(g.tokens / 4), ..*strategy };
-        let schedule = lower(&self.one, g, arch, &strategy);
-        let cycles = |of_layer: bool| -> u64 {
-            let kernels = schedule.kernels.iter().filter(|t| t.layer.is_some() == of_layer);
-            kernels.map(|t| t.kernel.estimate(g, arch)).sum()
-        };
-        cycles(false) + cycles(true) * u64::from(layers)
-    }
 }
 
 fn cycles(schedule: &Schedule, g: &Geometry, arch: &ArchSpec) -> u64 {
@@ -169,7 +76,7 @@ impl Choices {
     /// Lowers samples in all ways that the map leaves open, and that may be the cheapest one that
     /// fits.
     #[must_use]
-    pub fn of(
+    pub(super) fn of(
         samples: &Samples,
         g: &Geometry,
         arch: &ArchSpec,
@@ -234,7 +141,7 @@ impl Choices {
     /// # Errors
     /// The bytes that are needed at least, and the choice that needs them; None if there is no
     /// choice at all.
-    pub fn best(&self, room: u64) -> Result<Choice, Option<(u64, Choice)>> {
+    pub(super) fn best(&self, room: u64) -> Result<Choice, Option<(u64, Choice)>> {
         let mut best: Option<Choice> = None;
         let mut least: Option<(u64, Choice)> = None;
         for inside in &self.inside {
@@ -350,9 +257,9 @@ impl Lowering<'_> {
             kernels.map(|t| t.kernel.estimate(g, arch)).sum()
         };
         let layer = cycles(&two, &|_| true).saturating_sub(cycles(&one, &|_| true));
-        let forward = cycles(&one, &|t| t.layer.is_some() && t.pass == Pass::Forward);
+        let forward = cycles(&one, &|t| t.layer.is_some() && t.phase == Phase::Forward);
         let [there, back] = [false, true].map(|back| {
-            let of = |t: &ScheduledKernel| attention(t) && (t.pass == Pass::Backward) == back;
+            let of = |t: &ScheduledKernel| attention(t) && (t.phase == Phase::Backward) == back;
             let kernels: Vec<&(&ScheduledKernel, u64)> = cut.iter().filter(|(t, _)| of(t)).collect();
             // As often in a layer.
             let count = kernels.len() - one.kernels.iter().filter(|t| of(t)).count();

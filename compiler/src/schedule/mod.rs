@@ -1,32 +1,35 @@
 //! The stage `Schedule`: which kernels a training step consists of, on which windows, in which order.
 //!
-//! Every operation of the layer graph is lowered exactly once per pass over it; the forward
+//! Every operation of the layer graph is lowered exactly once per phase over it; the forward
 //! operations of a layer are lowered once more, as *recompute*, before its backward operations.
 //!
 //! **Invariant.** An operation that no kernel executes is a fault ([`Schedule::verify`]): nothing is
 //! free. Names of buffers say what they hold; a buffer that is written anew is a new one.
 //! **Not here.** Addresses (`memory`), the choice of the geometry (`mapping`).
 
+mod buffers;
 mod head;
-mod names;
 mod operations;
 
-use crate::geometry::{Features, Geometry};
-use crate::kernel::{ActivationView, Chunks, Kernel, Name, WeightRef};
+use crate::ids::Phase;
+use crate::kernel::{ActivationView, Kernel, Name, WeightRef};
 use crate::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
+use crate::kernels::affine::Style;
 use crate::kernels::alibi::Distances;
 use crate::kernels::attention::{AttentionBackward, AttentionForward};
 use crate::kernels::colsum::ColSum;
 use crate::kernels::elementwise::{Add, Scale};
 use crate::kernels::embed::{EmbedGrad, EmbedScatter};
 use crate::kernels::gemm::Gemm;
-use crate::kernels::norm::{LayerNorm, LayerNormGrad, Style};
+use crate::kernels::norm::{LayerNorm, LayerNormGrad};
 use crate::kernels::outer::Outer;
 use crate::kernels::rotary::Rotate;
 use crate::kernels::row_sum::RowSum;
+use crate::layout::{Features, Geometry};
+use crate::options::Chunks;
+use buffers::{Names, STREAM, features};
 use models::OpKind;
 use models::design::Block;
-use names::{Names, STREAM, features};
 pub use operations::Operations;
 use operations::{Buffers, Operation, function, tables};
 use sim_core::diag::Diagnostic;
@@ -40,39 +43,13 @@ const GEMM_SLOTS_MAX: u32 = 128;
 /// Most slots of a stationary operand of an outer product: larger windows are cut.
 const SLOTS_MAX: u32 = 32;
 
-/// Which part of the step a kernel belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Pass {
-    /// From tokens to loss.
-    Forward,
-    /// A layer's forward operations again, from its kept input.
-    Recompute,
-    /// Gradients of activations.
-    Backward,
-    /// Gradients of weights.
-    WeightGradient,
-}
-
-impl Pass {
-    /// Name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Pass::Forward => "forward",
-            Pass::Recompute => "recompute",
-            Pass::Backward => "backward",
-            Pass::WeightGradient => "weight_gradient",
-        }
-    }
-}
-
 /// A kernel at its place in the step.
 #[derive(Debug, Clone)]
 pub struct ScheduledKernel {
     /// The kernel.
     pub kernel: Arc<dyn Kernel>,
     /// The part of the step.
-    pub pass: Pass,
+    pub phase: Phase,
     /// The layer, if it belongs to one.
     pub layer: Option<u32>,
 }
@@ -106,12 +83,12 @@ impl Schedule {
             gather,
         };
         for operation in below.iter().chain(layers.iter().flatten()) {
-            t.forward(names, operation, Pass::Forward);
+            t.forward(names, operation, Phase::Forward);
         }
         t.head(names, above, lm_chunks);
         for operations in layers.iter().rev() {
             for operation in operations.iter().filter(|s| s.recomputed) {
-                t.forward(names, operation, Pass::Recompute);
+                t.forward(names, operation, Phase::Recompute);
             }
             let mut backward: Vec<&Operation> = operations.iter().rev().collect();
             if names.design.block == Block::ParallelTwoNorms {
@@ -125,7 +102,7 @@ impl Schedule {
         }
         if names.design.embedding_norm {
             for operation in &below[..below.len() - 1] {
-                t.forward(names, operation, Pass::Recompute);
+                t.forward(names, operation, Phase::Recompute);
             }
         }
         for operation in below.iter().rev() {
@@ -144,8 +121,8 @@ impl Schedule {
         missing.chain(extra).map(|(name, text)| Diagnostic::new("M004", &**name, text)).collect()
     }
 
-    fn push(&mut self, pass: Pass, layer: Option<u32>, kernel: impl Kernel + 'static) {
-        self.kernels.push(ScheduledKernel { kernel: Arc::new(kernel), pass, layer });
+    fn push(&mut self, phase: Phase, layer: Option<u32>, kernel: impl Kernel + 'static) {
+        self.kernels.push(ScheduledKernel { kernel: Arc::new(kernel), phase, layer });
     }
 
     fn act(&self, name: impl Into<Name>, features: Features) -> ActivationView {
@@ -178,67 +155,67 @@ impl Schedule {
     }
 
     /// The kernels of a forward operation.
-    fn forward(&mut self, names: &Names, operation: &Operation, pass: Pass) {
+    fn forward(&mut self, names: &Names, operation: &Operation, phase: Phase) {
         let op = &operation.op;
-        if pass == Pass::Forward {
+        if phase == Phase::Forward {
             self.covered.insert(operation.forward.clone());
         }
         let l = op.layer;
         let ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.tensor(of)).collect();
         let out = self.tensor(&operation.out);
         match op.kind {
-            OpKind::Embedding => self.push(pass, l, EmbedScatter { x: out, tables: tables(op) }),
+            OpKind::Embedding => self.push(phase, l, EmbedScatter { x: out, tables: tables(op) }),
             kind if kind.is_norm() => {
                 let (tensor, style) = (operation.stem.clone(), Style::of(&names.design));
-                self.push(pass, l, LayerNorm { x: ins[0].clone(), y: out, tensor, style });
+                self.push(phase, l, LayerNorm { x: ins[0].clone(), y: out, tensor, style });
             }
             OpKind::AttentionScores | OpKind::Softmax => {} // in one kernel with the values
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third(i));
-                let stats = (pass == Pass::Recompute).then(|| "stats".into());
-                self.push(pass, l, AttentionForward { q, k, v, out, stats, chunks: Chunks::ONE });
+                let stats = (phase == Phase::Recompute).then(|| "stats".into());
+                self.push(phase, l, AttentionForward { q, k, v, out, stats, chunks: Chunks::ONE });
             }
             OpKind::Rotary => {
                 let [q, k] = [0, 1].map(|i| self.third(i));
-                self.push(pass, l, Rotate { q, k, back: false });
+                self.push(phase, l, Rotate { q, k, back: false });
             }
             OpKind::Alibi => {
                 let [q, k] = [0, 1].map(|i| self.third(i));
-                self.push(pass, l, Distances { q, k });
+                self.push(phase, l, Distances { q, k });
             }
             OpKind::Scale => {
                 let (x, factor) = (ins[0].clone(), names.factor(op));
-                self.push(pass, l, Scale { x, y: out, factor });
+                self.push(phase, l, Scale { x, y: out, factor });
             }
             OpKind::SwiGlu => {
                 let [gate, up] = [ins[0].clone(), ins[1].clone()];
-                self.push(pass, l, SwiGlu { gate, up, y: out });
+                self.push(phase, l, SwiGlu { gate, up, y: out });
             }
-            OpKind::Residual => self.push(pass, l, Add { a: ins[0].clone(), b: ins[1].clone(), out }),
+            OpKind::Residual => self.push(phase, l, Add { a: ins[0].clone(), b: ins[1].clone(), out }),
             OpKind::LmHead | OpKind::Classifier | OpKind::CrossEntropy => {} // in `head`, chunk by chunk
             kind => match function(kind) {
-                Some(f) => self.push(pass, l, Activation { f, x: ins[0].clone(), y: out }),
-                None => self.linear(operation, pass, ins[0].clone(), out),
+                Some(f) => self.push(phase, l, Activation { f, x: ins[0].clone(), y: out }),
+                None => self.linear(operation, phase, ins[0].clone(), out),
             },
         }
     }
 
     /// `y = x · W + b`.
-    fn linear(&mut self, operation: &Operation, pass: Pass, x: ActivationView, y: ActivationView) {
+    fn linear(&mut self, operation: &Operation, phase: Phase, x: ActivationView, y: ActivationView) {
         let weight = WeightRef {
             tensor: operation.weights[0].clone(),
             transposed: false,
             bias: operation.weights.get(1).cloned(),
             mask_padding: false,
         };
-        self.gemm(&operation.label, (pass, operation.op.layer), (x, y, false), &weight);
+        self.gemm(&operation.label, (phase, operation.op.layer), (x, y, false), &weight);
     }
 
     /// A GEMM, cut over its input slots where there are many.
     fn gemm(
         &mut self,
         label: &Name,
-        place: (Pass, Option<u32>),
+        place: (Phase, Option<u32>),
         (x, y, add): (ActivationView, ActivationView, bool),
         weight: &WeightRef,
     ) {
@@ -271,7 +248,7 @@ impl Schedule {
         if let Some(tensor) = operation.weights.get(1).cloned() {
             let label = operation.bias_gradient_label.clone();
             let kernel = ColSum { label, b: dy, times: None, tensor, levels: None };
-            self.push(Pass::WeightGradient, operation.op.layer, kernel);
+            self.push(Phase::WeightGradient, operation.op.layer, kernel);
         }
     }
 
@@ -288,13 +265,13 @@ impl Schedule {
             let a = ActivationView { first_slot: a.first_slot + first, slots, ..a.clone() };
             let (tensor, transposed) = to.clone();
             let kernel = Outer { label: label.clone(), a, b: b.clone(), tensor, transposed, gather };
-            self.push(Pass::WeightGradient, layer, kernel);
+            self.push(Phase::WeightGradient, layer, kernel);
         }
     }
 
     /// The gradients of an operation: of its weights, then of its input.
     fn back(&mut self, names: &Names, operation: &Operation) {
-        let (op, layer, pass) = (&operation.op, operation.op.layer, Pass::Backward);
+        let (op, layer, phase) = (&operation.op, operation.op.layer, Phase::Backward);
         if !op.weights.is_empty() {
             self.covered.insert(operation.weight_gradient.clone());
         }
@@ -305,7 +282,7 @@ impl Schedule {
         let d_ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.gradient(of)).collect();
         let dy = self.gradient(&operation.out);
         match op.kind {
-            OpKind::Embedding => self.push(Pass::WeightGradient, layer, EmbedGrad { dx: dy, tables: tables(op) }),
+            OpKind::Embedding => self.push(Phase::WeightGradient, layer, EmbedGrad { dx: dy, tables: tables(op) }),
             kind if kind.is_norm() => {
                 let (x, dx) = (ins[0].clone(), d_ins[0].clone());
                 // In a layer the gradient by way of the norm joins that which goes past it, unless
@@ -314,8 +291,8 @@ impl Schedule {
                 let (tensor, style) = (operation.stem.clone(), Style::of(&names.design));
                 let kernel = LayerNormGrad { x, dy, dx, tensor, add, style };
                 let parts = kernel.parts();
-                self.push(pass, layer, kernel);
-                self.push(Pass::WeightGradient, layer, RowSum { parts, levels: None });
+                self.push(phase, layer, kernel);
+                self.push(Phase::WeightGradient, layer, RowSum { parts, levels: None });
             }
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third(i));
@@ -323,22 +300,22 @@ impl Schedule {
                 let [dq, dk, dv] = [&q, &k, &v].map(Clone::clone);
                 let (out, stats) = (self.tensor(&operation.out), "stats".into());
                 self.push(
-                    pass,
+                    phase,
                     layer,
                     AttentionBackward { q, k, v, out, d_out: dy, stats, dq, dk, dv, chunks: Chunks::ONE },
                 );
             }
             OpKind::Rotary => {
                 let [q, k] = [0, 1].map(|i| self.third(i));
-                self.push(pass, layer, Rotate { q, k, back: true });
+                self.push(phase, layer, Rotate { q, k, back: true });
             }
             OpKind::Scale => {
                 let (x, y, factor) = (dy, d_ins[0].clone(), names.factor(op));
-                self.push(pass, layer, Scale { x, y, factor });
+                self.push(phase, layer, Scale { x, y, factor });
             }
             OpKind::SwiGlu => {
                 let ([gate, up], [d_gate, d_up]) = ([0, 1].map(|i| ins[i].clone()), [0, 1].map(|i| d_ins[i].clone()));
-                self.push(pass, layer, SwiGluGrad { gate, up, dy, d_gate, d_up });
+                self.push(phase, layer, SwiGluGrad { gate, up, dy, d_gate, d_up });
             }
             // Scores and softmax: in one kernel with the values. The gradient of a sum is passed on
             // as it is; the sum where paths part is the `add` of a later kernel.
@@ -349,7 +326,7 @@ impl Schedule {
                     // The derivative of the hyperbolic tangent is a function of its result.
                     let own = self.tensor(&operation.out);
                     let x = if f == Function::Tanh { own } else { ins[0].clone() };
-                    self.push(pass, layer, ActivationGrad { f, x, dy, dx: d_ins[0].clone() });
+                    self.push(phase, layer, ActivationGrad { f, x, dy, dx: d_ins[0].clone() });
                 }
                 None => self.linear_back(operation, ins[0].clone(), dy, d_ins[0].clone()),
             },
@@ -363,7 +340,7 @@ impl Schedule {
         // What goes past the product is in the stream's gradient already; what another product
         // made of the same input, in its.
         let add = !self.begun.insert(dx.name.clone()) || (*dx.name == *STREAM && operation.op.layer.is_some());
-        self.gemm(&operation.input_gradient_label, (Pass::Backward, operation.op.layer), (dy, dx, add), &weight);
+        self.gemm(&operation.input_gradient_label, (Phase::Backward, operation.op.layer), (dy, dx, add), &weight);
     }
 }
 
@@ -401,7 +378,7 @@ impl fmt::Display for Schedule {
         )?;
         for scheduled in &self.kernels {
             let layer = scheduled.layer.map_or_else(|| "-".to_owned(), |l| l.to_string());
-            writeln!(f, "{:<16} {layer:>4}  {}", scheduled.pass.name(), scheduled.kernel.name())?;
+            writeln!(f, "{:<16} {layer:>4}  {}", scheduled.phase.name(), scheduled.kernel.name())?;
             for requirement in scheduled.kernel.requirements(g) {
                 writeln!(
                     f,

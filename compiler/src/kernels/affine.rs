@@ -1,0 +1,42 @@
+//! Which norm a model has, and how its parameters (and their gradients) lie in the memory of a PE.
+//!
+//! **Not here.** The norm (`norm`), the sum of its parameters' gradients over rows (`row_sum`).
+
+use models::design::{Decimal, Design, Norm};
+
+/// What is normalised, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Style {
+    /// LayerNorm; or RMSNorm, which has no mean and no β.
+    pub norm: Norm,
+    /// Added under the root.
+    pub epsilon: Decimal,
+}
+
+impl Style {
+    /// That of a design.
+    #[must_use]
+    pub fn of(design: &Design) -> Style {
+        Style { norm: design.norm, epsilon: design.epsilon }
+    }
+
+    /// Whether the mean is subtracted first.
+    pub(super) fn centred(self) -> bool {
+        self.norm == Norm::LayerNorm
+    }
+
+    /// The statistic with the sum along x̂, the last one.
+    pub(super) fn along(self) -> u32 {
+        if self.centred() { 3 } else { 2 }
+    }
+
+    /// Vectors of parameters: γ, and β.
+    pub(super) fn parameters(self) -> u32 {
+        if self.centred() { 2 } else { 1 }
+    }
+}
+
+/// Words per slot, rounded up so that what follows has the same phase.
+pub(super) fn padded(slots: u32) -> u32 {
+    slots.next_multiple_of(2)
+}
