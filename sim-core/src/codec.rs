@@ -16,6 +16,7 @@
 //! **Not here.** Files. Results that people keep are JSON.
 
 use crate::program::Program;
+use crate::program::transform::names;
 use bincode::Options;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -140,20 +141,10 @@ pub fn content_hash(program: &Program) -> [u8; 32] {
 /// [`content_hash`] without a copy: names are taken out meanwhile.
 #[must_use]
 pub fn content_hash_mut(program: &mut Program) -> [u8; 32] {
-    let taken: Vec<String> = names(program).map(std::mem::take).collect();
+    let taken: Vec<String> = names(program).into_iter().map(std::mem::take).collect();
     let hash = *blake3::hash(&encode("program", program)).as_bytes();
-    names(program).zip(taken).for_each(|(name, was)| *name = was);
+    names(program).into_iter().zip(taken).for_each(|(name, was)| *name = was);
     hash
-}
-
-/// Names that do not count.
-fn names(program: &mut Program) -> impl Iterator<Item = &mut String> {
-    let of_images = program.images.iter_mut().flat_map(|image| {
-        let buffers = image.buffers.iter_mut().map(|b| &mut b.name);
-        let tasks = image.tasks.iter_mut().map(|t| &mut t.name);
-        std::iter::once(&mut image.name).chain(buffers).chain(tasks)
-    });
-    std::iter::once(&mut program.name).chain(of_images)
 }
 
 /// [`content_hash`] in hexadecimal.

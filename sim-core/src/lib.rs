@@ -1,7 +1,7 @@
 //! The vocabulary of wafersim: data, and checks on data. It runs nothing and opens nothing.
 //!
 //! What lives here is what crosses between the other crates: units and coordinates
-//! ([`units`], [`coord`]), the machine ([`arch`]), the program that a wafer executes
+//! ([`units`], [`coord`], [`axis`]), the machine ([`arch`]), the program that a wafer executes
 //! ([`program`]), what a run reports or why it failed ([`report`], [`error`], [`diag`]), and
 //! the binary codec ([`codec`]).
 //!
@@ -10,6 +10,7 @@
 //! printing (the root package).
 
 pub mod arch;
+pub mod axis;
 pub mod codec;
 pub mod coord;
 pub mod diag;

@@ -6,12 +6,13 @@
 //! **Not here.** Which cycles a band does when, and when messages are delivered (`tiles`); routers
 //! (`router`); compute elements (`ce`).
 
-use super::build::{Tables, ce_agent, router_agent};
+use super::agent::{ce_agent, router_agent};
 use super::ce::{CeCycle, Costs, Effects};
 use super::fifo::{BELOW, NONE, REFRESH, REMOTE, Word, is_remote};
+use super::memory::Memory;
 use super::snapshot::TimeFold;
 use super::state::{Path, RAMP};
-use super::values::Memory;
+use super::tables::Tables;
 use super::watch::Watches;
 use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;

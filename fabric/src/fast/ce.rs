@@ -3,12 +3,11 @@
 //! **Invariant.** Reads FIFOs as they were at the start of the cycle (`fifo`), and changes only its
 //! own PE's registers, threads and queues.
 
-use super::build::{ce_agent, router_agent};
-use super::fifo::{CONTROL, Fifos, Word};
+use super::agent::{ce_agent, router_agent};
+use super::fifo::{CONTROL, Fifos, Word, control_task};
 use super::lowered::{LoweredImage, LoweredInstr, LoweredVec, Start};
+use super::memory::Memory;
 use super::state::{Ce, Frame, LOOPS, Main, Micro, Registers, Running};
-use super::switch;
-use super::values::Memory;
 use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrOp, Op, Operand, Priority, Then};
@@ -223,7 +222,7 @@ impl CeCycle<'_> {
         let inputs = self.image.inputs.iter().enumerate();
         let found = inputs.filter(|&(local, _)| {
             let fifo = self.ce.queues + local as u32;
-            self.fifos.ready(fifo, self.now) && switch::task(self.fifos.word(fifo)) == Some(number)
+            self.fifos.ready(fifo, self.now) && control_task(self.fifos.word(fifo)) == Some(number)
         });
         found.min_by_key(|(_, (queue, _))| *queue).map(|(local, _)| local as u8)
     }

@@ -1,8 +1,7 @@
 //! Who is blocked when nothing can move any more (rule M3).
 
-use super::Engine;
 use super::band::Band;
-use super::lowered::LoweredInstr;
+use super::lowered::{FabPort, LoweredInstr};
 use super::state::{Main, Port, Running};
 use sim_core::coord::Color;
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
@@ -10,10 +9,10 @@ use sim_core::program::Operand;
 use sim_core::units::Cycle;
 
 /// How many blocked units are examined.
-const LISTED: usize = crate::waits::LOOKED_AT;
+const LISTED: usize = crate::analysis::waits::EXAMINED;
 
-/// A deadlock, unless the run is over.
-pub(super) fn find(engine: &Engine, now: u64) -> Option<RunError> {
+/// A deadlock, unless the run is over, in cycle `now`; `skipped` cycles were folded away before.
+pub(super) fn find(bands: &[Band], now: u64, skipped: u64) -> Option<RunError> {
     let mut blocked = Vec::new();
     let mut total = 0u64;
     let mut add = |b: Blocked| {
@@ -22,7 +21,7 @@ pub(super) fn find(engine: &Engine, now: u64) -> Option<RunError> {
             blocked.push(b);
         }
     };
-    for band in &engine.bands {
+    for band in bands {
         let mut unfinished: Vec<&Port> = band.t.ports.iter().filter(|p| p.left != 0).collect();
         unfinished.sort_by_key(|p| p.pe);
         let mut ports = unfinished.into_iter().peekable();
@@ -35,7 +34,6 @@ pub(super) fn find(engine: &Engine, now: u64) -> Option<RunError> {
             }
         }
     }
-    let skipped = engine.skipped();
     (total > 0).then(|| RunError::Deadlock { at: Cycle(now + skipped), blocked, total, cycle: Vec::new() })
 }
 
@@ -45,15 +43,14 @@ fn threads(band: &Band, pe: u32, now: u64, add: &mut impl FnMut(Blocked)) {
     let coord = band.t.coord(pe);
     let waits = |running: &Running| {
         let vector = &image.vectors[usize::from(running.vector)];
-        let local = |o: &super::lowered::FabPort| usize::from(o.queue);
-        let full = |o: &super::lowered::FabPort| {
+        let local = |o: &FabPort| usize::from(o.queue);
+        let full = |o: &FabPort| {
             let fifo = ce.queues + (image.inputs.len() + local(o)) as u32;
             local(o) >= image.outputs.len() || !band.t.fifos.room(fifo, now)
         };
         let occupancy = |id: u8| band.t.registers[pe as usize].occupancies[usize::from(id)].len;
         let n = vector.width.min(vector.op.len - running.done.min(vector.op.len));
-        let completes =
-            |o: &super::lowered::FabPort| (running.done + n).is_multiple_of(o.per) || running.done + n == vector.op.len;
+        let completes = |o: &FabPort| (running.done + n).is_multiple_of(o.per) || running.done + n == vector.op.len;
         if let Some(out) = vector.output.filter(|o| completes(o) && full(o)) {
             let color = image.outputs.get(local(&out)).map(|q| q.1);
             return WaitFor::Output(color.unwrap_or(Color::new(0).expect("color 0 exists")));

@@ -14,6 +14,11 @@ pub(crate) type Word = u64;
 /// Set in the [`Word`] of a control wavelet.
 pub(crate) const CONTROL: Word = 1 << 32;
 
+/// The task that a control wavelet names; None for others.
+pub(crate) fn control_task(word: Word) -> Option<u8> {
+    (word & CONTROL != 0 && word & 1 << 22 != 0).then_some((word >> 16 & 63) as u8)
+}
+
 /// Value of "no such thing" for FIFOs and agents.
 pub(crate) const NONE: u32 = u32::MAX;
 

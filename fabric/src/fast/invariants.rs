@@ -4,55 +4,53 @@
 //! **Invariant.** A run that violates one of them has no result.
 //! **Not here.** What the invariants follow from: `docs/MODEL.md`, "Accounting".
 
-use super::Engine;
 use super::band::Band;
 use super::fifo::is_remote;
 use sim_core::error::RunError;
 
-impl Engine {
-    /// Checks a run that ended in cycle `end`.
-    pub(super) fn check_invariants(&self, end: u64) -> Result<(), RunError> {
-        let sum = |of: &dyn Fn(&Band) -> u64| -> u64 { self.bands.iter().map(of).sum() };
-        if self.bands.iter().any(|b| b.t.fifos.broken) {
-            return Err(RunError::Broken("a queue held more than it can, or less than nothing".to_owned()));
-        }
-        let held = |b: &Band| -> u64 {
-            let own = b.t.fifos.all.iter().filter(|f| !is_remote(f.consumer));
-            own.map(|f| u64::from(f.len)).sum()
-        };
-        let (pushed, popped, in_flight) = (sum(&|b| b.t.fifos.pushed), sum(&|b| b.t.fifos.popped), sum(&held));
-        if pushed != popped + in_flight {
-            let violation = format!("{pushed} wavelets put in, {popped} taken out, {in_flight} there");
-            return Err(RunError::Broken(violation));
-        }
-        // Skipped periods are in the counters of what was sent, but not in those of the queues.
-        let sent = sum(&|b| (0..b.t.routers.len()).flat_map(|pe| b.sent(pe)).sum());
-        let ports = |b: &Band, inward: bool| -> u64 {
-            b.t.ports.iter().filter(|p| p.inward == inward).map(|p| p.total - p.left).sum()
-        };
-        let (off, on) = (sum(&|b| ports(b, false)), sum(&|b| ports(b, true)));
-        let entered = sum(&|b| b.given) + on + sent - off;
-        if self.bands.iter().all(|b| b.skipped == 0) && entered != pushed {
-            let violation = format!("{entered} wavelets entered queues, {pushed} were put into them");
-            return Err(RunError::Broken(violation));
-        }
-        for band in &self.bands {
-            for (pe, ce) in band.t.ces.iter().enumerate() {
-                let busy = ce.compute + ce.wait + ce.back_pressure;
-                if busy > end {
-                    let at = band.t.coord(pe as u32);
-                    return Err(RunError::Broken(format!("PE {at} was busy for {busy} of {end} cycles")));
-                }
+/// Checks the bands of a run that ended in cycle `end`.
+pub(super) fn check(bands: &[Band], end: u64) -> Result<(), RunError> {
+    let sum = |of: &dyn Fn(&Band) -> u64| -> u64 { bands.iter().map(of).sum() };
+    if bands.iter().any(|b| b.t.fifos.broken) {
+        return Err(RunError::Broken("a queue held more than it can, or less than nothing".to_owned()));
+    }
+    let held = |b: &Band| -> u64 {
+        let own = b.t.fifos.all.iter().filter(|f| !is_remote(f.consumer));
+        own.map(|f| u64::from(f.len)).sum()
+    };
+    let (pushed, popped, in_flight) = (sum(&|b| b.t.fifos.pushed), sum(&|b| b.t.fifos.popped), sum(&held));
+    if pushed != popped + in_flight {
+        let violation = format!("{pushed} wavelets put in, {popped} taken out, {in_flight} there");
+        return Err(RunError::Broken(violation));
+    }
+    // Skipped periods are in the counters of what was sent, but not in those of the queues.
+    let sent = sum(&|b| (0..b.t.routers.len()).flat_map(|pe| b.sent(pe)).sum());
+    let ports = |b: &Band, inward: bool| -> u64 {
+        b.t.ports.iter().filter(|p| p.inward == inward).map(|p| p.total - p.left).sum()
+    };
+    let (off, on) = (sum(&|b| ports(b, false)), sum(&|b| ports(b, true)));
+    let entered = sum(&|b| b.given) + on + sent - off;
+    if bands.iter().all(|b| b.skipped == 0) && entered != pushed {
+        let violation = format!("{entered} wavelets entered queues, {pushed} were put into them");
+        return Err(RunError::Broken(violation));
+    }
+    for band in bands {
+        for (pe, ce) in band.t.ces.iter().enumerate() {
+            let busy = ce.compute + ce.wait + ce.back_pressure;
+            if busy > end {
+                let at = band.t.coord(pe as u32);
+                return Err(RunError::Broken(format!("PE {at} was busy for {busy} of {end} cycles")));
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::band::Band;
-    use super::super::{Cut, Engine, Instruments, build};
+    use crate::fast::band::Band;
+    use crate::fast::build::{self, Cut};
+    use crate::fast::engine::{Engine, Instruments};
     use sim_core::arch::cs2::cs2;
     use sim_core::error::RunError;
     use sim_core::program::parse;

@@ -5,9 +5,9 @@
 //!
 //! **Not here.** The state of a PE (`state`).
 
-use crate::fold::Deciding;
 use sim_core::arch::{ArchSpec, Widths};
 use sim_core::coord::Color;
+use sim_core::program::transform::Deciding;
 use sim_core::program::{AddrOp, Async, DType, Image, Instr, MemRef, Op, Operand, Priority, Then, Trigger, VecOp};
 
 /// One step of linear code.

@@ -4,8 +4,8 @@
 //! service order of its own router.
 //! **Not here.** What switches and control wavelets do (`switch`).
 
+use super::agent::router_agent;
 use super::band::Band;
-use super::build::router_agent;
 use super::fifo::NONE;
 use super::state::{Port, RAMP, ports};
 
@@ -16,7 +16,7 @@ impl Band {
     /// Rule R3.
     pub(super) fn evaluate_router(&mut self, pe: u32) {
         if !self.t.switched_colors.is_empty() {
-            return self.look_special_router(pe);
+            return self.evaluate_switched_router(pe);
         }
         let router = &self.t.routers[pe as usize];
         let (start, occupied) = (router.start, router.occupied);
@@ -28,7 +28,7 @@ impl Band {
             }
             moves
         } else {
-            occupied != 0 && self.look_occupied(pe, start, occupied)
+            occupied != 0 && self.evaluate_occupied(pe, start, occupied)
         };
         if moved {
             let router = &mut self.t.routers[pe as usize];
@@ -41,7 +41,7 @@ impl Band {
     }
 
     /// Several colors of a router, in service order.
-    fn look_occupied(&mut self, pe: u32, start: u32, occupied: u32) -> bool {
+    fn evaluate_occupied(&mut self, pe: u32, start: u32, occupied: u32) -> bool {
         let count = usize::from(self.t.routers[pe as usize].count);
         let (mut taken, mut moved, mut at) = (0u8, 0, 0);
         while at + moved < count {
@@ -96,7 +96,7 @@ impl Band {
     }
 
     /// Rule R3 where switches and control wavelets may act: all colors are evaluated.
-    fn look_special_router(&mut self, pe: u32) {
+    fn evaluate_switched_router(&mut self, pe: u32) {
         let router = &self.t.routers[pe as usize];
         let (start, count) = (router.start as usize, usize::from(router.count));
         let (mut taken, mut moved, mut at) = (0u8, 0, 0);

@@ -8,28 +8,27 @@
 //! **Invariant.** After a skip every counter has at least one more whole period to go, and the run
 //! stays periodic for at least the shift between the watched boundaries of a gap.
 
-use super::band::Band;
-use super::build::{Tables, ce_agent};
 use super::state::{Main, Running};
+use super::tables::Tables;
 use sim_core::report::FoldNote;
 use std::collections::BTreeMap;
 
 /// Snapshots kept per place; longer periods than this many repetitions are not found.
-const KEPT: usize = 3;
+pub(super) const KEPT: usize = 3;
 /// How many cycles are compared after each poll.
-const POLL: u32 = 6;
+pub(super) const POLL: u32 = 6;
 /// Key of the snapshots taken by polling.
-const POLLED: u32 = u32::MAX;
+pub(super) const POLLED: u32 = u32::MAX;
 
 /// One instant.
 #[derive(Debug, Clone)]
-struct Snapshot {
+pub(super) struct Snapshot {
     /// Virtual time: stepped and skipped cycles.
-    at: u64,
-    state: Vec<u64>,
+    pub(super) at: u64,
+    pub(super) state: Vec<u64>,
     /// Value and activation.
-    counters: Vec<(u64, u32)>,
-    stats: Vec<u64>,
+    pub(super) counters: Vec<(u64, u32)>,
+    pub(super) stats: Vec<u64>,
 }
 
 /// The state of time folding in a run.
@@ -37,14 +36,14 @@ struct Snapshot {
 pub(crate) struct TimeFold {
     /// The PE whose loops say when a snapshot is taken.
     marker: u32,
-    due: Option<u32>,
-    history: BTreeMap<u32, Vec<Snapshot>>,
+    pub(super) due: Option<u32>,
+    pub(super) history: BTreeMap<u32, Vec<Snapshot>>,
     /// Per place: back edges seen, and unsuccessful comparisons in a row.
-    seen: BTreeMap<u32, (u64, u32)>,
+    pub(super) seen: BTreeMap<u32, (u64, u32)>,
     /// What snapshots have cost so far, in evaluations of agents.
-    spent: u64,
-    next_poll: u64,
-    polls: u32,
+    pub(super) spent: u64,
+    pub(super) next_poll: u64,
+    pub(super) polls: u32,
     /// Periods skipped: `(period, how often)`.
     pub(crate) skips: Vec<(u64, u64)>,
 }
@@ -90,178 +89,12 @@ pub(crate) fn notes(skips: &[(u64, u64)]) -> Vec<FoldNote> {
     vec![FoldNote { kind: "time".to_owned(), text }]
 }
 
-impl Band {
-    /// After a commit: takes a snapshot if one is due, and skips periods if the run is periodic.
-    pub(crate) fn try_fold(&mut self) {
-        let Some(fold) = &mut self.fold else { return };
-        let key = match fold.due.take() {
-            Some(pc) => pc,
-            None if self.now >= fold.next_poll => POLLED,
-            None => return,
-        };
-        if key == POLLED {
-            fold.polls += 1;
-            if fold.polls > POLL {
-                fold.polls = 0;
-                fold.next_poll = (self.now + 1) * 2;
-                fold.history.remove(&POLLED);
-                return;
-            }
-        } else {
-            let (seen, fails) = fold.seen.entry(key).or_default();
-            *seen += 1;
-            if *seen % (1 << (*fails / 8).min(12)) != 0 {
-                return;
-            }
-        }
-        let cost = 4 * self.t.ces.len() as u64;
-        if fold.spent > 24 * cost && fold.spent * 8 > self.evaluations {
-            return;
-        }
-        fold.spent += cost;
-        self.compare(key);
-    }
-
-    fn compare(&mut self, key: u32) {
-        let Some(shift) = self.shift() else { return };
-        let new = self.snapshot();
-        let mut fold = self.fold.take().expect("only called when folding");
-        let old = fold.history.entry(key).or_default();
-        let skip = old.iter().rev().find_map(|s| period(s, &new, shift).map(|(k, d)| (s.clone(), k, d)));
-        match skip {
-            Some((from, times, deltas)) if times > 0 => {
-                let length = new.at - from.at;
-                self.skip(&deltas, times, &from.stats, &new.stats);
-                self.skipped += times * length;
-                fold.skips.push((length, times));
-                old.clear();
-                fold.seen.insert(key, (0, 0));
-            }
-            other => {
-                if other.is_none()
-                    && let Some(s) = fold.seen.get_mut(&key)
-                {
-                    s.1 += 1;
-                }
-                if old.len() == KEPT && key != POLLED {
-                    old.remove(0);
-                }
-                old.push(new);
-            }
-        }
-        self.fold = Some(fold);
-    }
-
-    /// Greatest shift between the two watched boundaries of a gap; None while one of them has had
-    /// its first event and the other has not: then nothing may be skipped.
-    fn shift(&self) -> Option<u64> {
-        let of_pair = |pair: &[super::Watch]| match (pair[0].first, pair[1].first) {
-            (Some(a), Some(b)) => Some(a.abs_diff(b)),
-            (None, None) => Some(0),
-            _ => None,
-        };
-        self.watches.all.chunks(2).map(of_pair).try_fold(0, |most, shift| Some(most.max(shift?)))
-    }
-
-    /// Writes down the state at the start of the next cycle.
-    fn snapshot(&mut self) -> Snapshot {
-        let now = self.now + 1;
-        let mut s = Snapshot {
-            at: now + self.skipped,
-            state: Vec::with_capacity(self.t.ces.len() * 24),
-            counters: Vec::with_capacity(self.t.ces.len() * 4),
-            stats: Vec::with_capacity(self.t.ces.len() * 10),
-        };
-        for pe in 0..self.t.ces.len() {
-            if self.t.ces[pe].exists() {
-                self.t.ces[pe].flush(now, self.skipped);
-                s.ce(&self.t, pe, now);
-            }
-        }
-        let switched = self.t.switched_colors.iter().flat_map(|x| &x.paths);
-        s.stats.extend(self.t.paths.iter().chain(switched).map(|p| p.moved));
-        s.stats.extend(self.t.switched_colors.iter().flat_map(|x| &x.kept));
-        for id in 0..self.t.fifos.all.len() as u32 {
-            s.state.push(u64::from(self.t.fifos.all[id as usize].len));
-            s.state.extend(self.t.fifos.waits(id, now));
-        }
-        if !self.t.switched_colors.is_empty() {
-            for id in 0..self.t.fifos.all.len() as u32 {
-                s.state.extend(self.t.fifos.controls(id));
-            }
-            for x in &self.t.switched_colors {
-                let counter = x.filter.map_or(0, |f| u64::from(f.at));
-                s.state.push(u64::from(x.position) | u64::from(x.closed) << 8 | counter << 16);
-            }
-        }
-        for r in &self.t.routers {
-            s.state.extend(r.order[..usize::from(r.count)].iter().map(|&o| u64::from(o)));
-        }
-        for p in &self.t.ports {
-            s.state.push(p.next.saturating_sub(now));
-            s.counters.push((p.left, 0));
-        }
-        s
-    }
-
-    /// Moves every counter by `times` periods, and adds as much work.
-    fn skip(&mut self, deltas: &[u64], times: u64, old: &[u64], new: &[u64]) {
-        let mut deltas = deltas.iter().map(|d| d * times);
-        let mut growth = old.iter().zip(new).map(|(a, b)| (b - a) * times);
-        let mut grow = |v: &mut u64| *v += growth.next().expect("same PEs as when it was written down");
-        let pairs = self.t.ces.iter_mut().zip(&mut self.t.registers);
-        for (ce, registers) in pairs.filter(|(ce, _)| ce.exists()) {
-            let mut next = || deltas.next().expect("same counters as when it was written down");
-            for f in &mut registers.frames[..usize::from(ce.depth)] {
-                f.left -= next() as u32;
-            }
-            let image = &self.t.images[usize::from(ce.image)];
-            let vectors = &image.vectors;
-            let busy = ce.busy;
-            let own = &mut self.t.micro[ce.own(image.threads)];
-            let main = match &mut ce.main {
-                Main::Vec(running) => Some(running),
-                _ => None,
-            };
-            let micro =
-                own.iter_mut().enumerate().filter(|(t, _)| busy & 1 << t != 0).map(|(_, micro)| &mut micro.running);
-            for running in main.into_iter().chain(micro) {
-                let beats = next() as u32;
-                running.beats -= beats;
-                let vector = &vectors[usize::from(running.vector)];
-                if running.done < vector.op.len {
-                    running.done += beats * vector.width;
-                }
-            }
-            for v in [&mut ce.compute, &mut ce.wait, &mut ce.back_pressure, &mut ce.macs] {
-                grow(v);
-            }
-        }
-        let switched = self.t.switched_colors.iter_mut().flat_map(|x| &mut x.paths);
-        self.t.paths.iter_mut().chain(switched).for_each(|p| grow(&mut p.moved));
-        self.t.switched_colors.iter_mut().flat_map(|x| &mut x.kept).for_each(&mut grow);
-        for p in &mut self.t.ports {
-            p.left -= deltas.next().expect("same counters as when it was written down");
-        }
-        self.rewake();
-    }
-
-    /// Long instructions end at other cycles after their counters moved.
-    fn rewake(&mut self) {
-        for (pe, ce) in self.t.ces.iter().enumerate() {
-            if ce.bulk {
-                self.wheel.rewake(ce_agent(pe as u32), self.now + 1);
-            }
-        }
-    }
-}
-
 /// If `new` follows `old` with nothing changed but counters: how many more periods may be skipped,
 /// and how far each counter moves per period.
 ///
 /// Enough whole periods are left to go that a trace shifted by `shift` cycles is still periodic
 /// where this one is (rule F4).
-fn period(old: &Snapshot, new: &Snapshot, shift: u64) -> Option<(u64, Vec<u64>)> {
+pub(super) fn period(old: &Snapshot, new: &Snapshot, shift: u64) -> Option<(u64, Vec<u64>)> {
     if old.state != new.state || old.counters.len() != new.counters.len() {
         return None;
     }
@@ -282,7 +115,7 @@ fn period(old: &Snapshot, new: &Snapshot, shift: u64) -> Option<(u64, Vec<u64>)>
 }
 
 impl Snapshot {
-    fn ce(&mut self, t: &Tables, pe: usize, now: u64) {
+    pub(super) fn ce(&mut self, t: &Tables, pe: usize, now: u64) {
         let (ce, registers) = (&t.ces[pe], &t.registers[pe]);
         self.stats.extend([ce.compute, ce.wait, ce.back_pressure, ce.macs]);
         let deciding = t.images[usize::from(ce.image)].deciding;

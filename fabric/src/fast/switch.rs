@@ -3,38 +3,11 @@
 //! **Invariant.** The path of a color in a router is always that of its switch's present position.
 //! **Not here.** Control tasks and the instructions that send and open (`ce`).
 
+use super::agent::{ce_agent, router_agent};
 use super::band::Band;
-use super::build::{ce_agent, router_agent};
-use super::fifo::{CONTROL, NONE, Word};
+use super::fifo::{CONTROL, NONE, Word, control_task};
 use super::state::{Path, RAMP};
 use sim_core::program::Pop;
-
-/// A color that control wavelets may travel on, or that has a filter, in one router.
-#[derive(Debug, Clone)]
-pub(crate) struct SwitchedColor {
-    /// The path in each position.
-    pub(crate) paths: Vec<Path>,
-    /// Wavelets that left by the path of a position, but not by its ramp.
-    pub(crate) kept: Vec<u64>,
-    pub(crate) position: u8,
-    pub(crate) closed: bool,
-    pub(crate) ring: bool,
-    pub(crate) pop: Pop,
-    pub(crate) filter: Option<Counter>,
-}
-
-/// The counter of a filter.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Counter {
-    pub(crate) at: u32,
-    pub(crate) period: u32,
-    pub(crate) pass: u32,
-}
-
-/// The task that a control wavelet names; None for others.
-pub(crate) fn task(word: Word) -> Option<u8> {
-    (word & CONTROL != 0 && word & 1 << 22 != 0).then_some((word >> 16 & 63) as u8)
-}
 
 impl Band {
     /// The ports that the head wavelet of a path leaves by; None if its color is closed.
@@ -49,7 +22,7 @@ impl Band {
         let word = self.t.fifos.word(path.from);
         let down = match word & CONTROL {
             0 => switched.and_then(|s| s.filter).is_none_or(|f| f.at < f.pass),
-            _ => task(word).is_some(),
+            _ => control_task(word).is_some(),
         };
         Some(if down { path.ports } else { path.ports & !RAMP })
     }

@@ -8,8 +8,8 @@
 //! **Not here.** Whether this is allowed (`gap`).
 
 use super::gap::Gap;
-use super::lines::Axis;
 use crate::fast::{Class, Detail};
+use sim_core::axis::Axis;
 use sim_core::coord::Grid;
 use sim_core::report::{CellCounters, ColorCounters, PeCounters, PeCycles};
 use std::collections::BTreeMap;

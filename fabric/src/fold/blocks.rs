@@ -3,11 +3,11 @@
 //! A cut runs along a column boundary that no route crosses, or, within a strip between two such
 //! cuts, along a row boundary. Blocks are compared as programs moved to the origin.
 
-use super::lines::{self, Axis};
-use super::registers::{Deciding, bit};
-use sim_core::coord::{Dir, DirSet, Grid, Region};
-use sim_core::program::{EdgeStream, Param, Placement, Program, Route, Switch};
-use std::collections::BTreeMap;
+use sim_core::axis::Axis;
+use sim_core::coord::{Dir, DirSet, Region};
+use sim_core::program::transform::{Window, clip, timing_only};
+use sim_core::program::{Image, Program};
+use std::collections::HashMap;
 
 /// Adjacent columns with their blocks, and where else equal columns are.
 #[derive(Debug, Clone)]
@@ -27,88 +27,43 @@ pub(crate) struct Block {
     pub(crate) program: Program,
 }
 
-/// A rectangle of the mesh.
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    x: u32,
-    y: u32,
-    width: u32,
-    height: u32,
-}
-
 /// Cuts `program` into strips and blocks; None if timing may depend on a PE's start values in a
 /// way that is not the same for equal blocks.
 pub(crate) fn strips(program: &Program) -> Option<Vec<Strip>> {
     let program = timing_only(program)?;
     let grid = program.grid();
     let cuts = cuts(&program, Axis::Columns);
-    let mut kinds: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    let mut strips: Vec<(Vec<u32>, Program)> = Vec::new();
-    for pair in cuts.windows(2) {
-        let window = Window { x: pair[0], y: 0, width: pair[1] - pair[0], height: grid.height };
-        let part = clip(&program, window);
-        let key = key(&part);
-        if let Some(&i) = kinds.get(&key) {
-            strips[i].0.push(pair[0]);
-        } else {
-            kinds.insert(key, strips.len());
-            strips.push((vec![pair[0]], with_images(part, &program)));
-        }
-    }
-    Some(strips.into_iter().map(|(at, part)| Strip { at, blocks: blocks(&part) }).collect())
+    let images = &program.images;
+    let windows =
+        cuts.windows(2).map(|pair| Window { x: pair[0], y: 0, width: pair[1] - pair[0], height: grid.height });
+    let strips = distinct(windows.map(|window| (window.x, clip(&program, window))));
+    Some(strips.into_iter().map(|(at, strip)| Strip { at, blocks: blocks(&strip, images) }).collect())
 }
 
-fn blocks(strip: &Program) -> Vec<Block> {
+fn blocks(strip: &Program, images: &[Image]) -> Vec<Block> {
     let grid = strip.grid();
     let cuts = cuts(strip, Axis::Rows);
-    let mut kinds: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-    let mut blocks: Vec<Block> = Vec::new();
-    for pair in cuts.windows(2) {
-        let window = Window { x: 0, y: pair[0], width: grid.width, height: pair[1] - pair[0] };
-        let program = clip(strip, window);
-        let key = key(&program);
-        if let Some(&i) = kinds.get(&key) {
-            blocks[i].at.push(pair[0]);
-        } else {
-            kinds.insert(key, blocks.len());
-            blocks.push(Block { at: vec![pair[0]], program: with_images(program, strip) });
-        }
-    }
-    blocks
+    let windows = cuts.windows(2).map(|pair| Window { x: 0, y: pair[0], width: grid.width, height: pair[1] - pair[0] });
+    let blocks = distinct(windows.map(|window| (window.y, clip(strip, window))));
+    let block = |(at, part)| Block { at, program: Program { images: images.to_vec(), ..part } };
+    blocks.into_iter().map(block).collect()
 }
 
-/// Contents as comparable bytes, without names.
-fn key(program: &Program) -> Vec<u8> {
-    use std::fmt::Write;
-    let mut text = String::new();
-    let p = program;
-    write!(text, "{:?}{:?}{:?}{:?}{:?}{:?}", p.grid, p.placements, p.routes, p.switches, p.filters, p.edges)
-        .expect("writing to a string");
-    text.into_bytes()
-}
-
-/// The program without what timing cannot depend on: start values of registers that decide no
-/// bank conflict, names, initial memory. None if a register that can decide one starts with
-/// values that differ between PEs, in all or modulo 8, as it decides.
-pub(super) fn timing_only(program: &Program) -> Option<Program> {
-    let mut p = program.clone();
-    p.name.clear();
-    for e in &mut p.edges {
-        e.name.clear();
-    }
-    for placement in &mut p.placements {
-        let deciding = Deciding::of(p.images.get(placement.image as usize)?);
-        placement.params.retain(|q| deciding.any() & bit(q.reg) != 0);
-        for q in &mut placement.params {
-            let whole = deciding.whole & bit(q.reg) != 0;
-            let (dx, dy) = if whole { (q.dx, q.dy) } else { (q.dx.rem_euclid(8), q.dy.rem_euclid(8)) };
-            if (dx, dy) != (0, 0) {
-                return None;
-            }
-            *q = Param::constant(q.reg, if whole { q.base } else { q.base.rem_euclid(8) });
+/// Parts of one program, each with its place, by what they are: equal parts once with all of their
+/// places, in the order of the first ones. The parts have no images, so comparing them is quick.
+fn distinct(parts: impl Iterator<Item = (u32, Program)>) -> Vec<(Vec<u32>, Program)> {
+    let mut numbers: HashMap<Program, usize> = HashMap::new();
+    let mut places: Vec<Vec<u32>> = Vec::new();
+    for (at, part) in parts {
+        let number = *numbers.entry(part).or_insert(places.len());
+        if number == places.len() {
+            places.push(Vec::new());
         }
+        places[number].push(at);
     }
-    Some(p)
+    let mut parts: Vec<(usize, Program)> = numbers.into_iter().map(|(part, number)| (number, part)).collect();
+    parts.sort_unstable_by_key(|part| part.0);
+    places.into_iter().zip(parts).map(|(at, (_, part))| (at, part)).collect()
 }
 
 /// Positions `0 = c0 < c1 < … = length` such that no route crosses from one part to another, in no
@@ -131,45 +86,4 @@ fn cuts(program: &Program, axis: Axis) -> Vec<u32> {
         s.positions.iter().for_each(|p| mark(s.region, p.rx, p.tx));
     }
     (0..=length).filter(|&c| c == 0 || c == length || !crossed[c as usize]).collect()
-}
-
-fn clip_region(region: Region, w: Window) -> Option<Region> {
-    Some(Region { x: region.x.clip(w.x, w.width)?, y: region.y.clip(w.y, w.height)? })
-}
-
-/// A part of a program with the program's images.
-fn with_images(part: Program, whole: &Program) -> Program {
-    Program { images: whole.images.clone(), ..part }
-}
-
-/// The part of a program inside a window, moved to the origin. Images keep their numbers, and are
-/// left out: there may be as many windows as PEs.
-fn clip(p: &Program, w: Window) -> Program {
-    let grid = p.grid();
-    let placements = p.placements.iter().filter_map(|q| {
-        Some(Placement { region: clip_region(q.region, w)?, image: q.image, params: q.params.clone() })
-    });
-    let routes = p.routes.iter().filter_map(|r| Some(Route { region: clip_region(r.region, w)?, ..*r }));
-    let switches = p.switches.iter().filter_map(|s| Some(Switch { region: clip_region(s.region, w)?, ..s.clone() }));
-    let filters = p.filters.iter().filter_map(|f| lines::part_of_filter(f, clip_region(f.region, w)?, (w.x, w.y)));
-    let edges = p.edges.iter().filter_map(|e| {
-        let ports = match e.side {
-            Dir::North if w.y == 0 => e.ports.clip(w.x, w.width)?,
-            Dir::South if w.y + w.height == grid.height => e.ports.clip(w.x, w.width)?,
-            Dir::West if w.x == 0 => e.ports.clip(w.y, w.height)?,
-            Dir::East if w.x + w.width == grid.width => e.ports.clip(w.y, w.height)?,
-            _ => return None,
-        };
-        Some(EdgeStream { ports, ..e.clone() })
-    });
-    Program {
-        name: String::new(),
-        grid: Some(Grid { width: w.width, height: w.height }),
-        placements: placements.collect(),
-        routes: routes.collect(),
-        switches: switches.collect(),
-        filters: filters.collect(),
-        edges: edges.collect(),
-        images: Vec::new(),
-    }
 }

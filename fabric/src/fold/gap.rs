@@ -1,61 +1,14 @@
-//! Executing a block with some of its equal rows and columns left out (rule F4).
+//! A gap: a stretch of equal lines of which only some groups are executed (rule F4).
 //!
-//! **Invariant.** A block is assembled from fewer lines only if the traces on the boundaries of
-//! every gap allow it; else more lines are executed, and at last all of them.
-//! **Not here.** Counters of the whole block (`assembly`).
+//! Where 900 rows do the same one after another, a few of them at the beginning and a few at the end
+//! are executed. How many are needed at either side is not known beforehand: it starts small and grows
+//! with every failed check, until leaving the rest out is no longer worth another run.
+//!
+//! **Not here.** The checks (`execute`).
 
-use super::assembly::{Assembly, Placed};
-use super::lines::{self, Axis, Cut};
-use super::stretch::{Stretch, stretches};
-use crate::RunOptions;
-use crate::fast::{self, Instruments, Watch};
-use sim_core::arch::ArchSpec;
-use sim_core::error::RunError;
-use sim_core::program::{Flow, Instr, Placement, Program};
-
-/// Executes a block, with as few lines as the checks allow.
-pub(crate) fn execute(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<Assembly, RunError> {
-    let found: Vec<Stretch> = Axis::ALL.into_iter().flat_map(|axis| stretches(program, axis)).collect();
-    let mut whole = Vec::new();
-    // A trace does not say what control wavelets carry.
-    let mut gaps: Vec<Gap> = match sends_control(program) {
-        true => {
-            whole.extend(found.iter().map(|s| format!("{s}, but PEs send control wavelets")));
-            Vec::new()
-        }
-        false => found.into_iter().map(|s| Gap::new(program, s)).collect(),
-    };
-    loop {
-        gaps.retain(|gap| {
-            whole.extend((!gap.worth_it()).then(|| format!("{}, but {}", gap.s, gap.failed)));
-            gap.worth_it()
-        });
-        match fold(program, &gaps, arch, options)? {
-            Folded::Done(mut done) => {
-                done.whole = whole;
-                return Ok(*done);
-            }
-            // More groups where a check failed.
-            Folded::Failed(which) => which.into_iter().for_each(|(i, why)| {
-                gaps[i].grow();
-                gaps[i].failed = why;
-            }),
-        }
-    }
-}
-
-/// Whether a PE may send a control wavelet.
-fn sends_control(program: &Program) -> bool {
-    fn any(body: &[Instr]) -> bool {
-        body.iter().any(|instr| match instr {
-            Instr::Control(..) => true,
-            Instr::Loop { body, .. } => any(body),
-            _ => false,
-        })
-    }
-    let images = program.placements.iter().filter_map(|p| program.images.get(p.image as usize));
-    images.flat_map(|image| &image.tasks).any(|task| any(&task.body))
-}
+use crate::analysis::stretch::Stretch;
+use sim_core::program::transform::Cut;
+use sim_core::program::{Placement, Program};
 
 /// Why a stretch is not folded at all.
 const TOO_FEW: &str = "there are too few of them";
@@ -72,13 +25,13 @@ pub(crate) struct Gap {
     /// Failures so far.
     tries: u32,
     /// Why more lines are executed than at first.
-    failed: &'static str,
+    pub(crate) failed: &'static str,
 }
 
 impl Gap {
     /// Lines that only pass wavelets on cost little, and have no queues that hide what happens at
     /// the edge: more of them are executed.
-    fn new(program: &Program, s: Stretch) -> Gap {
+    pub(crate) fn new(program: &Program, s: Stretch) -> Gap {
         let inside = s.start..s.start + s.length;
         let passes = |p: &Placement| !s.axis.span(p.region).iter().any(|line| inside.contains(&line));
         let groups = if program.placements.iter().all(passes) { 8 } else { 2 };
@@ -87,20 +40,20 @@ impl Gap {
 
     /// Whether lines are left out; after a failure, whether so many that another one, which costs a
     /// run, may be risked.
-    fn worth_it(&self) -> bool {
+    pub(crate) fn worth_it(&self) -> bool {
         let kept = (self.before + self.behind + 4) * self.s.period;
         if self.tries == 0 { kept < self.s.length } else { kept * 3 < self.s.length * 2 }
     }
 
     /// More groups after a failure: twice as many before the gap, and behind it every second time.
-    fn grow(&mut self) {
+    pub(crate) fn grow(&mut self) {
         self.before *= 2;
         self.behind *= 1 + self.tries % 2;
         self.tries += 1;
     }
 
     /// First line that is left out, in the whole block.
-    fn from(&self) -> u32 {
+    pub(crate) fn from(&self) -> u32 {
         self.s.start + self.before * self.s.period
     }
 
@@ -113,114 +66,7 @@ impl Gap {
         self.copies() * self.s.period
     }
 
-    fn cut(&self) -> Cut {
+    pub(crate) fn cut(&self) -> Cut {
         Cut { axis: self.s.axis, from: self.from(), count: self.left_out() }
     }
-}
-
-/// How folding ended.
-enum Folded {
-    Done(Box<Assembly>),
-    /// The gaps at which a check failed, and which one.
-    Failed(Vec<(usize, &'static str)>),
-}
-
-/// Executes without the lines of the gaps.
-fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) -> Result<Folded, RunError> {
-    let mut small = program.clone();
-    for gap in gaps.iter().rev() {
-        small = lines::without(&small, gap.cut());
-    }
-    let mut cuts = Vec::new();
-    let mut watches = Vec::new();
-    let mut gone = [0; 2];
-    for gap in gaps {
-        let axis = gap.s.axis;
-        let gone = &mut gone[axis as usize];
-        let cut = gap.from() - *gone;
-        *gone += gap.left_out();
-        // The boundaries before and behind the last group before the gap.
-        watches.extend([cut - gap.s.period - 1, cut - 1].map(|line| Watch::new(axis, line)));
-        cuts.push(cut);
-    }
-    let instruments = Instruments { time_fold: options.fold.time, watches };
-    let detail = match fast::run_detailed(&small, arch, options, instruments, None) {
-        Ok(detail) => detail,
-        // Fewer lines may block, or take longer, where all of them would not: more are tried.
-        Err(RunError::Deadlock { .. } | RunError::CycleLimit { .. }) if !gaps.is_empty() => {
-            let fewer = "a mesh with fewer of them does not end";
-            return Ok(Folded::Failed((0..gaps.len()).map(|i| (i, fewer)).collect()));
-        }
-        Err(e) => return Err(e),
-    };
-    if detail.given_up {
-        let differs = |i: &usize| Watch::differs(&detail.watches[2 * i..2 * i + 2]);
-        return Ok(Folded::Failed((0..gaps.len()).filter(differs).map(|i| (i, DIFFER)).collect()));
-    }
-    let shifts: Vec<Result<u64, &'static str>> =
-        detail.watches.chunks(2).map(|pair| shift(&small, &pair[0], &pair[1])).collect();
-    let fails = |i: usize| match shifts[i] {
-        Err(why) => Some((i, why)),
-        Ok(_) if !alone(i, &detail.watches, &shifts) => Some((i, "waves through them begin at several times")),
-        Ok(_) => None,
-    };
-    let failed: Vec<_> = (0..gaps.len()).filter_map(fails).collect();
-    if !failed.is_empty() {
-        return Ok(Folded::Failed(failed));
-    }
-    let placed = gaps.iter().zip(cuts).zip(shifts.into_iter().flatten());
-    let placed = placed.map(|((&gap, cut), delta)| Placed { gap, cut, delta }).collect();
-    Ok(Folded::Done(Box::new(Assembly::new(small.grid(), placed, detail))))
-}
-
-/// What is said of boundaries that do not agree.
-const DIFFER: &str = "what crosses the boundaries between them differs";
-
-/// The shift between the two boundaries of a gap, if all conditions of rule F4 hold; else which one
-/// does not.
-fn shift(small: &Program, a: &Watch, b: &Watch) -> Result<u64, &'static str> {
-    let (first, second) = match (a.first, b.first) {
-        _ if a.trace != b.trace => return Err(DIFFER),
-        (None, None) => return Ok(0),
-        (Some(first), Some(second)) => (first, second),
-        _ => return Err(DIFFER),
-    };
-    if first == second {
-        Ok(0)
-    } else if second < first {
-        Err("what crosses them begins at the last one")
-    } else if !(a.quiet && b.quiet) {
-        Err("they are at work when the first wavelet comes")
-    } else if fed_behind(small, a) {
-        Err("wavelets come in from the edge behind them")
-    } else if a.skipped != b.skipped {
-        Err("cycles were skipped between their first wavelets")
-    } else {
-        Ok(second - first)
-    }
-}
-
-/// Whether the delay of a gap is the same for all that crosses another gap with a delay: everything
-/// that crosses the boundaries of one happens behind the first event of the other, where both delay.
-fn alone(gap: usize, watches: &[Watch], shifts: &[Result<u64, &str>]) -> bool {
-    let delays = |i: usize| shifts[i].is_ok_and(|delta| delta > 0);
-    let start = |w: &Watch| w.skipped + w.first.unwrap_or(0);
-    let pair = |i: usize| &watches[2 * i..2 * i + 2];
-    let agree = |other: usize| {
-        if pair(gap)[0].axis == pair(other)[0].axis {
-            // Both are in the order of their lines.
-            other >= gap || start(&pair(gap)[0]) >= start(&pair(other)[1])
-        } else {
-            pair(gap).iter().all(|w| w.untouched)
-        }
-    };
-    !delays(gap) || (0..shifts.len()).filter(|&other| delays(other)).all(agree)
-}
-
-/// Whether wavelets come onto the wafer behind a boundary: at cycles that do not shift.
-fn fed_behind(program: &Program, boundary: &Watch) -> bool {
-    let fed = |e: &sim_core::program::EdgeStream| {
-        e.flow == Flow::In && boundary.axis.ports(e, program.grid()).last() > u64::from(boundary.line)
-    };
-    program.edges.iter().any(fed)
 }

@@ -6,24 +6,19 @@
 
 mod assembly;
 mod blocks;
+mod execute;
 mod gap;
-mod key;
-mod lines;
-mod registers;
 mod smaller;
-mod stretch;
 
 use crate::fast::{self, snapshot};
-use crate::{Fold, RunOptions};
+use crate::options::{Fold, RunOptions};
 use assembly::Assembly;
 use blocks::{Block, Strip};
-pub use key::timing_key;
-pub(crate) use lines::Axis;
-pub(crate) use registers::Deciding;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::Program;
+pub use sim_core::program::transform::timing_key;
 use sim_core::report::{CellCounters, ColorCounters, FoldNote, Outcome, PeCounters, PeCycles};
 use sim_core::units::Cycles;
 pub use smaller::smaller;
@@ -92,7 +87,7 @@ fn assemble(
     for strip in strips {
         for block in &strip.blocks {
             let copies = strip.at.len() as u64 * block.at.len() as u64;
-            parts.push((block, copies, gap::execute(&block.program, arch, options)?));
+            parts.push((block, copies, execute::execute(&block.program, arch, options)?));
         }
     }
     let mut out = Outcome::default();

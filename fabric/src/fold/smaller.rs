@@ -2,9 +2,10 @@
 //!
 //! **Not here.** What its run says of the larger one: nothing; folding it is checked on it.
 
-use super::lines::{self, Axis, Cut};
-use super::stretch::stretches;
+use crate::analysis::stretch::stretches;
+use sim_core::axis::Axis;
 use sim_core::program::Program;
+use sim_core::program::transform::{Cut, without};
 
 /// The program with at most `groups` periods of every stretch of rows or columns that repeats.
 #[must_use]
@@ -15,7 +16,7 @@ pub fn smaller(program: &Program, groups: u32) -> Program {
             let more = (s.length / s.period).saturating_sub(groups);
             if more > 0 {
                 let cut = Cut { axis, from: s.start + groups / 2 * s.period, count: more * s.period };
-                out = lines::without(&out, cut);
+                out = without(&out, cut);
             }
         }
     }

@@ -11,7 +11,7 @@ use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
 use sim_core::units::Cycle;
 
 /// How many blocked units are examined.
-const LISTED: usize = crate::waits::LOOKED_AT;
+const LISTED: usize = crate::analysis::waits::EXAMINED;
 
 /// M3: whether the run is at its end.
 pub(super) fn ended(machine: &Machine) -> bool {

@@ -20,7 +20,8 @@ mod values;
 mod vector;
 pub mod watch;
 
-use crate::{RunOptions, Values};
+use crate::options::RunOptions;
+use crate::values::Values;
 use ce::{Activity, Choice, Commit};
 use router::Move;
 use sim_core::coord::{Color, PeCoord};

@@ -5,8 +5,9 @@
 use super::{Image, Instr};
 use crate::arch::ArchSpec;
 
-/// Calls `visit` for every instruction of a body, loops before what they repeat, in order.
-pub(super) fn walk<'a>(body: &'a [Instr], mut visit: impl FnMut(&'a Instr)) {
+/// Calls `visit` for every instruction of a body in the order of the code, a loop before what it repeats.
+/// Instructions in a loop are visited once, however often they are repeated.
+pub fn walk<'a>(body: &'a [Instr], mut visit: impl FnMut(&'a Instr)) {
     let mut stack = vec![body.iter()];
     while let Some(top) = stack.last_mut() {
         let Some(instr) = top.next() else {

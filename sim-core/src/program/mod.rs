@@ -14,6 +14,7 @@
 pub mod op;
 pub mod parse;
 pub mod switch;
+pub mod transform;
 pub mod verify;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ mod code;
 mod flat;
 mod text;
 
-pub use code::code_bytes;
+pub use code::{code_bytes, walk};
 pub use op::{
     AddrOp, AddrReg, Async, DType, DataReg, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources,
     Then, VecOp,

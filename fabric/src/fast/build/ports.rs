@@ -1,12 +1,12 @@
 //! Tables of the ports of edge streams.
 
-use super::{Entries, Routes, Tables};
+use super::routes::{Entries, Routes};
 use crate::fast::fifo::NONE;
 use crate::fast::state::Port;
+use crate::fast::tables::Tables;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Grid, PeCoord};
 use sim_core::program::{EdgeStream, Flow, Program};
-use std::ops::Range;
 
 impl Tables {
     /// The ports of edge streams, sorted by PE.
@@ -48,18 +48,6 @@ impl Tables {
         let rows = self.pes().checked_div(self.grid.width).unwrap_or(0);
         let before = |row: u32| self.ports.partition_point(|p| p.pe < row * self.grid.width) as u32;
         self.port_rows = (0..=rows).map(before).collect();
-    }
-
-    /// The ports of PEs that are next to each other, in some rows.
-    #[inline]
-    pub(crate) fn ports_of(&self, rows: Range<u32>, pes: Range<u32>) -> Range<u32> {
-        let (first, last) = (self.port_rows[rows.start as usize], self.port_rows[rows.end as usize]);
-        let all = &self.ports[first as usize..last as usize];
-        if all.is_empty() {
-            return first..first;
-        }
-        let before = |pe: u32| first + all.partition_point(|p| p.pe < pe) as u32;
-        before(pes.start)..before(pes.end)
     }
 
     /// Outgoing ports: `(PE, side, color, port number)`, sorted.

@@ -1,11 +1,16 @@
 //! Tables of switches, control wavelets and filters.
 
-use super::{Connect, Counter, Ends, Entries, Routes, SwitchedColor, Tables, invalid};
+use super::connect::Connect;
+use super::routes::{Ends, Entries, Routes, invalid};
+use crate::analysis::control::controlled;
 use crate::fast::fifo::NONE;
+use crate::fast::state::Path;
+use crate::fast::switched::{Counter, SwitchedColor};
+use crate::fast::tables::Tables;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region};
 use sim_core::error::RunError;
-use sim_core::program::{Instr, Pop, Program};
+use sim_core::program::{Pop, Program};
 use std::collections::BTreeMap;
 
 /// A path that is switched or filtered: its positions as `(rx, ports)`, the route's first.
@@ -69,24 +74,6 @@ fn bits(tx: DirSet) -> u8 {
     tx.iter().fold(0, |bits, d| bits | 1 << d as u8)
 }
 
-/// Colors on which some PE may send control wavelets.
-fn controlled(program: &Program) -> Vec<Color> {
-    fn walk(body: &[Instr], colors: &mut Vec<Color>) {
-        for instr in body {
-            match instr {
-                Instr::Control(color, _) if !colors.contains(color) => colors.push(*color),
-                Instr::Loop { body, .. } => walk(body, colors),
-                _ => {}
-            }
-        }
-    }
-    let mut colors = Vec::new();
-    for task in program.images.iter().flat_map(|i| &i.tasks) {
-        walk(&task.body, &mut colors);
-    }
-    colors
-}
-
 impl Tables {
     /// The FIFOs of positions that take from other ports than the route.
     pub(super) fn further_buffers(
@@ -118,7 +105,7 @@ impl Connect<'_> {
             let mut paths = Vec::with_capacity(f.positions.len());
             for &(rx, ports) in &f.positions {
                 let from = self.entry.of(self.routes, route, rx).unwrap_or(NONE);
-                paths.push(super::Path { switched, ..self.path(Ends { pe, color, from, ports }) });
+                paths.push(Path { switched, ..self.path(Ends { pe, color, from, ports }) });
             }
             let local = (route - self.routes.of(f.pe).start) as u32;
             let at = self.t.routers[pe as usize].start + local;

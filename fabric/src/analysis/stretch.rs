@@ -4,11 +4,10 @@
 //! and ports included; so equal lines start in equal states.
 //! **Not here.** Whether they also behave alike (`gap`).
 
-use super::lines::Axis;
-use sim_core::coord::Region;
+use sim_core::axis::Axis;
 use sim_core::program::Program;
-use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use sim_core::program::transform::line_kinds;
+use std::fmt;
 
 /// Longest period that is looked for.
 const PERIOD_MAX: u32 = 8;
@@ -31,61 +30,10 @@ impl fmt::Display for Stretch {
 
 /// All stretches of an axis, in order.
 pub(crate) fn stretches(program: &Program, axis: Axis) -> Vec<Stretch> {
-    let texts = contents(program, axis);
-    let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
-    let lines: Vec<u32> = texts
-        .iter()
-        .map(|t| {
-            let next = kinds.len() as u32;
-            *kinds.entry(t).or_insert(next)
-        })
-        .collect();
     let mut found = Vec::new();
-    search(&lines, axis, 0, &mut found);
+    search(&line_kinds(program, axis), axis, 0, &mut found);
     found.sort_by_key(|s| s.start);
     found
-}
-
-/// What each line holds, as text.
-fn contents(program: &Program, axis: Axis) -> Vec<String> {
-    let grid = program.grid();
-    let mut texts = vec![String::new(); axis.length(grid) as usize];
-    let mut add = |span: sim_core::coord::Span, what: &str| {
-        span.iter().for_each(|line| texts[line as usize].push_str(what));
-    };
-    let across = |region: Region| match axis {
-        Axis::Rows => region.x,
-        Axis::Columns => region.y,
-    };
-    let mut text = String::new();
-    let mut say = |what: std::fmt::Arguments<'_>| {
-        text.clear();
-        text.write_fmt(what).expect("writing to a string");
-        text.clone()
-    };
-    for p in &program.placements {
-        add(axis.span(p.region), &say(format_args!("p{:?}{}{:?}", across(p.region), p.image, p.params)));
-    }
-    for r in &program.routes {
-        add(axis.span(r.region), &say(format_args!("r{:?}{:?}{:?}{:?}", across(r.region), r.color, r.rx, r.tx)));
-    }
-    for s in &program.switches {
-        let rest = (s.color, &s.positions, s.ring, s.pop);
-        add(axis.span(s.region), &say(format_args!("s{:?}{rest:?}", across(s.region))));
-    }
-    for f in &program.filters {
-        for (k, line) in axis.span(f.region).iter().enumerate() {
-            let k = k as u32;
-            let (i, j) = if axis == Axis::Rows { (0, k) } else { (k, 0) };
-            let step = if axis == Axis::Rows { f.dx } else { f.dy };
-            let rest = (f.color, f.period, f.pass, f.start_at(i, j), step);
-            add(sim_core::coord::Span::one(line), &say(format_args!("f{:?}{rest:?}", across(f.region))));
-        }
-    }
-    for (k, e) in program.edges.iter().enumerate() {
-        add(axis.ports(e, grid), &format!("e{k}"));
-    }
-    texts
 }
 
 /// Finds the longest stretch of `lines`, of which the first is line `first`, then others before and

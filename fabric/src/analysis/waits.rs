@@ -10,7 +10,7 @@ use sim_core::program::{Program, Route};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most blocked units that an engine hands over.
-pub(crate) const LOOKED_AT: usize = 4096;
+pub(crate) const EXAMINED: usize = 4096;
 /// Most that are listed for people.
 const LISTED: usize = 16;
 

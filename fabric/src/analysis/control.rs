@@ -1,0 +1,40 @@
+//! Which control wavelets a program may send.
+//!
+//! A control wavelet moves switches in the routers on its way (rules S1 to S5), and what it carries is
+//! in no trace of a boundary. So the engines keep more state for colors that one may travel on, and a
+//! program that sends one has no gaps (rule F4).
+
+use sim_core::coord::Color;
+use sim_core::program::{Image, Instr, Program, walk};
+
+/// The color that an instruction sends a control wavelet on, if it does.
+fn control_color(instr: &Instr) -> Option<Color> {
+    match instr {
+        Instr::Control(color, _) => Some(*color),
+        Instr::Vec(_) | Instr::Async(_) | Instr::Join(_) | Instr::Loop { .. } | Instr::Addr(_) => None,
+        Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Open(_) => None,
+    }
+}
+
+/// The colors on which a PE with one of these images may send control wavelets, in the order of the
+/// code.
+fn colors<'a>(images: impl Iterator<Item = &'a Image>) -> Vec<Color> {
+    let mut colors = Vec::new();
+    for task in images.flat_map(|image| &image.tasks) {
+        walk(&task.body, |instr| {
+            colors.extend(control_color(instr).filter(|color| !colors.contains(color)));
+        });
+    }
+    colors
+}
+
+/// Colors on which some image may send control wavelets, placed or not.
+pub(crate) fn controlled(program: &Program) -> Vec<Color> {
+    colors(program.images.iter())
+}
+
+/// Whether a PE may send a control wavelet.
+pub(crate) fn sends_control(program: &Program) -> bool {
+    let placed = program.placements.iter().filter_map(|p| program.images.get(p.image as usize));
+    !colors(placed).is_empty()
+}

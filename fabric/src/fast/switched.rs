@@ -1,0 +1,28 @@
+//! The state of a color in a router on which switches, control wavelets or filters act.
+//!
+//! **Not here.** What they do (`switch`).
+
+use super::state::Path;
+use sim_core::program::Pop;
+
+/// A color that control wavelets may travel on, or that has a filter, in one router.
+#[derive(Debug, Clone)]
+pub(crate) struct SwitchedColor {
+    /// The path in each position.
+    pub(crate) paths: Vec<Path>,
+    /// Wavelets that left by the path of a position, but not by its ramp.
+    pub(crate) kept: Vec<u64>,
+    pub(crate) position: u8,
+    pub(crate) closed: bool,
+    pub(crate) ring: bool,
+    pub(crate) pop: Pop,
+    pub(crate) filter: Option<Counter>,
+}
+
+/// The counter of a filter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counter {
+    pub(crate) at: u32,
+    pub(crate) period: u32,
+    pub(crate) pass: u32,
+}

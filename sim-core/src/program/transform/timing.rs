@@ -1,0 +1,196 @@
+//! What of a program its timing can depend on: as a reduced program, and as a hash.
+//!
+//! Two launches of a kernel that differ only in names and in most addresses take the same cycles, since
+//! timing never depends on values (rule V1 of `docs/MODEL.md`) and addresses only decide bank conflicts
+//! (rule C5). So programs with equal hashes have equal outcomes without values, and one of them is
+//! executed. Example: the first layer's `gemm qkv` and the second layer's have one hash.
+//!
+//! **Invariant.** Only what no rule of timing reads is left out: names, initial memory, start values of
+//! registers and addresses that decide no bank conflict.
+//! **Not here.** Whether an address is in the memory, which the verifier checks for every program.
+
+use super::Deciding;
+use crate::codec::{content_hash, content_hash_mut};
+use crate::program::{
+    AddrOp, Async, EdgeStream, Image, Instr, MemRef, Operand, Param, Placement, Program, Task, VecOp,
+};
+
+/// The program without names, and without start values of registers that decide no bank conflict.
+/// None if a register that can decide one starts with values that differ between PEs, in all or modulo
+/// 8, as it decides: then PEs of one placement may differ in timing. None also if a placement names an
+/// image that there is not.
+#[must_use]
+pub fn timing_only(program: &Program) -> Option<Program> {
+    let mut reduced = program.clone();
+    let Program { name, grid: _, images, placements, routes: _, switches: _, filters: _, edges } = &mut reduced;
+    name.clear();
+    for edge in edges {
+        let EdgeStream { name, flow: _, side: _, ports: _, color: _, wavelets: _, interval: _, fanout: _ } = edge;
+        name.clear();
+    }
+    for Placement { region: _, image, params } in placements {
+        let deciding = Deciding::of(images.get(*image as usize)?);
+        params.retain(|param| deciding.contains(param.reg));
+        for param in params {
+            *param = constant(*param, deciding)?;
+        }
+    }
+    Some(reduced)
+}
+
+/// A start value that is the same on all PEs of its placement, as far as it decides.
+fn constant(param: Param, deciding: Deciding) -> Option<Param> {
+    let Param { reg, base, dx, dy, mod_x: _, mod_y: _ } = param;
+    let whole = deciding.whole(reg);
+    let decides = |value: i32| if whole { value } else { value.rem_euclid(8) };
+    ((decides(dx), decides(dy)) == (0, 0)).then(|| Param::constant(reg, decides(base)))
+}
+
+/// Hash of everything that the timing of `program` can depend on.
+#[must_use]
+pub fn timing_key(program: &Program) -> [u8; 32] {
+    let Some(mut reduced) = timing_only(program) else { return content_hash(program) };
+    reduced.images.iter_mut().for_each(image);
+    content_hash_mut(&mut reduced)
+}
+
+fn image(image: &mut Image) {
+    let deciding = Deciding::of(image);
+    let Image { name, inputs: _, outputs: _, buffers, fifos: _, tasks } = image;
+    name.clear();
+    buffers.clear();
+    for Task { name, trigger: _, active: _, blocked: _, body: code } in tasks {
+        name.clear();
+        body(code, deciding);
+    }
+}
+
+fn body(code: &mut [Instr], deciding: Deciding) {
+    for instr in code {
+        match instr {
+            Instr::Vec(op) | Instr::Async(Async { op, thread: _, priority: _, then: _ }) => vector(op),
+            Instr::Loop { count: _, body: inner } => body(inner, deciding),
+            Instr::Addr(op) if deciding.contains(op.target()) => deciding_address(op, deciding),
+            Instr::Addr(op) => address(op),
+            Instr::Join(_)
+            | Instr::Activate(_)
+            | Instr::Block(_)
+            | Instr::Unblock(_)
+            | Instr::Control(..)
+            | Instr::Open(_) => {}
+        }
+    }
+}
+
+/// An operation on a register that decides a conflict: values that decide modulo 8 are kept modulo 8.
+fn deciding_address(op: &mut AddrOp, deciding: Deciding) {
+    match op {
+        AddrOp::Set(reg, value) | AddrOp::Add(reg, value) => {
+            *value = if deciding.modulo(*reg) { value.rem_euclid(8) } else { *value };
+        }
+        AddrOp::Copy(..) | AddrOp::AddReg(..) | AddrOp::Clamp(..) => {}
+        AddrOp::Wrap { reg: _, end: _, size: _ } | AddrOp::Load { reg: _, base: _, offset: _ } => {}
+    }
+}
+
+/// An operation on a register that decides no conflict: the time that it takes is its kind's.
+fn address(op: &mut AddrOp) {
+    match op {
+        AddrOp::Set(_, value) | AddrOp::Add(_, value) => *value = 0,
+        AddrOp::Clamp(_, low, high) => (*low, *high) = (0, 0),
+        AddrOp::Wrap { reg: _, end, size } => (*end, *size) = (0, 0),
+        AddrOp::Load { reg: _, base: _, offset } => *offset = 0,
+        AddrOp::Copy(..) | AddrOp::AddReg(..) => {}
+    }
+}
+
+/// The memory operand, if it is one.
+fn memory(operand: &mut Operand) -> Option<&mut MemRef> {
+    match operand {
+        Operand::Mem(m) => Some(m),
+        Operand::Fab(..) | Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => None,
+    }
+}
+
+/// A conflict is decided by the places of the vector sources relative to each other modulo 8, and
+/// by which of them are one and the same.
+fn vector(op: &mut VecOp) {
+    let VecOp { op: _, len: _, dst, src } = op;
+    if let Some(MemRef { base: _, offset, dtype: _, dims: _, ring: _ }) = memory(dst) {
+        *offset = 0;
+    }
+    let mut sources: Vec<&mut MemRef> = src.iter_mut().filter_map(memory).collect();
+    sources.iter_mut().filter(|m| m.is_scalar()).for_each(|m| m.offset = 0);
+    sources.retain(|m| !m.is_scalar());
+    if sources.iter().any(|m| m.base != sources[0].base) {
+        // Whole offsets only where the values of registers can make two operands one and the same.
+        let alike = |i: usize| sources[..i].iter().any(|m| (m.dtype, &m.dims) == (sources[i].dtype, &sources[i].dims));
+        if !(0..sources.len()).any(alike) {
+            sources.into_iter().for_each(|m| m.offset = m.offset.rem_euclid(8));
+        }
+        return;
+    }
+    let places: Vec<i32> = sources.iter().map(|m| m.offset).collect();
+    for m in sources {
+        let rank = places.iter().position(|p| *p == m.offset).unwrap_or(0) as i32;
+        m.offset = 8 * rank + m.offset.wrapping_sub(places[0]).rem_euclid(8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coord::{Grid, Region};
+    use crate::program::{DType, Op, Placement, Task, Trigger};
+
+    /// A program of one addition of vectors at `a` and `b` to `to`.
+    fn add(name: &str, a: u32, b: u32, to: u32) -> Program {
+        let vector = |at| Operand::Mem(MemRef::vec(DType::F16, at, 8));
+        let op = VecOp { op: Op::Add, len: 8, dst: vector(to), src: vec![vector(a), vector(b)].into() };
+        let body = vec![Instr::Vec(op)];
+        let task = Task { name: name.to_owned(), trigger: Trigger::Local, active: true, blocked: false, body };
+        let image = Image { name: name.to_owned(), tasks: vec![task], ..Image::default() };
+        let placement = Placement { region: Region::rect(0, 0, 1, 1), image: 0, params: Vec::new() };
+        Program {
+            name: name.to_owned(),
+            grid: Some(Grid { width: 1, height: 1 }),
+            placements: vec![placement],
+            images: vec![image],
+            ..Program::default()
+        }
+    }
+
+    #[test]
+    fn names_and_addresses_are_left_out() {
+        assert_eq!(timing_key(&add("a", 0, 100, 200)), timing_key(&add("b", 8, 140, 0)));
+    }
+
+    /// A program of one multiplication of a vector at a register and `a` with one of `len` elements
+    /// at `b`; the register is set to `start`.
+    fn moving(start: i32, a: u32, b: u32, len: u32) -> [u8; 32] {
+        let mut program = add("a", 0, 0, 0);
+        let from = Operand::Mem(MemRef::vec(DType::F16, a, 8).at(crate::program::AddrReg(0)));
+        let src = vec![from, Operand::Mem(MemRef::vec(DType::F16, b, len))];
+        let op = VecOp { op: Op::Mul, len: 8, dst: Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src: src.into() };
+        let set = Instr::Addr(AddrOp::Set(crate::program::AddrReg(0), start));
+        program.images[0].tasks[0].body = vec![set, Instr::Vec(op)];
+        timing_key(&program)
+    }
+
+    #[test]
+    fn places_that_move_are_kept_modulo_8_or_whole() {
+        assert_eq!(moving(0, 40, 100, 4), moving(16, 80, 108, 4), "never one and the same");
+        assert_ne!(moving(0, 40, 100, 4), moving(4, 40, 100, 4), "the register decides");
+        assert_ne!(moving(0, 40, 100, 4), moving(0, 44, 100, 4), "the offset decides");
+        assert_ne!(moving(0, 40, 40, 8), moving(8, 40, 40, 8), "one and the same, or not");
+        assert_ne!(moving(0, 40, 40, 8), moving(0, 48, 40, 8), "one and the same, or not");
+    }
+
+    #[test]
+    fn conflicts_are_kept() {
+        let conflict = timing_key(&add("a", 0, 104, 200));
+        assert_ne!(conflict, timing_key(&add("a", 0, 100, 200)), "other banks");
+        assert_ne!(conflict, timing_key(&add("a", 104, 104, 200)), "one and the same operand");
+        assert_eq!(conflict, timing_key(&add("a", 12, 100, 200)), "equal banks elsewhere");
+    }
+}
