@@ -9,9 +9,6 @@ use models::{LayerGraph, ModelShape, Preset, hf, presets};
 use sim_core::diag::Diagnostic;
 use std::path::Path;
 
-/// Sequences per step for a model of which no run was published.
-pub const BATCH: u64 = 120;
-
 /// A model, and how it is to be run.
 #[derive(Debug, Clone)]
 pub struct Workload {
@@ -50,7 +47,7 @@ pub fn find(model: &str, wish: Wish) -> Result<Workload, Failure> {
 fn of_preset(preset: &Preset, wish: Wish) -> Workload {
     let published = preset.published.as_ref();
     let seq_len = wish.seq_len.or(published.map(|p| p.seq_len)).unwrap_or(preset.shape.max_positions);
-    let batch = wish.batch.or(published.map(|p| p.batch)).unwrap_or(BATCH);
+    let batch = wish.batch.unwrap_or(preset.batch);
     Workload { shape: preset.shape_for(seq_len), batch, seq_len, published: preset.published.clone() }
 }
 
@@ -62,7 +59,8 @@ fn imported(path: &Path, wish: Wish) -> Result<Workload, Failure> {
         .map_err(|faults| Failure::of_model(&faults, |f| place(&text, &origin, &f.at)))?;
     let same = |p: &Preset| ModelShape { name: shape.name.clone(), ..p.shape.clone() } == shape;
     let known = presets::list().into_iter().find(same);
-    let preset = Preset { shape, published: known.and_then(|p| p.published), source: "" };
+    let batch = known.as_ref().map_or(presets::BATCH, |p| p.batch);
+    let preset = Preset { shape, published: known.and_then(|p| p.published), batch, source: "" };
     Ok(of_preset(&preset, wish))
 }
 

@@ -1,9 +1,9 @@
-//! Presets of other designs than GPT-2's.
+//! Models of other designs than GPT-2's: GPT-J, GPT-NeoX, LLaMA, BERT, Falcon, StarCoder, BTLM, Jais.
 //!
-//! **Invariant.** as of [`super`].
+//! **Invariant.** Every number is followed to a source; a model of which no run was published has none.
 //! **Not here.** GPT-2, GPT-3 and Cerebras-GPT.
 
-use super::{Preset, Published};
+use super::preset::{BATCH, Preset, Published};
 use crate::shape::ModelShape;
 use crate::shape::design::{Biases, Block, Decimal, Design, FeedForward, Head};
 
@@ -203,5 +203,5 @@ fn preset(row: &Other) -> Preset {
         vocab: row.vocab,
         max_positions: row.positions,
     };
-    Preset { shape, published, source: row.source }
+    Preset { shape, published, batch: row.run.map_or(BATCH, |run| run.0), source: row.source }
 }
