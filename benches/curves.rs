@@ -62,7 +62,7 @@ impl Run {
 
 /// Seconds until a run is stopped in cycle `limit`, or ends; and its cycles.
 fn seconds(program: &Program, limit: u64, threads: usize) -> (f64, u64, u64) {
-    let run = Run::of(program, limit, &wafersim::step::pool(threads).expect("threads"));
+    let run = Run::of(program, limit, &wafersim::host::pool(threads).expect("threads"));
     // The system counts in ticks.
     let seconds = run.busy.filter(|busy| threads == 1 && *busy > 0.05).unwrap_or(run.clock);
     (seconds, run.cycles, run.hops)
@@ -114,7 +114,7 @@ fn turns(rounds: usize) {
     let program = programs::gemm(width, height, 64, 128);
     let (from, to) = (1024, 1024 + 5000);
     let work = (to - from) as f64 * f64::from(width * height) / 1e6;
-    let pools = [1, 1, 2].map(|threads| wafersim::step::pool(threads).expect("threads"));
+    let pools = [1, 1, 2].map(|threads| wafersim::host::pool(threads).expect("threads"));
     let rate = |pool: &rayon::ThreadPool| {
         let clock = |limit| Run::of(&program, limit, pool).clock;
         let start = clock(from);
@@ -155,7 +155,7 @@ fn wafer(cycles: u64) {
 
 /// Most memory that this process took so far.
 fn resident() -> u64 {
-    wafersim::report::peak_rss_bytes()
+    wafersim::host::peak_rss_bytes()
 }
 
 fn main() {

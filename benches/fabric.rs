@@ -7,10 +7,11 @@ mod programs;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fabric::{EngineKind, Fold, RunOptions};
+use runner::{Executor, programs as programs_of};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::Program;
 use std::time::Duration;
-use wafersim::step;
+use wafersim::host;
 
 const RAW: RunOptions = RunOptions {
     engine: EngineKind::Fast,
@@ -41,7 +42,7 @@ fn covers(program: &Program, arch: &ArchSpec, options: &RunOptions) -> u64 {
 /// Routers alone under light, medium and saturated traffic, on one thread.
 fn raw(c: &mut Criterion) {
     let arch = cs2();
-    let pool = step::pool(1).expect("a thread");
+    let pool = host::pool(1).expect("a thread");
     for (side, wavelets) in [(16, 1500), (64, 300), (256, 60)] {
         quick(c, &format!("traffic {side}x{side}"), |group| {
             for (load, interval) in [("light", 64_u32), ("medium", 8), ("saturated", 1)] {
@@ -90,11 +91,11 @@ fn steps(c: &mut Criterion) {
         for (layers, d_model, width, height, threads) in sizes {
             let arch = programs::machine(width, height);
             let compiled = programs::step(&arch, layers, d_model);
-            let pool = step::pool(threads).expect("threads");
-            let options = RunOptions::default();
+            let pool = host::pool(threads).expect("threads");
+            let executor = Executor::default();
             let run = || {
-                let plan = step::plan(&compiled, &arch).expect("programs without faults");
-                pool.install(|| step::execute(plan, &arch, &options, None, &|_, _| ())).expect("programs that end")
+                let all = programs_of::distinct(&compiled, &arch).expect("programs without faults");
+                pool.install(|| executor.execute(all, &arch)).expect("programs that end")
             };
             let name = format!("{layers} layers of {d_model}, {width}x{height}, {threads} threads");
             group.bench_function(name, |b| b.iter(run));
@@ -110,7 +111,7 @@ fn threads(c: &mut Criterion) {
     quick(c, "gemm 128x128, 1000 cycles", |group| {
         group.throughput(Throughput::Elements(1000 * 128 * 128));
         for threads in [1, 2] {
-            let pool = step::pool(threads).expect("threads");
+            let pool = host::pool(threads).expect("threads");
             let run = || pool.install(|| fabric::run(&program, &arch, &limited, None).is_err());
             group.bench_function(BenchmarkId::from_parameter(threads), |b| b.iter(run));
         }

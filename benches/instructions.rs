@@ -18,7 +18,7 @@ fn main() {
         _ => return,
     };
     let options = RunOptions { fold: Fold::NONE, ..RunOptions::default() };
-    let pool = wafersim::step::pool(1).expect("a thread");
+    let pool = wafersim::host::pool(1).expect("a thread");
     let outcome = pool.install(|| fabric::run(&program, &cs2(), &options, None)).expect("the program ends");
     assert!(outcome.cycles.0 > 0, "{what} takes no time");
 }

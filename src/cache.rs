@@ -1,19 +1,17 @@
 //! Outcomes of kernels, kept from run to run in the user's cache folder.
 //!
-//! A kernel starts and ends with a quiescent fabric, so its outcome depends on its program, the
-//! machine, the foldings (which say what was stepped) and this executable. The hash of all of them
-//! is the entry's name, so there is nothing to invalidate.
+//! The name of an entry is the hash of all that the outcome depends on (`runner::OutcomeKey`) and of
+//! this executable, so there is nothing to invalidate.
 //!
 //! **Invariant.** An entry that is not whole — cut short, damaged, of another name, of another
 //! executable — is not there. Entries appear under their names complete or not at all, so any
 //! number of processes may share the folder. Nothing that goes wrong here fails a run.
-//! **Not here.** Which runs ask (`step`).
+//! **Not here.** Which runs ask (`runner`).
 
 use crate::files;
-use crate::heat::Heat;
 use etcetera::BaseStrategy;
-use fabric::{EngineKind, RunOptions};
-use sim_core::arch::ArchSpec;
+use runner::heat::Heat;
+use runner::{OutcomeKey, OutcomeStore};
 use sim_core::codec;
 use sim_core::coord::Grid;
 use sim_core::report::Outcome;
@@ -91,44 +89,15 @@ impl Cache {
         Some(Cache { folder, engine: *engine.finalize().as_bytes() })
     }
 
-    /// The key of a program's outcome; `timing` is the hash of all that its timing can depend on.
-    #[must_use]
-    pub fn key(&self, timing: &[u8; 32], arch: &ArchSpec, options: &RunOptions) -> Key {
-        let engine = match options.engine {
-            EngineKind::Reference => 0,
-            EngineKind::Fast => 1,
-        };
+    /// The name of an entry: of a key, in the version of the engines that this executable has.
+    fn key(&self, key: &OutcomeKey) -> Key {
         let mut hash = blake3::Hasher::new();
-        hash.update(&self.engine).update(timing).update(arch.wafer_hash().as_bytes());
-        hash.update(&[engine, u8::from(options.fold.time), u8::from(options.fold.space)]);
+        hash.update(&self.engine).update(&key.0);
         Key(*hash.finalize().as_bytes())
     }
 
     fn path(&self, key: &Key) -> PathBuf {
         self.folder.join(format!("{}.{ENDING}", blake3::Hash::from(key.0).to_hex()))
-    }
-
-    /// The outcome under a key, if a whole entry is there.
-    #[must_use]
-    pub fn load(&self, key: &Key) -> Option<Outcome> {
-        codec::decode(KIND, &self.entry(key)?).ok()
-    }
-
-    /// Keeps an outcome, if the folder can be written.
-    pub fn store(&self, key: &Key, outcome: &Outcome) {
-        self.keep(key, &codec::encode(KIND, outcome));
-    }
-
-    /// What the PEs did in the outcome under a key, if a whole entry is there.
-    #[must_use]
-    pub fn load_heat(&self, key: &Key, mesh: Grid) -> Option<Heat> {
-        let bytes: Vec<u8> = codec::decode(HEAT, &self.entry(&key.of_heat(mesh))?).ok()?;
-        Heat::from_bytes(mesh, &bytes)
-    }
-
-    /// Keeps what the PEs did, if the folder can be written.
-    pub fn store_heat(&self, key: &Key, heat: &Heat) {
-        self.keep(&key.of_heat(heat.mesh), &codec::encode(HEAT, &heat.to_bytes()));
     }
 
     /// A whole entry, without its seal.
@@ -195,6 +164,25 @@ impl Cache {
     }
 }
 
+impl OutcomeStore for Cache {
+    fn load(&self, key: &OutcomeKey) -> Option<Outcome> {
+        codec::decode(KIND, &self.entry(&self.key(key))?).ok()
+    }
+
+    fn store(&self, key: &OutcomeKey, outcome: &Outcome) {
+        self.keep(&self.key(key), &codec::encode(KIND, outcome));
+    }
+
+    fn load_heat(&self, key: &OutcomeKey, mesh: Grid) -> Option<Heat> {
+        let bytes: Vec<u8> = codec::decode(HEAT, &self.entry(&self.key(key).of_heat(mesh))?).ok()?;
+        Heat::from_bytes(mesh, &bytes)
+    }
+
+    fn store_heat(&self, key: &OutcomeKey, heat: &Heat) {
+        self.keep(&self.key(key).of_heat(heat.mesh), &codec::encode(HEAT, &heat.to_bytes()));
+    }
+}
+
 /// What an entry under a key begins with.
 fn sealed(key: &Key, entry: &[u8]) -> [u8; SEAL] {
     *blake3::keyed_hash(&key.0, entry).as_bytes()
@@ -203,7 +191,6 @@ fn sealed(key: &Key, entry: &[u8]) -> [u8; SEAL] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sim_core::arch::cs2::cs2;
     use sim_core::report::CellCounters;
     use sim_core::units::Cycles;
 
@@ -215,41 +202,33 @@ mod tests {
     fn entries_are_found_under_their_key_only() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().join("new")).unwrap();
-        let key = |timing: u8, hop: u32, space: bool| {
-            let mut arch = cs2();
-            arch.router.hop.value = hop;
-            let mut options = RunOptions::default();
-            options.fold.space = space;
-            cache.key(&[timing; 32], &arch, &options)
-        };
-        cache.store(&key(1, 1, true), &outcome(5));
-        assert_eq!(cache.load(&key(1, 1, true)), Some(outcome(5)));
-        for other in [key(2, 1, true), key(1, 2, true), key(1, 1, false)] {
-            assert_eq!(cache.load(&other), None);
-        }
-        std::fs::copy(cache.path(&key(1, 1, true)), cache.path(&key(2, 1, true))).unwrap();
-        assert_eq!(cache.load(&key(2, 1, true)), None, "an entry under another name");
+        let [key, other] = [1, 2].map(|n| OutcomeKey([n; 32]));
+        cache.store(&key, &outcome(5));
+        assert_eq!((cache.load(&key), cache.load(&other)), (Some(outcome(5)), None));
+        std::fs::copy(cache.path(&cache.key(&key)), cache.path(&cache.key(&other))).unwrap();
+        assert_eq!(cache.load(&other), None, "an entry under another name");
         let mesh = Grid { width: 3, height: 2 };
         let heat = Heat::of(mesh, &CellCounters::new(mesh, mesh), 11);
-        cache.store_heat(&key(1, 1, true), &heat);
-        assert_eq!(cache.load_heat(&key(1, 1, true), mesh), Some(heat));
-        assert_eq!(cache.load_heat(&key(1, 1, true), Grid { width: 2, height: 3 }), None);
-        assert_eq!(cache.load(&key(1, 1, true)), Some(outcome(5)), "beside its outcome");
+        cache.store_heat(&key, &heat);
+        assert_eq!(cache.load_heat(&key, mesh), Some(heat));
+        assert_eq!(cache.load_heat(&key, Grid { width: 2, height: 3 }), None);
+        assert_eq!(cache.load(&key), Some(outcome(5)), "beside its outcome");
     }
 
     #[test]
     fn a_damaged_entry_is_not_there() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().to_owned()).unwrap();
-        let key = cache.key(&[3; 32], &cs2(), &RunOptions::default());
+        let key = OutcomeKey([3; 32]);
+        let path = cache.path(&cache.key(&key));
         cache.store(&key, &outcome(9));
-        let whole = std::fs::read(cache.path(&key)).unwrap();
+        let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1 << (at % 8);
-            std::fs::write(cache.path(&key), &flipped).unwrap();
+            std::fs::write(&path, &flipped).unwrap();
             assert_eq!(cache.load(&key), None, "byte {at} flipped");
-            std::fs::write(cache.path(&key), &whole[..at]).unwrap();
+            std::fs::write(&path, &whole[..at]).unwrap();
             assert_eq!(cache.load(&key), None, "cut at {at}");
         }
         cache.store(&key, &outcome(9));
@@ -260,10 +239,10 @@ mod tests {
     fn the_oldest_entries_go_first() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path().to_owned()).unwrap();
-        let keys: Vec<Key> = (0..4).map(|n| cache.key(&[n; 32], &cs2(), &RunOptions::default())).collect();
+        let keys: Vec<OutcomeKey> = (0..4).map(|n| OutcomeKey([n; 32])).collect();
         for (age, key) in keys.iter().enumerate() {
             cache.store(key, &outcome(1));
-            let file = std::fs::File::options().write(true).open(cache.path(key)).unwrap();
+            let file = std::fs::File::options().write(true).open(cache.path(&cache.key(key))).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age as u64)).unwrap();
         }
         let size = cache.contents().bytes / 4;

@@ -3,7 +3,7 @@
 //! **Invariant.** Whatever a user hands in ends here, never in a panic.
 //! **Not here.** The checks that find the faults.
 
-use models::diagnostic;
+use runner::Error;
 use serde::Serialize;
 use sim_core::diag::Diagnostic;
 use sim_core::error::{Blocked, MAIN_THREAD, RunError, WaitFor};
@@ -74,7 +74,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("run-memory", "An instruction of the simulated program addressed memory that the PE does not have."),
     (
         "run-broken",
-        "An invariant of every run was violated: wavelets were lost or came from nowhere, a queue held more than it can, or a PE's cycles do not add up. This is a fault of wafersim: please report it with the program.",
+        "A law that every run obeys was broken: wavelets were lost or came from nowhere, a queue held more than it can, or a PE's cycles do not add up. This is a fault of wafersim: please report it with the program.",
     ),
     ("run-host", "The run would take more memory of this computer than it may (`--memory-limit`)."),
 ];
@@ -153,6 +153,15 @@ pub struct Unit {
     pub queue: Option<u8>,
 }
 
+impl Deadlock {
+    /// What of an execution that failed is a deadlock.
+    fn of(error: &RunError) -> Option<Deadlock> {
+        let RunError::Deadlock { at, blocked, total, cycle } = error else { return None };
+        let units = |list: &[Blocked]| list.iter().map(Unit::from).collect();
+        Some(Deadlock { at: at.0, total: *total, blocked: units(blocked), cycle: units(cycle) })
+    }
+}
+
 impl From<&Blocked> for Unit {
     fn from(b: &Blocked) -> Unit {
         let thread = b.thread.map(|t| if t == MAIN_THREAD { "main".to_owned() } else { format!("t{t}") });
@@ -197,43 +206,15 @@ impl Failure {
         Failure { kind, faults, deadlock: None }
     }
 
-    /// Faults of a program: infeasible if all of them say that it does not fit or has no route,
-    /// otherwise the program itself is wrong.
+    /// As an error of the runner, for a failure to read an input that the runner checks together with
+    /// others.
     #[must_use]
-    pub fn of_program(faults: Vec<Diagnostic>) -> Failure {
-        let unfit = |d: &Diagnostic| matches!(d.code.as_str(), "R020" | "R024" | "R027");
-        let kind = if faults.iter().all(unfit) { Kind::Infeasible } else { Kind::InvalidInput };
-        Failure::many(kind, faults)
-    }
-
-    /// What is wrong with a model; `at` names the file or option for the key of each diagnostic.
-    #[must_use]
-    pub fn of_model(diagnostics: &[Diagnostic], at: impl Fn(&Diagnostic) -> String) -> Failure {
-        let refused = !diagnostics.is_empty() && diagnostics.iter().all(diagnostic::is_limit);
-        let kind = if refused { Kind::Refused } else { Kind::InvalidInput };
-        let faults = diagnostics.iter().map(|d| Diagnostic { at: at(d), ..d.clone() }).collect();
-        Failure::many(kind, faults)
-    }
-
-    /// A run that failed; `at` names the program.
-    #[must_use]
-    pub fn of_run(error: &RunError, at: &str) -> Failure {
-        let text = error.to_string();
-        let fault = |code, kind, help: &str| Failure::one(kind, Diagnostic::new(code, at, text.as_str()).help(help));
-        match error {
-            RunError::Deadlock { at, blocked, total, cycle } => {
-                let units = |list: &[Blocked]| list.iter().map(Unit::from).collect();
-                let (blocked, cycle) = (units(blocked), units(cycle));
-                let deadlock = Some(Deadlock { at: at.0, total: *total, blocked, cycle });
-                Failure { deadlock, ..fault("run-deadlock", Kind::Infeasible, "") }
-            }
-            RunError::CycleLimit { .. } => fault("run-limit", Kind::Refused, "a higher --cycle-limit lets it go on"),
-            RunError::MemoryFault { .. } => fault("run-memory", Kind::Infeasible, ""),
-            RunError::Broken(_) => fault("run-broken", Kind::Internal, ""),
-            RunError::Invalid(faults) => Failure::many(Kind::InvalidInput, faults.clone()),
-            RunError::TooLarge { .. } => {
-                fault("run-host", Kind::Refused, "a higher --memory-limit, a smaller mesh, or --fold time,space")
-            }
+    pub fn into_error(self) -> Error {
+        match self.kind {
+            Kind::Usage | Kind::InvalidInput => Error::Invalid(self.faults),
+            Kind::Infeasible => Error::Infeasible(self.faults),
+            Kind::Refused | Kind::Incomplete => Error::Refused(self.faults),
+            Kind::Internal => Error::Internal(self.faults),
         }
     }
 
@@ -263,6 +244,47 @@ impl Failure {
         let text = serde_json::to_string_pretty(&ErrorDocument { error }).unwrap_or_else(|e| e.to_string());
         text + "\n"
     }
+}
+
+impl From<Error> for Failure {
+    /// The exit status follows from the kind of the error; names of fields become those of options.
+    fn from(error: Error) -> Failure {
+        let kind = match &error {
+            Error::Invalid(_) => Kind::InvalidInput,
+            Error::Infeasible(_) => Kind::Infeasible,
+            Error::Refused(_) => Kind::Refused,
+            Error::Internal(_) => Kind::Internal,
+            Error::Execution { error, .. } => match error {
+                RunError::Deadlock { .. } | RunError::MemoryFault { .. } => Kind::Infeasible,
+                RunError::CycleLimit { .. } | RunError::TooLarge { .. } => Kind::Refused,
+                RunError::Invalid(_) => Kind::InvalidInput,
+                RunError::Broken(_) => Kind::Internal,
+            },
+        };
+        let deadlock = if let Error::Execution { error, .. } = &error { Deadlock::of(error) } else { None };
+        let faults = error.diagnostics().into_iter().map(|d| Diagnostic { at: option(d.at), ..d }).collect();
+        Failure { kind, faults, deadlock }
+    }
+}
+
+/// Fields of the libraries that are options here.
+const OPTIONS: [&str; 11] = [
+    "arch",
+    "batch",
+    "lanes",
+    "micro_batch",
+    "models",
+    "seq_len",
+    "steps",
+    "tokens_per_parameter",
+    "trace",
+    "values",
+    "wave",
+];
+
+/// The place that a diagnostic of a library names, as a user knows it.
+fn option(at: String) -> String {
+    if OPTIONS.contains(&at.as_str()) { format!("--{}", at.replace('_', "-")) } else { at }
 }
 
 /// The meaning of a code of this package.

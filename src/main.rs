@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    wafersim::cli::main()
+    wafersim::cli::main(std::env::args_os())
 }

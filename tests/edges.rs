@@ -7,9 +7,9 @@ use compiler::options::MappingConstraints;
 use compiler::{Compiled, Launch, Options, compile};
 use fabric::RunOptions;
 use models::{Design, LayerGraph, ModelShape};
+use runner::traffic::Traffic;
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::DType;
-use wafersim::systems::Traffic;
 
 fn machine() -> ArchSpec {
     let mut arch = cs2();

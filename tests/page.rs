@@ -94,7 +94,10 @@ fn a_hostile_name_is_inert_in_every_output() {
     let json = run(folder.path(), &["--batch", "2", "--format", "json", "--trace", "t.pftrace"]);
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert!(report["model"]["name"].as_str().unwrap().starts_with("=</script>"));
-    assert!(wafersim::trace::step::packets(&std::fs::read(folder.path().join("t.pftrace")).unwrap()).unwrap() > 10);
+    assert!(
+        report::encoding::perfetto::step::packets(&std::fs::read(folder.path().join("t.pftrace")).unwrap()).unwrap()
+            > 10
+    );
     let text = run(folder.path(), &["--batch", "2"]);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "no escape of a terminal");
     run(folder.path(), &["--batch", "2", "--plot", "plots"]);

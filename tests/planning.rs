@@ -40,7 +40,7 @@ fn every_launch_has_the_program_that_it_would_have_alone() {
     (arch.wafer.width.value, arch.wafer.height.value) = (4, 4);
     for checkpoints in [CheckpointRequest::Stay, CheckpointRequest::Recompute, CheckpointRequest::Offload] {
         let compiled = compiled(&arch, checkpoints);
-        let plan = wafersim::step::plan(&compiled, &arch).unwrap();
+        let plan = runner::programs::distinct(&compiled, &arch).unwrap();
         let mut hash = blake3::Hasher::new();
         for (launch, &index) in compiled.launches.iter().zip(&plan.launches) {
             let program = compiled.program(launch, &arch);

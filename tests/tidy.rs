@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each crate of the workspace may depend on, of the workspace.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("sim-core", &[]),
     ("models", &["sim-core"]),
     ("compiler", &["sim-core", "models"]),
     ("fabric", &["sim-core"]),
     ("cluster", &["sim-core"]),
-    ("wafersim", &["sim-core", "models", "compiler", "fabric", "cluster"]),
+    ("runner", &["sim-core", "models", "compiler", "fabric", "cluster"]),
+    ("report", &["sim-core", "models", "compiler", "fabric", "cluster", "runner"]),
+    ("published", &["sim-core", "models", "compiler", "fabric", "cluster", "runner", "report"]),
+    ("wafersim", &["sim-core", "models", "compiler", "fabric", "cluster", "runner", "report", "published"]),
 ];
 const LINES_MAX: usize = 500;
 

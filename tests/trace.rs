@@ -3,10 +3,10 @@
 
 use assert_cmd::Command;
 use fst_reader::{FstFilter, FstHierarchyEntry, FstReader, FstSignalValue};
+use report::encoding::perfetto::step::packets;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tempfile::TempDir;
-use wafersim::trace::step::packets;
 
 /// Runs it in the folder of the project, checks the exit status, and returns stderr.
 fn run(arguments: &[&str], status: i32) -> String {

@@ -3,9 +3,9 @@
 use super::options::{Format, MachineOptions};
 use super::{Output, json};
 use crate::fail::Failure;
-use crate::machine;
-use crate::render::table::{Table, grouped};
+use crate::inputs;
 use clap::Subcommand;
+use report::table::{Table, grouped};
 use serde::Serialize;
 use sim_core::arch::{self, ArchSpec};
 
@@ -50,9 +50,9 @@ struct Difference {
 
 pub(super) fn run(command: &Command, output: &Output) -> Result<Vec<u8>, Failure> {
     match command {
-        Command::Show(options) => show(&machine::build(&options.arch, &options.sets)?, output),
+        Command::Show(options) => show(&inputs::machine(&options.arch, &options.sets)?, output),
         Command::List => list(output),
-        Command::Diff { a, b } => diff(&machine::build(a, &[])?, &machine::build(b, &[])?, output),
+        Command::Diff { a, b } => diff(&inputs::machine(a, &[])?, &inputs::machine(b, &[])?, output),
     }
 }
 

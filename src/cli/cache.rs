@@ -4,8 +4,8 @@ use super::options::Format;
 use super::{Output, json};
 use crate::cache::{Cache, Contents, FOLDER};
 use crate::fail::{Failure, Kind};
-use crate::render::table::{Table, grouped};
 use clap::Subcommand;
+use report::table::{Table, grouped};
 use sim_core::diag::Diagnostic;
 
 #[derive(Debug, Clone, Copy, Subcommand)]

@@ -3,14 +3,14 @@
 use super::Output;
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
-use super::simulate::{self, Job};
+use super::simulate::{self, ProgramJob};
 use super::trace::ProgramTrace;
 use crate::fail::{Failure, Kind};
-use crate::machine;
-use crate::report::SimulateReport;
-use crate::verify_fold::Rng;
+use crate::inputs;
 use clap::{Args, ValueEnum};
 use compiler::collective::{self, Collective};
+use report::simulate::SimulateReport;
+use runner::verify_fold::Rng;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
@@ -102,30 +102,27 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let Arguments { limits, verify, trace, .. } = arguments;
     trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;
     let inputs = vec![provenance::machine_file(&arguments.machine)];
-    let made = Made { inputs, beside: trace.files(), ..simulate::made(&report, limits, verify, &arch)? };
+    let made = Made { inputs, beside: trace.files(), ..simulate::made(&report, limits, verify, &arch, output)? };
     making.attach(made, &arguments.manifest, output)?;
     simulate::rendered(&report, output.format)
 }
 
 /// Executes the collective, and reports.
 pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
-    let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
+    let making = Making::start();
+    let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let collective = arguments.collective(arch.grid())?;
     let program = collective.program();
     let faults = verify(&program, &arch);
     if !faults.is_empty() {
         return Err(Failure::many(Kind::Infeasible, faults));
     }
-    let job = Job {
-        at: program.name.clone(),
-        command: arguments.command(&collective),
-        limits: &arguments.limits,
-        finish: arguments.finish,
-        values: false,
-        trace: &arguments.trace,
-    };
-    let mut report = simulate::execute(&job, &program, &arch)?;
-    if let Some((count, seed)) = arguments.verify.wanted() {
+    let Arguments { limits, finish, trace, verify, .. } = arguments;
+    let at = program.name.clone();
+    let job = ProgramJob { program: &program, arch: &arch, at, limits, finish: *finish, values: false, trace };
+    let executed = job.execute()?;
+    let provenance = making.provenance(arguments.command(&collective), verify.seed, limits);
+    let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = Rng::new(seed);
         let mut side = |most: u32| if most == 1 { 1 } else { most.min(rng.range(13, 40)) };
         let smaller = |_| {
@@ -133,8 +130,9 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
             let small = Collective { pes, ..collective };
             if small.ring_fault().is_none() { small.program() } else { program.clone() }
         };
-        report.fold_verification = Some(simulate::verified((0..count).map(smaller), seed, &arguments.limits, &arch)?);
-    }
+        job.verified((0..count).map(smaller), seed)
+    });
+    let report = SimulateReport::of((&program, &arch), executed, *finish, verified.transpose()?, &provenance);
     Ok((report, program, arch))
 }
 

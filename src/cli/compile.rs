@@ -1,14 +1,15 @@
 //! `wafersim compile MODEL`.
 
 use super::options::Format;
-use super::step::{CompiledStep, StepOptions};
+use super::step::StepArguments;
 use super::{Output, json, program};
 use crate::fail::{Failure, Kind};
 use crate::files;
-use crate::render::table::Table;
-use crate::step::{self, Distinct, Plan};
 use clap::{Args, ValueEnum};
-use compiler::step::Launch;
+use compiler::Launch;
+use report::table::Table;
+use runner::CompiledStep;
+use runner::programs::{Distinct, distinct};
 use serde::Serialize;
 use sim_core::diag::Diagnostic;
 use std::fmt::Write as _;
@@ -27,7 +28,7 @@ Examples:
   wafersim compile cerebras-gpt-111m --kernel 'gemm qkv' -o qkv.wbin")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    step: StepOptions,
+    step: StepArguments,
     /// The stage whose result is wanted
     #[arg(long, value_name = "after:STAGE", value_parser = stage)]
     dump: Option<Stage>,
@@ -51,7 +52,7 @@ fn stage(text: &str) -> Result<Stage, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let compiled = arguments.step.compile()?;
+    let compiled = arguments.step.job()?.compile()?;
     let default = if output.file.is_some() { Stage::Programs } else { Stage::Scheduled };
     match arguments.dump.unwrap_or(default) {
         Stage::Graph => Ok(compiled.graph.to_string().into_bytes()),
@@ -146,8 +147,7 @@ fn planned(step: &CompiledStep, output: &Output) -> Result<Vec<u8>, Failure> {
 
 /// Programs on stdout one behind the other; in a folder one file each; in a file the only one.
 fn programs(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Result<Vec<u8>, Failure> {
-    let plan = step::plan(&step.compiled, &step.arch)?;
-    let Plan { programs, .. } = plan;
+    let programs = distinct(&step.compiled, &step.arch)?.programs;
     let programs: Vec<Distinct> = programs.into_iter().filter(|p| arguments.wants(&p.kernel)).collect();
     let fault = |message: String| {
         let help = "`--dump after:scheduled` lists the kernels; -o FOLDER/ writes all of them";

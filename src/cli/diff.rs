@@ -3,10 +3,10 @@
 use super::options::Format;
 use super::{Output, json};
 use crate::fail::{Failure, Kind};
-use crate::render::table::{Table, grouped};
-use crate::report::RUN_SCHEMA;
 use crate::{files, manifest};
 use clap::Args;
+use report::run::RUN_SCHEMA;
+use report::table::{Table, grouped};
 use serde::Serialize;
 use serde_json::Value;
 use sim_core::diag::Diagnostic;

@@ -19,6 +19,7 @@ mod provenance;
 mod reproduce;
 mod run;
 mod schema;
+mod session;
 mod simulate;
 mod step;
 mod trace;
@@ -91,17 +92,18 @@ enum Command {
     },
 }
 
-/// Runs the command line of this process.
+/// Runs a command line, of which the first word is the program.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::interrupt::install();
-    let run = || ExitCode::from(run(std::env::args_os()));
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let run = || ExitCode::from(run(&arguments));
     // A panic has printed its message to stderr by the time it is caught here.
     std::panic::catch_unwind(run).unwrap_or(ExitCode::from(Kind::Internal.status()))
 }
 
 /// Runs a command line, and returns the exit status.
-fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+fn run(arguments: &[OsString]) -> u8 {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -111,7 +113,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return status;
         }
     };
-    let output = Output::new(&cli.global);
+    let output = Output::new(&cli.global, arguments);
     let done = output.check().and_then(|()| dispatch(cli.command, &output)).and_then(|result| output.finish(&result));
     match done {
         Ok(()) => 0,

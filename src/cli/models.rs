@@ -3,11 +3,13 @@
 use super::options::Format;
 use super::{Output, json};
 use crate::fail::Failure;
-use crate::render::table::{Table, bytes, grouped, si};
-use crate::workload::{self, Wish, Workload};
+use crate::inputs;
 use clap::Subcommand;
 use models::count::{FlopConvention, flops_per_token, parameter_bytes, parameters};
 use models::presets;
+use report::table::{Table, bytes, grouped, si};
+use runner::Workload;
+use runner::workload::Request;
 use serde::Serialize;
 use sim_core::program::DType;
 
@@ -84,7 +86,7 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Vec<u8>, Failure
     match command {
         Command::List => list(output),
         Command::Show { model, seq_len } => {
-            let workload = workload::find(model, Wish { seq_len: *seq_len, batch: None })?;
+            let workload = inputs::model(model, Request { seq_len: *seq_len, batch: None })?;
             // The graph of one sequence says whether the sizes make a model.
             Workload { batch: 1, ..workload.clone() }.graph()?;
             let source = presets::find(model).map_or("", |p| p.source);
@@ -96,7 +98,7 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Vec<u8>, Failure
 fn list(output: &Output) -> Result<Vec<u8>, Failure> {
     let mut shown = Vec::new();
     for preset in presets::list() {
-        shown.push(Shown::of(&workload::find(&preset.shape.name, Wish::default())?, preset.source));
+        shown.push(Shown::of(&Workload::preset(&preset.shape.name)?, preset.source));
     }
     match output.format {
         Format::Json => json(&shown),

@@ -3,6 +3,7 @@
 use crate::manifest::quoted;
 use clap::{ArgAction, Args, ValueEnum};
 use fabric::{EngineKind, Fold, RunOptions};
+use report::provenance::{engine_name, fold_name};
 use std::path::{Path, PathBuf};
 
 /// Form of a result.
@@ -200,21 +201,13 @@ impl RunLimits {
     /// Name of the engine.
     #[must_use]
     pub fn engine_name(&self) -> &'static str {
-        match self.engine {
-            EngineChoice::Fast => "fast",
-            EngineChoice::Reference => "reference",
-        }
+        engine_name(&self.options(false))
     }
 
     /// Foldings that are allowed.
     #[must_use]
     pub fn fold_name(&self) -> &'static str {
-        match (self.engine, self.fold) {
-            (EngineChoice::Reference, _) | (_, FoldChoice::None) => "none",
-            (_, FoldChoice::Both) => "time,space",
-            (_, FoldChoice::Time) => "time",
-            (_, FoldChoice::Space) => "space",
-        }
+        fold_name(&self.options(false))
     }
 
     /// The options that a result depends on, as on a command line.

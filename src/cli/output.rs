@@ -6,6 +6,7 @@ use crate::files;
 use crate::manifest::{FileHash, Manifest};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sim_core::diag::Diagnostic;
+use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -24,6 +25,8 @@ pub struct Output {
     quiet: bool,
     verbose: bool,
     color: anstream::ColorChoice,
+    /// The command line, with the program.
+    pub(super) arguments: Vec<String>,
     /// Written once the result is, and where.
     manifest: Mutex<Option<(PathBuf, Manifest)>>,
 }
@@ -31,7 +34,7 @@ pub struct Output {
 impl Output {
     /// As the options say.
     #[must_use]
-    pub fn new(global: &Global) -> Output {
+    pub fn new(global: &Global, arguments: &[OsString]) -> Output {
         let color = match global.color {
             Color::Auto => anstream::ColorChoice::Auto,
             Color::Always => anstream::ColorChoice::Always,
@@ -53,6 +56,7 @@ impl Output {
             quiet: global.quiet,
             verbose: global.verbose > 0,
             color,
+            arguments: arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             manifest: Mutex::default(),
         }
     }
@@ -69,6 +73,13 @@ impl Output {
         Ok(())
     }
 
+    /// Origin of an option that has a default.
+    pub(super) fn origin(&self, option: &str) -> &'static str {
+        let named =
+            |word: &String| word == option || word.strip_prefix(option).is_some_and(|rest| rest.starts_with('='));
+        if self.arguments.iter().any(named) { "command line" } else { "default" }
+    }
+
     /// Keeps a manifest, which is written behind the result.
     pub(super) fn attach(&self, path: PathBuf, manifest: Manifest) {
         *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some((path, manifest));
@@ -79,7 +90,7 @@ impl Output {
     /// # Errors
     /// If one cannot be written.
     pub fn finish(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let table = if self.parquet { Some(crate::render::parquet::of_csv(bytes)?) } else { None };
+        let table = if self.parquet { Some(report::encoding::parquet::of_csv(bytes)?) } else { None };
         let bytes = table.as_deref().unwrap_or(bytes);
         self.result(bytes)?;
         let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).take();

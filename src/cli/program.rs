@@ -3,9 +3,10 @@
 use super::options::{Format, MachineOptions};
 use super::{Output, json};
 use crate::fail::{Failure, Kind};
-use crate::render::table::Table;
-use crate::{files, machine};
+use crate::{files, inputs};
 use clap::Args;
+use report::table::Table;
+use runner::Error;
 use serde::Serialize;
 use sim_core::codec::{self, content_hash_hex};
 use sim_core::diag::Diagnostic;
@@ -65,11 +66,11 @@ pub(super) fn bytes(path: Option<&Path>, program: &Program) -> Vec<u8> {
 }
 
 pub(super) fn verify(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
-    let arch = machine::build(&arguments.machine.arch, &arguments.machine.sets)?;
+    let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = read(&arguments.program)?;
     let faults = program::verify(&program, &arch);
     if !faults.is_empty() {
-        return Err(Failure::of_program(faults));
+        return Err(Error::of_program(faults).into());
     }
     let grid = program.grid();
     let mut table = Table::new(&["program", "width", "height", "images", "routes", "faults"]);

@@ -3,11 +3,13 @@
 //! **Not here.** The manifest itself (`manifest`).
 
 use super::Output;
-use super::options::{MachineOptions, VerifyOptions};
+use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use crate::fail::Failure;
 use crate::files::{self, Destination};
+use crate::host;
 use crate::manifest::{self, FileHash, Host, MANIFEST_SCHEMA, Manifest, Setting};
 use clap::Args;
+use report::Provenance;
 use sim_core::arch::ArchSpec;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -54,6 +56,18 @@ impl Making {
         self.start.elapsed().as_secs_f64()
     }
 
+    /// How a result of this command was obtained, up to now.
+    pub(super) fn provenance(&self, command: String, seed: u64, limits: &RunLimits) -> Provenance {
+        Provenance {
+            command,
+            seed,
+            options: limits.options(false),
+            threads: limits.threads(),
+            wall_seconds: self.seconds(),
+            peak_rss_bytes: host::peak_rss_bytes(),
+        }
+    }
+
     /// The same, once it is known that everything can go where it shall.
     pub(super) fn towards(
         results: &[Destination<'_>],
@@ -86,7 +100,7 @@ impl Making {
             wafersim_version: env!("CARGO_PKG_VERSION").to_owned(),
             result_schema: made.result_schema.to_owned(),
             executable_blake3: manifest::executable(),
-            argv: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            argv: output.arguments.clone(),
             command: made.command.to_owned(),
             config: made.config,
             inputs: inputs.collect::<Result<_, _>>()?,
@@ -104,21 +118,13 @@ impl Making {
 }
 
 /// Engine, foldings, checks of them and machine, each with its origin.
-pub(super) fn settings(limits: &super::RunLimits, verify: &VerifyOptions, arch: &ArchSpec) -> Vec<Setting> {
+pub(super) fn settings(limits: &RunLimits, verify: &VerifyOptions, arch: &ArchSpec, output: &Output) -> Vec<Setting> {
+    let given = |option| output.origin(option);
     let how = [("--engine", limits.engine_name()), ("--fold", limits.fold_name())];
     let how = how.map(|(option, value)| Setting::new(option, value, given(option)));
     let count = verify.verify_fold.map(|count| Setting::new("--verify-fold", count, given("--verify-fold")));
     let seed = Setting::new("--seed", verify.seed, given("--seed"));
     how.into_iter().chain(count).chain([seed]).chain(Setting::of_machine(arch)).collect()
-}
-
-/// Origin of an option that has a default.
-pub(super) fn given(option: &str) -> &'static str {
-    let named = |word: std::ffi::OsString| {
-        let word = word.to_string_lossy();
-        word == option || word.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))
-    };
-    if std::env::args_os().any(named) { "command line" } else { "default" }
 }
 
 /// The machine's file, if it is one.

@@ -2,18 +2,23 @@
 
 use super::options::{Format, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
-use super::step::{CompiledStep, StepOptions};
+use super::session::Session;
+use super::step::StepArguments;
 use super::trace::TraceOptions;
 use super::{Output, json};
-use crate::cache::Cache;
 use crate::fail::Failure;
 use crate::files::Destination;
-use crate::render::pictures::{self, Source};
-use crate::report::{ClusterReport, RUN_SCHEMA, RunReport, Simulation, peak_rss_bytes};
-use crate::step::Executed;
-use crate::summary::{self, Run};
-use crate::{files, interrupt, manifest, render, step, systems, timeline, trace, verify_fold};
+use crate::{files, manifest};
 use clap::Args;
+use cluster::Cluster;
+use report::RunReport;
+use report::cluster::ClusterReport;
+use report::encoding::perfetto::step::StepTrace;
+use report::encoding::svg::pictures::{self, PictureInput};
+use report::encoding::{html, perfetto, svg, text};
+use report::run::RUN_SCHEMA;
+use runner::cluster_step::WaferStep;
+use runner::{CompiledStep, ExecutedStep, FinishedStep, timeline};
 use std::path::{Path, PathBuf};
 
 /// Compiles one training step, executes it on the simulated wafer, reports throughput and memory
@@ -26,7 +31,7 @@ use std::path::{Path, PathBuf};
   wafersim run cerebras-gpt-111m --report out.html --plot plots/ --trace step.pftrace")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    pub(super) step: StepOptions,
+    pub(super) step: StepArguments,
     #[command(flatten)]
     pub(super) limits: RunLimits,
     #[command(flatten)]
@@ -47,32 +52,25 @@ pub(super) struct Arguments {
     manifest: ManifestOptions,
 }
 
-/// A step that was executed, and its report.
-pub(super) struct Finished {
-    pub(super) step: CompiledStep,
-    pub(super) executed: Executed,
-    pub(super) report: RunReport,
-}
-
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
     let mut making = Making::towards(&arguments.destinations(), &arguments.manifest, output)?;
-    let done = finished(arguments, !arguments.no_cache, &making, output)?;
-    let Finished { step, executed, report } = &done;
+    let (done, report) = finished(arguments, !arguments.no_cache, &making, output)?;
+    let (FinishedStep { step, executed, .. }, report) = (&done, &report);
     if let Some(heat) = &executed.heat {
         let timeline = timeline::of(&step.compiled, executed);
         let scaling = scaling(step, executed);
-        draw(arguments, &Source { report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
+        draw(arguments, &PictureInput { report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
     }
     if let Some(path) = &arguments.trace.trace {
         let grid = step.arch.grid();
         let edge_milli = step.arch.wafer.io_bits_per_second.value * 1000 / 8 / step.arch.wafer.clock_hz.value;
         let timeline = timeline::of(&step.compiled, executed);
         let part = arguments.trace.part(grid, timeline.last().map_or(0, timeline::Span::end))?;
-        let source = trace::step::Source { compiled: &step.compiled, executed, timeline: &timeline, edge_milli };
-        making.write(path, &trace::step::trace(&source, &part, arguments.trace.force)?)?;
+        let source = StepTrace { compiled: &step.compiled, executed, timeline: &timeline, edge_milli };
+        making.write(path, &perfetto::step::trace(&source, &part, arguments.trace.force)?)?;
     }
-    let mut config = arguments.step.settings(step);
-    config.extend(provenance::settings(&arguments.limits, &arguments.verify, &step.arch));
+    let mut config = arguments.step.settings(step, output);
+    config.extend(provenance::settings(&arguments.limits, &arguments.verify, &step.arch, output));
     let files = [&arguments.report, &arguments.plot, &arguments.trace.trace];
     let made = Made {
         result_schema: RUN_SCHEMA,
@@ -99,22 +97,22 @@ impl Arguments {
 }
 
 /// The same share of the batch on 1, 2, 4, … systems, if the machine has several.
-fn scaling(step: &CompiledStep, executed: &Executed) -> Vec<ClusterReport> {
+fn scaling(step: &CompiledStep, executed: &ExecutedStep) -> Vec<ClusterReport> {
     let systems = step.arch.cluster.systems.value;
     let mut numbers: Vec<u32> = (0..32).map(|i| 1 << i).take_while(|n| *n < systems).collect();
     if numbers.is_empty() {
         return Vec::new();
     }
     numbers.push(systems);
-    let job = systems::Job::of(&step.workload, &step.arch, &step.compiled, executed);
-    numbers.iter().map(|&n| job.weak(&cluster::Cluster::of(&step.arch), n)).collect()
+    let (wafer, cluster) = (WaferStep::of(step, executed), Cluster::of(&step.arch));
+    numbers.iter().map(|&n| ClusterReport::from(&wafer.weak(&cluster, n))).collect()
 }
 
 /// Writes the pictures and the page.
-fn draw(arguments: &Arguments, source: &Source<'_>, making: &mut Making) -> Result<(), Failure> {
+fn draw(arguments: &Arguments, source: &PictureInput<'_>, making: &mut Making) -> Result<(), Failure> {
     if let Some(path) = &arguments.plot {
         if path.extension().is_some_and(|e| e == "svg") {
-            let picture = render::overview::svg(source.heat, source.report)?;
+            let picture = svg::overview::svg(source.heat, source.report)?;
             making.write(path, picture.as_bytes())?;
         } else {
             files::folder(path)?;
@@ -124,107 +122,37 @@ fn draw(arguments: &Arguments, source: &Source<'_>, making: &mut Making) -> Resu
         }
     }
     match &arguments.report {
-        Some(path) => making.write(path, render::html::page(source)?.as_bytes()),
+        Some(path) => making.write(path, html::page(source)?.as_bytes()),
         None => Ok(()),
     }
 }
 
 /// The digest of the report when everything is executed again.
 pub(super) fn again(arguments: &Arguments, output: &Output) -> Result<String, Failure> {
-    manifest::digest(&finished(arguments, false, &Making::start(), output)?.report)
+    manifest::digest(&finished(arguments, false, &Making::start(), output)?.1)
 }
 
-/// Compiles, executes, and sums up.
-pub(super) fn finished(
+/// Runs the step, and reports.
+fn finished(
     arguments: &Arguments,
     cache: bool,
     making: &Making,
     output: &Output,
-) -> Result<Finished, Failure> {
-    let limits = &arguments.limits;
-    let work =
-        Work { step: &arguments.step, limits, pes: arguments.plot.is_some() || arguments.report.is_some(), cache };
-    let (compiled, executed) = execute(&work, output)?;
-    let mut report = summary::report(Run {
-        workload: &compiled.workload,
-        arch: &compiled.arch,
-        compiled: &compiled.compiled,
-        executed: &executed,
-        command: format!("wafersim run {}{}", arguments.step.command(&compiled), limits.command())
-            + &arguments.verify.command(),
-        simulation: Simulation {
-            engine: limits.engine_name().to_owned(),
-            fold: limits.fold_name().to_owned(),
-            threads: limits.threads(),
-            wall_seconds: making.seconds(),
-            stepped_cycles: 0,
-            stepped_pe_cycles: 0,
-            covered_pe_cycles: 0,
-            cached_programs: executed.cached,
-            peak_rss_bytes: peak_rss_bytes(),
-        },
-    });
-    report.seed = arguments.verify.seed;
-    if let Some((count, seed)) = arguments.verify.wanted() {
-        let step = (&compiled.workload, &compiled.compiled, &compiled.arch);
-        let pool = step::pool(limits.threads())?;
-        let verified = pool.install(|| verify_fold::of_step(step, (count, seed), &limits.options(false)))?;
-        report.fold_verification = Some(verified);
-    }
-    Ok(Finished { step: compiled, executed, report })
-}
-
-/// What is to be executed, and how.
-pub(super) struct Work<'a> {
-    pub(super) step: &'a StepOptions,
-    pub(super) limits: &'a RunLimits,
-    /// Whether to keep where the PEs spend their cycles.
-    pub(super) pes: bool,
-    /// Whether outcomes may come out of the cache.
-    pub(super) cache: bool,
-}
-
-/// Compiles and executes a step.
-#[allow(clippy::disallowed_methods, reason = "wall time of the host, for people who wait")]
-pub(super) fn execute(work: &Work<'_>, output: &Output) -> Result<(CompiledStep, Executed), Failure> {
-    let start = std::time::Instant::now();
-    let limits = work.limits;
-    let pool = step::pool(limits.threads())?;
-    let compiled = pool.install(|| work.step.compile())?;
-    let plan = pool.install(|| step::plan(&compiled.compiled, &compiled.arch))?;
-    output.verbose(&format!("{} launches of {} distinct programs", plan.launches.len(), plan.programs.len()));
-    let options = limits.options(work.pes);
-    let arch = &compiled.arch;
-    let bar = output.progress(plan.programs.len() as u64, "kernels");
-    let done = |kernel: &str, outcome: &sim_core::report::Outcome| {
-        bar.inc(1);
-        output.verbose(&format!(
-            "{:8.1} s  {kernel}: {} cycles, {} stepped, {} PE-cycles stepped",
-            start.elapsed().as_secs_f64(),
-            outcome.cycles.0,
-            outcome.stepped_cycles,
-            outcome.stepped_pe_cycles
-        ));
-    };
-    let cache = work.cache.then(Cache::open).flatten();
-    if let Some(cache) = &cache {
-        let folder = cache.contents().folder;
-        let go_on = "Outcomes of finished kernels are kept in";
-        interrupt::advise(&format!("{go_on} {}: the same command goes on from there.", folder.display()));
-    }
-    let executed = pool.install(|| step::execute(plan, arch, &options, cache.as_ref(), &done))?;
-    bar.finish_and_clear();
-    if executed.cached > 0 {
-        output.verbose(&format!("{} outcomes came out of the cache", executed.cached));
-    }
-    cache.iter().for_each(Cache::trim);
-    Ok((compiled, executed))
+) -> Result<(FinishedStep, RunReport), Failure> {
+    let Arguments { step, limits, verify, plot, report, .. } = arguments;
+    let job = step.job()?;
+    let session = Session::new(limits, cache, output)?.per_pe(plot.is_some() || report.is_some());
+    let mut done = session.run(|executor| job.run(executor, verify.wanted()))?;
+    let command = format!("wafersim run {}{}", step.command(&done.step), limits.command()) + &verify.command();
+    let provenance = making.provenance(command, verify.seed, limits);
+    let report = RunReport::of(&done.step, &done.executed, done.verified.take(), &provenance);
+    Ok((done, report))
 }
 
 fn rendered(report: &RunReport, format: Format) -> Result<Vec<u8>, Failure> {
     match format {
         Format::Json => json(report),
-        Format::Csv => Ok(render::run::csv(report).into_bytes()),
-        Format::Text => Ok(render::run::text(report).into_bytes()),
+        Format::Csv => Ok(text::run::csv(report).into_bytes()),
+        Format::Text => Ok(text::run::text(report).into_bytes()),
     }
 }

@@ -3,12 +3,13 @@
 use super::json;
 use crate::fail::Failure;
 use crate::manifest::Manifest;
-use crate::paper::PaperReport;
-use crate::report::{RunReport, SimulateReport};
-use crate::scaling::ScalingReport;
-use crate::train::TrainReport;
-use crate::why::Answer;
 use clap::{Args, ValueEnum};
+use published::paper::PaperReport;
+use published::scaling::ScalingReport;
+use report::RunReport;
+use report::simulate::SimulateReport;
+use report::train::TrainReport;
+use report::why::Answer;
 use schemars::schema_for;
 
 /// The JSON Schema of a document that wafersim writes

@@ -1,22 +1,22 @@
 //! What `wafersim run` and `wafersim compile` share: a model, compiled for a machine.
 
+use super::Output;
 use super::map::MapOptions;
 use super::options::MachineOptions;
 use crate::fail::{Failure, Kind};
-use crate::machine;
+use crate::inputs;
 use crate::manifest::{Setting, quoted};
-use crate::workload::{self, Wish, Workload};
 use clap::{Args, ValueEnum};
-use compiler::step::{self, Compiled};
-use models::LayerGraph;
-use sim_core::arch::ArchSpec;
+use compiler::Compiled;
+use runner::workload::Request;
+use runner::{CompiledStep, Job, Split, StepOptions, Workload};
 use sim_core::diag::Diagnostic;
 use sim_core::program::DType;
 use std::path::Path;
 
 /// The workload and how it is compiled.
 #[derive(Debug, Clone, Args)]
-pub(super) struct StepOptions {
+pub(super) struct StepArguments {
     /// A preset (`wafersim models list`), or the path of a Hugging Face config.json
     pub(super) model: String,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(super) struct StepOptions {
     /// A batch that does not divide evenly over the systems: refused, or filled up with sequences
     /// that count for nothing
     #[arg(long, value_enum, default_value = "even")]
-    pub(super) split: Split,
+    split: SplitChoice,
     /// Tokens per sequence; a preset has its published length
     #[arg(long, value_name = "N")]
     seq_len: Option<u32>,
@@ -71,7 +71,7 @@ fn resolved(compiled: &Compiled) -> String {
 
 /// What to do with a batch that does not divide evenly over the systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Split {
+enum SplitChoice {
     /// It is refused.
     Even,
     /// Every system gets as many sequences as the one with the most.
@@ -105,46 +105,37 @@ impl Act {
     }
 }
 
-/// A model and its step on a machine.
-pub(super) struct CompiledStep {
-    pub(super) workload: Workload,
-    pub(super) arch: ArchSpec,
-    pub(super) graph: LayerGraph,
-    pub(super) compiled: Compiled,
-}
-
-impl StepOptions {
-    /// Compiles the step.
+impl StepArguments {
+    /// The model on the machine, with the options; or what is wrong with all three.
     ///
     /// # Errors
-    /// Every fault of the options, the model and the machine; or why it does not fit.
-    pub(super) fn compile(&self) -> Result<CompiledStep, Failure> {
-        let (arch, workload, graph) = self.inputs()?;
-        let options = step::Options {
-            batch: self.share(&workload, &arch)?,
-            micro_batch: self.micro_batch.0,
-            seq_len: workload.seq_len,
-            act: self.act.dtype(),
-            accumulator: if self.level(&workload) == 0 { DType::F32 } else { self.act.dtype() },
-            constraints: self.map.map(),
-        };
-        let compiled =
-            step::compile(&graph, &arch, &options).map_err(|faults| Failure::many(Kind::Infeasible, faults))?;
-        Ok(CompiledStep { workload, arch, graph, compiled })
-    }
-
-    /// Machine and model, or the faults of both.
-    pub(super) fn inputs(&self) -> Result<(ArchSpec, Workload, LayerGraph), Failure> {
-        let arch = machine::build(&self.machine.arch, &self.sets());
-        let model = workload::find(&self.model, Wish { batch: self.batch, seq_len: self.seq_len })
+    /// Every fault of the options, the model and the machine.
+    pub(super) fn job(&self) -> Result<Job, Failure> {
+        let arch = inputs::machine(&self.machine.arch, &self.sets());
+        let model = inputs::model(&self.model, Request { batch: self.batch, seq_len: self.seq_len })
             .and_then(|workload| Ok((workload.graph()?, workload)));
-        let zero = self.zeros();
-        let failures = [arch.as_ref().err(), model.as_ref().err(), zero.as_ref().err()];
+        let options = self.options();
+        let checked = options.check().map_err(Failure::from);
+        let failures = [arch.as_ref().err(), model.as_ref().err(), checked.as_ref().err()];
         let kind = failures.iter().flatten().map(|f| f.kind).min();
         let faults: Vec<Diagnostic> = failures.into_iter().flatten().flat_map(|f| f.faults.clone()).collect();
         match (arch, model, kind) {
-            (Ok(arch), Ok((graph, workload)), None) => Ok((arch, workload, graph)),
+            (Ok(arch), Ok((_, workload)), None) => Ok(Job::new(workload).machine(arch).options(options)),
             (_, _, kind) => Err(Failure::many(kind.unwrap_or(Kind::InvalidInput), faults)),
+        }
+    }
+
+    /// How the step is compiled.
+    fn options(&self) -> StepOptions {
+        StepOptions {
+            micro_batch: self.micro_batch.0,
+            split: match self.split {
+                SplitChoice::Even => Split::Even,
+                SplitChoice::Pad => Split::Pad,
+            },
+            constraints: self.map.map(),
+            act: self.act.dtype(),
+            precision_opt_level: self.precision_opt_level,
         }
     }
 
@@ -154,23 +145,15 @@ impl StepOptions {
         self.machine.sets.iter().cloned().chain(systems).collect()
     }
 
-    fn zeros(&self) -> Result<(), Failure> {
-        let options = [("--micro-batch", self.micro_batch.0), ("--lanes", self.map.lanes)];
-        let zero = options.iter().filter(|(_, n)| *n == Some(0));
-        let faults: Vec<Diagnostic> =
-            zero.map(|(at, _)| Diagnostic::new("cli-batch", at, "is 0; at least 1 is needed")).collect();
-        if faults.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, faults)) }
-    }
-
     /// A model on a machine, with everything else as it is when nothing is asked for.
-    pub(super) fn of(model: &str, machine: MachineOptions) -> StepOptions {
-        StepOptions {
+    pub(super) fn of(model: &str, machine: MachineOptions) -> StepArguments {
+        StepArguments {
             model: model.to_owned(),
             machine,
             batch: None,
             systems: None,
             micro_batch: MicroBatch(None),
-            split: Split::Even,
+            split: SplitChoice::Even,
             seq_len: None,
             map: MapOptions::default(),
             act: Act::F16,
@@ -180,22 +163,7 @@ impl StepOptions {
 
     /// The level of precision.
     fn level(&self, workload: &Workload) -> u8 {
-        self.precision_opt_level.unwrap_or_else(|| workload.precision_opt_level())
-    }
-
-    /// The same with another length of sequences.
-    pub(super) fn of_length(self, seq_len: u32) -> StepOptions {
-        StepOptions { seq_len: Some(seq_len), ..self }
-    }
-
-    /// The same with a level of precision.
-    pub(super) fn of_level(self, level: u8) -> StepOptions {
-        StepOptions { precision_opt_level: Some(level), ..self }
-    }
-
-    /// The same with another batch on another number of systems.
-    pub(super) fn sized(&self, batch: u64, systems: u32) -> StepOptions {
-        StepOptions { batch: Some(batch), systems: Some(systems), ..self.clone() }
+        self.options().level(workload)
     }
 
     /// Files that the step may have been read from.
@@ -204,7 +172,7 @@ impl StepOptions {
     }
 
     /// Workload and mapping, each with its origin.
-    pub(super) fn settings(&self, step: &CompiledStep) -> Vec<Setting> {
+    pub(super) fn settings(&self, step: &CompiledStep, output: &Output) -> Vec<Setting> {
         let (workload, compiled) = (&step.workload, &step.compiled);
         let origin = |given: bool, otherwise| if given { "command line" } else { otherwise };
         let systems = step.arch.cluster.systems.value;
@@ -214,18 +182,14 @@ impl StepOptions {
             Setting::new("--seq-len", workload.seq_len, origin(self.seq_len.is_some(), "model")),
             Setting::new("--micro-batch", compiled.micro_batch, origin(self.micro_batch.0.is_some(), "compiler")),
             Setting::new("--lanes", compiled.geometry.lanes, origin(self.map.map().lanes.is_some(), "compiler")),
-            Setting::new("--act", compiled.geometry.act.name(), super::provenance::given("--act")),
+            Setting::new("--act", compiled.geometry.act.name(), output.origin("--act")),
             Setting::new(
                 "--precision-opt-level",
                 self.level(workload),
                 origin(self.precision_opt_level.is_some(), "model"),
             ),
             Setting::new("--systems", systems, origin(self.systems.is_some(), "machine")),
-            Setting::new(
-                "--split",
-                if self.split == Split::Pad { "pad" } else { "even" },
-                super::provenance::given("--split"),
-            ),
+            Setting::new("--split", self.options().split.name(), output.origin("--split")),
         ]
     }
 
@@ -239,7 +203,7 @@ impl StepOptions {
             option("--batch", self.batch.map(|n| n.to_string())),
             option("--systems", self.systems.map(|n| n.to_string())),
             option("--micro-batch", self.micro_batch.0.map(|n| n.to_string())),
-            if self.split == Split::Pad { " --split pad" } else { "" },
+            if self.split == SplitChoice::Pad { " --split pad" } else { "" },
             option("--seq-len", self.seq_len.map(|n| n.to_string())),
             self.map.given(),
             self.act.dtype().name(),
@@ -255,7 +219,7 @@ impl StepOptions {
             quoted(&self.model),
             self.machine.command(),
             self.systems.map(|n| format!(" --systems {n}")).unwrap_or_default(),
-            if self.split == Split::Pad { " --split pad" } else { "" },
+            if self.split == SplitChoice::Pad { " --split pad" } else { "" },
             workload.batch,
             compiled.micro_batch,
             workload.seq_len,
@@ -264,25 +228,5 @@ impl StepOptions {
             compiled.geometry.act.name(),
             self.level(workload)
         )
-    }
-
-    /// Sequences of one system: of the batch, evenly; or, padded, as many as the one with the most
-    /// has, in whole micro-batches.
-    fn share(&self, workload: &Workload, arch: &ArchSpec) -> Result<u64, Failure> {
-        let systems = u64::from(arch.cluster.systems.value);
-        let most = workload.batch.div_ceil(systems);
-        match self.split {
-            Split::Pad => Ok(most.next_multiple_of(u64::from(self.micro_batch.0.unwrap_or(1)))),
-            Split::Even if workload.batch.is_multiple_of(systems) => Ok(most),
-            Split::Even => {
-                let message = format!("{} sequences do not divide evenly over {systems} systems", workload.batch);
-                let even = most * systems;
-                let help = format!(
-                    "--batch {even}, another number of --systems, or --split pad, which fills {} sequences up",
-                    even - workload.batch
-                );
-                Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-systems", "--batch", message).help(help)))
-            }
-        }
     }
 }

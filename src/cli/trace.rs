@@ -3,11 +3,12 @@
 use super::provenance::Making;
 use crate::fail::{Failure, Kind};
 use crate::files::Destination;
-use crate::trace::pe::{PE_CYCLE, Recorder};
-use crate::trace::wave::{PES, Wave};
-use crate::trace::{LIMIT, Part};
 use clap::Args;
 use fabric::{RunOptions, reference};
+use report::encoding::fst::{PES, Wave};
+use report::encoding::perfetto::pe::{PE_CYCLE, Recorder};
+use report::encoding::trace_window::{LIMIT, TraceWindow};
+use runner::Error;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
@@ -61,11 +62,11 @@ fn range<T: std::str::FromStr + PartialOrd>(text: &str) -> Option<Range<T>> {
 
 impl TraceOptions {
     /// The part of a run of known length on a mesh that is traced.
-    pub(super) fn part(&self, grid: Grid, cycles: u64) -> Result<Part, Failure> {
+    pub(super) fn part(&self, grid: Grid, cycles: u64) -> Result<TraceWindow, Failure> {
         let wrong = |option: &str, message: String| {
             Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-trace", option, message)))
         };
-        let mut part = Part::whole(grid);
+        let mut part = TraceWindow::whole(grid);
         if let Some(window) = &self.window {
             if window.start >= cycles {
                 return wrong("--window", format!("begins behind the end, which is cycle {cycles}"));
@@ -113,7 +114,7 @@ impl ProgramTrace {
             return Ok(None);
         }
         let (x, y) = options.place(grid)?;
-        let part = Part { x, y, ..Part::whole(grid) };
+        let part = TraceWindow { x, y, ..TraceWindow::whole(grid) };
         if self.wave.is_some() && part.pes() > PES && !options.force {
             let message = format!("would show {} PEs; without being forced at most {PES}", part.pes());
             let help = "a smaller --region x0..x1,y0..y1, or --force";
@@ -163,7 +164,7 @@ impl ProgramTrace {
         let options = RunOptions { cycle_limit: part.window.end, memory_limit: limit, ..RunOptions::default() };
         match reference::run_seen(program, arch, &options, None, &mut recorder) {
             Ok(_) | Err(RunError::CycleLimit { .. }) => {}
-            Err(e) => return Err(Failure::of_run(&e, &program.name)),
+            Err(error) => return Err(Error::Execution { at: program.name.clone(), error }.into()),
         }
         let (trace, wave) = recorder.finish(part.window.end);
         if let (Some(path), Some(trace)) = (&self.options.trace, trace) {

@@ -2,17 +2,16 @@
 
 use super::options::{Format, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
-use super::run::{Work, execute};
-use super::step::StepOptions;
+use super::session::Session;
+use super::step::StepArguments;
 use super::{Output, json};
 use crate::fail::Failure;
-use crate::report::{ClusterReport, Simulation, peak_rss_bytes};
-use crate::step::groups;
-use crate::systems::Job;
-use crate::train::{self, Phase, Plan, TRAIN_SCHEMA, TrainReport, Wish};
-use crate::{manifest, render};
+use crate::manifest;
 use clap::Args;
-use cluster::Cluster;
+use report::encoding::text;
+use report::train::{TRAIN_SCHEMA, TrainReport};
+use runner::train::train;
+use runner::training_plan::{Request, TrainingPlan};
 use sim_core::arch::ArchSpec;
 
 /// A whole training run: steps, tokens, time, FLOPs, energy, and the loss that is expected
@@ -26,7 +25,7 @@ Examples:
   wafersim train gpt2-small --arch andromeda --systems 8 --batch 480 --tokens-per-parameter 40")]
 pub(super) struct Arguments {
     #[command(flatten)]
-    pub(super) step: StepOptions,
+    pub(super) step: StepArguments,
     #[command(flatten)]
     pub(super) limits: RunLimits,
     /// Steps of the run; the last batch size goes on for as long as it takes
@@ -42,28 +41,13 @@ pub(super) struct Arguments {
     pub(super) manifest: ManifestOptions,
 }
 
-/// How often programs were executed, added up over the phases.
-#[derive(Debug, Default)]
-pub(super) struct Effort {
-    cached: u64,
-    stepped: (u64, u64),
-    covered: u64,
-}
-
-/// A phase, executed: sequences of a system per step, its micro-batch, and the step as a job.
-struct Executed {
-    share: u64,
-    micro_batch: u32,
-    job: Job,
-}
-
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
     let making = Making::towards(&[], &arguments.manifest, output)?;
     let (report, arch) = report(arguments, !arguments.no_cache, &making, output)?;
     let made = Made {
         result_schema: TRAIN_SCHEMA,
         command: &report.command,
-        config: provenance::settings(&arguments.limits, &VerifyOptions::default(), &arch),
+        config: provenance::settings(&arguments.limits, &VerifyOptions::default(), &arch, output),
         inputs: arguments.step.files(),
         seed: 0,
         threads: arguments.limits.threads(),
@@ -73,8 +57,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     making.attach(made, &arguments.manifest, output)?;
     match output.format {
         Format::Json => json(&report),
-        Format::Csv => Ok(render::train::csv(&report).into_bytes()),
-        Format::Text => Ok(render::train::text(&report).into_bytes()),
+        Format::Csv => Ok(text::train::csv(&report).into_bytes()),
+        Format::Text => Ok(text::train::text(&report).into_bytes()),
     }
 }
 
@@ -84,82 +68,26 @@ pub(super) fn again(arguments: &Arguments, output: &Output) -> Result<String, Fa
 }
 
 /// Plans the run, executes a step of every phase, and sums up.
-pub(super) fn report(
+fn report(
     arguments: &Arguments,
     cache: bool,
     making: &Making,
     output: &Output,
 ) -> Result<(TrainReport, ArchSpec), Failure> {
-    let (arch, workload, _) = arguments.step.inputs()?;
-    let wish = Wish {
+    let job = arguments.step.job()?;
+    let (workload, arch) = (job.workload(), job.arch());
+    let request = Request {
         batch: arguments.step.batch,
         systems: arguments.step.systems,
         steps: arguments.steps,
         tokens_per_parameter: arguments.tokens_per_parameter,
     };
-    let plan = Plan::new(&workload, &arch, &wish)?;
-    let mut effort = Effort::default();
-    let mut known: Vec<Executed> = Vec::new();
-    let mut steps = Vec::new();
-    for phase in &plan.phases {
-        steps.push(step(arguments, phase, cache, &mut known, &mut effort, output)?);
-    }
-    let limits = &arguments.limits;
-    let report = train::report(train::Run {
-        workload: &workload,
-        arch: &arch,
-        plan: &plan,
-        steps,
-        command: command(arguments),
-        simulation: Simulation {
-            engine: limits.engine_name().to_owned(),
-            fold: limits.fold_name().to_owned(),
-            threads: limits.threads(),
-            wall_seconds: making.seconds(),
-            stepped_cycles: effort.stepped.0,
-            stepped_pe_cycles: effort.stepped.1,
-            covered_pe_cycles: effort.covered,
-            cached_programs: effort.cached,
-            peak_rss_bytes: peak_rss_bytes(),
-        },
-    });
-    Ok((report, arch))
-}
-
-/// The step of a phase: executed, unless a phase before it had the same share of the batch on each
-/// system.
-fn step(
-    arguments: &Arguments,
-    phase: &Phase,
-    cache: bool,
-    known: &mut Vec<Executed>,
-    effort: &mut Effort,
-    output: &Output,
-) -> Result<(u32, ClusterReport), Failure> {
-    let options = arguments.step.sized(phase.batch, phase.systems);
-    let systems = u64::from(phase.systems);
-    let same = |k: &&Executed| k.share * systems == phase.batch;
-    let at = match known.iter().position(|k| same(&k)) {
-        Some(at) => at,
-        None => {
-            let work = Work { step: &options, limits: &arguments.limits, pes: false, cache };
-            let (step, executed) = execute(&work, output)?;
-            effort.cached += executed.cached;
-            for outcome in &executed.outcomes {
-                effort.stepped.0 += outcome.stepped_cycles;
-                effort.stepped.1 += outcome.stepped_pe_cycles;
-            }
-            effort.covered += groups(&step.compiled, &executed).iter().map(|g| g.pe_cycles.total()).sum::<u64>();
-            let job = Job::of(&step.workload, &step.arch, &step.compiled, &executed);
-            let micro_batch = step.compiled.micro_batch;
-            let share = u64::from(micro_batch) * step.compiled.micro_batches;
-            known.push(Executed { share, micro_batch, job });
-            known.len() - 1
-        }
-    };
-    let (arch, ..) = options.inputs()?;
-    let executed = &known[at];
-    Ok((executed.micro_batch, executed.job.shared(&Cluster::of(&arch), phase.batch)))
+    let plan = TrainingPlan::new(workload, arch, &request)?;
+    let session = Session::new(&arguments.limits, cache, output)?;
+    let (steps, effort) = session.run(|executor| train(&job, &plan, executor))?;
+    let provenance = making.provenance(command(arguments), 0, &arguments.limits);
+    let report = TrainReport::of((workload, arch), &plan, (&steps, effort), &provenance);
+    Ok((report, arch.clone()))
 }
 
 /// The command with what the run depends on.

@@ -1,18 +1,20 @@
 //! `wafersim reproduce cerebras-gpt`.
 
 use super::super::options::Format;
-use super::super::provenance::{Making, ManifestOptions};
-use super::super::step::StepOptions;
-use super::super::train::{self, Arguments as Train};
+use super::super::provenance::Making;
+use super::super::session::Session;
+use super::super::step::StepArguments;
 use super::super::{Output, json};
 use super::many::{Many, ended, failed};
-use crate::fail::{Failure, Kind};
-use crate::paper::{PAPER_SCHEMA, PaperReport, REFERENCE, RunReport, compare, flops_per_system};
-use crate::train::TrainReport;
-use crate::workload::Workload;
-use crate::{machine, render};
+use crate::fail::Failure;
+use crate::inputs;
 use clap::Args;
-use sim_core::diag::Diagnostic;
+use published::paper::{PAPER_SCHEMA, PaperReport, PaperRun, REFERENCE, compare, flops_per_system, published};
+use published::text;
+use report::train::TrainReport;
+use runner::Workload;
+use runner::train::train;
+use runner::training_plan::{Request, TrainingPlan};
 
 /// The seven published runs of Cerebras-GPT: paper, simulated, error, source
 #[derive(Debug, Args)]
@@ -27,8 +29,9 @@ pub(super) struct Paper {
 }
 
 pub(super) fn run(arguments: &Paper, output: &Output) -> Result<Vec<u8>, Failure> {
-    let arch = machine::build(&arguments.many.arch, &arguments.many.sets)?;
-    let (trained, bad) = arguments.many.each(output, |step| trained(arguments, step, output));
+    let arch = inputs::machine(&arguments.many.arch, &arguments.many.sets)?;
+    let session = Session::new(&arguments.many.limits, true, output)?;
+    let (trained, bad) = arguments.many.each(output, |step| trained(arguments, step, &session));
     let reference = trained.iter().find(|(_, t)| t.model.name == REFERENCE).map(|(_, t)| flops_per_system(t));
     let report = PaperReport {
         schema: PAPER_SCHEMA,
@@ -40,35 +43,28 @@ pub(super) fn run(arguments: &Paper, output: &Output) -> Result<Vec<u8>, Failure
     };
     let result = match output.format {
         Format::Json => json(&report)?,
-        Format::Csv => render::paper::csv(&report).into_bytes(),
-        Format::Text => render::paper::text(&report).into_bytes(),
+        Format::Csv => text::paper::csv(&report).into_bytes(),
+        Format::Text => text::paper::text(&report).into_bytes(),
     };
     ended(!report.runs.is_empty(), bad, result, output)
 }
 
 /// The run of a model, if it was published.
-fn trained(arguments: &Paper, step: &StepOptions, output: &Output) -> Result<(Workload, TrainReport), Failure> {
-    let (_, workload, _) = step.inputs()?;
-    if workload.published.as_ref().is_none_or(|p| p.training.is_none()) {
-        let help = "one of the seven of Cerebras-GPT (`wafersim models list`); others: `wafersim train`";
-        let message = format!("no training run of {} was published", workload.shape.name);
-        let fault = Diagnostic::new("cli-train", "--models", message).help(help);
-        return Err(Failure::one(Kind::InvalidInput, fault));
-    }
-    let arguments = Train {
-        step: step.clone(),
-        limits: arguments.many.limits.clone(),
-        steps: None,
-        tokens_per_parameter: None,
-        no_cache: false,
-        manifest: ManifestOptions::default(),
-    };
-    let (report, _) = train::report(&arguments, true, &Making::start(), output)?;
-    Ok((workload, report))
+fn trained(arguments: &Paper, step: &StepArguments, session: &Session<'_>) -> Result<(Workload, TrainReport), Failure> {
+    let making = Making::start();
+    let job = step.job()?;
+    published(job.workload())?;
+    let plan = TrainingPlan::new(job.workload(), job.arch(), &Request::default())?;
+    let (steps, effort) = session.run(|executor| train(&job, &plan, executor))?;
+    let limits = &arguments.many.limits;
+    let command = format!("wafersim train {}{}", step.given(), limits.command());
+    let provenance = making.provenance(command, 0, limits);
+    let report = TrainReport::of((job.workload(), job.arch()), &plan, (&steps, effort), &provenance);
+    Ok((job.workload().clone(), report))
 }
 
-fn compared(workload: &Workload, train: TrainReport, reference: Option<f64>) -> Option<RunReport> {
-    let training = workload.published.as_ref()?.training.as_ref()?;
+fn compared(workload: &Workload, train: TrainReport, reference: Option<f64>) -> Option<PaperRun> {
+    let training = published(workload).ok()?;
     let rows = compare(workload, training, &train, reference);
-    Some(RunReport { model: workload.shape.name.clone(), rows, train })
+    Some(PaperRun { model: workload.shape.name.clone(), rows, train })
 }

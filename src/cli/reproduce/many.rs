@@ -3,10 +3,10 @@
 
 use super::super::Output;
 use super::super::options::{MachineOptions, RunLimits};
-use super::super::step::StepOptions;
+use super::super::step::StepArguments;
 use crate::fail::{Failure, Kind};
-use crate::scaling::Failed;
 use clap::Args;
+use published::scaling::Failed;
 use sim_core::diag::Diagnostic;
 
 /// The published models, smallest first.
@@ -50,13 +50,13 @@ impl Many {
     pub(super) fn each<T>(
         &self,
         output: &Output,
-        mut done: impl FnMut(&StepOptions) -> Result<T, Failure>,
+        mut done: impl FnMut(&StepArguments) -> Result<T, Failure>,
     ) -> (Vec<T>, Vec<(String, Failure)>) {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         let models = self.models();
         for (i, model) in models.iter().enumerate() {
             output.stage(&format!("{model} ({} of {})", i + 1, models.len()));
-            match done(&StepOptions::of(model, self.machine())) {
+            match done(&StepArguments::of(model, self.machine())) {
                 Ok(one) => good.push(one),
                 Err(failure) => {
                     output.stage(&format!("{model} is left out: {}", failure.text().trim_end()));

@@ -1,0 +1,28 @@
+//! What types of other crates look like in JSON, for the schemas.
+//!
+//! **Not here.** The types themselves (`sim_core::report`).
+#![allow(dead_code, reason = "only their schemas are used")]
+
+use schemars::JsonSchema;
+
+/// Where PE-cycles went; every cycle of every PE is in exactly one part.
+#[derive(JsonSchema)]
+pub(crate) struct PeCycles {
+    /// An instruction was issued, or being set up or dispatched.
+    compute: u64,
+    /// Something waited for a wavelet or a microthread, and nothing for room.
+    wait: u64,
+    /// Something waited for room in an output queue.
+    back_pressure: u64,
+    /// There was nothing to do.
+    idle: u64,
+}
+
+/// Something that was not stepped cycle by cycle, and why that is exact.
+#[derive(JsonSchema)]
+pub(crate) struct FoldNote {
+    /// `time`, `blocks`, `rows`, `columns` or `kernels`; `none` where nothing was folded.
+    kind: String,
+    /// What was folded, by how much, and on which check.
+    text: String,
+}

@@ -1,0 +1,167 @@
+//! Which programs a compiled step executes: every launch's program is built and verified, and launches
+//! whose programs have equal timing share one.
+//!
+//! A step of a large model has thousands of launches, and most of them are those of another layer with
+//! other names. Launches that are alike have their program built once; programs of equal timing are
+//! executed once.
+//!
+//! **Invariant.** Nothing here depends on the number of threads: programs are built independently, and
+//! results are gathered in the order of the launches.
+//! **Not here.** Lowering (`compiler`), executing (`execute`).
+
+use crate::error::Error;
+use crate::traffic::Traffic;
+use compiler::{Compiled, Launch};
+use fabric::fold::timing_key;
+use rayon::prelude::*;
+use sim_core::arch::ArchSpec;
+use sim_core::codec::content_hash_mut;
+use sim_core::program::{Program, verify};
+use std::collections::BTreeMap;
+
+/// Launches whose programs are built at the same time.
+const TOGETHER: usize = 32;
+
+/// A program that is executed at least once.
+#[derive(Debug, Clone)]
+pub struct Distinct {
+    /// Name of the first kernel that has it.
+    pub kernel: String,
+    /// The program of that kernel.
+    pub program: Program,
+    /// Launches whose programs have equal timing: they differ in names and addresses only.
+    pub launches: u64,
+    /// Hash of all that its timing can depend on.
+    pub timing: [u8; 32],
+}
+
+/// What a step executes: its launches, by index into its distinct programs.
+#[derive(Debug, Clone, Default)]
+pub struct StepPrograms {
+    /// Every program once, in the order of first use.
+    pub programs: Vec<Distinct>,
+    /// How often each is executed in the step.
+    pub weights: Vec<u64>,
+    /// Program of every launch.
+    pub launches: Vec<usize>,
+    /// What crosses the wafer's edge in every launch.
+    pub traffic: Vec<Traffic>,
+    /// Hash of the programs of all launches in order, with their counts.
+    pub hash: String,
+}
+
+/// What of a launch its program depends on, beside the machine and the geometry, with the layers in
+/// the names of tensors and buffers (`h.3.attn`, `x.3`) numbered in the order in which they occur:
+/// launches with equal texts have programs that differ in names only.
+fn text(launch: &Launch) -> String {
+    let full = format!("{:?} {:?}", launch.kernel, launch.addresses);
+    ["h.", "\"x."].iter().fold(full, |text, key| renumbered(&text, key))
+}
+
+/// A text with the numbers behind a key replaced by those of their first occurrence.
+fn renumbered(full: &str, key: &str) -> String {
+    let mut layers: Vec<&str> = Vec::new();
+    let mut parts = full.split(key);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let (layer, rest) = part.split_at(digits);
+        let at = layers.iter().position(|l| *l == layer).unwrap_or_else(|| {
+            layers.push(layer);
+            layers.len() - 1
+        });
+        out += &format!("{key}{at}{rest}");
+    }
+    out
+}
+
+/// Of every launch, which of those that differ in more than names it is like; and the first one of
+/// each of these.
+fn alike(launches: &[Launch]) -> (Vec<usize>, Vec<&Launch>) {
+    let texts: Vec<String> = launches.par_iter().map(text).collect();
+    let (mut known, mut firsts) = (BTreeMap::new(), Vec::new());
+    let number = |(launch, text)| {
+        let next = firsts.len();
+        let number = *known.entry(text).or_insert(next);
+        if number == next {
+            firsts.push(launch);
+        }
+        number
+    };
+    let numbers = launches.iter().zip(texts).map(number).collect();
+    (numbers, firsts)
+}
+
+impl StepPrograms {
+    /// The same programs for a machine whose edges have another rate: their streams move that much
+    /// faster or slower.
+    #[must_use]
+    pub fn at_rate(mut self, before: &ArchSpec, after: &ArchSpec) -> StepPrograms {
+        let [before, after] = [before, after].map(|a| u128::from(a.wafer.io_bits_per_second.value.max(1)));
+        if before != after {
+            // A program without images is a delay (`kernels::layer_start`), which no edge makes shorter.
+            for distinct in self.programs.iter_mut().filter(|d| !d.program.images.is_empty()) {
+                for stream in &mut distinct.program.edges {
+                    let interval = (u128::from(stream.interval) * before).div_ceil(after).max(1);
+                    stream.interval = u32::try_from(interval).unwrap_or(u32::MAX);
+                }
+                distinct.timing = timing_key(&distinct.program);
+            }
+        }
+        self
+    }
+}
+
+/// Builds and verifies the programs of all launches, on the threads of the current pool. Launches
+/// that are alike have theirs built once.
+///
+/// # Errors
+/// If the verifier refuses one: then the compiler is wrong.
+pub fn distinct(compiled: &Compiled, arch: &ArchSpec) -> Result<StepPrograms, Error> {
+    let (numbers, firsts) = alike(&compiled.launches);
+    let mut plan = StepPrograms::default();
+    let mut faults = Vec::new();
+    // By content, and by timing.
+    let (mut verified, mut known) = (BTreeMap::new(), BTreeMap::new());
+    // Of each first one: its content, its program and its traffic.
+    let mut built = Vec::with_capacity(firsts.len());
+    // Some at a time: all programs of a step together would take much memory.
+    for launches in firsts.chunks(TOGETHER) {
+        let build = |launch: &&Launch| {
+            let mut program = compiled.program(launch, arch);
+            let traffic = Traffic::of(&program, |stream| launch.kernel.own_stream(stream));
+            let content = content_hash_mut(&mut program);
+            let unknown = !verified.contains_key(&content);
+            (content, traffic, unknown.then(|| (timing_key(&program), verify(&program, arch), program)))
+        };
+        let programs: Vec<_> = launches.par_iter().map(build).collect();
+        for (launch, (content, traffic, unknown)) in launches.iter().zip(programs) {
+            let kernel = launch.kernel.name();
+            if let Some((timing, found, program)) = unknown.filter(|_| !verified.contains_key(&content)) {
+                let next = plan.programs.len();
+                verified.insert(content, *known.entry(timing).or_insert(next));
+                if known[&timing] == next {
+                    plan.programs.push(Distinct { kernel: kernel.clone(), program, launches: 0, timing });
+                    plan.weights.push(0);
+                }
+                for mut fault in found {
+                    fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
+                    faults.push(fault);
+                }
+            }
+            built.push((content, verified[&content], traffic));
+        }
+    }
+    let mut hash = blake3::Hasher::new();
+    for (launch, number) in compiled.launches.iter().zip(numbers) {
+        let (content, index, traffic) = &built[number];
+        let count = launch.count * compiled.micro_batches;
+        hash.update(content).update(&count.to_le_bytes());
+        plan.programs[*index].launches += launch.count;
+        plan.weights[*index] += count;
+        plan.launches.push(*index);
+        plan.traffic.push(*traffic);
+    }
+    plan.hash = hash.finalize().to_hex().to_string();
+    if faults.is_empty() { Ok(plan) } else { Err(Error::Internal(faults)) }
+}
