@@ -159,24 +159,13 @@ fn check_values(c: &Collective) {
     let size = c.dtype.bytes() as usize;
     let number = |pe: usize, i: usize| ((pe * 7 + i * 3) % 11) as f32;
     for (pe, bytes) in memory.pes.iter_mut().enumerate() {
-        for (i, to) in bytes.chunks_exact_mut(size).take(c.elements() as usize).enumerate() {
-            match c.dtype {
-                DType::F32 => to.copy_from_slice(&number(pe, i).to_le_bytes()),
-                _ => to.copy_from_slice(&half::f16::from_f32(number(pe, i)).to_le_bytes()),
-            }
-        }
+        let numbers: Vec<f32> = (0..c.elements() as usize).map(|i| number(pe, i)).collect();
+        c.dtype.write(bytes, &numbers);
     }
     let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
     let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
     fabric::run(&program, &arch, &RunOptions::default(), Some(&mut values)).unwrap();
-    let got = |pe: usize, i: usize| {
-        let b = &memory.pes[pe][i * size..(i + 1) * size];
-        if size == 4 {
-            f32::from_le_bytes(b.try_into().unwrap())
-        } else {
-            half::f16::from_le_bytes(b.try_into().unwrap()).to_f32()
-        }
-    };
+    let got = |pe: usize, i: usize| c.dtype.read(&memory.pes[pe][i * size..(i + 1) * size])[0];
     let all = c.pes.pes() as usize;
     let holders = if matches!(c.kind, Kind::Reduce(_)) { 1 } else { all };
     for i in 0..c.elements() as usize {

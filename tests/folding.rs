@@ -14,6 +14,7 @@ use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::{DType, Program};
 use sim_core::report::{FoldNote, Outcome};
+use sim_core::util::random::SplitMix64;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn step(arch: &ArchSpec, act: DType) -> Compiled {
@@ -92,22 +93,8 @@ const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/folding.kept");
 /// Kernels that are tried of one shape.
 const OF_SHAPE: u32 = 6;
 
-/// SplitMix64.
-struct Rng(u64);
-
-impl Rng {
-    /// A number in `from..=to`.
-    fn range(&mut self, from: u32, to: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        from + ((z ^ (z >> 31)) % u64::from(to - from + 1)) as u32
-    }
-}
-
 /// A machine with random queues, links and edges, on which meshes leave remainders.
-fn machine(rng: &mut Rng) -> ArchSpec {
+fn machine(rng: &mut SplitMix64) -> ArchSpec {
     let mut arch = cs2();
     let wide = rng.range(0, 3) == 0;
     (arch.wafer.width.value, arch.wafer.height.value) =
@@ -123,7 +110,7 @@ fn machine(rng: &mut Rng) -> ArchSpec {
 }
 
 /// A training step of a random small model on a random machine; None if it has no place there.
-fn random_step(rng: &mut Rng, constraints: MappingConstraints) -> Option<(ArchSpec, Compiled)> {
+fn random_step(rng: &mut SplitMix64, constraints: MappingConstraints) -> Option<(ArchSpec, Compiled)> {
     let arch = machine(rng);
     let designs = [Design::GPT2, Design::gpt_neox(4), Design::llama(4), Design::BERT];
     let (heads, d_head) = (rng.range(1, 4), 2 * rng.range(2, 4));
@@ -186,7 +173,7 @@ fn difference(program: &Program, arch: &ArchSpec) -> Result<Vec<FoldNote>, Strin
 fn kernels_of_random_shapes_fold_exactly() {
     let cases: u64 = std::env::var("WAFERSIM_CASES").ok().and_then(|s| s.parse().ok()).unwrap_or(400);
     let of_shape = |shape: u64| -> Vec<(String, Vec<FoldNote>)> {
-        let mut rng = Rng(shape);
+        let mut rng = SplitMix64::new(shape);
         let Some((arch, compiled)) = random_step(&mut rng, MappingConstraints::default()) else { return Vec::new() };
         let mut seen = BTreeSet::new();
         let mut done = Vec::new();
@@ -228,7 +215,7 @@ fn kernels_of_random_shapes_fold_exactly() {
 
 /// A step of two layers whose inputs leave a random machine with a narrow edge, and whose products have
 /// time for that.
-fn step_with_checkpoints(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
+fn step_with_checkpoints(rng: &mut SplitMix64) -> Option<(ArchSpec, Compiled)> {
     let mut arch = machine(rng);
     let (heads, columns, features) = (rng.range(1, 3), rng.range(1, 5), rng.range(12, 40));
     (arch.wafer.width.value, arch.wafer.height.value) =
@@ -269,7 +256,9 @@ fn step_with_checkpoints(rng: &mut Rng) -> Option<(ArchSpec, Compiled)> {
 #[test]
 fn loaded_products_fold_exactly() {
     let of_shape = |shape: u64| -> Vec<(String, Vec<FoldNote>)> {
-        let Some((arch, compiled)) = step_with_checkpoints(&mut Rng(shape << 32)) else { return Vec::new() };
+        let Some((arch, compiled)) = step_with_checkpoints(&mut SplitMix64::new(shape << 32)) else {
+            return Vec::new();
+        };
         let mut seen = BTreeSet::new();
         let mut done = Vec::new();
         for launch in compiled.launches.iter().filter(|l| l.kernel.name().contains(" + ")) {
@@ -299,7 +288,7 @@ fn loaded_products_fold_exactly() {
 fn products_with_stationary_outputs_fold_exactly() {
     let of_shape = |shape: u64| -> Vec<Vec<FoldNote>> {
         let map = MappingConstraints { stationary: Some(Stationary::Outputs), ..MappingConstraints::default() };
-        let Some((arch, compiled)) = random_step(&mut Rng(shape << 24), map) else { return Vec::new() };
+        let Some((arch, compiled)) = random_step(&mut SplitMix64::new(shape << 24), map) else { return Vec::new() };
         let mut seen = BTreeSet::new();
         let mut done = Vec::new();
         for launch in compiled.launches.iter().filter(|l| l.kernel.saved(&compiled.geometry, &arch).is_some()) {
@@ -325,7 +314,7 @@ fn products_with_stationary_outputs_fold_exactly() {
 fn reductions_fold_exactly() {
     for (kind, seed) in Reduction::ALL.into_iter().flat_map(|kind| (0..24).map(move |seed| (kind, seed))) {
         let map = MappingConstraints { reduction: Some(kind), ..MappingConstraints::default() };
-        let Some((arch, compiled)) = random_step(&mut Rng(seed << 40), map) else { continue };
+        let Some((arch, compiled)) = random_step(&mut SplitMix64::new(seed << 40), map) else { continue };
         for launch in compiled.launches.iter().filter(|l| l.kernel.reduction().is_some()) {
             let program = compiled.program(launch, &arch);
             let name = launch.kernel.name();

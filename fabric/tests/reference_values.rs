@@ -4,7 +4,7 @@
 mod common;
 use common::*;
 use fabric::{HostStreams, WaferMemory};
-use half::{bf16, f16};
+use half::f16;
 use sim_core::program::DType::{self, Bf16, F16, F32};
 use sim_core::program::{AddrOp, AddrReg, Buffer, DataReg, Dim, Flow, Instr, MemRef, Op, Operand, Param, Priority};
 
@@ -16,35 +16,15 @@ fn number(k: u32) -> f32 {
 }
 
 fn put(m: &mut WaferMemory, pe: usize, dtype: DType, at: u32, values: &[f32]) {
-    for (k, v) in values.iter().enumerate() {
-        let at = at as usize + k * dtype.bytes() as usize;
-        match dtype {
-            F16 => m.pes[pe][at..at + 2].copy_from_slice(&f16::from_f32(*v).to_bits().to_le_bytes()),
-            Bf16 => m.pes[pe][at..at + 2].copy_from_slice(&bf16::from_f32(*v).to_bits().to_le_bytes()),
-            F32 => m.pes[pe][at..at + 4].copy_from_slice(&v.to_bits().to_le_bytes()),
-        }
-    }
+    dtype.write(&mut m.pes[pe][at as usize..], values);
 }
 
 fn get(m: &WaferMemory, pe: usize, dtype: DType, at: u32, len: u32) -> Vec<f32> {
-    let one = |k: u32| {
-        let at = (at + k * dtype.bytes()) as usize;
-        let half = u16::from_le_bytes(m.pes[pe][at..at + 2].try_into().unwrap());
-        match dtype {
-            F16 => f16::from_bits(half).to_f32(),
-            Bf16 => bf16::from_bits(half).to_f32(),
-            F32 => f32::from_le_bytes(m.pes[pe][at..at + 4].try_into().unwrap()),
-        }
-    };
-    (0..len).map(one).collect()
+    dtype.read(&m.pes[pe][at as usize..(at + len * dtype.bytes()) as usize])
 }
 
 fn rounded(dtype: DType, v: f32) -> f32 {
-    match dtype {
-        F16 => f16::from_f32(v).to_f32(),
-        Bf16 => bf16::from_f32(v).to_f32(),
-        F32 => v,
-    }
+    dtype.round(v)
 }
 
 /// One PE runs `body` on a memory that `fill` prepares.

@@ -271,7 +271,7 @@ fn a_circular_buffer_wraps() {
          place one x=0 y=0",
     );
     let memory = memories(&b, &[]);
-    let at = |byte: usize| half::f16::from_le_bytes(memory[0][byte..byte + 2].try_into().unwrap()).to_f32();
+    let at = |byte: usize| sim_core::program::DType::F16.read(&memory[0][byte..byte + 2])[0];
     let row: Vec<f32> = (0..8).map(|i| at(2 * i)).collect();
     assert_eq!(row, [5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
     assert_eq!([at(40), at(44), at(32), at(36)], [0.0, 1.0, 2.0, 3.0]);

@@ -16,7 +16,7 @@ use serde::Serialize;
 use sim_core::arch::ArchSpec;
 use sim_core::codec::content_hash_hex;
 use sim_core::coord::PeCoord;
-use sim_core::program::{Buffer, DType, Program};
+use sim_core::program::{Buffer, Program};
 use sim_core::report::{FoldNote, Outcome, PeCounters, PeCycles};
 
 /// Schema of a [`SimulateReport`].
@@ -183,12 +183,6 @@ impl ValuesReport {
 
 /// The elements of a buffer in the memory of a PE.
 fn elements(memory: &[u8], buffer: &Buffer) -> Vec<f32> {
-    let size = buffer.dtype.bytes() as usize;
     let (start, end) = (buffer.addr as usize, buffer.end() as usize);
-    let element = |b: &[u8]| match buffer.dtype {
-        DType::F16 => half::f16::from_le_bytes([b[0], b[1]]).to_f32(),
-        DType::Bf16 => half::bf16::from_le_bytes([b[0], b[1]]).to_f32(),
-        DType::F32 => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-    };
-    memory.get(start..end).unwrap_or(&[]).chunks_exact(size).map(element).collect()
+    buffer.dtype.read(memory.get(start..end).unwrap_or(&[]))
 }

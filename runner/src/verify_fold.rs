@@ -20,6 +20,7 @@ use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::{FoldNote, Outcome};
+use sim_core::util::random::SplitMix64;
 
 /// Programs that were executed folded and in full, and had equal counters in every PE.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,27 +42,6 @@ pub struct VerifiedKernel {
     pub cycles: u64,
     /// What was folded in the folded run.
     pub folds: Vec<FoldNote>,
-}
-
-/// Random numbers (SplitMix64).
-#[derive(Debug)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// From a seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    /// A number in `from..=to`, which is not empty.
-    pub fn range(&mut self, from: u32, to: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        from + ((z ^ (z >> 31)) % u64::from(to - from + 1)) as u32
-    }
 }
 
 /// Executes a program folded and in full.
@@ -122,7 +102,7 @@ fn difference(folded: &Result<Outcome, RunError>, full: &Result<Outcome, RunErro
 /// # Errors
 /// A kernel whose runs differ; or if no small machine has a place for the model.
 pub fn verify(step: &CompiledStep, (count, seed): (u32, u64), options: &RunOptions) -> Result<FoldVerification, Error> {
-    let mut rng = Rng::new(seed);
+    let mut rng = SplitMix64::new(seed);
     let compiled = &step.compiled;
     let (arch, small) = small_step(step, &mut rng)?;
     let mut names: Vec<String> = Vec::new();
@@ -143,7 +123,7 @@ pub fn verify(step: &CompiledStep, (count, seed): (u32, u64), options: &RunOptio
 }
 
 /// The step of a model of the same design, on a mesh of a few hundred PEs.
-fn small_step(step: &CompiledStep, rng: &mut Rng) -> Result<(ArchSpec, Compiled), Error> {
+fn small_step(step: &CompiledStep, rng: &mut SplitMix64) -> Result<(ArchSpec, Compiled), Error> {
     let CompiledStep { workload, compiled, arch, .. } = step;
     let shape = small_shape(&workload.shape);
     let seq_len = (workload.seq_len.min(16) / 4 * 4).max(4);

@@ -2,8 +2,8 @@
 //!
 //! What lives here is what crosses between the other crates: units and coordinates
 //! ([`units`], [`coord`], [`axis`]), the machine ([`arch`]), the program that a wafer executes
-//! ([`program`]), what a run reports or why it failed ([`report`], [`error`], [`diag`]), and
-//! the binary codec ([`codec`]).
+//! ([`program`]), what a run reports or why it failed ([`report`], [`error`], [`diag`]), the
+//! binary codec ([`codec`]), and small tools ([`util`]).
 //!
 //! **Invariant.** No crate of the workspace is a dependency of this one.
 //! **Not here.** Engines (`fabric`), workloads (`models`), lowering (`compiler`), files and
@@ -18,3 +18,4 @@ pub mod error;
 pub mod program;
 pub mod report;
 pub mod units;
+pub mod util;

@@ -10,11 +10,11 @@ use crate::inputs;
 use clap::{Args, ValueEnum};
 use compiler::collective::{self, Collective};
 use report::simulate::SimulateReport;
-use runner::verify_fold::Rng;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
 use sim_core::program::{DType, Program, verify};
+use sim_core::util::random::SplitMix64;
 
 /// Generates one collective, executes it and times it
 #[derive(Debug, Args)]
@@ -123,7 +123,7 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
     let executed = job.execute()?;
     let provenance = making.provenance(arguments.command(&collective), verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
-        let mut rng = Rng::new(seed);
+        let mut rng = SplitMix64::new(seed);
         let mut side = |most: u32| if most == 1 { 1 } else { most.min(rng.range(13, 40)) };
         let smaller = |_| {
             let pes = Grid { width: side(collective.pes.width), height: side(collective.pes.height) };

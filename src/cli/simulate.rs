@@ -12,10 +12,11 @@ use report::encoding::text;
 use report::simulate::{SIMULATE_SCHEMA, SimulateReport};
 use runner::Error;
 use runner::program::{ExecutedProgram, check, execute};
-use runner::verify_fold::{self, FoldVerification, Rng};
+use runner::verify_fold::{self, FoldVerification};
 use sim_core::arch::ArchSpec;
 use sim_core::error::RunError;
 use sim_core::program::Program;
+use sim_core::util::random::SplitMix64;
 use std::path::PathBuf;
 
 /// Executes a program
@@ -100,7 +101,7 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
     let executed = job.execute()?;
     let provenance = making.provenance(command, verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
-        let mut rng = Rng::new(seed);
+        let mut rng = SplitMix64::new(seed);
         // From a few more periods than are folded.
         let smaller = |_| fabric::fold::smaller(&program, rng.range(13, 40));
         job.verified((0..count).map(smaller), seed)

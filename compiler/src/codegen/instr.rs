@@ -107,23 +107,13 @@ pub fn color(n: u8) -> Color {
 /// earlier in the low half.
 #[must_use]
 pub fn pack(dtype: DType, values: &[f32]) -> Vec<u32> {
-    let bits = |v: f32| match dtype {
-        DType::F16 => u32::from(half::f16::from_f32(v).to_bits()),
-        DType::Bf16 => u32::from(half::bf16::from_f32(v).to_bits()),
-        DType::F32 => v.to_bits(),
-    };
     let per = dtype.per_wavelet() as usize;
-    values.chunks(per).map(|c| bits(c[0]) | c.get(1).map_or(0, |&v| bits(v) << 16)).collect()
+    values.chunks(per).map(|c| dtype.encode(c[0]) | c.get(1).map_or(0, |&v| dtype.encode(v) << 16)).collect()
 }
 
 /// The first `len` numbers in wavelets; the inverse of [`pack`].
 #[must_use]
 pub fn unpack(dtype: DType, words: &[u32], len: usize) -> Vec<f32> {
-    let value = |bits: u32| match dtype {
-        DType::F16 => half::f16::from_bits(bits as u16).to_f32(),
-        DType::Bf16 => half::bf16::from_bits(bits as u16).to_f32(),
-        DType::F32 => f32::from_bits(bits),
-    };
     let per = dtype.per_wavelet() as usize;
-    (0..len).map(|i| words.get(i / per).map_or(0.0, |w| value(w >> (16 * (i % per))))).collect()
+    (0..len).map(|i| words.get(i / per).map_or(0.0, |w| dtype.decode(w >> (16 * (i % per))))).collect()
 }

@@ -228,27 +228,12 @@ impl Wafer {
 
     fn read(&self, pe: PeCoord, addr: u32, dtype: DType, len: u32) -> Vec<f32> {
         let memory = &self.memory.pes[self.g.grid.index(pe).0 as usize];
-        let element = |i: u32| {
-            let a = (addr + i * dtype.bytes()) as usize;
-            match dtype {
-                DType::F16 => half::f16::from_le_bytes([memory[a], memory[a + 1]]).to_f32(),
-                DType::Bf16 => half::bf16::from_le_bytes([memory[a], memory[a + 1]]).to_f32(),
-                DType::F32 => f32::from_le_bytes([memory[a], memory[a + 1], memory[a + 2], memory[a + 3]]),
-            }
-        };
-        (0..len).map(element).collect()
+        dtype.read(&memory[addr as usize..(addr + len * dtype.bytes()) as usize])
     }
 
     fn write(&mut self, pe: PeCoord, addr: u32, dtype: DType, values: &[f32]) {
         let memory = &mut self.memory.pes[self.g.grid.index(pe).0 as usize];
-        for (i, &v) in values.iter().enumerate() {
-            let a = addr as usize + i * dtype.bytes() as usize;
-            match dtype {
-                DType::F16 => memory[a..a + 2].copy_from_slice(&half::f16::from_f32(v).to_le_bytes()),
-                DType::Bf16 => memory[a..a + 2].copy_from_slice(&half::bf16::from_f32(v).to_le_bytes()),
-                DType::F32 => memory[a..a + 4].copy_from_slice(&v.to_le_bytes()),
-            }
-        }
+        dtype.write(&mut memory[addr as usize..], values);
     }
 }
 
@@ -349,11 +334,7 @@ pub fn noise(seed: u32, index: u32) -> f32 {
 
 /// The nearest number of a type.
 pub fn round(dtype: DType, v: f32) -> f32 {
-    match dtype {
-        DType::F16 => half::f16::from_f32(v).to_f32(),
-        DType::Bf16 => half::bf16::from_f32(v).to_f32(),
-        DType::F32 => v,
-    }
+    dtype.round(v)
 }
 
 /// A pseudo-random logical tensor, `[sequence][position][feature]`, rounded to `dtype`.

@@ -32,14 +32,7 @@ fn run(body: Vec<Instr>, dtype: DType, x: &[f32], dy: &[f32]) -> Vec<f32> {
     assert!(faults.is_empty(), "{faults:?}");
     let mut memory = WaferMemory::new(program.grid(), arch.pe.sram.value);
     for (base, values) in [(x_addr(dtype), x), (DY + x_addr(dtype) % 8, dy)] {
-        for (i, &v) in values.iter().enumerate() {
-            let at = base as usize + i * dtype.bytes() as usize;
-            match dtype {
-                DType::F16 => memory.pes[0][at..at + 2].copy_from_slice(&half::f16::from_f32(v).to_le_bytes()),
-                DType::Bf16 => memory.pes[0][at..at + 2].copy_from_slice(&half::bf16::from_f32(v).to_le_bytes()),
-                DType::F32 => memory.pes[0][at..at + 4].copy_from_slice(&v.to_le_bytes()),
-            }
-        }
+        dtype.write(&mut memory.pes[0][base as usize..], values);
     }
     let options = RunOptions { engine: EngineKind::Reference, ..RunOptions::default() };
     let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());

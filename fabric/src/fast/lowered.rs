@@ -5,10 +5,10 @@
 //!
 //! **Not here.** The state of a PE (`state`).
 
-use sim_core::arch::{ArchSpec, Widths};
+use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::transform::Deciding;
-use sim_core::program::{AddrOp, Async, DType, Image, Instr, MemRef, Op, Operand, Priority, Then, Trigger, VecOp};
+use sim_core::program::{AddrOp, Async, DType, Image, Instr, MemRef, Operand, Priority, Then, Trigger, VecOp};
 
 /// One step of linear code.
 #[derive(Debug, Clone)]
@@ -268,15 +268,7 @@ fn pairs(op: &VecOp) -> Vec<(u8, u8)> {
 
 /// Rule C4.
 fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
-    let widths: Widths = match op.op {
-        Op::Mov => arch.pe.width_mov.value,
-        Op::Add | Op::Sub => arch.pe.width_add.value,
-        Op::Mul => arch.pe.width_mul.value,
-        Op::Max => arch.pe.width_max.value,
-        Op::Fmac => arch.pe.width_fmac.value,
-        Op::Scale => arch.pe.width_scale.value,
-        Op::BitSub => arch.pe.width_bitsub.value,
-    };
+    let widths = op.op.widths(&arch.pe);
     let operands = || op.src.iter().chain([&op.dst]);
     let (mut half, mut single) = (false, false);
     for o in operands().filter(|o| !o.is_scalar()) {

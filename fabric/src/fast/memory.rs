@@ -22,22 +22,6 @@ pub(crate) struct Held {
     half: u16,
 }
 
-fn to_bits(dtype: DType, v: f32) -> u32 {
-    match dtype {
-        DType::F16 => u32::from(half::f16::from_f32(v).to_bits()),
-        DType::Bf16 => u32::from(half::bf16::from_f32(v).to_bits()),
-        DType::F32 => v.to_bits(),
-    }
-}
-
-fn from_bits(dtype: DType, bits: u32) -> f32 {
-    match dtype {
-        DType::F16 => half::f16::from_bits(bits as u16).to_f32(),
-        DType::Bf16 => half::bf16::from_bits(bits as u16).to_f32(),
-        DType::F32 => f32::from_bits(bits),
-    }
-}
-
 /// Rule V2.
 fn apply(op: Op, s: [f32; 3]) -> f32 {
     match op {
@@ -61,7 +45,7 @@ fn apply(op: Op, s: [f32; 3]) -> f32 {
 /// `a · 2^round(b)`, rounded once.
 fn scale(dtype: DType, a: f32, b: f32) -> u32 {
     if b.is_nan() {
-        return to_bits(dtype, f32::NAN);
+        return dtype.encode(f32::NAN);
     }
     let exact = f64::from(a) * f64::from(b.round_ties_even()).clamp(-1000.0, 1000.0).exp2();
     match dtype {
@@ -100,7 +84,7 @@ impl Memory {
 
     /// Writes a number, rounded to the element's type.
     pub(crate) fn set(&mut self, dtype: DType, address: i64, v: f32) -> Result<(), i64> {
-        self.store(dtype, address, to_bits(dtype, v))
+        self.store(dtype, address, dtype.encode(v))
     }
 
     /// The unsigned 16-bit word at an address, if it is in the memory.
@@ -176,7 +160,7 @@ impl Memory {
         if op.op == Op::Mov && s[0].1 == to {
             return Ok(s[0].0);
         }
-        let [a, b, c] = s.map(|(bits, dtype)| from_bits(dtype, bits));
-        Ok(if op.op == Op::Scale { scale(to, a, b) } else { to_bits(to, apply(op.op, [a, b, c])) })
+        let [a, b, c] = s.map(|(bits, dtype)| dtype.decode(bits));
+        Ok(if op.op == Op::Scale { scale(to, a, b) } else { to.encode(apply(op.op, [a, b, c])) })
     }
 }

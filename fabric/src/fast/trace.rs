@@ -6,6 +6,7 @@ use super::agent::{ce_agent, router_agent};
 use super::band::Band;
 use super::fifo::NONE;
 use super::watch::MARK;
+use sim_core::util::random::{GAMMA, mix};
 
 impl Band {
     /// Adds an event at a FIFO to the trace of the boundary that it stands behind, if that is
@@ -25,7 +26,7 @@ impl Band {
             w.marks.push(w.trace);
         }
         w.trace.0 = w.trace.0.wrapping_add(mix(at ^ key.rotate_left(32)));
-        w.trace.1 = w.trace.1.wrapping_add(mix(at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key));
+        w.trace.1 = w.trace.1.wrapping_add(mix(at.wrapping_mul(GAMMA) ^ key));
         w.trace.2 += 1;
     }
 
@@ -49,11 +50,4 @@ impl Band {
         w.quiet = ready && (0..self.t.pes()).filter(behind).all(|pe| still(router_agent(pe)) && still(ce_agent(pe)));
         w.classes = self.t.ces.iter().map(|ce| ce.class).collect();
     }
-}
-
-/// A 64-bit mixing function (SplitMix64's).
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

@@ -4,10 +4,10 @@
 //! **Invariant.** Every index in a [`ImageCode`] is in range: [`ImageCode::new`] refuses what is not.
 //! **Not here.** What executing it does (`ce`, `vector`).
 
-use sim_core::arch::{ArchSpec, Widths};
+use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::diag::Diagnostic;
-use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Image, Instr, MemRef, Op, Operand, Priority, Then};
+use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Image, Instr, MemRef, Operand, Priority, Then};
 use sim_core::program::{Task, TaskId, Trigger, VecOp};
 
 /// Deepest nesting of loops.
@@ -255,15 +255,7 @@ fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
 
 /// C4, first item: by the types of the vector operands, destination included.
 fn class_width(op: &VecOp, arch: &ArchSpec) -> u32 {
-    let widths: Widths = match op.op {
-        Op::Mov => arch.pe.width_mov.value,
-        Op::Add | Op::Sub => arch.pe.width_add.value,
-        Op::Mul => arch.pe.width_mul.value,
-        Op::Max => arch.pe.width_max.value,
-        Op::Fmac => arch.pe.width_fmac.value,
-        Op::Scale => arch.pe.width_scale.value,
-        Op::BitSub => arch.pe.width_bitsub.value,
-    };
+    let widths = op.op.widths(&arch.pe);
     let (mut short, mut long) = (false, false);
     for operand in op.src.iter().chain([&op.dst]).filter(|o| !o.is_scalar()) {
         match operand.dtype() {

@@ -3,7 +3,6 @@
 //! **Invariant.** A memory is only accessed inside; everything else is a [`MemoryFault`].
 //! **Not here.** Which elements (`vector`).
 
-use half::{bf16, f16};
 use sim_core::program::{DType, Op};
 
 /// An access outside of the memory: its first byte.
@@ -25,21 +24,13 @@ impl Value {
 
     /// The value as bits of a binary32; exact.
     pub(super) fn widen(self) -> u32 {
-        match self.dtype {
-            DType::F16 => f16::from_bits(self.bits as u16).to_f32().to_bits(),
-            DType::Bf16 => bf16::from_bits(self.bits as u16).to_f32().to_bits(),
-            DType::F32 => self.bits,
-        }
+        self.dtype.decode(self.bits).to_bits()
     }
 }
 
 /// The bits of a binary32, rounded to `dtype` (nearest even).
 pub(super) fn round(bits: u32, dtype: DType) -> u32 {
-    match dtype {
-        DType::F16 => u32::from(f16::from_f32(f32::from_bits(bits)).to_bits()),
-        DType::Bf16 => u32::from(bf16::from_f32(f32::from_bits(bits)).to_bits()),
-        DType::F32 => bits,
-    }
+    dtype.encode(f32::from_bits(bits))
 }
 
 /// V2: `op` on the sources `s` (of which there are as many as it takes), rounded to `dtype`.

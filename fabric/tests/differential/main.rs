@@ -10,12 +10,13 @@ mod random;
 mod shrink;
 
 use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
-use random::{Rng, arch, program};
+use random::{arch, program};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::*;
 use sim_core::report::Outcome;
+use sim_core::util::random::SplitMix64;
 
 fn cases(default: u64) -> u64 {
     std::env::var("WAFERSIM_CASES").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
@@ -147,7 +148,7 @@ fn the_fast_engine_equals_the_reference_engine() {
     let (mut ended, mut stuck) = (0, 0);
     let mut met = [0; MECHANISMS.len()];
     for seed in 0..cases(400) {
-        let mut rng = Rng(seed);
+        let mut rng = SplitMix64::new(seed);
         let a = arch(&mut rng);
         let p = program(&mut rng);
         let threads = [1, 2, 3, 8][(seed % 4) as usize];
@@ -175,7 +176,7 @@ fn kept_programs_do_not_differ_again() {
     let kept = shrink::kept();
     assert!(!kept.is_empty());
     for (name, seed, p) in kept {
-        let a = arch(&mut Rng(seed));
+        let a = arch(&mut SplitMix64::new(seed));
         for threads in [1, 2, 3, 8] {
             assert_eq!(difference(&p, &a, threads), None, "{name}, {threads} threads");
         }
@@ -186,8 +187,11 @@ fn kept_programs_do_not_differ_again() {
 /// text gives the same program.
 #[test]
 fn a_difference_is_shrunk() {
-    let p = (0..).map(|seed| program(&mut Rng(seed))).find(|p| p.edges.len() > 1 && p.images.len() > 6).unwrap();
-    let a = arch(&mut Rng(0));
+    let p = (0..)
+        .map(|seed| program(&mut SplitMix64::new(seed)))
+        .find(|p| p.edges.len() > 1 && p.images.len() > 6)
+        .unwrap();
+    let a = arch(&mut SplitMix64::new(0));
     let mut slow = a.clone();
     slow.pe.vector_setup.value += 1;
     let length =

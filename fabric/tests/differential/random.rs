@@ -3,31 +3,10 @@
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::coord::{Color, Dir, DirSet, Grid, PeCoord, Region, Span};
 use sim_core::program::*;
-
-/// SplitMix64.
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    pub(crate) fn below(&mut self, n: u32) -> u32 {
-        (self.next() % u64::from(n)) as u32
-    }
-    pub(crate) fn range(&mut self, from: u32, to: u32) -> u32 {
-        from + self.below(to - from + 1)
-    }
-    pub(crate) fn chance(&mut self, percent: u32) -> bool {
-        self.below(100) < percent
-    }
-}
+use sim_core::util::random::SplitMix64;
 
 /// A machine with random latencies, depths and costs.
-pub(crate) fn arch(rng: &mut Rng) -> ArchSpec {
+pub(crate) fn arch(rng: &mut SplitMix64) -> ArchSpec {
     let mut a = cs2();
     a.router.buffer.value = rng.range(1, 5);
     a.router.hop.value = rng.range(1, 3);
@@ -61,7 +40,7 @@ pub(crate) struct Pe {
     pub(crate) late: u32,
 }
 
-pub(crate) fn mem(rng: &mut Rng, dtype: DType, len: u32) -> Operand {
+pub(crate) fn mem(rng: &mut SplitMix64, dtype: DType, len: u32) -> Operand {
     let addr = 2048 + 8 * rng.below(500) + 4 * rng.below(2);
     let mut m = MemRef::vec(dtype, addr, len);
     if len > 1 && len.is_multiple_of(2) && rng.chance(25) {
@@ -78,11 +57,11 @@ pub(crate) fn mem(rng: &mut Rng, dtype: DType, len: u32) -> Operand {
     Operand::Mem(m)
 }
 
-pub(crate) fn dtype(rng: &mut Rng) -> DType {
+pub(crate) fn dtype(rng: &mut SplitMix64) -> DType {
     [DType::F16, DType::Bf16, DType::F32][rng.below(3) as usize]
 }
 
-pub(crate) fn memory_op(rng: &mut Rng) -> VecOp {
+pub(crate) fn memory_op(rng: &mut SplitMix64) -> VecOp {
     let len = rng.range(1, 60);
     let op = Op::ALL[rng.below(7) as usize];
     let t = dtype(rng);
@@ -106,7 +85,7 @@ pub(crate) fn memory_op(rng: &mut Rng) -> VecOp {
 
 /// A line of PEs on which one color flows from its first to its others.
 #[allow(clippy::too_many_lines, reason = "one kind of traffic after the other")]
-fn flow(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
+fn flow(rng: &mut SplitMix64, p: &mut Program, pes: &mut [Pe], color: Color) {
     let grid = p.grid();
     let dir = Dir::LINKS[rng.below(4) as usize];
     let start = PeCoord { x: rng.below(grid.width), y: rng.below(grid.height) };
@@ -220,7 +199,7 @@ fn flow(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
 }
 
 /// Perhaps a filter where a color goes down the ramp at `at`; elements and wavelets that come then.
-fn filtered(rng: &mut Rng, p: &mut Program, at: PeCoord, color: Color, t: DType, total: u32) -> (u32, u32) {
+fn filtered(rng: &mut SplitMix64, p: &mut Program, at: PeCoord, color: Color, t: DType, total: u32) -> (u32, u32) {
     if !rng.chance(15) {
         return (total * t.per_wavelet(), total);
     }
@@ -234,7 +213,7 @@ fn filtered(rng: &mut Rng, p: &mut Program, at: PeCoord, color: Color, t: DType,
 
 /// A line of PEs that send to its end one after the other: each sends its own wavelets, then a
 /// control wavelet that turns its switch to those behind it.
-fn star(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
+fn star(rng: &mut SplitMix64, p: &mut Program, pes: &mut [Pe], color: Color) {
     let grid = p.grid();
     let dir = Dir::LINKS[rng.below(4) as usize];
     let mut line = vec![PeCoord { x: rng.below(grid.width), y: rng.below(grid.height) }];
@@ -284,7 +263,7 @@ fn star(rng: &mut Rng, p: &mut Program, pes: &mut [Pe], color: Color) {
 }
 
 /// A FIFO in memory, filled by a microthread and drained by the main thread or another one.
-fn through_fifo(rng: &mut Rng, out: &mut Vec<Instr>, used: &mut u8, fifos: &mut Vec<Fifo>) {
+fn through_fifo(rng: &mut SplitMix64, out: &mut Vec<Instr>, used: &mut u8, fifos: &mut Vec<Fifo>) {
     let (t, len) = (dtype(rng), rng.range(1, 60));
     let id = FifoId(fifos.len() as u8);
     let addr = 16384 + 256 * u32::from(id.0);
@@ -301,7 +280,7 @@ fn through_fifo(rng: &mut Rng, out: &mut Vec<Instr>, used: &mut u8, fifos: &mut 
 }
 
 fn body(
-    rng: &mut Rng,
+    rng: &mut SplitMix64,
     ops: Vec<VecOp>,
     sends: &[(Color, Control, Option<VecOp>)],
     fifos: &mut Vec<Fifo>,
@@ -346,13 +325,13 @@ fn body(
     out
 }
 
-fn special(rng: &mut Rng, trigger: Trigger, then: Option<Instr>) -> Task {
+fn special(rng: &mut SplitMix64, trigger: Trigger, then: Option<Instr>) -> Task {
     let mut body = vec![Instr::Vec(memory_op(rng))];
     body.extend(then);
     Task { name: "special".into(), trigger, active: false, blocked: false, body }
 }
 
-pub(crate) fn program(rng: &mut Rng) -> Program {
+pub(crate) fn program(rng: &mut SplitMix64) -> Program {
     let grid = Grid { width: rng.range(1, 5), height: rng.range(1, 5) };
     let mut p = Program { name: "random".into(), grid: Some(grid), ..Program::default() };
     let mut pes = vec![Pe::default(); grid.pes() as usize];
@@ -378,7 +357,7 @@ pub(crate) fn program(rng: &mut Rng) -> Program {
 }
 
 /// The image of a PE, whose main task does its work `times` times.
-pub(crate) fn image(rng: &mut Rng, mut pe: Pe, name: String, times: u32) -> Image {
+pub(crate) fn image(rng: &mut SplitMix64, mut pe: Pe, name: String, times: u32) -> Image {
     let ops = std::mem::take(&mut pe.ops);
     let mut work = body(rng, ops, &pe.sends, &mut pe.fifos);
     if pe.late > 0 {

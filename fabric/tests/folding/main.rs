@@ -18,6 +18,7 @@ use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::report::{FoldNote, Outcome};
+use sim_core::util::random::SplitMix64;
 
 /// First seed: those below are of other tests.
 const SEEDS: u64 = 1 << 40;
@@ -89,8 +90,8 @@ fn repeating_programs_fold_exactly() {
     let n = cases(600);
     let one = |case: u64| -> (bool, [bool; ENOUGH.len()]) {
         let seed = SEEDS + case;
-        let a = random::arch(&mut random::Rng(seed));
-        let p = periodic::program(&mut random::Rng(seed ^ 0x5eed));
+        let a = random::arch(&mut SplitMix64::new(seed));
+        let p = periodic::program(&mut SplitMix64::new(seed ^ 0x5eed));
         match agree(&p, &a) {
             Ok(folds) => (run(&p, &a, Fold::ALL).is_ok(), folded(&folds)),
             Err(what) => {

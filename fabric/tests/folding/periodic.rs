@@ -2,9 +2,10 @@
 //! first and a last line of their own; on them broadcasts, chains, exchanges and stars, from PEs or
 //! from the edge, with filters, FIFOs and address registers.
 
-use super::random::{Pe, Rng, dtype, image, mem, memory_op};
+use super::random::{Pe, dtype, image, mem, memory_op};
 use sim_core::coord::{Color, Dir, DirSet, Grid, Region, Span};
 use sim_core::program::*;
+use sim_core::util::random::SplitMix64;
 use std::collections::BTreeMap;
 
 /// Lines of one axis by kind: lines of a kind hold the same.
@@ -18,7 +19,7 @@ struct Lines {
 
 impl Lines {
     /// A few lines, all different, or many that repeat.
-    fn new(rng: &mut Rng, repeat: bool, most: u32) -> Lines {
+    fn new(rng: &mut SplitMix64, repeat: bool, most: u32) -> Lines {
         if !repeat {
             let length = rng.range(1, most);
             return Lines { kinds: (0..length).map(Span::one).collect(), length, parity: true };
@@ -35,7 +36,7 @@ impl Lines {
     }
 
     /// Kinds of lines on which a flow across them runs; all of them, or some.
-    fn some(&self, rng: &mut Rng) -> Vec<usize> {
+    fn some(&self, rng: &mut SplitMix64) -> Vec<usize> {
         let all: Vec<usize> = (0..self.kinds.len()).collect();
         if rng.chance(75) {
             return all;
@@ -56,7 +57,7 @@ pub(crate) struct Periodic {
 }
 
 /// A random program with repeating lines.
-pub(crate) fn program(rng: &mut Rng) -> Program {
+pub(crate) fn program(rng: &mut SplitMix64) -> Program {
     let repeats = [[true, false], [false, true], [true, true]][rng.below(3) as usize];
     let both = repeats == [true, true];
     let axes = repeats.map(|repeat| {
@@ -95,7 +96,7 @@ impl Periodic {
     }
 
     /// Adds a flow of some kind along an axis.
-    fn flow(&mut self, rng: &mut Rng) {
+    fn flow(&mut self, rng: &mut SplitMix64) {
         // Most flows go along the lines that repeat.
         let long = usize::from(self.axes[1].length > self.axes[0].length);
         let axis = if rng.chance(60) { long } else { 1 - long };
@@ -149,7 +150,7 @@ impl Periodic {
     }
 
     /// What one PE, or the edge, sends is taken by those of some kinds on the way.
-    fn broadcast(&mut self, rng: &mut Rng, axis: usize, across: &[usize]) {
+    fn broadcast(&mut self, rng: &mut SplitMix64, axis: usize, across: &[usize]) {
         let color = self.color();
         let reversed = rng.chance(12);
         let (forward, back) = Self::directions(axis, reversed);
@@ -222,7 +223,7 @@ impl Periodic {
     }
 
     /// The PE in the first column and row sends along its row, and from there down all columns.
-    fn spread(&mut self, rng: &mut Rng) {
+    fn spread(&mut self, rng: &mut SplitMix64) {
         let color = self.color();
         let (len, late) = (rng.range(1, 40), if rng.chance(85) { 400 } else { 0 });
         let ends = [self.axes[0].kinds.len() - 1, self.axes[1].kinds.len() - 1];
@@ -255,7 +256,7 @@ impl Periodic {
 
     /// Every PE sends to the next one, on two colors in turn: what it got plus its own (a chain), or
     /// its own before it takes what comes (an exchange).
-    fn neighbours(&mut self, rng: &mut Rng, axis: usize, across: &[usize], chain: bool) {
+    fn neighbours(&mut self, rng: &mut SplitMix64, axis: usize, across: &[usize], chain: bool) {
         let colors = [self.color(), self.color()];
         let reversed = rng.chance(20);
         let (forward, back) = Self::directions(axis, reversed);
@@ -300,7 +301,7 @@ impl Periodic {
     }
 
     /// All send to the last one, one after the other: control wavelets turn the switches.
-    fn star(&mut self, rng: &mut Rng, axis: usize, across: &[usize]) {
+    fn star(&mut self, rng: &mut SplitMix64, axis: usize, across: &[usize]) {
         if self.times > 1 {
             return;
         }
@@ -338,7 +339,7 @@ impl Periodic {
     }
 
     /// Places an image for every kind of PE; PEs without work have none, sometimes.
-    fn finish(mut self, rng: &mut Rng) -> Program {
+    fn finish(mut self, rng: &mut SplitMix64) -> Program {
         let params_too = rng.chance(25);
         for ([x, y], pe) in std::mem::take(&mut self.pes) {
             let unused = pe.ops.is_empty() && pe.inputs.is_empty() && pe.outputs.is_empty();

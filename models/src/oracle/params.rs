@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, IxDyn};
+use sim_core::util::random::SplitMix64;
 
 use crate::shape::ModelShape;
 use crate::shape::design::{Block, Design, Head, Norm, Positions};
@@ -39,7 +40,7 @@ impl Params {
     /// 1 ± 0.2. The same on every platform.
     #[must_use]
     pub fn seeded(shape: &ModelShape, seed: u64) -> Self {
-        let mut generator = SplitMix64(seed);
+        let mut generator = SplitMix64::new(seed);
         let mut params = Self::zeros(shape);
         for (name, tensor) in &mut params.tensors {
             let gain = (name.contains("ln_") || name.contains("_ln")) && name.ends_with("weight");
@@ -130,36 +131,4 @@ fn norm(design: &Design, name: &str, d: usize) -> Vec<(String, Vec<usize>)> {
     let weight = (format!("{name}.weight"), vec![d]);
     let bias = (design.norm == Norm::LayerNorm).then(|| (format!("{name}.bias"), vec![d]));
     [weight].into_iter().chain(bias).collect()
-}
-
-/// Steele, Lea and Flood's generator (OOPSLA 2014), as in Vigna's splitmix64.c.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in [-1, 1), in steps of 2⁻³¹.
-    fn symmetric(&mut self) -> f64 {
-        let high = u32::try_from(self.next() >> 32).expect("32 bits are left");
-        f64::from(high) / f64::from(1_u32 << 31) - 1.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_generator_gives_the_published_sequence() {
-        // First outputs of splitmix64.c for seed 1234567.
-        let mut generator = SplitMix64(1_234_567);
-        let first: Vec<u64> = (0..3).map(|_| generator.next()).collect();
-        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
-    }
 }

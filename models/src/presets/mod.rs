@@ -13,6 +13,7 @@ pub use preset::{BATCH, LrDecay, Preset, Published, Stage, Training};
 
 use crate::diagnostic;
 use sim_core::diag::Diagnostic;
+use sim_core::util::suggest::{did_you_mean, distance};
 
 /// All presets: Cerebras-GPT from the smallest on, GPT-2 and GPT-3, other designs, and last the models for lessons.
 #[must_use]
@@ -31,34 +32,16 @@ pub fn find(name: &str) -> Result<Preset, Diagnostic> {
         return Ok(presets.swap_remove(at));
     }
     let names: Vec<&str> = presets.iter().map(|preset| preset.shape.name.as_str()).collect();
-    let near = names.iter().map(|known| (distance(known, &wanted), *known)).min();
-    let help = match near {
-        // Up to a third of the letters may differ before a suggestion is noise.
-        Some((changes, known)) if changes * 3 <= known.len() => format!("did you mean `{known}`?"),
-        _ => format!("one of {}, or the path of a Hugging Face config.json", names.join(", ")),
-    };
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    let all = || format!("one of {}, or the path of a Hugging Face config.json", names.join(", "));
+    let help = did_you_mean(sorted, |known| distance(known, &wanted)).unwrap_or_else(all);
     let message = format!("there is no preset `{}`", wanted.escape_debug());
     Err(diagnostic::of("model-unknown", "model", message, help))
 }
 
 /// Longer names are cut before they are compared or shown.
 const NAME_MAX: usize = 100;
-
-/// Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
 
 #[cfg(test)]
 mod tests {
@@ -141,12 +124,5 @@ mod tests {
             let error = of(name) as f64 / (billions * 1e9) - 1.0;
             assert!(error.abs() < 0.03, "{name}: {error} of {}", of(name));
         }
-    }
-
-    #[test]
-    fn distance_counts_changed_characters() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("gpt", "gpt"), 0);
     }
 }

@@ -16,6 +16,7 @@ use super::value::Value;
 use super::{ArchSpec, Source};
 use crate::diag::Diagnostic;
 use crate::program::verify::MAX_PES;
+use crate::util::suggest::{did_you_mean, distance};
 use serde::{Deserialize, Serialize};
 
 /// Codes of machine descriptions with their titles, as in `docs/diagnostics.md`.
@@ -158,31 +159,13 @@ impl ArchSpec {
     }
 }
 
-/// Advice that names what is most like `name`.
+/// Advice that names what is most like `name`, or everything that is known. The part of a key behind
+/// its dot is compared too, as if one more character had to change: `sram` is like `pe.sram`.
 pub(super) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let distance = |k: &str| {
-        let tail = k.rsplit('.').next().unwrap_or(k);
-        edits(name, k).min(edits(name, tail) + usize::from(tail != k))
+    let like = |key: &str| {
+        let tail = key.rsplit('.').next().unwrap_or(key);
+        distance(name, key).min(distance(name, tail) + usize::from(tail != key))
     };
-    let nearest = known.clone().min_by_key(|k| distance(k));
-    match nearest.filter(|k| distance(k) <= 2.max(k.len() / 3)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
-    }
-}
-
-/// Least number of characters to insert, remove or replace. Only the first 64 are compared.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, &cb) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(ca != cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    let all = || format!("known are {}", known.clone().collect::<Vec<_>>().join(", "));
+    did_you_mean(known.clone(), like).unwrap_or_else(all)
 }

@@ -11,6 +11,7 @@
 //! says so; the order of rules never matters.
 //! **Not here.** The checks ([`verify()`]), what it costs to execute (`fabric`).
 
+pub mod dtype;
 pub mod op;
 pub mod parse;
 pub mod switch;
@@ -24,9 +25,10 @@ mod flat;
 mod text;
 
 pub use code::{code_bytes, walk};
+pub use dtype::DType;
 pub use op::{
-    AddrOp, AddrReg, Async, DType, DataReg, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources,
-    Then, VecOp,
+    AddrOp, AddrReg, Async, DataReg, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources, Then,
+    VecOp,
 };
 pub use parse::parse;
 pub use switch::{Command, Control, Filter, Pop, Position, Switch};

@@ -5,54 +5,11 @@
 //!
 //! **Not here.** What an instruction costs (`ArchSpec`, rules C1 to C9 of `docs/MODEL.md`).
 
-use super::{Control, TaskId};
+use super::{Control, DType, TaskId};
+use crate::arch::{Pe, Widths};
 use crate::coord::Color;
 use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::{Array, SmallVec, smallvec};
-
-/// Type of an element in memory or in a wavelet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum DType {
-    /// IEEE binary16; two to a wavelet, the earlier one in the low half.
-    F16,
-    /// bfloat16; two to a wavelet, the earlier one in the low half.
-    Bf16,
-    /// IEEE binary32; one to a wavelet.
-    F32,
-}
-
-impl DType {
-    /// Size in memory.
-    #[must_use]
-    pub const fn bytes(self) -> u32 {
-        match self {
-            DType::F16 | DType::Bf16 => 2,
-            DType::F32 => 4,
-        }
-    }
-
-    /// Elements that one wavelet carries.
-    #[must_use]
-    pub const fn per_wavelet(self) -> u32 {
-        4 / self.bytes()
-    }
-
-    /// Wavelets that `len` elements take.
-    #[must_use]
-    pub const fn wavelets(self, len: u32) -> u32 {
-        len.div_ceil(self.per_wavelet())
-    }
-
-    /// Name in the text form.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            DType::F16 => "f16",
-            DType::Bf16 => "bf16",
-            DType::F32 => "f32",
-        }
-    }
-}
 
 /// Address register: 32-bit integer, holds byte addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -258,6 +215,20 @@ impl Op {
             Op::Mov => 1,
             Op::Add | Op::Sub | Op::Mul | Op::Max | Op::Scale | Op::BitSub => 2,
             Op::Fmac => 3,
+        }
+    }
+
+    /// Elements per cycle of a PE by the types of the vector operands (rule C4).
+    #[must_use]
+    pub fn widths(self, pe: &Pe) -> Widths {
+        match self {
+            Op::Mov => pe.width_mov.value,
+            Op::Add | Op::Sub => pe.width_add.value,
+            Op::Mul => pe.width_mul.value,
+            Op::Max => pe.width_max.value,
+            Op::Fmac => pe.width_fmac.value,
+            Op::Scale => pe.width_scale.value,
+            Op::BitSub => pe.width_bitsub.value,
         }
     }
 
