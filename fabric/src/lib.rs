@@ -1,14 +1,14 @@
 //! Executes a [`Program`] on the modelled machine.
 //!
 //! Two engines implement `docs/MODEL.md`: the [`mod@reference`] engine, plain and slow, which is the
-//! meaning of that page, and the [`fast`] engine with exact [`fold`]ing. They share types and no
+//! meaning of that page, and the fast engine (`fast`) with exact [`fold`]ing. They share types and no
 //! rules.
 //!
 //! **Invariant.** Every cycle of an [`Outcome`] comes from executing the program.
 //! **Not here.** What a program computes, and where it came from; files; printing.
 
 mod analysis;
-pub mod fast;
+mod fast;
 pub mod fold;
 mod options;
 pub mod reference;
@@ -19,16 +19,22 @@ pub use values::{HostStreams, Values, WaferMemory};
 
 use analysis::waits;
 use sim_core::arch::ArchSpec;
+use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
 use sim_core::program::Program;
+use sim_core::program::verify::structure;
 use sim_core::report::Outcome;
 
 /// Executes `program` on `arch`; with `values`, memory and wavelets carry real numbers.
 ///
-/// The program must have passed `sim_core::program::verify`.
+/// `arch` is a machine within its ranges ([`ArchSpec::validate`]). The program should have passed
+/// [`verify`](sim_core::program::verify()), which says what is wrong with it before it runs. One that
+/// has not gives an error here, never a panic: either the rule that it breaks, or what comes of it, such
+/// as a deadlock.
 ///
 /// # Errors
-/// A deadlock, a memory fault, or a limit that was reached; see [`RunError`].
+/// [`RunError::Invalid`] if the program names what does not exist, or if `values` are those of another
+/// mesh; a deadlock; a memory fault; a limit that was reached.
 pub fn run(
     program: &Program,
     arch: &ArchSpec,
@@ -36,9 +42,29 @@ pub fn run(
     values: Option<&mut Values<'_>>,
 ) -> Result<Outcome, RunError> {
     let outcome = match options.engine {
+        // It checks every index itself: what it refuses does not depend on the verifier.
         EngineKind::Reference => reference::run(program, arch, options, values),
-        EngineKind::Fast if values.is_some() => fast::run(program, arch, options, values),
-        EngineKind::Fast => fold::run(program, arch, options),
+        EngineKind::Fast => {
+            check(program, arch, values.as_deref())?;
+            match values {
+                Some(values) => fast::run(program, arch, options, Some(values)),
+                None => fold::run(program, arch, options),
+            }
+        }
     };
     outcome.map_err(|error| waits::explain(error, program))
+}
+
+/// What the fast engine and folding rely on: everything that a program names exists, and `values` are
+/// those of its mesh.
+fn check(program: &Program, arch: &ArchSpec, values: Option<&Values<'_>>) -> Result<(), RunError> {
+    let mut diagnostics = structure(program, arch);
+    let (mesh, count) = (program.grid(), program.grid().pes());
+    if let Some(memory) = values.map(|values| &*values.memory)
+        && (memory.grid != mesh || memory.pes.len() as u64 != count)
+    {
+        let message = format!("the memory is that of a {} mesh, the program's is {mesh}", memory.grid);
+        diagnostics.push(Diagnostic::new("X002", "values", message));
+    }
+    if diagnostics.is_empty() { Ok(()) } else { Err(RunError::Invalid(diagnostics)) }
 }

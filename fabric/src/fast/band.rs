@@ -132,6 +132,8 @@ impl Band {
 
     /// Behind the cycles before `now`.
     pub(super) fn end_block(&mut self, now: u64) {
+        let delivered = self.messages.iter().all(Vec::is_empty);
+        assert!(delivered, "a wavelet or a credit for a neighbouring band was never delivered");
         self.wheel.end(now);
     }
 
@@ -193,7 +195,10 @@ impl Band {
     pub(crate) fn receive(&mut self, messages: &mut Vec<BoundaryMessage>, now: u64) {
         for message in messages.drain(..) {
             match message {
-                BoundaryMessage::Wavelet(fifo, ready, word) => self.put(fifo, ready, word),
+                BoundaryMessage::Wavelet(fifo, ready, word) => {
+                    debug_assert!(ready > now, "a wavelet would arrive in the cycle in which it was sent");
+                    self.put(fifo, ready, word);
+                }
                 BoundaryMessage::Credit(fifo) => {
                     self.t.fifos.give_back(fifo, now);
                     self.wheel.wake(self.t.fifos.all[fifo as usize].producer, now + 1);
@@ -288,6 +293,7 @@ impl Band {
         if !self.t.fifos.room(p.into, self.now) {
             return;
         }
+        debug_assert!(p.interval > 0, "a port would put in wavelets without end in one cycle");
         let value = p.values.get(p.taken).copied().unwrap_or(0);
         p.taken += 1;
         p.left -= 1;

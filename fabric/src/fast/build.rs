@@ -15,7 +15,7 @@ mod switched;
 use super::agent::{ce_agent, router_agent};
 use super::fifo::{BELOW, Mark, NONE, REMOTE};
 use super::lowered::LoweredImage;
-use super::state::{Micro, Occupancy};
+use super::state::{Micro, NO_IMAGE, Occupancy};
 use super::tables::Tables;
 use connect::{Connect, Link};
 use routes::{Entries, Routes, invalid, routes};
@@ -53,6 +53,10 @@ pub(crate) fn bands(program: &Program, arch: &ArchSpec, cut: Cut) -> Result<Vec<
         return Err(RunError::TooLarge { needs, limit });
     }
     let images: Arc<[LoweredImage]> = program.images.iter().map(|i| LoweredImage::new(i, arch)).collect();
+    // Tables refer to both by 16 bits.
+    if images.len() >= usize::from(NO_IMAGE) || images.iter().any(|i| i.vectors.len() > usize::from(u16::MAX)) {
+        return Err(invalid("images", "more images, or vector instructions in one of them, than 65,534"));
+    }
     let routes = routes(program, grid)?;
     let bands = bands.clamp(1, grid.height.max(1));
     let row = |band: u32| (u64::from(grid.height) * u64::from(band) / u64::from(bands)) as u32;

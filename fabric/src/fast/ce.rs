@@ -234,7 +234,9 @@ impl CeCycle<'_> {
 
     /// End of a repetition.
     fn repeat(&mut self, begin: u32) {
+        debug_assert!(self.ce.depth > 0, "the end of a loop that was never entered");
         let frame = &mut self.registers.frames[usize::from(self.ce.depth.max(1)) - 1];
+        debug_assert!(frame.left > 0, "a loop repeats more often than it says");
         frame.left -= 1;
         if frame.left > 0 {
             self.out.back_edge = Some(self.ce.pc);
@@ -288,6 +290,7 @@ impl CeCycle<'_> {
             return self.issue_main();
         }
         let [high, medium, low] = self.ce.levels;
+        debug_assert_eq!(high | medium | low, self.ce.busy, "a microthread at work has one priority");
         (high != 0 && self.issue_micro(Priority::High))
             || (medium != 0 && self.issue_micro(Priority::Medium))
             || self.issue_main()
@@ -397,6 +400,8 @@ impl CeCycle<'_> {
             running.rest -= 1;
             return running;
         }
+        debug_assert!(running.beats > 0, "a beat of an instruction that has none left");
+        debug_assert!(running.done < vector.op.len, "an instruction would compute elements that it does not have");
         let n = vector.width.min(vector.op.len - running.done);
         let ends = running.done + n == vector.op.len;
         let word = self.compute(&running, vector, thread, n);
@@ -413,10 +418,14 @@ impl CeCycle<'_> {
         for &id in &vector.drains {
             let occupancy = &mut self.registers.occupancies[usize::from(id)];
             occupancy.head = (occupancy.head + n) % self.image.memory_fifos[usize::from(id)].1;
+            debug_assert!(occupancy.len >= n, "more elements are taken from a FIFO in memory than it holds");
             occupancy.len -= n;
         }
         if let Some(id) = vector.fills {
-            self.registers.occupancies[usize::from(id)].len += n;
+            let occupancy = &mut self.registers.occupancies[usize::from(id)];
+            occupancy.len += n;
+            let capacity = self.image.memory_fifos[usize::from(id)].1;
+            debug_assert!(occupancy.len <= capacity, "a FIFO in memory holds more elements than it has places for");
         }
         self.count(vector, n);
         running.done += n;
@@ -459,6 +468,7 @@ impl CeCycle<'_> {
             LoweredInstr::LoopEnd(begin) => return self.repeat(*begin),
             LoweredInstr::Async { vector, thread } => {
                 let thread = usize::from(*thread) % 8;
+                debug_assert!(self.ce.busy & 1 << thread == 0, "two instructions on one microthread");
                 let running = self.start(*vector, self.now + 1 + self.costs.setup, thread);
                 self.wake(running.from);
                 self.micro[thread].running = running;

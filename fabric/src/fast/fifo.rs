@@ -72,6 +72,10 @@ impl Fifo {
 
     #[inline]
     fn count_popped(&mut self, now: u64) {
+        debug_assert!(
+            self.popped < u8::MAX,
+            "a FIFO has one consumer, which takes at most one entry per queue and cycle"
+        );
         self.popped = self.popped_in(now) as u8 + 1;
         self.popped_at = now as u16;
     }
@@ -121,6 +125,7 @@ pub(crate) struct Fifos {
 impl Fifos {
     /// A new FIFO.
     pub(crate) fn add(&mut self, capacity: u32, consumer: u32, producer: u32) -> FifoId {
+        debug_assert!(capacity > 0, "a FIFO without a place would never pass a wavelet on");
         let capacity = capacity.clamp(1, u32::from(u16::MAX)) as u16;
         let offset = self.ready.len() as u32;
         self.ready.resize(self.ready.len() + usize::from(capacity), 0);
@@ -198,6 +203,9 @@ impl Fifos {
             self.broken = true;
             return Popped::default();
         }
+        debug_assert!(f.len <= f.capacity, "a FIFO holds more than it has places for");
+        debug_assert!(f.head < f.capacity, "the head of a FIFO is one of its places");
+        debug_assert!(!later(f.head_ready, now), "a wavelet is taken before it has arrived");
         let freed = f.len + f.popped_in(now) >= f.capacity;
         let mut next = 0;
         self.popped += 1;
@@ -222,6 +230,7 @@ impl Fifos {
             self.broken = true;
             return false;
         }
+        debug_assert_ne!(f.consumer, NONE, "what is put into a FIFO without a consumer is lost");
         self.pushed += 1;
         let mut at = u32::from(f.head) + u32::from(f.len);
         if at >= u32::from(f.capacity) {
@@ -245,6 +254,7 @@ impl Fifos {
     #[inline]
     pub(crate) fn lend(&mut self, id: FifoId) {
         let f = &mut self.all[id as usize];
+        debug_assert!(f.len < f.capacity, "more wavelets were sent to another band than there are credits");
         self.broken |= f.len >= f.capacity;
         f.len += 1;
     }
@@ -253,6 +263,7 @@ impl Fifos {
     #[inline]
     pub(crate) fn give_back(&mut self, id: FifoId, now: u64) {
         let f = &mut self.all[id as usize];
+        debug_assert!(f.len > 0, "a credit came back that was never given: credits would be negative");
         self.broken |= f.len == 0;
         f.len = f.len.saturating_sub(1);
         f.count_popped(now);
@@ -272,6 +283,7 @@ impl Fifos {
     /// [`REFRESH`] cycles before, or more. Nothing happened from `since` to `now`, which may lie
     /// far apart.
     pub(crate) fn refresh(&mut self, since: u64, now: u64) {
+        assert!(since <= now, "ready cycles cannot be compared with a cycle that is over");
         for f in &mut self.all {
             f.popped = 0;
         }

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_law_is_no_result() {
+    fn a_broken_invariant_is_no_result() {
         assert!(run(|_| ()).is_ok());
         let tampers: [fn(&mut Band); 4] =
             [|e| e.t.fifos.pushed += 1, |e| e.given += 1, |e| e.t.fifos.broken = true, |e| e.t.ces[0].wait = 999];

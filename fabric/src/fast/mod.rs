@@ -50,7 +50,7 @@ pub(crate) use watch::Watch;
 ///
 /// # Errors
 /// See [`crate::run`].
-pub fn run(
+pub(crate) fn run(
     program: &Program,
     arch: &ArchSpec,
     options: &RunOptions,

@@ -168,6 +168,8 @@ impl Band {
         for p in &mut self.t.ports {
             p.left -= deltas.next().expect("same counters as when it was written down");
         }
+        assert!(deltas.next().is_none(), "a counter of the snapshot was not moved: the state would be of two cycles");
+        assert!(growth.next().is_none(), "work of the skipped periods was not counted");
         self.rewake();
     }
 

@@ -43,6 +43,7 @@ impl Band {
     /// Several colors of a router, in service order.
     fn evaluate_occupied(&mut self, pe: u32, start: u32, occupied: u32) -> bool {
         let count = usize::from(self.t.routers[pe as usize].count);
+        debug_assert!(occupied >> count == 0, "a path is occupied that the router does not have");
         let (mut taken, mut moved, mut at) = (0u8, 0, 0);
         while at + moved < count {
             let local = self.t.routers[pe as usize].order[at];
@@ -180,6 +181,7 @@ impl Band {
                 continue;
             }
             let p = &mut self.t.ports[to as usize];
+            debug_assert!(p.left > 0, "a stream off the wafer takes more wavelets than it has");
             p.next = self.now + u64::from(p.interval);
             p.left -= 1;
             if self.memories.is_some() {

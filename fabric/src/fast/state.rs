@@ -173,6 +173,7 @@ impl Ce {
     /// had the issue slot all the time. `skipped` cycles were folded away before.
     #[inline]
     pub(crate) fn flush(&mut self, now: u64, skipped: u64) {
+        debug_assert!(now >= self.since, "cycles of a compute element would be counted twice");
         let span = now - self.since;
         if span > 0 {
             self.since = now;
@@ -198,6 +199,7 @@ impl Running {
 
     /// Uses `slots` slots without checking conditions.
     pub(crate) fn advance(&mut self, slots: u64) {
+        debug_assert!(slots <= self.slots_left(), "an instruction would use more slots than it has");
         let left = self.slots_left() - slots;
         self.beats = (left / u64::from(self.slots)) as u32;
         self.rest = (left % u64::from(self.slots)) as u32;
@@ -231,6 +233,7 @@ impl Router {
     /// Puts a path at the end of the service order.
     #[inline]
     pub(crate) fn serve(&mut self, local: u8) {
+        debug_assert!(local < self.count, "the router has no such path");
         let order = &mut self.order[..usize::from(self.count)];
         if order.last() == Some(&local) {
             return;
@@ -311,6 +314,7 @@ pub(crate) struct Port {
 /// Builds what a PE reports of a run of `cycles` cycles.
 pub(crate) fn counters(ce: &Ce, sent: [u64; 5], cycles: u64) -> PeCounters {
     let (compute, wait, back_pressure) = (ce.compute, ce.wait, ce.back_pressure);
+    assert!(compute + wait + back_pressure <= cycles, "a PE was busy for more cycles than the run has (P1)");
     let idle = cycles - (compute + wait + back_pressure);
     PeCounters { sent, cycles: PeCycles { compute, wait, back_pressure, idle }, macs: ce.macs, finish: ce.finish }
 }

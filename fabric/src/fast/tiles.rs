@@ -92,7 +92,9 @@ pub(crate) fn cycle(bands: &mut [Band], now: u64, parallel: bool) {
 /// Does all blocks of a tiling from cycle `now` on, on several threads if `parallel`. Bands have more
 /// rows than blocks have cycles; one that is alone has as many or more.
 pub(crate) fn round(bands: &mut [Band], now: u64, tiling: Tiling, parallel: bool) {
-    debug_assert!(u64::from(tiling.cycles) <= SPREAD, "entries of different cycles would be mixed up");
+    assert!(u64::from(tiling.cycles) <= SPREAD, "entries of different cycles would be mixed up");
+    let depth = tiling.cycles + u32::from(bands.len() > 1);
+    assert!(bands.iter().all(|b| b.rows() >= depth), "the skew of a row of tiles would reach into a third band");
     let threads = if parallel { rayon::current_num_threads() } else { 1 };
     let scheduler = WavefrontScheduler::new(bands.len() + 1, tiling.blocks, threads);
     // Uncontended, since neighbouring rows of tiles never run at the same time.
@@ -110,6 +112,7 @@ pub(crate) fn round(bands: &mut [Band], now: u64, tiling: Tiling, parallel: bool
         (1..threads).for_each(|_| scope.spawn(|_| work()));
         work();
     });
+    assert!(scheduler.is_done(), "a row of tiles was left out, and with it the events of its PEs");
 }
 
 /// Runs the row of tiles that spans two bands, in the block that begins in cycle `now`. There is no

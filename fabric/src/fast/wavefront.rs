@@ -42,6 +42,7 @@ pub(super) struct Claim<'a> {
 
 impl WavefrontScheduler {
     pub(super) fn new(tile_rows: usize, blocks: u32, threads: usize) -> WavefrontScheduler {
+        assert!(threads > 0 && blocks > 0, "somebody has to do something");
         let board = Board { next: vec![0; tile_rows], taken: vec![false; tile_rows], broken: false };
         WavefrontScheduler { blocks, threads, board: Mutex::new(board), changed: Condvar::new() }
     }
@@ -58,11 +59,17 @@ impl WavefrontScheduler {
             let home = (2 * thread + 1) * board.next.len() / self.threads;
             let tile_rows = (0..board.next.len()).filter(|&tile_row| board.has_turn(tile_row, self.blocks));
             if let Some(tile_row) = tile_rows.min_by_key(|&tile_row| (2 * tile_row + 1).abs_diff(home)) {
+                assert!(!board.beside(tile_row), "two threads would write to the band between two rows of tiles");
                 board.taken[tile_row] = true;
                 return Some(Claim { scheduler: self, tile_row, block: board.next[tile_row] });
             }
             board = self.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Whether all blocks of all rows of tiles are done.
+    pub(super) fn is_done(&self) -> bool {
+        self.board().next.iter().all(|&next| next == self.blocks)
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -71,6 +78,12 @@ impl WavefrontScheduler {
 }
 
 impl Board {
+    /// Whether a thread is running a row next to this one.
+    fn beside(&self, tile_row: usize) -> bool {
+        let above = tile_row.checked_sub(1).is_some_and(|above| self.taken[above]);
+        above || self.taken.get(tile_row + 1) == Some(&true)
+    }
+
     fn has_turn(&self, tile_row: usize, blocks: u32) -> bool {
         let block = self.next[tile_row];
         let above = tile_row.checked_sub(1).is_none_or(|above| self.next[above] > block);

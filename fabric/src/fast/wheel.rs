@@ -78,6 +78,7 @@ impl Wheel {
     /// it concerns it.
     #[inline]
     pub(crate) fn busy_until(&mut self, agent: u32, at: u64) {
+        debug_assert!(agent & 1 == 1, "only a compute element, the second of a pair, can be busy");
         self.wake(agent, at);
         self.busy[(agent / 2) as usize] = at;
     }
@@ -118,6 +119,8 @@ impl Wheel {
     /// Moves to cycle `now`, before which there are no entries. Agents may now be up to `cycles`
     /// apart, of which there are at most [`SPREAD`].
     pub(crate) fn begin(&mut self, now: u64, cycles: u64) {
+        assert!(now >= self.now, "a block begins before the one before it ended");
+        assert!(cycles <= SPREAD, "entries of different cycles of one block would share a slot of the wheel");
         self.now = now;
         while let Some(entry) = self.far.first_entry().filter(|e| *e.key() < now + cycles) {
             let at = *entry.key();
@@ -129,6 +132,9 @@ impl Wheel {
 
     /// All agents have done all cycles before `now`.
     pub(crate) fn end(&mut self, now: u64) {
+        assert!(now > self.now, "a block has at least one cycle");
+        #[cfg(debug_assertions)]
+        assert_eq!(self.behind(), 0, "an agent was not evaluated in a cycle that is over: its event is lost");
         self.any =
             if now == self.now + 1 { self.any & !slot(self.now) } else { self.slots.iter().fold(0, |any, s| any | s) };
         self.now = now;
@@ -159,6 +165,12 @@ impl Wheel {
             return Some(agent);
         }
         None
+    }
+
+    /// Lots of agents with entries for the first cycle that some agent had not done.
+    #[cfg(debug_assertions)]
+    fn behind(&self) -> usize {
+        self.slots.iter().filter(|&&slots| slots & slot(self.now) != 0).count()
     }
 
     /// Agents that have entries, a bit for each.

@@ -81,6 +81,9 @@ impl Assembly {
     pub(crate) fn new(small: Grid, placed: Vec<Placed>, detail: Detail) -> Assembly {
         let rows = lines(&placed, Axis::Rows, small.height);
         let columns = lines(&placed, Axis::Columns, small.width);
+        let left_out = |axis| placed.iter().filter(|p| p.gap.s.axis == axis).map(|p| p.gap.left_out()).sum::<u32>();
+        assert_eq!(rows.len() as u32, small.height + left_out(Axis::Rows), "every row stands for an executed one");
+        assert_eq!(columns.len() as u32, small.width + left_out(Axis::Columns), "every column stands for one");
         Assembly { grid: small, detail, rows, columns, placed, whole: Vec::new() }
     }
 

@@ -82,6 +82,7 @@ fn fold(program: &Program, gaps: &[Gap], arch: &ArchSpec, options: &RunOptions) 
         }
         Err(e) => return Err(e),
     };
+    assert_eq!(detail.watches.len(), 2 * gaps.len(), "each gap has a boundary before and behind its last group");
     if detail.given_up {
         let differs = |i: &usize| Watch::differs(&detail.watches[2 * i..2 * i + 2]);
         return Ok(Folded::Failed((0..gaps.len()).filter(differs).map(|i| (i, DIFFER)).collect()));

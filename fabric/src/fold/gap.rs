@@ -59,7 +59,9 @@ impl Gap {
 
     /// Groups that are left out.
     pub(crate) fn copies(&self) -> u32 {
-        self.s.length / self.s.period - self.before - self.behind
+        let groups = self.s.length / self.s.period;
+        assert!(self.before + self.behind <= groups, "more groups would be executed than the stretch has");
+        groups - self.before - self.behind
     }
 
     pub(crate) fn left_out(&self) -> u32 {

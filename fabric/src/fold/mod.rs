@@ -27,7 +27,7 @@ pub use smaller::smaller;
 ///
 /// # Errors
 /// See [`crate::run`]. A deadlock names the PEs of the whole mesh.
-pub fn run(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<Outcome, RunError> {
+pub(crate) fn run(program: &Program, arch: &ArchSpec, options: &RunOptions) -> Result<Outcome, RunError> {
     let mut why = Vec::new();
     let mut outcome = if options.fold.space {
         in_space(program, arch, options, &mut why)?
@@ -90,6 +90,8 @@ fn assemble(
             parts.push((block, copies, execute::execute(&block.program, arch, options)?));
         }
     }
+    let size = |(_, copies, done): &(&Block, u64, Assembly)| copies * done.size().pes();
+    assert_eq!(parts.iter().map(size).sum::<u64>(), program.grid().pes(), "every PE is in one block");
     let mut out = Outcome::default();
     let mut notes = Notes::default();
     for (block, copies, done) in &parts {
@@ -106,6 +108,7 @@ fn assemble(
         return Err(RunError::CycleLimit { limit: options.cycle_limit });
     }
     let covered = out.pe_cycles.total();
+    assert!(covered <= out.cycles.0 * program.grid().pes(), "PEs were busy for more cycles than the run has (P1)");
     out.pe_cycles.idle += out.cycles.0 * program.grid().pes() - covered;
     out.folds = notes.finish();
     if options.per_pe {
@@ -124,7 +127,8 @@ fn assemble(
 
 /// The counters of a PE in a run of `end` cycles.
 fn finished(mut pe: PeCounters, end: u64) -> PeCounters {
-    let PeCycles { compute, wait, back_pressure, .. } = pe.cycles;
+    let PeCycles { compute, wait, back_pressure, idle: _ } = pe.cycles;
+    assert!(compute + wait + back_pressure <= end, "a PE was busy for more cycles than the run has (P1)");
     pe.cycles.idle = end - compute - wait - back_pressure;
     pe
 }

@@ -19,6 +19,7 @@ impl Port {
     }
 
     fn moved(&mut self, now: u64) {
+        assert!(self.left > 0, "E1, E2: a port moved more wavelets than its stream has");
         self.left -= 1;
         self.next = now + self.interval;
     }

@@ -85,6 +85,7 @@ fn have_room(machine: &Machine, pe: &Pe, outputs: &[Output]) -> bool {
 pub(super) fn commit(machine: &mut Machine, moves: &[Move]) -> Vec<Closed> {
     let mut closed = Vec::new();
     for m in moves {
+        assert!(!machine.pes[m.pe].router.channels[m.channel].closed, "S4: a wavelet of a closed color moved");
         let pe = &mut machine.pes[m.pe];
         let wavelet = take(pe, m.channel);
         let channel = &mut pe.router.channels[m.channel];

@@ -51,6 +51,9 @@ impl Fifo {
     }
 
     pub(super) fn push(&mut self, wavelet: Wavelet) {
+        assert!(self.has_room(), "M2: a FIFO took a wavelet without having room: its producer did not ask");
+        let last = self.wavelets.back().map_or(0, |w| w.ready);
+        assert!(last <= wavelet.ready, "M2: wavelets of one FIFO arrive in the order in which they were sent");
         self.pushed += 1;
         self.wavelets.push_back(wavelet);
     }

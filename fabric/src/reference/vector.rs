@@ -202,6 +202,7 @@ fn beat(
         run.held[0] = 0;
     }
     run.done += count;
+    assert!(run.done <= vector.op.len, "C2: an instruction computes more elements than it has");
     Ok(())
 }
 
@@ -211,11 +212,15 @@ fn move_occupancies(element: &mut Element, code: &ImageCode, vector: &VectorCode
         if let Operand::Fifo(id, _) = source {
             let occupancy = &mut element.occupancies[usize::from(id.0)];
             occupancy.head = (occupancy.head + count) % code.memory_fifos[usize::from(id.0)].capacity;
+            assert!(occupancy.len >= count, "C10: a beat takes more elements than the FIFO in memory holds");
             occupancy.len -= count;
         }
     }
     if let Operand::Fifo(id, _) = vector.op.dst {
-        element.occupancies[usize::from(id.0)].len += count;
+        let occupancy = &mut element.occupancies[usize::from(id.0)];
+        occupancy.len += count;
+        let capacity = code.memory_fifos[usize::from(id.0)].capacity;
+        assert!(occupancy.len <= capacity, "C10: a beat puts more elements into a FIFO in memory than it has room for");
     }
 }
 

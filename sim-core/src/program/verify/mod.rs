@@ -131,6 +131,37 @@ pub fn verify(program: &Program, arch: &ArchSpec) -> Vec<Diagnostic> {
     diagnostics.finish()
 }
 
+/// Rules without which an engine would index out of a table or divide by zero.
+const STRUCTURE: [&str; 15] = [
+    "R002", "R003", "R004", "R005", "R014", "R015", "R016", "R017", "R018", "R019", "R022", "R028", "R029", "R030",
+    "R031",
+];
+
+/// Checks only that a program can be executed without a panic: that what its rules name by number or
+/// place exists, and that nothing is divided by zero. It neither follows routes nor counts wavelets, so
+/// it costs a small part of [`verify()`]; a program that passes may still deadlock, or may not fit the
+/// machine. An empty list means that an engine can execute it.
+#[must_use]
+pub fn structure(program: &Program, arch: &ArchSpec) -> Vec<Diagnostic> {
+    let mut diagnostics = Diagnostics::default();
+    for image in &program.images {
+        image::check(image, arch, &mut diagnostics);
+    }
+    let Some(grid) = program.grid.filter(|grid| (1..=MAX_PES).contains(&grid.pes())) else {
+        // The only rule that is broken then, and it says which sizes are possible.
+        check_grid(program, arch, &mut diagnostics);
+        return diagnostics.finish();
+    };
+    Placed::check(program, grid, &mut diagnostics);
+    switch::check(program, grid, arch, &mut diagnostics);
+    for net in route::nets(program, grid, arch, &mut diagnostics) {
+        net.check_overlap(&mut diagnostics);
+    }
+    let mut found = diagnostics.finish();
+    found.retain(|d| STRUCTURE.contains(&d.code.as_str()));
+    found
+}
+
 fn check_grid(program: &Program, arch: &ArchSpec, diagnostics: &mut Diagnostics) -> Option<Grid> {
     let at = program.name.as_str();
     let Some(grid) = program.grid else {

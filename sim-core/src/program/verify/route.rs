@@ -26,23 +26,8 @@ pub(super) fn check<'a>(
     placed: &Placed<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Net<'a>> {
-    let mut routes: Vec<Vec<&Route>> = vec![Vec::new(); usize::from(Color::MAX)];
-    for r in &program.routes {
-        let at = at_route(r);
-        check_color(r.color, arch, &at, diagnostics);
-        if check_region(r.region, grid, &at, diagnostics) {
-            routes[r.color.index()].push(r);
-        }
-    }
-    let mut edges: Vec<Vec<&EdgeStream>> = vec![Vec::new(); usize::from(Color::MAX)];
-    for e in &program.edges {
-        if check_stream(e, grid, arch, diagnostics) {
-            edges[e.color.index()].push(e);
-        }
-    }
+    let mut nets = nets(program, grid, arch, diagnostics);
     check_bandwidth(program, arch, diagnostics);
-    let colors = (0..Color::MAX).filter_map(Color::new);
-    let mut nets: Vec<Net<'a>> = colors.zip(routes.into_iter().zip(edges)).map(|(c, (r, e))| net(c, r, e)).collect();
     let uncounted = switch::uncounted(program);
     nets.retain_mut(|net| {
         let before = diagnostics.seen.values().sum::<u64>();
@@ -60,6 +45,31 @@ pub(super) fn check<'a>(
         disjoint
     });
     nets
+}
+
+/// All routes and streams by color, without those that are not on the grid, which are reported.
+pub(super) fn nets<'a>(
+    program: &'a Program,
+    grid: Grid,
+    arch: &ArchSpec,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Net<'a>> {
+    let mut routes: Vec<Vec<&Route>> = vec![Vec::new(); usize::from(Color::MAX)];
+    for r in &program.routes {
+        let at = at_route(r);
+        check_color(r.color, arch, &at, diagnostics);
+        if check_region(r.region, grid, &at, diagnostics) {
+            routes[r.color.index()].push(r);
+        }
+    }
+    let mut edges: Vec<Vec<&EdgeStream>> = vec![Vec::new(); usize::from(Color::MAX)];
+    for e in &program.edges {
+        if check_stream(e, grid, arch, diagnostics) {
+            edges[e.color.index()].push(e);
+        }
+    }
+    let colors = (0..Color::MAX).filter_map(Color::new);
+    colors.zip(routes.into_iter().zip(edges)).map(|(c, (r, e))| net(c, r, e)).collect()
 }
 
 fn net<'a>(color: Color, routes: Vec<&'a Route>, edges: Vec<&'a EdgeStream>) -> Net<'a> {
@@ -109,7 +119,7 @@ fn check_bandwidth(program: &Program, arch: &ArchSpec, diagnostics: &mut Diagnos
 }
 
 impl Net<'_> {
-    fn check_overlap(&self, diagnostics: &mut Diagnostics) -> bool {
+    pub(super) fn check_overlap(&self, diagnostics: &mut Diagnostics) -> bool {
         let report = |pe: PeCoord, a: usize, b: usize, diagnostics: &mut Diagnostics| {
             let message =
                 format!("two routes of {}: {} and {}", self.color, at_route(self.routes[a]), at_route(self.routes[b]));
