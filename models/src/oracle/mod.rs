@@ -11,8 +11,9 @@
 
 mod backward;
 mod erf;
+pub mod inputs;
 mod ops;
-mod params;
+pub mod params;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use ndarray::{Array2, ArrayD, ArrayView1, ArrayView2, IxDyn};
 use crate::shape::ModelShape;
 use crate::shape::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
 pub use erf::{erf, erfc};
+pub use inputs::Inputs;
 use ops::Heads;
 pub use params::Params;
 

@@ -2,8 +2,7 @@
 //!
 //! **Invariant.** [`Params::zeros`] and [`Params::seeded`] hold exactly the tensors of the shape, under
 //! the names of Hugging Face's GPT-2 and in its layouts (matrices input-major), whatever the design.
-//! **Not here.** training initialisation; values are chosen so that every gradient is far
-//! from zero.
+//! **Not here.** Tokens and targets ([`super::inputs`]).
 
 use std::collections::BTreeMap;
 
@@ -35,19 +34,36 @@ impl Params {
         Self { tensors: tensors.map(|(name, dims)| (name, ArrayD::zeros(IxDyn(&dims)))).collect() }
     }
 
-    /// Parameters drawn with a fixed generator (SplitMix64) in the order of names, uniformly:
-    /// matrices and tables with standard deviation 0.2, biases within ±0.2, LayerNorm gains within
-    /// 1 ± 0.2. The same on every platform.
+    /// Parameters by which an implementation is checked: drawn from [`SplitMix64`] with `seed` in the order of names,
+    /// uniformly, matrices and tables with standard deviation 0.2, biases within ±0.2, gains of norms within 1 ± 0.2, so
+    /// that every gradient is far from zero. The same on every platform.
     #[must_use]
     pub fn seeded(shape: &ModelShape, seed: u64) -> Self {
         let mut generator = SplitMix64::new(seed);
         let mut params = Self::zeros(shape);
         for (name, tensor) in &mut params.tensors {
-            let gain = (name.contains("ln_") || name.contains("_ln")) && name.ends_with("weight");
-            let centre = if gain { 1.0 } else { 0.0 };
-            // A uniform value within ±w has standard deviation w/sqrt(3).
-            let width = if tensor.ndim() == 2 { 0.2 * 3.0_f64.sqrt() } else { 0.2 };
+            let centre = if is_gain(name) { 1.0 } else { 0.0 };
+            let width = if tensor.ndim() == 2 { within(0.2) } else { 0.2 };
             tensor.mapv_inplace(|_| centre + width * generator.symmetric());
+        }
+        params
+    }
+
+    /// Parameters as training begins with them, after GPT-2: matrices and tables with standard deviation 0.02, those of
+    /// products that are added to the residual stream less by `sqrt(2 · layers)`, biases 0, gains of norms 1. Drawn in
+    /// the order of names; uniformly, because a sum of exact steps is the same on every platform and a normal
+    /// distribution is not.
+    #[must_use]
+    pub fn initial(shape: &ModelShape, generator: &mut SplitMix64) -> Self {
+        let mut params = Self::zeros(shape);
+        let residual = 0.02 / (2.0 * f64::from(shape.layers)).sqrt();
+        for (name, tensor) in &mut params.tensors {
+            if tensor.ndim() == 2 {
+                let deviation = if name.ends_with("c_proj.weight") { residual } else { 0.02 };
+                tensor.mapv_inplace(|_| within(deviation) * generator.symmetric());
+            } else if is_gain(name) {
+                tensor.fill(1.0);
+            }
         }
         params
     }
@@ -61,6 +77,16 @@ impl Params {
         }
         assert_eq!(self.tensors.len(), expected.len(), "no parameter is unknown to the model");
     }
+}
+
+/// Whether a parameter is the gain of a norm.
+fn is_gain(name: &str) -> bool {
+    (name.contains("ln_") || name.contains("_ln")) && name.ends_with("weight")
+}
+
+/// How far from its mean a uniform number may be, for a standard deviation.
+fn within(deviation: f64) -> f64 {
+    deviation * 3.0_f64.sqrt()
 }
 
 /// Names and dimensions of all parameters.
