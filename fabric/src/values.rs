@@ -4,6 +4,7 @@
 //! **Not here.** Arithmetic: each engine has its own.
 
 use sim_core::coord::Grid;
+use sim_core::program::Program;
 use std::collections::BTreeMap;
 
 /// The memories of all PEs of a wafer, kept from one program to the next (rule V3).
@@ -22,6 +23,20 @@ impl WaferMemory {
     #[must_use]
     pub fn new(grid: Grid, sram: u32) -> WaferMemory {
         let pes = (0..grid.pes()).map(|_| vec![0; sram as usize]).collect();
+        WaferMemory { grid, sram: sram as usize, pes }
+    }
+
+    /// All zero, for programs that run one after the other on the mesh of the first. PEs that none of them gives code to
+    /// have no memory: nothing there could read or write it.
+    #[must_use]
+    pub fn of_programs(programs: &[Program], sram: u32) -> WaferMemory {
+        let grid = programs.first().map_or(Grid { width: 0, height: 0 }, Program::grid);
+        let mut pes = vec![Vec::new(); grid.pes() as usize];
+        for placement in programs.iter().flat_map(|program| &program.placements) {
+            for pe in placement.region.iter() {
+                pes[grid.index(pe).0 as usize].resize(sram as usize, 0);
+            }
+        }
         WaferMemory { grid, sram: sram as usize, pes }
     }
 }

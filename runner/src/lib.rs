@@ -63,6 +63,7 @@ pub mod timeline;
 pub mod traffic;
 pub mod train;
 pub mod training_plan;
+pub mod values;
 pub mod verify_fold;
 pub mod why;
 pub mod workload;
