@@ -16,23 +16,17 @@ use compiler::options::Checkpoints;
 use models::count::{FlopConvention, training_flops};
 use runner::groups::{KernelGroup, groups};
 use runner::train::Effort;
-use runner::verify_fold::FoldVerification;
-use runner::{CompiledStep, ExecutedStep, Workload, cluster_step};
+use runner::{CompiledStep, ExecutedStep, FinishedStep, Workload, cluster_step};
 use sim_core::arch::ArchSpec;
 
 impl RunReport {
-    /// The report of an executed step, with the foldings that were verified for it, if that was asked
-    /// for.
+    /// The report of an executed step, with what was done besides.
     ///
     /// # Panics
     /// If the counters of a kernel do not add up to its cycles times the PEs.
     #[must_use]
-    pub fn of(
-        step: &CompiledStep,
-        executed: &ExecutedStep,
-        verified: Option<FoldVerification>,
-        provenance: &Provenance,
-    ) -> RunReport {
+    pub fn of(done: &FinishedStep, provenance: &Provenance) -> RunReport {
+        let FinishedStep { step, executed, verified, values } = done;
         let CompiledStep { workload, arch, compiled, .. } = step;
         let groups = groups(compiled, executed);
         for g in &groups {
@@ -57,7 +51,8 @@ impl RunReport {
             memory: memory(&compiled.memory, compiled.geometry.used().pes()),
             links: executed.heat.as_ref().map(LinkLoad::of),
             assumed: common::assumed(arch, arch.cluster.systems.value > 1),
-            fold_verification: verified.map(Into::into),
+            fold_verification: verified.clone().map(Into::into),
+            values: values.as_ref().map(Into::into),
             simulation: provenance.simulation(effort(executed, &groups)),
             kernels: groups.into_iter().map(KernelReport::from).collect(),
         }

@@ -17,6 +17,7 @@ pub mod simulate;
 pub mod sums;
 pub mod table;
 pub mod train;
+pub mod values;
 pub mod verification;
 pub mod why;
 

@@ -11,6 +11,7 @@ use crate::common::{ArchInfo, Assumed, ByConvention, ModelInfo, Simulation};
 use crate::form;
 use crate::layout::Layout;
 use crate::links::LinkLoad;
+use crate::values::StepValues;
 use crate::verification::FoldVerification;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -59,6 +60,9 @@ pub struct RunReport {
     /// Kernels on which folding was verified (`--verify-fold`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold_verification: Option<FoldVerification>,
+    /// Loss and gradients of the step (`--values`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<StepValues>,
     /// How it was obtained.
     pub simulation: Simulation,
 }

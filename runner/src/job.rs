@@ -8,6 +8,7 @@ use crate::compiled_step::CompiledStep;
 use crate::error::Error;
 use crate::execute::{ExecutedStep, Executor};
 use crate::options::StepOptions;
+use crate::values::{self, StepValues};
 use crate::verify_fold::{self, FoldVerification};
 use crate::workload::Workload;
 use sim_core::arch::ArchSpec;
@@ -75,17 +76,29 @@ impl Job {
         Ok(CompiledStep { workload, arch, graph, compiled })
     }
 
-    /// Compiles the step and executes it. `verify`: how many random kernels of the same design are
-    /// executed folded and in full, to be compared, and the seed that chooses them.
+    /// Compiles the step, executes it, and does what is asked for besides.
     ///
     /// # Errors
-    /// As those of [`Job::compile`], [`CompiledStep::execute`] and [`verify_fold::verify`].
-    pub fn run(&self, executor: &Executor<'_>, verify: Option<(u32, u64)>) -> Result<FinishedStep, Error> {
-        let step = self.compile()?;
+    /// As those of [`Job::compile`], [`CompiledStep::execute`], [`verify_fold::verify`] and [`values::run`]; a step that
+    /// is too large for values is refused before it is executed.
+    pub fn run(&self, executor: &Executor<'_>, extras: Extras) -> Result<FinishedStep, Error> {
+        let (step, options) = (self.compile()?, &executor.options);
+        extras.values.map(|_| values::check(&step, options)).transpose()?;
         let executed = step.execute(executor)?;
-        let verified = verify.map(|chosen| verify_fold::verify(&step, chosen, &executor.options)).transpose()?;
-        Ok(FinishedStep { step, executed, verified })
+        let verified = extras.verify_fold.map(|chosen| verify_fold::verify(&step, chosen, options)).transpose()?;
+        let values = extras.values.map(|seed| values::run(&step, &executed, options, seed)).transpose()?;
+        Ok(FinishedStep { step, executed, verified, values })
     }
+}
+
+/// What is done with a step beside executing it for its cycles.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extras {
+    /// How many random kernels of the same design are executed folded and in full, to be compared, and the seed that
+    /// chooses them.
+    pub verify_fold: Option<(u32, u64)>,
+    /// The seed of parameters and tokens, if the step is to be executed with values as well.
+    pub values: Option<u64>,
 }
 
 /// A step that was compiled and executed.
@@ -97,4 +110,6 @@ pub struct FinishedStep {
     pub executed: ExecutedStep,
     /// Kernels of the same design on which folding was verified, if that was asked for.
     pub verified: Option<FoldVerification>,
+    /// Loss and gradients, if the step was executed with values.
+    pub values: Option<StepValues>,
 }

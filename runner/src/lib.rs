@@ -17,7 +17,8 @@
 //! | the launches, added up by kernel, phase and layer | [`groups`](groups::groups) |
 //! | the same kernels on many systems | [`cluster_step`] |
 //!
-//! One program of one's own is executed by [`program`]. A whole training run is in [`train`], what bounds a step in [`why`], and a check of the foldings by
+//! A step is executed for its cycles, and on a small model with real numbers as well: [`values`]. One program of one's
+//! own is executed by [`program`]. A whole training run is in [`train`], what bounds a step in [`why`], and a check of the foldings by
 //! execution in [`verify_fold`].
 //!
 //! ```
@@ -71,7 +72,7 @@ pub mod workload;
 pub use compiled_step::CompiledStep;
 pub use error::Error;
 pub use execute::{ExecutedStep, Executor};
-pub use job::{FinishedStep, Job};
+pub use job::{Extras, FinishedStep, Job};
 pub use options::{Split, StepOptions};
 pub use progress::{Progress, Silent};
 pub use store::{MemoryStore, OutcomeKey, OutcomeStore};

@@ -33,13 +33,22 @@ use fabric::RunOptions;
 use models::oracle::Inputs;
 use sim_core::diag::Diagnostic;
 
+/// A step with the values that a seed gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepValues {
+    /// The seed.
+    pub seed: u64,
+    /// Loss and gradients, beside those in f64.
+    pub compared: Comparison,
+}
+
 /// Executes the step with the values that `seed` gives it, all micro-batches of all systems one after the other, and
 /// compares loss and gradients with the f64 implementation. `executed` is the same step without values.
 ///
 /// # Errors
 /// Those of [`check`]; a program that fails; [`Error::Internal`] if a kernel takes other cycles than without values,
 /// which is a fault of the engines.
-pub fn run(step: &CompiledStep, executed: &ExecutedStep, options: &RunOptions, seed: u64) -> Result<Comparison, Error> {
+pub fn run(step: &CompiledStep, executed: &ExecutedStep, options: &RunOptions, seed: u64) -> Result<StepValues, Error> {
     check(step, options)?;
     let shape = &step.workload.shape;
     // A step whose batch is larger than a count of sequences in memory can be was refused.
@@ -47,7 +56,7 @@ pub fn run(step: &CompiledStep, executed: &ExecutedStep, options: &RunOptions, s
     let wafer = Wafer::new(step, options)?;
     let (gradients, cycles) = wafer.step(&inputs)?;
     same_cycles(step, executed, &cycles)?;
-    Ok(Comparison::of(shape, &inputs, &gradients))
+    Ok(StepValues { seed, compared: Comparison::of(shape, &inputs, &gradients) })
 }
 
 /// Whether the step can be executed with values: it asks for nothing large.

@@ -145,7 +145,7 @@ pub(super) struct VerifyOptions {
     /// every PE; a difference is exit status 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) verify_fold: Option<u32>,
-    /// Chooses the kernels and meshes of --verify-fold
+    /// Chooses the kernels and meshes of --verify-fold, and the numbers of `run --values`
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
 }

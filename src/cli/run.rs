@@ -18,7 +18,7 @@ use report::encoding::svg::pictures::{self, PictureInput};
 use report::encoding::{html, perfetto, svg, text};
 use report::run::RUN_SCHEMA;
 use runner::cluster_step::WaferStep;
-use runner::{CompiledStep, ExecutedStep, FinishedStep, timeline};
+use runner::{CompiledStep, ExecutedStep, Extras, FinishedStep, timeline};
 use std::path::{Path, PathBuf};
 
 /// Compiles one training step, executes it on the simulated wafer, reports throughput and memory
@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
   wafersim run ./config.json --batch 8 --seq-len 1024 --format json
   wafersim run cerebras-gpt-111m --set pe.sram=64KiB --plot heat.svg
   wafersim run cerebras-gpt-111m --verify-fold 5 --seed 1
+  wafersim run tiny --values --seed 1
   wafersim run cerebras-gpt-111m --report out.html --plot plots/ --trace step.pftrace")]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -36,6 +37,10 @@ pub(super) struct Arguments {
     pub(super) limits: RunLimits,
     #[command(flatten)]
     pub(super) verify: VerifyOptions,
+    /// Carries real numbers as well: loss and gradients of the step, beside those of an f64
+    /// implementation. For small models such as `tiny`; `--seed` chooses parameters and tokens
+    #[arg(long)]
+    values: bool,
     /// Draws the step at a glance, or with a folder all pictures: maps of the wafer, roofline,
     /// timeline, memory, histogram, and scaling where there are several systems
     #[arg(long, value_name = "FILE.svg|FOLDER")]
@@ -139,13 +144,16 @@ fn finished(
     making: &Making,
     output: &Output,
 ) -> Result<(FinishedStep, RunReport), Failure> {
-    let Arguments { step, limits, verify, plot, report, .. } = arguments;
+    let Arguments { step, limits, verify, values, plot, report, .. } = arguments;
     let job = step.job()?;
     let session = Session::new(limits, cache, output)?.per_pe(plot.is_some() || report.is_some());
-    let mut done = session.run(|executor| job.run(executor, verify.wanted()))?;
-    let command = format!("wafersim run {}{}", step.command(&done.step), limits.command()) + &verify.command();
+    let extras = Extras { verify_fold: verify.wanted(), values: values.then_some(verify.seed) };
+    let done = session.run(|executor| job.run(executor, extras))?;
+    let command = format!("wafersim run {}{}", step.command(&done.step), limits.command())
+        + &verify.command()
+        + if *values { " --values" } else { "" };
     let provenance = making.provenance(command, verify.seed, limits);
-    let report = RunReport::of(&done.step, &done.executed, done.verified.take(), &provenance);
+    let report = RunReport::of(&done, &provenance);
     Ok((done, report))
 }
 

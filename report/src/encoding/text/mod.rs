@@ -5,4 +5,5 @@
 pub mod run;
 pub mod simulate;
 pub mod train;
+pub mod values;
 pub mod why;

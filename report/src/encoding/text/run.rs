@@ -1,5 +1,6 @@
 //! A training step's report as text and as CSV.
 
+use super::values;
 use crate::cluster::ClusterReport;
 use crate::common::ByConvention;
 use crate::run::{KernelReport, RunReport};
@@ -8,9 +9,12 @@ use crate::table::{Table, bytes, grouped, percent, si, word};
 use crate::verification::FoldVerification;
 use std::fmt::Write as _;
 
-/// The kernels, one row each.
+/// The kernels, one row each; of a step with values its loss and gradients instead.
 #[must_use]
 pub fn csv(report: &RunReport) -> String {
+    if let Some(v) = &report.values {
+        return values::csv(v);
+    }
     let mut table =
         Table::new(&["name", "phase", "layer", "count", "cycles", "macs", "compute", "wait", "back_pressure", "idle"]);
     for k in &report.kernels {
@@ -30,6 +34,7 @@ pub fn text(report: &RunReport) -> String {
     out += &throughput(report);
     out += &memory(report);
     let _ = write!(out, "\nKernels, added up over layers (shares in % of PE-cycles)\n{}", kernels(report).text());
+    report.values.iter().for_each(|v| out += &values::text(v));
     out += &folded(report);
     report.fold_verification.iter().for_each(|v| out += &verified(v));
     out += &assumed(report);
