@@ -41,6 +41,11 @@ pub struct Case {
     pub source: &'static str,
 }
 
+/// All published cases with what they take here.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Cases(pub Vec<Case>);
+
 impl Case {
     fn new(name: String, ours: u64, theirs: u64, startup: u64, source: &'static str) -> Case {
         let kind = if source == FORMS { "closed form" } else { "vendor's simulator" };
@@ -53,7 +58,7 @@ impl Case {
 ///
 /// # Errors
 /// If the machine cannot execute one of them.
-pub fn cases(arch: &ArchSpec) -> Result<Vec<Case>, Error> {
+pub fn cases(arch: &ArchSpec) -> Result<Cases, Error> {
     let mut cases = Vec::new();
     for (elements, conflict, theirs) in
         [(1028, false, 1034), (1028, true, 2062), (5124, false, 5130), (5124, true, 10254)]
@@ -77,7 +82,7 @@ pub fn cases(arch: &ArchSpec) -> Result<Vec<Case>, Error> {
     for (c, name, theirs) in closed_forms() {
         cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, startup, FORMS));
     }
-    Ok(cases)
+    Ok(Cases(cases))
 }
 
 /// Collectives with the cycles that the closed forms give them.

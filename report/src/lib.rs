@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod common;
 pub mod encoding;
 mod form;
+pub mod format;
 pub mod layout;
 pub mod links;
 pub mod provenance;
@@ -21,6 +22,7 @@ pub mod values;
 pub mod verification;
 pub mod why;
 
+pub use format::{Document, Format, Presentable, Tabular};
 pub use provenance::Provenance;
 pub use run::RunReport;
 

@@ -1,6 +1,6 @@
 //! Kernels added up over the layers of a model.
 
-use crate::run::KernelReport;
+use crate::run::{KernelReport, RunReport};
 use std::collections::BTreeMap;
 
 /// One entry per name and phase, in the order of first use. Layers and foldings are left out.
@@ -27,4 +27,12 @@ pub fn add(sum: &mut KernelReport, k: &KernelReport) {
     sum.edge_in_bytes += k.edge_in_bytes;
     sum.edge_out_bytes += k.edge_out_bytes;
     sum.pe_cycles += k.pe_cycles;
+}
+
+impl RunReport {
+    /// The kernel that takes most of the step, over all layers.
+    #[must_use]
+    pub fn slowest_kernel(&self) -> Option<KernelReport> {
+        over_layers(&self.kernels).into_iter().max_by_key(|k| k.cycles)
+    }
 }

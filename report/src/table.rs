@@ -1,39 +1,186 @@
-//! A table, as aligned text or as CSV.
+//! A table: what a result says in rows and columns, before any form is chosen for it.
+//!
+//! **Invariant.** A row has a cell for every column. What a cell shows is the same in every form that is
+//! text, but for spaces between digits.
+//! **Not here.** Files (`encoding::csv`, `encoding::parquet`).
 
-/// Rows under a heading. Columns that hold numbers only are aligned to the right.
-#[derive(Debug, Clone, Default)]
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// What it is of.
+    pub name: String,
+    /// The unit of its numbers; empty where they have none.
+    pub unit: &'static str,
+}
+
+impl Column {
+    /// Its heading: the name, and the unit behind it.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        let gap = if self.unit.is_empty() { "" } else { " " };
+        format!("{}{gap}{}", self.name, self.unit)
+    }
+}
+
+/// A cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// There is no value.
+    Empty,
+    /// Words.
+    Text(String),
+    /// A whole number.
+    Whole(u64),
+    /// A whole number whose digits are grouped for people, and plain in files.
+    Count(u64),
+    /// A whole number whose digits are grouped wherever it is text.
+    Grouped(u64),
+    /// A number in its shortest form.
+    Number(f64),
+    /// A number that is shown with fewer digits than it has: what is shown.
+    Shown(String),
+}
+
+impl Cell {
+    /// A number with so many digits behind the point.
+    #[must_use]
+    pub fn fixed(value: f64, digits: usize) -> Cell {
+        Cell::Shown(format!("{value:.digits$}"))
+    }
+
+    /// The same with its sign.
+    #[must_use]
+    pub fn signed(value: f64, digits: usize) -> Cell {
+        Cell::Shown(format!("{value:+.digits$}"))
+    }
+
+    /// As people read it.
+    #[must_use]
+    pub fn for_people(&self) -> String {
+        match self {
+            Cell::Count(n) => grouped(*n),
+            cell => cell.plain(),
+        }
+    }
+
+    /// As a file of text has it.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        match self {
+            Cell::Empty => String::new(),
+            Cell::Text(text) | Cell::Shown(text) => text.clone(),
+            Cell::Whole(n) | Cell::Count(n) => n.to_string(),
+            Cell::Grouped(n) => grouped(*n),
+            Cell::Number(x) => x.to_string(),
+        }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        Cell::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell::Text(text)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(n: u64) -> Cell {
+        Cell::Whole(n)
+    }
+}
+
+impl From<u32> for Cell {
+    fn from(n: u32) -> Cell {
+        Cell::Whole(n.into())
+    }
+}
+
+impl From<usize> for Cell {
+    fn from(n: usize) -> Cell {
+        Cell::Whole(n as u64)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(x: f64) -> Cell {
+        Cell::Number(x)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(cell: Option<T>) -> Cell {
+        cell.map_or(Cell::Empty, Into::into)
+    }
+}
+
+/// The cells of a row: words, numbers, or [`Cell`]s.
+#[macro_export]
+macro_rules! row {
+    ($($cell:expr),* $(,)?) => { vec![$($crate::table::Cell::from($cell)),*] };
+}
+
+/// Rows under a heading.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    /// A table with these columns.
+    /// A table with these columns, none of which has a unit.
     #[must_use]
-    pub fn new(head: &[&str]) -> Table {
-        Table { head: head.iter().map(|&h| h.to_owned()).collect(), rows: Vec::new() }
+    pub fn new(names: &[&str]) -> Table {
+        let columns = names.iter().map(|&name| Column { name: name.to_owned(), unit: "" });
+        Table { columns: columns.collect(), rows: Vec::new() }
     }
 
-    /// Adds a row with one cell per column.
+    /// A table with these columns, each a name with a unit, which may be empty.
+    #[must_use]
+    pub fn with_units(columns: &[(&str, &'static str)]) -> Table {
+        let columns = columns.iter().map(|&(name, unit)| Column { name: name.to_owned(), unit });
+        Table { columns: columns.collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row, such as one of `row![name, 5u64]`.
     ///
     /// # Panics
-    /// If the number of cells is another one.
-    pub fn row(&mut self, cells: Vec<String>) {
-        assert_eq!(cells.len(), self.head.len(), "a row has a cell for every column");
+    /// If it has another number of cells than the table has columns.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        assert_eq!(cells.len(), self.columns.len(), "a row has a cell for every column");
         self.rows.push(cells);
     }
 
-    /// As text, columns two spaces apart.
+    /// The columns.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The rows; each has a cell for every column.
+    #[must_use]
+    pub fn rows(&self) -> &[Vec<Cell>] {
+        &self.rows
+    }
+
+    /// As text, columns two spaces apart; those that hold numbers only are aligned to the right.
     #[must_use]
     pub fn text(&self) -> String {
-        let columns = self.head.len();
-        let width = |c: usize| self.all().map(|row| row[c].chars().count()).max().unwrap_or(0);
+        let head = self.columns.iter().map(Column::heading).collect();
+        let shown = |row: &Vec<Cell>| row.iter().map(Cell::for_people).collect();
+        let lines: Vec<Vec<String>> = std::iter::once(head).chain(self.rows.iter().map(shown)).collect();
+        let columns = self.columns.len();
+        let width = |c: usize| lines.iter().map(|line| line[c].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        let right: Vec<bool> = (0..columns).map(|c| self.rows.iter().all(|row| is_number(&row[c]))).collect();
+        let right: Vec<bool> = (0..columns).map(|c| lines[1..].iter().all(|line| is_number(&line[c]))).collect();
         let mut out = String::new();
-        for row in self.all() {
+        for cells in &lines {
             let mut line = String::new();
-            for (c, cell) in row.iter().enumerate() {
+            for (c, cell) in cells.iter().enumerate() {
                 let pad = " ".repeat(widths[c] - cell.chars().count());
                 let gap = if c == 0 { "" } else { "  " };
                 line += &if right[c] { format!("{gap}{pad}{cell}") } else { format!("{gap}{cell}{pad}") };
@@ -43,38 +190,10 @@ impl Table {
         }
         out
     }
-
-    fn all(&self) -> impl Iterator<Item = &Vec<String>> {
-        std::iter::once(&self.head).chain(&self.rows)
-    }
-
-    /// As comma-separated values. Cells that a spreadsheet would take for a formula are quoted
-    /// with an apostrophe.
-    #[must_use]
-    pub fn csv(&self) -> String {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        for row in self.all() {
-            let written = writer.write_record(row.iter().map(|cell| harmless(cell)));
-            written.expect("a record of a table in memory is written");
-        }
-        let bytes = writer.into_inner().expect("a buffer in memory is flushed");
-        String::from_utf8(bytes).expect("cells are text")
-    }
 }
 
 fn is_number(cell: &str) -> bool {
     cell.is_empty() || cell.chars().all(|c| c.is_ascii_digit() || " .,%-".contains(c))
-}
-
-fn harmless(cell: &str) -> String {
-    if formula(cell) { format!("'{cell}") } else { cell.to_owned() }
-}
-
-/// Whether a spreadsheet would take a cell for a formula. Apostrophes before one count too, so that
-/// a further one can be taken away again.
-pub(crate) fn formula(cell: &str) -> bool {
-    let rest = cell.trim_start_matches('\'');
-    rest.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err()
 }
 
 /// The name of a value that is serialized as one word.
@@ -132,11 +251,10 @@ mod tests {
 
     #[test]
     fn numbers_are_aligned_to_the_right() {
-        let mut t = Table::new(&["name", "n"]);
-        t.row(vec!["a, b".into(), "5".into()]);
-        t.row(vec!["=c".into(), "1 000".into()]);
-        assert_eq!(t.text(), "name      n\na, b      5\n=c    1 000\n");
-        assert_eq!(t.csv(), "name,n\n\"a, b\",5\n'=c,1 000\n");
+        let mut t = Table::with_units(&[("name", ""), ("n", "s")]);
+        t.row(row!["a, b", 5u64]);
+        t.row(row!["=c", Cell::Count(1000)]);
+        assert_eq!(t.text(), "name    n s\na, b      5\n=c    1 000\n");
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! `wafersim arch show|list|diff`.
 
-use super::options::{Format, MachineOptions};
-use super::{Output, json};
+use super::options::MachineOptions;
+use super::reply::Reply;
 use crate::fail::Failure;
 use crate::inputs;
-use clap::Subcommand;
-use report::table::{Table, grouped};
+use clap::{Args, Subcommand};
+use report::table::{Cell, Table};
+use report::{Document, Tabular, row};
+use runner::machine::differences;
 use serde::Serialize;
 use sim_core::arch::{self, ArchSpec};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// A machine with the source of each number
-    #[command(after_help = "Examples:\n  wafersim arch show\n  wafersim arch show --arch my.toml --set pe.sram=64KiB")]
-    Show(MachineOptions),
+    #[command(
+        after_help = "Examples:\n  wafersim arch show\n  wafersim arch show andromeda16\n  wafersim arch show my.toml --set pe.sram=64KiB"
+    )]
+    Show(Shows),
     /// The presets
     List,
     /// Numbers in which two machines differ
@@ -26,11 +30,25 @@ pub(super) enum Command {
     },
 }
 
+/// Which machine is shown.
+#[derive(Debug, Args)]
+pub(super) struct Shows {
+    /// A preset, or the path of a TOML file
+    #[arg(value_name = "NAME|FILE", conflicts_with = "arch")]
+    name: Option<String>,
+    #[command(flatten)]
+    machine: MachineOptions,
+}
+
+/// A machine.
 #[derive(Serialize)]
 struct Shown {
     name: String,
     arch_hash: String,
     numbers: Vec<Number>,
+    /// How many numbers are assumed.
+    #[serde(skip)]
+    assumed: usize,
 }
 
 #[derive(Serialize)]
@@ -48,33 +66,50 @@ struct Difference {
     b: String,
 }
 
-pub(super) fn run(command: &Command, output: &Output) -> Result<Vec<u8>, Failure> {
+/// Numbers in which two machines differ.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Differences {
+    numbers: Vec<Difference>,
+    /// Names of the machines.
+    #[serde(skip)]
+    of: [String; 2],
+}
+
+pub(super) fn run(command: &Command) -> Result<Reply, Failure> {
     match command {
-        Command::Show(options) => show(&inputs::machine(&options.arch, &options.sets)?, output),
-        Command::List => list(output),
-        Command::Diff { a, b } => diff(&inputs::machine(a, &[])?, &inputs::machine(b, &[])?, output),
-    }
-}
-
-fn numbers(arch: &ArchSpec) -> Vec<Number> {
-    let number = |e: arch::ArchEntry| Number { key: e.key, value: e.value, source: e.kind, text: e.source };
-    arch.entries().into_iter().map(number).collect()
-}
-
-fn show(arch: &ArchSpec, output: &Output) -> Result<Vec<u8>, Failure> {
-    let numbers = numbers(arch);
-    let mut table = Table::new(&["key", "value", "source", "citation or reason"]);
-    for n in &numbers {
-        table.row(vec![n.key.clone(), n.value.clone(), n.source.clone(), n.text.clone()]);
-    }
-    match output.format {
-        Format::Json => json(&Shown { name: arch.name.clone(), arch_hash: arch.hash(), numbers }),
-        Format::Csv => Ok(table.csv().into_bytes()),
-        Format::Text => {
-            let assumed = arch.assumed().len();
-            let foot = format!("\n{} of {} numbers are assumed; hash {}\n", assumed, numbers.len(), arch.hash());
-            Ok(format!("{}\n\n{}{foot}", arch.name, table.text()).into_bytes())
+        Command::Show(Shows { name, machine }) => {
+            let name = name.as_ref().unwrap_or(&machine.arch);
+            Ok(Reply::of(Shown::of(&inputs::machine(name, &machine.sets)?)))
         }
+        Command::List => Ok(Reply::of(List::new())),
+        Command::Diff { a, b } => Ok(Reply::of(Differences::of(&inputs::machine(a, &[])?, &inputs::machine(b, &[])?))),
+    }
+}
+
+impl Shown {
+    fn of(arch: &ArchSpec) -> Shown {
+        let number = |e: arch::ArchEntry| Number { key: e.key, value: e.value, source: e.kind, text: e.source };
+        let numbers = arch.entries().into_iter().map(number).collect();
+        Shown { name: arch.name.clone(), arch_hash: arch.hash(), numbers, assumed: arch.assumed().len() }
+    }
+}
+
+impl Tabular for Shown {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["key", "value", "source", "citation or reason"]);
+        for n in &self.numbers {
+            table.row(row![n.key.as_str(), n.value.as_str(), n.source.as_str(), n.text.as_str()]);
+        }
+        table
+    }
+}
+
+impl Document for Shown {
+    fn text(&self) -> String {
+        let (assumed, all, hash) = (self.assumed, self.numbers.len(), &self.arch_hash);
+        let foot = format!("\n{assumed} of {all} numbers are assumed; hash {hash}\n");
+        format!("{}\n\n{}{foot}", self.name, self.table().text())
     }
 }
 
@@ -88,52 +123,62 @@ struct Preset {
     systems: u32,
 }
 
-fn list(output: &Output) -> Result<Vec<u8>, Failure> {
-    let presets: Vec<Preset> = arch::PRESETS
-        .iter()
-        .filter_map(|name| arch::preset(name))
-        .map(|a| Preset {
+/// The presets.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct List(Vec<Preset>);
+
+impl List {
+    fn new() -> List {
+        let preset = |a: ArchSpec| Preset {
             width: a.wafer.width.value,
             height: a.wafer.height.value,
-            pes: u64::from(a.wafer.width.value) * u64::from(a.wafer.height.value),
+            pes: a.grid().pes(),
             clock_hz: a.wafer.clock_hz.value,
             systems: a.cluster.systems.value,
             name: a.name,
-        })
-        .collect();
-    let mut table = Table::new(&["name", "width", "height", "PEs", "clock MHz", "systems"]);
-    for p in &presets {
-        table.row(vec![
-            p.name.clone(),
-            p.width.to_string(),
-            p.height.to_string(),
-            grouped(p.pes),
-            (p.clock_hz / 1_000_000).to_string(),
-            p.systems.to_string(),
-        ]);
-    }
-    match output.format {
-        Format::Json => json(&presets),
-        Format::Csv => Ok(table.csv().into_bytes()),
-        Format::Text => Ok(table.text().into_bytes()),
+        };
+        List(arch::PRESETS.iter().filter_map(|name| arch::preset(name)).map(preset).collect())
     }
 }
 
-fn diff(a: &ArchSpec, b: &ArchSpec, output: &Output) -> Result<Vec<u8>, Failure> {
-    let differences: Vec<Difference> = numbers(a)
-        .into_iter()
-        .zip(numbers(b))
-        .filter(|(a, b)| a.value != b.value)
-        .map(|(a, b)| Difference { key: a.key, a: a.value, b: b.value })
-        .collect();
-    let mut table = Table::new(&["key", &a.name, &b.name]);
-    for d in &differences {
-        table.row(vec![d.key.clone(), d.a.clone(), d.b.clone()]);
+impl Tabular for List {
+    fn table(&self) -> Table {
+        let columns = [("name", ""), ("width", ""), ("height", ""), ("PEs", ""), ("clock", "MHz"), ("systems", "")];
+        let mut table = Table::with_units(&columns);
+        for p in &self.0 {
+            let (name, clock) = (p.name.as_str(), p.clock_hz / 1_000_000);
+            table.row(row![name, p.width, p.height, Cell::Grouped(p.pes), clock, p.systems]);
+        }
+        table
     }
-    match output.format {
-        Format::Json => json(&differences),
-        Format::Csv => Ok(table.csv().into_bytes()),
-        Format::Text if differences.is_empty() => Ok(b"no differences\n".to_vec()),
-        Format::Text => Ok(table.text().into_bytes()),
+}
+
+impl Document for List {
+    fn text(&self) -> String {
+        self.table().text()
+    }
+}
+
+impl Differences {
+    fn of(a: &ArchSpec, b: &ArchSpec) -> Differences {
+        let all = differences(a, b).into_iter().map(|(key, a, b)| Difference { key, a, b });
+        Differences { numbers: all.collect(), of: [a.name.clone(), b.name.clone()] }
+    }
+}
+
+impl Tabular for Differences {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["key", &self.of[0], &self.of[1]]);
+        for d in &self.numbers {
+            table.row(row![d.key.as_str(), d.a.as_str(), d.b.as_str()]);
+        }
+        table
+    }
+}
+
+impl Document for Differences {
+    fn text(&self) -> String {
+        if self.numbers.is_empty() { "no differences\n".to_owned() } else { self.table().text() }
     }
 }

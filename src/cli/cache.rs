@@ -1,11 +1,12 @@
 //! `wafersim cache show|clear`.
 
-use super::options::Format;
-use super::{Output, json};
+use super::reply::Reply;
 use crate::cache::{Cache, Contents, FOLDER};
 use crate::fail::{Failure, Kind};
 use clap::Subcommand;
 use report::table::{Table, grouped};
+use report::{Document, Tabular, row};
+use serde::Serialize;
 use sim_core::diag::Diagnostic;
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -16,7 +17,7 @@ pub(super) enum Command {
     Clear,
 }
 
-pub(super) fn run(command: &Command, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(command: &Command) -> Result<Reply, Failure> {
     let none = || {
         let fault = Diagnostic::new("cli-cache", FOLDER, "there is no folder for a cache");
         Failure::one(Kind::InvalidInput, fault.help("set it to the path of a folder"))
@@ -26,21 +27,33 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Vec<u8>, Failure
         Command::Show => (cache.contents(), "holds"),
         Command::Clear => (cache.clear(), "held"),
     };
-    match output.format {
-        Format::Json => json(&contents),
-        Format::Csv => Ok(csv(&contents).into_bytes()),
-        Format::Text => {
-            let Contents { folder, entries, bytes, limit } = contents;
-            let (entries, bytes, limit) = (grouped(entries), grouped(bytes), grouped(limit));
-            let folder = folder.display();
-            Ok(format!("{folder} {verb} {entries} outcomes, {bytes} of at most {limit} bytes\n").into_bytes())
-        }
+    Ok(Reply::of(Shown { contents, verb }))
+}
+
+/// What is or was in the cache.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown {
+    contents: Contents,
+    /// `holds` or `held`.
+    #[serde(skip)]
+    verb: &'static str,
+}
+
+impl Tabular for Shown {
+    fn table(&self) -> Table {
+        let Contents { folder, entries, bytes, limit } = &self.contents;
+        let mut table = Table::new(&["folder", "entries", "bytes", "limit"]);
+        table.row(row![folder.display().to_string(), *entries, *bytes, *limit]);
+        table
     }
 }
 
-fn csv(contents: &Contents) -> String {
-    let mut table = Table::new(&["folder", "entries", "bytes", "limit"]);
-    let numbers = [contents.entries, contents.bytes, contents.limit].map(|n| n.to_string());
-    table.row([vec![contents.folder.display().to_string()], numbers.to_vec()].concat());
-    table.csv()
+impl Document for Shown {
+    fn text(&self) -> String {
+        let Contents { folder, entries, bytes, limit } = &self.contents;
+        let (entries, bytes, limit) = (grouped(*entries), grouped(*bytes), grouped(*limit));
+        let (folder, verb) = (folder.display(), self.verb);
+        format!("{folder} {verb} {entries} outcomes, {bytes} of at most {limit} bytes\n")
+    }
 }

@@ -3,6 +3,7 @@
 use super::Output;
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
+use super::reply::Reply;
 use super::simulate::{self, ProgramJob};
 use super::trace::ProgramTrace;
 use crate::fail::{Failure, Kind};
@@ -96,7 +97,7 @@ fn pes(text: &str) -> Result<Grid, String> {
     Ok(Grid { width: number(width)?, height: number(height)? })
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments)?;
     let Arguments { limits, verify, trace, .. } = arguments;
@@ -104,7 +105,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let inputs = vec![provenance::machine_file(&arguments.machine)];
     let made = Made { inputs, beside: trace.files(), ..simulate::made(&report, limits, verify, &arch, output)? };
     making.attach(made, &arguments.manifest, output)?;
-    simulate::rendered(&report, output.format)
+    Ok(Reply::of(report))
 }
 
 /// Executes the collective, and reports.

@@ -1,13 +1,15 @@
 //! `wafersim compile MODEL`.
 
-use super::options::Format;
+use super::reply::Reply;
 use super::step::StepArguments;
-use super::{Output, json, program};
+use super::{Output, program};
 use crate::fail::{Failure, Kind};
 use crate::files;
 use clap::{Args, ValueEnum};
 use compiler::Launch;
+use compiler::memory::PlannedBuffer;
 use report::table::Table;
+use report::{Document, Tabular, row};
 use runner::CompiledStep;
 use runner::programs::{Distinct, distinct};
 use serde::Serialize;
@@ -51,14 +53,14 @@ fn stage(text: &str) -> Result<Stage, String> {
     Stage::from_str(name, false).map_err(|_| "after:graph, placed, scheduled, planned or programs".to_owned())
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let compiled = arguments.step.job()?.compile()?;
     let default = if output.file.is_some() { Stage::Programs } else { Stage::Scheduled };
     match arguments.dump.unwrap_or(default) {
-        Stage::Graph => Ok(compiled.graph.to_string().into_bytes()),
-        Stage::Placed => Ok(format!("{:#?}\n", compiled.compiled.geometry).into_bytes()),
-        Stage::Scheduled => scheduled(arguments, &compiled, output),
-        Stage::Planned => planned(&compiled, output),
+        Stage::Graph => Ok(Reply::text(compiled.graph.to_string())),
+        Stage::Placed => Ok(Reply::text(format!("{:#?}\n", compiled.compiled.geometry))),
+        Stage::Scheduled => Ok(Reply::of(Scheduled::of(arguments, &compiled))),
+        Stage::Planned => Ok(Reply::of(Planned::of(&compiled))),
         Stage::Programs => programs(arguments, &compiled, output),
     }
 }
@@ -70,41 +72,61 @@ impl Arguments {
 }
 
 #[derive(Serialize)]
-struct LaunchReport<'a> {
+struct LaunchReport {
     launch: usize,
     kernel: String,
-    phase: &'a str,
+    phase: &'static str,
     layer: Option<u32>,
     count: u64,
 }
 
-fn scheduled(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Result<Vec<u8>, Failure> {
-    let report = |(launch, l): (usize, &'_ Launch)| LaunchReport {
-        launch,
-        kernel: l.kernel.name(),
-        phase: l.phase,
-        layer: l.layer,
-        count: l.count,
-    };
-    let launches: Vec<LaunchReport<'_>> =
-        step.compiled.launches.iter().enumerate().map(report).filter(|l| arguments.wants(&l.kernel)).collect();
-    let mut table = Table::new(&["launch", "kernel", "phase", "layer", "count"]);
-    for l in &launches {
-        let layer = l.layer.map(|n| n.to_string()).unwrap_or_default();
-        table.row(vec![l.launch.to_string(), l.kernel.clone(), l.phase.to_owned(), layer, l.count.to_string()]);
+/// The kernels in order.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Scheduled {
+    launches: Vec<LaunchReport>,
+    /// How often they are executed, for people.
+    #[serde(skip)]
+    head: String,
+}
+
+impl Scheduled {
+    fn of(arguments: &Arguments, step: &CompiledStep) -> Scheduled {
+        let report = |(launch, l): (usize, &Launch)| LaunchReport {
+            launch,
+            kernel: l.kernel.name(),
+            phase: l.phase,
+            layer: l.layer,
+            count: l.count,
+        };
+        let c = &step.compiled;
+        let all = c.launches.iter().enumerate().map(report);
+        Scheduled {
+            launches: all.filter(|l| arguments.wants(&l.kernel)).collect(),
+            head: format!("{} micro-batches of {} sequences, each:\n", c.micro_batches, c.micro_batch),
+        }
     }
-    let c = &step.compiled;
-    let head = format!("{} micro-batches of {} sequences, each:\n", c.micro_batches, c.micro_batch);
-    match output.format {
-        Format::Json => json(&launches),
-        Format::Csv => Ok(table.csv().into_bytes()),
-        Format::Text => Ok((head + &table.text()).into_bytes()),
+}
+
+impl Tabular for Scheduled {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["launch", "kernel", "phase", "layer", "count"]);
+        for l in &self.launches {
+            table.row(row![l.launch, l.kernel.as_str(), l.phase, l.layer, l.count]);
+        }
+        table
+    }
+}
+
+impl Document for Scheduled {
+    fn text(&self) -> String {
+        self.head.clone() + &self.table().text()
     }
 }
 
 #[derive(Serialize)]
-struct BufferReport<'a> {
-    name: &'a str,
+struct BufferReport {
+    name: String,
     addr: u64,
     bytes: u64,
     first: usize,
@@ -112,41 +134,54 @@ struct BufferReport<'a> {
     at_peak: bool,
 }
 
-fn planned(step: &CompiledStep, output: &Output) -> Result<Vec<u8>, Failure> {
-    let plan = &step.compiled.memory;
-    let buffers: Vec<BufferReport<'_>> = plan
-        .buffers
-        .iter()
-        .map(|b| BufferReport {
-            name: &b.name,
+/// The memory of a PE.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Planned {
+    buffers: Vec<BufferReport>,
+    /// How much of it is used, for people.
+    #[serde(skip)]
+    head: String,
+}
+
+impl Planned {
+    fn of(step: &CompiledStep) -> Planned {
+        let plan = &step.compiled.memory;
+        let buffer = |b: &PlannedBuffer| BufferReport {
+            name: b.name.to_string(),
             addr: b.addr,
             bytes: b.bytes,
             first: b.first,
             last: b.last,
             at_peak: plan.at_peak(b),
-        })
-        .collect();
-    let mut table = Table::new(&["buffer", "addr", "bytes", "first", "last", "at peak"]);
-    for b in &buffers {
-        let numbers = [b.addr, b.bytes, b.first as u64, b.last as u64].map(|n| n.to_string());
-        let mut row = vec![b.name.to_owned()];
-        row.extend(numbers);
-        row.push(if b.at_peak { "yes" } else { "" }.to_owned());
-        table.row(row);
+        };
+        let head = format!(
+            "peak {} of {} bytes, code {} and stack {} included\n",
+            plan.peak_bytes, plan.capacity, plan.code_bytes, plan.stack_bytes
+        );
+        Planned { buffers: plan.buffers.iter().map(buffer).collect(), head }
     }
-    let head = format!(
-        "peak {} of {} bytes, code {} and stack {} included\n",
-        plan.peak_bytes, plan.capacity, plan.code_bytes, plan.stack_bytes
-    );
-    match output.format {
-        Format::Json => json(&buffers),
-        Format::Csv => Ok(table.csv().into_bytes()),
-        Format::Text => Ok((head + &table.text()).into_bytes()),
+}
+
+impl Tabular for Planned {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["buffer", "addr", "bytes", "first", "last", "at peak"]);
+        for b in &self.buffers {
+            let peak = b.at_peak.then_some("yes");
+            table.row(row![b.name.as_str(), b.addr, b.bytes, b.first, b.last, peak]);
+        }
+        table
+    }
+}
+
+impl Document for Planned {
+    fn text(&self) -> String {
+        self.head.clone() + &self.table().text()
     }
 }
 
 /// Programs on stdout one behind the other; in a folder one file each; in a file the only one.
-fn programs(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Result<Vec<u8>, Failure> {
+fn programs(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Result<Reply, Failure> {
     let programs = distinct(&step.compiled, &step.arch)?.programs;
     let programs: Vec<Distinct> = programs.into_iter().filter(|p| arguments.wants(&p.kernel)).collect();
     let fault = |message: String| {
@@ -159,7 +194,7 @@ fn programs(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Resu
     match &output.file {
         Some(path) if path.is_dir() || path.to_string_lossy().ends_with('/') => folder(path, &programs),
         Some(path) if programs.len() == 1 || arguments.kernel.is_some() => {
-            Ok(program::bytes(Some(path), &first.program))
+            Ok(Reply::Bytes(program::bytes(Some(path), &first.program)))
         }
         Some(_) => fault(format!("{} programs do not go into one file", programs.len())),
         None => {
@@ -167,12 +202,12 @@ fn programs(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Resu
             for p in &programs {
                 let _ = writeln!(text, "// {}\n{}", p.kernel, p.program);
             }
-            Ok(text.into_bytes())
+            Ok(Reply::text(text))
         }
     }
 }
 
-fn folder(path: &Path, programs: &[Distinct]) -> Result<Vec<u8>, Failure> {
+fn folder(path: &Path, programs: &[Distinct]) -> Result<Reply, Failure> {
     std::fs::create_dir_all(path)
         .map_err(|e| Failure::one(Kind::InvalidInput, Diagnostic::new("cli-write", path.display(), e.to_string())))?;
     for (i, p) in programs.iter().enumerate() {
@@ -180,5 +215,5 @@ fn folder(path: &Path, programs: &[Distinct]) -> Result<Vec<u8>, Failure> {
         let file = path.join(format!("{i:03}-{word}.wafer"));
         files::write(&file, &program::bytes(None, &p.program))?;
     }
-    Ok(Vec::new())
+    Ok(Reply::Bytes(Vec::new()))
 }

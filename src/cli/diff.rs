@@ -1,12 +1,12 @@
 //! `wafersim diff A.json B.json`: what changed between two reports of `wafersim run`.
 
-use super::options::Format;
-use super::{Output, json};
+use super::reply::Reply;
 use crate::fail::{Failure, Kind};
 use crate::{files, manifest};
 use clap::Args;
 use report::run::RUN_SCHEMA;
-use report::table::{Table, grouped};
+use report::table::{Cell, Table};
+use report::{Document, Tabular, row};
 use serde::Serialize;
 use serde_json::Value;
 use sim_core::diag::Diagnostic;
@@ -66,19 +66,20 @@ struct Kernel {
     b_cycles: Option<u64>,
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments) -> Result<Reply, Failure> {
     let [a, b] = [read(&arguments.a), read(&arguments.b)];
     let faults: Vec<Diagnostic> =
         [&a, &b].iter().filter_map(|r| r.as_ref().err()).flat_map(|f| f.faults.clone()).collect();
     let (Ok(a), Ok(b)) = (a, b) else { return Err(Failure::many(Kind::InvalidInput, faults)) };
-    let difference = Difference { values: values(&a, &b), kernels: kernels(&a, &b) };
-    match output.format {
-        Format::Json => json(&difference),
-        Format::Csv => Ok(table(&difference).csv().into_bytes()),
-        Format::Text if difference.values.is_empty() && difference.kernels.is_empty() => {
-            Ok(b"no difference\n".to_vec())
+    Ok(Reply::of(Difference { values: values(&a, &b), kernels: kernels(&a, &b) }))
+}
+
+impl Document for Difference {
+    fn text(&self) -> String {
+        if self.values.is_empty() && self.kernels.is_empty() {
+            return "no difference\n".to_owned();
         }
-        Format::Text => Ok(table(&difference).text().into_bytes()),
+        self.table().text()
     }
 }
 
@@ -157,28 +158,30 @@ fn kernels(a: &Value, b: &Value) -> Vec<Kernel> {
     out
 }
 
-fn table(d: &Difference) -> Table {
-    let mut table = Table::new(&["what", "key", "a", "b", "change"]);
-    let plain = |v: &Value| match v {
-        Value::Null => "-".to_owned(),
-        Value::String(s) => s.clone(),
-        Value::Number(n) => match n.as_f64().filter(|_| n.is_f64()) {
-            Some(x) => significant(x, 7),
-            None => n.to_string(),
-        },
-        other => other.to_string(),
-    };
-    for v in &d.values {
-        let change = change(v.a.as_f64(), v.b.as_f64());
-        table.row(vec![v.part.to_owned(), v.key.clone(), plain(&v.a), plain(&v.b), change]);
+impl Tabular for Difference {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["what", "key", "a", "b", "change"]);
+        let plain = |v: &Value| match v {
+            Value::Null => "-".to_owned(),
+            Value::String(s) => s.clone(),
+            Value::Number(n) => match n.as_f64().filter(|_| n.is_f64()) {
+                Some(x) => significant(x, 7),
+                None => n.to_string(),
+            },
+            other => other.to_string(),
+        };
+        for v in &self.values {
+            let change = change(v.a.as_f64(), v.b.as_f64());
+            table.row(row![v.part, v.key.clone(), plain(&v.a), plain(&v.b), change]);
+        }
+        for k in &self.kernels {
+            let cycles = |n: Option<u64>| n.map_or(Cell::from("-"), Cell::Grouped);
+            let change = change(k.a_cycles.map(|n| n as f64), k.b_cycles.map(|n| n as f64));
+            let name = format!("{} ({})", k.name, k.phase);
+            table.row(row!["cycles", name, cycles(k.a_cycles), cycles(k.b_cycles), change]);
+        }
+        table
     }
-    for k in &d.kernels {
-        let cycles = |n: Option<u64>| n.map_or("-".to_owned(), grouped);
-        let change = change(k.a_cycles.map(|n| n as f64), k.b_cycles.map(|n| n as f64));
-        let name = format!("{} ({})", k.name, k.phase);
-        table.row(vec!["cycles".to_owned(), name, cycles(k.a_cycles), cycles(k.b_cycles), change]);
-    }
-    table
 }
 
 /// In per cent, where both are numbers.
@@ -213,7 +216,7 @@ mod tests {
         let a = report("wafersim run x", &[("router.buffer", "4"), ("ramp.up", "2")], 0.218_408_061_176);
         let b = report("wafersim run x --set router.buffer=2 --set pe.sram=1", &[("ramp.up", "2")], 0.218_408_061_199);
         let difference = Difference { values: values(&a, &b), kernels: kernels(&a, &b) };
-        let text = table(&difference).text();
+        let text = Document::text(&difference);
         let lines: Vec<Vec<&str>> = text.lines().skip(1).map(|l| l.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["input", "pe.sram", "-", "1"]);
         assert_eq!(lines[1], ["input", "router.buffer", "4", "2"]);

@@ -1,9 +1,12 @@
 //! `wafersim explain CODE`.
 
-use super::options::Format;
-use super::{Output, json};
+use super::reply::Reply;
 use crate::fail::{self, Failure, Kind};
 use clap::Args;
+use report::Presentable;
+use report::encoding::json;
+use report::table::Table;
+use runner::Error;
 use serde::Serialize;
 use sim_core::diag::{self, Diagnostic};
 
@@ -15,23 +18,35 @@ pub(super) struct Arguments {
     code: String,
 }
 
+/// A code with its meaning: words, and no table.
 #[derive(Serialize)]
-struct Explanation<'a> {
-    code: &'a str,
+struct Explanation {
+    code: String,
     text: String,
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+impl Presentable for Explanation {
+    fn json(&self) -> Result<Vec<u8>, Error> {
+        json::document(self)
+    }
+
+    fn table(&self) -> Option<Table> {
+        None
+    }
+
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Reply, Failure> {
     let code = arguments.code.trim();
     let Some(text) = text(code).or_else(|| text(&code.to_uppercase())) else {
         let message = format!("there is no diagnostic `{code}`");
         let help = "codes look like R020, A001, hf-unsupported, run-deadlock; they stand in brackets after `error`";
         return Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-code", "CODE", message).help(help)));
     };
-    match output.format {
-        Format::Json => json(&Explanation { code, text }),
-        Format::Text | Format::Csv => Ok(text.into_bytes()),
-    }
+    Ok(Reply::of(Explanation { code: code.to_owned(), text }))
 }
 
 /// The meaning of a code of any crate, with its code in front.

@@ -16,6 +16,7 @@ mod options;
 mod output;
 mod program;
 mod provenance;
+mod reply;
 mod reproduce;
 mod run;
 mod schema;
@@ -27,8 +28,9 @@ mod train;
 mod validate;
 mod why;
 
-pub use options::{EngineChoice, FoldChoice, Format, Global, MachineOptions, RunLimits};
+pub use options::{EngineChoice, FoldChoice, Global, MachineOptions, RunLimits};
 pub use output::Output;
+use reply::Reply;
 
 use crate::fail::{Failure, Kind};
 use crate::manifest;
@@ -124,8 +126,8 @@ fn run(arguments: &[OsString]) -> u8 {
     }
 }
 
-/// The bytes of the result.
-fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
+/// Does what the command says.
+fn dispatch(command: Command, output: &Output) -> Result<Reply, Failure> {
     match command {
         Command::Run(arguments) => run::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
@@ -133,19 +135,19 @@ fn dispatch(command: Command, output: &Output) -> Result<Vec<u8>, Failure> {
         Command::Collective(arguments) => collective::run(&arguments, output),
         Command::Validate(arguments) => validate::run(&arguments, output),
         Command::Simulate(arguments) => simulate::run(&arguments, output),
-        Command::Verify(arguments) => program::verify(&arguments, output),
-        Command::Models(command) => models::run(&command, output),
-        Command::Arch(command) => arch::run(&command, output),
+        Command::Verify(arguments) => program::verify(&arguments),
+        Command::Models(command) => models::run(&command),
+        Command::Arch(command) => arch::run(&command),
         Command::Reproduce(arguments) => reproduce::run(&arguments, output),
         Command::Why(arguments) => why::run(&arguments, output),
         Command::Schema(arguments) => schema::run(&arguments),
-        Command::Diff(arguments) => diff::run(&arguments, output),
-        Command::Explain(arguments) => explain::run(&arguments, output),
-        Command::Cache(command) => cache::run(&command, output),
+        Command::Diff(arguments) => diff::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Cache(command) => cache::run(&command),
         Command::Completions { shell } => {
             let mut bytes = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wafersim", &mut bytes);
-            Ok(bytes)
+            Ok(Reply::Bytes(bytes))
         }
     }
 }
@@ -172,14 +174,6 @@ fn reread(command: &str, at: &Path) -> Result<Command, Failure> {
 fn unusable(command: &str, at: &Path, why: &str) -> Failure {
     let fault = Diagnostic::new("cli-manifest", at.display(), format!("its command `{command}` cannot be used: {why}"));
     Failure::one(Kind::InvalidInput, fault)
-}
-
-/// A value as a JSON document.
-fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Failure> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|e| Failure::one(Kind::Internal, Diagnostic::new("cli-json", "", e.to_string())))?;
-    bytes.push(b'\n');
-    Ok(bytes)
 }
 
 #[cfg(test)]

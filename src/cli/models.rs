@@ -1,13 +1,13 @@
 //! `wafersim models list|show`.
 
-use super::options::Format;
-use super::{Output, json};
+use super::reply::Reply;
 use crate::fail::Failure;
 use crate::inputs;
 use clap::Subcommand;
 use models::count::{FlopConvention, flops_per_token, parameter_bytes, parameters};
-use models::presets;
-use report::table::{Table, bytes, grouped, si};
+use models::{Preset, presets};
+use report::table::{Cell, Table, bytes, grouped, si};
+use report::{Document, Tabular, row};
 use runner::Workload;
 use runner::workload::Request;
 use serde::Serialize;
@@ -82,72 +82,80 @@ impl Shown {
     }
 }
 
-pub(super) fn run(command: &Command, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(command: &Command) -> Result<Reply, Failure> {
     match command {
-        Command::List => list(output),
+        Command::List => {
+            let shown = |p: Preset| Ok(Shown::of(&Workload::preset(&p.shape.name)?, p.source));
+            Ok(Reply::of(List(presets::list().into_iter().map(shown).collect::<Result<_, Failure>>()?)))
+        }
         Command::Show { model, seq_len } => {
             let workload = inputs::model(model, Request { seq_len: *seq_len, batch: None })?;
             // The graph of one sequence says whether the sizes make a model.
             Workload { batch: 1, ..workload.clone() }.graph()?;
             let source = presets::find(model).map_or("", |p| p.source);
-            show(&Shown::of(&workload, source), output)
+            Ok(Reply::of(Shown::of(&workload, source)))
         }
     }
 }
 
-fn list(output: &Output) -> Result<Vec<u8>, Failure> {
-    let mut shown = Vec::new();
-    for preset in presets::list() {
-        shown.push(Shown::of(&Workload::preset(&preset.shape.name)?, preset.source));
-    }
-    match output.format {
-        Format::Json => json(&shown),
-        Format::Csv => Ok(table(&shown, |n| n.to_string()).csv().into_bytes()),
-        Format::Text => Ok(table(&shown, grouped).text().into_bytes()),
+/// The presets.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct List(Vec<Shown>);
+
+impl Tabular for List {
+    fn table(&self) -> Table {
+        table(&self.0)
     }
 }
 
-fn table(models: &[Shown], number: impl Fn(u64) -> String) -> Table {
+impl Document for List {
+    fn text(&self) -> String {
+        self.table().text()
+    }
+}
+
+fn table(models: &[Shown]) -> Table {
     let mut table =
         Table::new(&["name", "layers", "d_model", "heads", "d_ff", "vocab", "parameters", "batch", "seq_len"]);
     for m in models {
-        let sizes = [m.layers, m.d_model, m.heads, m.d_ff, m.vocab].map(|n| n.to_string());
-        let mut row = vec![m.name.clone()];
-        row.extend(sizes);
-        row.extend([number(m.parameters), m.batch.to_string(), m.seq_len.to_string()]);
-        table.row(row);
+        let (name, parameters) = (m.name.as_str(), Cell::Count(m.parameters));
+        table.row(row![name, m.layers, m.d_model, m.heads, m.d_ff, m.vocab, parameters, m.batch, m.seq_len]);
     }
     table
 }
 
-fn show(m: &Shown, output: &Output) -> Result<Vec<u8>, Failure> {
-    match output.format {
-        Format::Json => return json(m),
-        Format::Csv => return Ok(table(std::slice::from_ref(m), |n| n.to_string()).csv().into_bytes()),
-        Format::Text => {}
+impl Tabular for Shown {
+    fn table(&self) -> Table {
+        table(std::slice::from_ref(self))
     }
-    let flops = |f: u64| si(f as f64, "FLOP");
-    let per_token = &m.training_flops_per_token;
-    let mut text = format!(
-        "{}\n  {} layers, width {}, {} heads, feed-forward {}, vocabulary {}, {} positions\n",
-        m.name, m.layers, m.d_model, m.heads, m.d_ff, m.vocab, m.max_positions
-    );
-    text += &format!("  {}\n", m.design);
-    text += &format!(
-        "  {} parameters: {} in 16 bits, {} in 32\n",
-        grouped(m.parameters),
-        bytes(m.parameter_bytes_f16),
-        bytes(m.parameter_bytes_f32)
-    );
-    text += &format!("  batch {} × {} tokens unless told otherwise\n", m.batch, m.seq_len);
-    text += &format!(
-        "  training, per token: {} (Cerebras), {} (PaLM), {} (6N)\n",
-        flops(per_token.cerebras),
-        flops(per_token.palm),
-        flops(per_token.six_n)
-    );
-    if !m.source.is_empty() {
-        text += &format!("  source: {}\n", m.source);
+}
+
+impl Document for Shown {
+    fn text(&self) -> String {
+        let flops = |f: u64| si(f as f64, "FLOP");
+        let per_token = &self.training_flops_per_token;
+        let mut text = format!(
+            "{}\n  {} layers, width {}, {} heads, feed-forward {}, vocabulary {}, {} positions\n",
+            self.name, self.layers, self.d_model, self.heads, self.d_ff, self.vocab, self.max_positions
+        );
+        text += &format!("  {}\n", self.design);
+        text += &format!(
+            "  {} parameters: {} in 16 bits, {} in 32\n",
+            grouped(self.parameters),
+            bytes(self.parameter_bytes_f16),
+            bytes(self.parameter_bytes_f32)
+        );
+        text += &format!("  batch {} × {} tokens unless told otherwise\n", self.batch, self.seq_len);
+        text += &format!(
+            "  training, per token: {} (Cerebras), {} (PaLM), {} (6N)\n",
+            flops(per_token.cerebras),
+            flops(per_token.palm),
+            flops(per_token.six_n)
+        );
+        if !self.source.is_empty() {
+            text += &format!("  source: {}\n", self.source);
+        }
+        text
     }
-    Ok(text.into_bytes())
 }

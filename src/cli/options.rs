@@ -1,55 +1,33 @@
 //! Options that several commands share.
 
 use crate::manifest::quoted;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 use fabric::{EngineKind, Fold, RunOptions};
+use report::Format;
+use report::encoding::FORMATS;
 use report::provenance::{engine_name, fold_name};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Form of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One JSON document; failures too, on stderr.
-    Json,
-    /// The result's main table.
-    Csv,
+/// The formats that results can be written in, as values of an option.
+fn formats() -> impl TypedValueParser<Value = &'static Format> {
+    let values = FORMATS.iter().map(|format| PossibleValue::new(format.name).help(format.about));
+    PossibleValuesParser::new(values.collect::<Vec<_>>())
+        .map(|name| Format::named(&name).expect("the value is one of the names"))
 }
 
-/// Form of a result, as it is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatChoice {
-    /// For people.
-    Text,
-    /// One JSON document; failures too, on stderr.
-    Json,
-    /// The result's main table.
-    Csv,
-    /// The same as a Parquet file, with -o.
-    Parquet,
-}
-
-impl FormatChoice {
-    /// What a file's ending says.
-    #[must_use]
-    pub fn of(file: &Path) -> FormatChoice {
-        match file.extension().and_then(|e| e.to_str()) {
-            Some("json") => FormatChoice::Json,
-            Some("csv") => FormatChoice::Csv,
-            Some("parquet") => FormatChoice::Parquet,
-            _ => FormatChoice::Text,
-        }
-    }
+/// What the option of the format says.
+fn format_help() -> String {
+    let endings: Vec<String> = FORMATS.iter().filter_map(|f| f.ending).map(|ending| format!(".{ending}")).collect();
+    format!("Form of the result; the default is what the ending of -o FILE says ({}), or text", endings.join(", "))
 }
 
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Form of the result; the default is what the ending of -o FILE says (.json, .csv, .parquet),
-    /// or text
-    #[arg(long, global = true, value_enum)]
-    pub format: Option<FormatChoice>,
+    /// Form of the result.
+    #[arg(long, global = true, value_parser = formats(), help = format_help())]
+    pub format: Option<&'static Format>,
     /// Writes the result to FILE instead of stdout, all of it or nothing
     #[arg(short, long, global = true, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -1,11 +1,15 @@
 //! Where results, failures, warnings and progress go.
 
-use super::options::{Color, Format, FormatChoice, Global};
+use super::options::{Color, Global};
+use super::reply::Reply;
 use crate::fail::{Failure, Kind};
 use crate::files;
 use crate::manifest::{FileHash, Manifest};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use report::Format;
+use report::encoding::{self, json};
 use sim_core::diag::Diagnostic;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
@@ -15,11 +19,9 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Output {
     /// Form of the result.
-    pub format: Format,
+    format: &'static Format,
     /// Where the result goes; stdout if there is none.
     pub file: Option<PathBuf>,
-    /// Whether the table becomes a Parquet file.
-    parquet: bool,
     /// Whether failures are documents too.
     documents: bool,
     quiet: bool,
@@ -41,18 +43,11 @@ impl Output {
             Color::Never => anstream::ColorChoice::Never,
         };
         let file = global.output.as_deref();
-        let choice = global.format.or(file.map(FormatChoice::of)).unwrap_or(FormatChoice::Text);
-        let (format, parquet) = match choice {
-            FormatChoice::Text => (Format::Text, false),
-            FormatChoice::Json => (Format::Json, false),
-            FormatChoice::Csv => (Format::Csv, false),
-            FormatChoice::Parquet => (Format::Csv, true),
-        };
+        let meant = file.map_or(&encoding::text::FORMAT, Format::of_file);
         Output {
-            format,
-            parquet,
+            format: global.format.unwrap_or(meant),
             file: global.output.clone(),
-            documents: global.format == Some(FormatChoice::Json),
+            documents: global.format.is_some_and(|format| format.failures),
             quiet: global.quiet,
             verbose: global.verbose > 0,
             color,
@@ -64,13 +59,12 @@ impl Output {
     /// Whether the options go together.
     ///
     /// # Errors
-    /// `cli-parquet` for a Parquet file without a name.
+    /// `cli-parquet` for a file of bytes without a name.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.parquet && self.file.is_none() {
-            let fault = Diagnostic::new("cli-parquet", "--format", "a Parquet file does not go to stdout");
-            return Err(Failure::one(Kind::Usage, fault.help("name a file: -o FILE.parquet")));
-        }
-        Ok(())
+        let (Some(kind), None) = (self.format.binary, &self.file) else { return Ok(()) };
+        let message = format!("a {kind} file does not go to stdout");
+        let help = format!("name a file: -o FILE.{}", self.format.ending.unwrap_or_default());
+        Err(Failure::one(Kind::Usage, Diagnostic::new("cli-parquet", "--format", message).help(help)))
     }
 
     /// Origin of an option that has a default.
@@ -85,18 +79,20 @@ impl Output {
         *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some((path, manifest));
     }
 
-    /// Writes the result to its file, or to stdout, and then the manifest.
+    /// Writes the result, in the format that is wanted, to its file or to stdout, and then the manifest.
     ///
     /// # Errors
     /// If one cannot be written.
-    pub fn finish(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let table = if self.parquet { Some(report::encoding::parquet::of_csv(bytes)?) } else { None };
-        let bytes = table.as_deref().unwrap_or(bytes);
-        self.result(bytes)?;
+    pub(super) fn finish(&self, reply: &Reply) -> Result<(), Failure> {
+        let bytes: Cow<'_, [u8]> = match reply {
+            Reply::Result(result) => (self.format.encode)(result.as_ref())?.into(),
+            Reply::Bytes(bytes) => bytes.into(),
+        };
+        self.result(&bytes)?;
         let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((path, mut manifest)) = manifest else { return Ok(()) };
-        manifest.outputs.extend(self.file.as_ref().map(|file| FileHash::of_bytes(file, bytes)));
-        files::write(&path, &super::json(&manifest)?)
+        manifest.outputs.extend(self.file.as_ref().map(|file| FileHash::of_bytes(file, &bytes)));
+        files::write(&path, &json::document(&manifest)?)
     }
 
     /// Writes the result to its file, or to stdout.

@@ -1,11 +1,12 @@
 //! Programs on the command line: reading them, and `wafersim verify`.
 
-use super::options::{Format, MachineOptions};
-use super::{Output, json};
+use super::options::MachineOptions;
+use super::reply::Reply;
 use crate::fail::{Failure, Kind};
 use crate::{files, inputs};
 use clap::Args;
 use report::table::Table;
+use report::{Document, Tabular, row};
 use runner::Error;
 use serde::Serialize;
 use sim_core::codec::{self, content_hash_hex};
@@ -37,6 +38,24 @@ struct Verified {
     images: usize,
     routes: usize,
     faults: Vec<Diagnostic>,
+    /// The file, and the name of the machine.
+    #[serde(skip)]
+    of: (PathBuf, String),
+}
+
+impl Tabular for Verified {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["program", "width", "height", "images", "routes", "faults"]);
+        let name = self.program.as_str();
+        table.row(row![name, self.width, self.height, self.images, self.routes, self.faults.len()]);
+        table
+    }
+}
+
+impl Document for Verified {
+    fn text(&self) -> String {
+        format!("{}: no faults on {}\n", self.of.0.display(), self.of.1)
+    }
 }
 
 /// Reads a program in either form.
@@ -65,7 +84,7 @@ pub(super) fn bytes(path: Option<&Path>, program: &Program) -> Vec<u8> {
     }
 }
 
-pub(super) fn verify(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn verify(arguments: &Arguments) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = read(&arguments.program)?;
     let faults = program::verify(&program, &arch);
@@ -73,26 +92,14 @@ pub(super) fn verify(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, 
         return Err(Error::of_program(faults).into());
     }
     let grid = program.grid();
-    let mut table = Table::new(&["program", "width", "height", "images", "routes", "faults"]);
-    table.row(vec![
-        program.name.clone(),
-        grid.width.to_string(),
-        grid.height.to_string(),
-        program.images.len().to_string(),
-        program.routes.len().to_string(),
-        "0".to_owned(),
-    ]);
-    match output.format {
-        Format::Csv => Ok(table.csv().into_bytes()),
-        Format::Text => Ok(format!("{}: no faults on {}\n", arguments.program.display(), arch.name).into_bytes()),
-        Format::Json => json(&Verified {
-            program_hash: content_hash_hex(&program),
-            width: grid.width,
-            height: grid.height,
-            images: program.images.len(),
-            routes: program.routes.len(),
-            program: program.name,
-            faults,
-        }),
-    }
+    Ok(Reply::of(Verified {
+        program_hash: content_hash_hex(&program),
+        width: grid.width,
+        height: grid.height,
+        images: program.images.len(),
+        routes: program.routes.len(),
+        program: program.name,
+        faults,
+        of: (arguments.program.clone(), arch.name),
+    }))
 }

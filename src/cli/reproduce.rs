@@ -4,12 +4,13 @@ mod cerebras;
 mod many;
 mod scaling;
 
-use super::options::Format;
-use super::{Output, json};
+use super::Output;
+use super::reply::Reply;
 use crate::fail::{Failure, Kind};
 use crate::manifest::{self, FileHash, Manifest};
 use clap::{Args, Subcommand};
 use report::table::Table;
+use report::{Document, Tabular, row};
 use serde::Serialize;
 use sim_core::diag::Diagnostic;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ enum Command {
     CerebrasGpt(cerebras::Paper),
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     match (&arguments.published, &arguments.manifest) {
         (Some(Command::AndromedaScaling(arguments)), _) => scaling::run(arguments, output),
         (Some(Command::CerebrasGpt(arguments)), _) => cerebras::run(arguments, output),
@@ -53,7 +54,7 @@ struct Reproduced {
 }
 
 /// Executes what a manifest says, without the cache, and compares the digests.
-fn again(path: &Path, output: &Output) -> Result<Vec<u8>, Failure> {
+fn again(path: &Path, output: &Output) -> Result<Reply, Failure> {
     let manifest = manifest::read(path)?;
     unchanged(&manifest)?;
     let digest = super::again(&manifest.command, path, output)?;
@@ -66,14 +67,21 @@ fn again(path: &Path, output: &Output) -> Result<Vec<u8>, Failure> {
     }
     let command = manifest.command;
     let done = Reproduced { command, result_digest: digest, by_version, version: env!("CARGO_PKG_VERSION") };
-    match output.format {
-        Format::Json => json(&done),
-        Format::Csv => {
-            let mut table = Table::new(&["command", "result_digest", "by_version", "version"]);
-            table.row(vec![done.command, done.result_digest, done.by_version, done.version.to_owned()]);
-            Ok(table.csv().into_bytes())
-        }
-        Format::Text => Ok(format!("reproduced: {}\n  digest {}\n", done.command, done.result_digest).into_bytes()),
+    Ok(Reply::of(done))
+}
+
+impl Tabular for Reproduced {
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["command", "result_digest", "by_version", "version"]);
+        let Reproduced { command, result_digest, by_version, version } = self;
+        table.row(row![command.as_str(), result_digest.as_str(), by_version.as_str(), *version]);
+        table
+    }
+}
+
+impl Document for Reproduced {
+    fn text(&self) -> String {
+        format!("reproduced: {}\n  digest {}\n", self.command, self.result_digest)
     }
 }
 

@@ -1,11 +1,12 @@
 //! `wafersim run MODEL`.
 
-use super::options::{Format, RunLimits, VerifyOptions};
+use super::Output;
+use super::options::{RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
+use super::reply::Reply;
 use super::session::Session;
 use super::step::StepArguments;
 use super::trace::TraceOptions;
-use super::{Output, json};
 use crate::fail::Failure;
 use crate::files::Destination;
 use crate::{files, manifest};
@@ -15,7 +16,7 @@ use report::RunReport;
 use report::cluster::ClusterReport;
 use report::encoding::perfetto::step::StepTrace;
 use report::encoding::svg::pictures::{self, PictureInput};
-use report::encoding::{html, perfetto, svg, text};
+use report::encoding::{html, perfetto, svg};
 use report::run::RUN_SCHEMA;
 use runner::cluster_step::WaferStep;
 use runner::{CompiledStep, ExecutedStep, Extras, FinishedStep, timeline};
@@ -57,14 +58,14 @@ pub(super) struct Arguments {
     manifest: ManifestOptions,
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let mut making = Making::towards(&arguments.destinations(), &arguments.manifest, output)?;
     let (done, report) = finished(arguments, !arguments.no_cache, &making, output)?;
-    let (FinishedStep { step, executed, .. }, report) = (&done, &report);
+    let FinishedStep { step, executed, .. } = &done;
     if let Some(heat) = &executed.heat {
         let timeline = timeline::of(&step.compiled, executed);
         let scaling = scaling(step, executed);
-        draw(arguments, &PictureInput { report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
+        draw(arguments, &PictureInput { report: &report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
     }
     if let Some(path) = &arguments.trace.trace {
         let grid = step.arch.grid();
@@ -84,11 +85,11 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
         inputs: arguments.step.files(),
         seed: report.seed,
         threads: arguments.limits.threads(),
-        digest: manifest::digest(report)?,
+        digest: manifest::digest(&report)?,
         beside: files.into_iter().flatten().map(PathBuf::as_path).collect(),
     };
     making.attach(made, &arguments.manifest, output)?;
-    rendered(report, output.format)
+    Ok(Reply::of(report))
 }
 
 impl Arguments {
@@ -155,12 +156,4 @@ fn finished(
     let provenance = making.provenance(command, verify.seed, limits);
     let report = RunReport::of(&done, &provenance);
     Ok((done, report))
-}
-
-fn rendered(report: &RunReport, format: Format) -> Result<Vec<u8>, Failure> {
-    match format {
-        Format::Json => json(report),
-        Format::Csv => Ok(text::run::csv(report).into_bytes()),
-        Format::Text => Ok(text::run::text(report).into_bytes()),
-    }
 }

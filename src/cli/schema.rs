@@ -1,12 +1,13 @@
 //! `wafersim schema NAME`: JSON Schemas of what other programs read.
 
-use super::json;
+use super::reply::Reply;
 use crate::fail::Failure;
 use crate::manifest::Manifest;
 use clap::{Args, ValueEnum};
 use published::paper::PaperReport;
 use published::scaling::ScalingReport;
 use report::RunReport;
+use report::encoding::json;
 use report::simulate::SimulateReport;
 use report::train::TrainReport;
 use report::why::Answer;
@@ -39,8 +40,8 @@ enum Document {
     Manifest,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
-    json(&match arguments.document {
+pub(super) fn run(arguments: &Arguments) -> Result<Reply, Failure> {
+    let schema = match arguments.document {
         Document::Report => schema_for!(RunReport),
         Document::Train => schema_for!(TrainReport),
         Document::Scaling => schema_for!(ScalingReport),
@@ -48,5 +49,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
         Document::Simulate => schema_for!(SimulateReport),
         Document::Why => schema_for!(Answer),
         Document::Manifest => schema_for!(Manifest),
-    })
+    };
+    Ok(Reply::Bytes(json::document(&schema)?))
 }

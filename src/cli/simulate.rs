@@ -1,14 +1,14 @@
 //! `wafersim simulate PROGRAM`.
 
-use super::options::{Format, MachineOptions, RunLimits, VerifyOptions};
+use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
+use super::reply::Reply;
 use super::trace::ProgramTrace;
-use super::{Output, json, program};
+use super::{Output, program};
 use crate::fail::Failure;
 use crate::manifest::{self, quoted};
 use crate::{host, inputs};
 use clap::Args;
-use report::encoding::text;
 use report::simulate::{SIMULATE_SCHEMA, SimulateReport};
 use runner::Error;
 use runner::program::{ExecutedProgram, check, execute};
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     manifest: ManifestOptions,
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments, output)?;
     let Arguments { machine, limits, verify, manifest, trace, .. } = arguments;
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
     let made = Made { inputs, beside: trace.files(), ..made(&report, limits, verify, &arch, output)? };
     making.attach(made, manifest, output)?;
-    rendered(&report, output.format)
+    Ok(Reply::of(report))
 }
 
 /// What a manifest says of a program that was executed.
@@ -149,13 +149,5 @@ impl ProgramJob<'_> {
         let compare = |p: Program| verify_fold::compare(&p.name, &p, self.arch, &self.limits.options(false));
         let kernels = programs.map(|p| pool.install(|| compare(p))).collect::<Result<_, Error>>()?;
         Ok(FoldVerification { seed, kernels })
-    }
-}
-
-pub(super) fn rendered(report: &SimulateReport, format: Format) -> Result<Vec<u8>, Failure> {
-    match format {
-        Format::Json => json(report),
-        Format::Csv => Ok(text::simulate::csv(report).into_bytes()),
-        Format::Text => Ok(text::simulate::text(report).into_bytes()),
     }
 }

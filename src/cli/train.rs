@@ -1,14 +1,14 @@
 //! `wafersim train MODEL`.
 
-use super::options::{Format, RunLimits, VerifyOptions};
+use super::Output;
+use super::options::{RunLimits, VerifyOptions};
 use super::provenance::{self, Made, Making, ManifestOptions};
+use super::reply::Reply;
 use super::session::Session;
 use super::step::StepArguments;
-use super::{Output, json};
 use crate::fail::Failure;
 use crate::manifest;
 use clap::Args;
-use report::encoding::text;
 use report::train::{TRAIN_SCHEMA, TrainReport};
 use runner::train::train;
 use runner::training_plan::{Request, TrainingPlan};
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     pub(super) manifest: ManifestOptions,
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let making = Making::towards(&[], &arguments.manifest, output)?;
     let (report, arch) = report(arguments, !arguments.no_cache, &making, output)?;
     let made = Made {
@@ -55,11 +55,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
         beside: Vec::new(),
     };
     making.attach(made, &arguments.manifest, output)?;
-    match output.format {
-        Format::Json => json(&report),
-        Format::Csv => Ok(text::train::csv(&report).into_bytes()),
-        Format::Text => Ok(text::train::text(&report).into_bytes()),
-    }
+    Ok(Reply::of(report))
 }
 
 /// The digest of the report when everything is executed again.

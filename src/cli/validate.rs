@@ -1,14 +1,14 @@
 //! `wafersim validate`.
 
-use super::options::{Format, MachineOptions, RunLimits};
+use super::Output;
+use super::options::{MachineOptions, RunLimits};
+use super::reply::Reply;
 use super::session::Session;
-use super::{Output, json};
 use crate::fail::Failure;
 use crate::inputs;
 use clap::Args;
 use published::throughput::{Wanted, measure};
 use published::{text, validate};
-use report::table::Table;
 
 /// Runs every published case that the project knows: ours, theirs, the error, the source
 #[derive(Debug, Args)]
@@ -38,34 +38,14 @@ pub(super) struct Arguments {
     only: String,
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     if arguments.throughput || arguments.sensitivity {
         let session = Session::new(&arguments.limits, true, output)?;
         let wanted = Wanted { only: &arguments.only, sensitivity: arguments.sensitivity };
         let report = session.run(|executor| Ok(measure(wanted, &arch, executor)))?;
-        return match output.format {
-            Format::Json => json(&report),
-            Format::Text => Ok(text::throughput::text(&report).into_bytes()),
-            Format::Csv => Ok(text::throughput::csv(&report).into_bytes()),
-        };
+        return Ok(Reply::of(report));
     }
     let cases = validate::cases(&arch)?;
-    if arguments.page {
-        return Ok(text::validate::page(&cases).into_bytes());
-    }
-    match output.format {
-        Format::Json => json(&cases),
-        Format::Text => Ok(text::validate::text(&cases).into_bytes()),
-        Format::Csv => {
-            let mut table = Table::new(&["case", "kind", "ours", "theirs", "error", "source"]);
-            for c in cases {
-                let error = c.error.to_string();
-                let row =
-                    [c.name, c.kind.to_owned(), c.ours.to_string(), c.theirs.to_string(), error, c.source.to_owned()];
-                table.row(row.to_vec());
-            }
-            Ok(table.csv().into_bytes())
-        }
-    }
+    Ok(if arguments.page { Reply::text(text::validate::page(&cases)) } else { Reply::of(cases) })
 }

@@ -1,12 +1,11 @@
 //! `wafersim why REPORT.json`: what bounds a step and its kernels.
 
 use super::diff;
-use super::options::Format;
+use super::reply::Reply;
 use super::session::Session;
-use super::{Output, json, reread, unusable};
+use super::{Output, reread, unusable};
 use crate::fail::Failure;
 use clap::Args;
-use report::encoding::text;
 use report::why::Answer;
 use runner::why::{Baseline, LIMITS, Lifted, Limit};
 use runner::{Error, Executor, Job};
@@ -34,7 +33,7 @@ fn limit(text: &str) -> Result<Limit, String> {
     LIMITS.into_iter().find(|l| l.name == text).ok_or_else(|| format!("one of {}", names()))
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let report = diff::read(&arguments.report)?;
     let command = report["command"].as_str().unwrap_or("").to_owned();
     let super::Command::Run(wanted) = reread(&command, &arguments.report)? else {
@@ -44,12 +43,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Vec<u8>, Fai
     let session = Session::new(&wanted.limits, !arguments.no_cache, output)?;
     let hash = report["program_hash"].as_str().unwrap_or("");
     let again = Again { job: &job, command: &command, hash, arguments, output };
-    let answer = session.run_silently(|executor| again.answer(executor))?;
-    match output.format {
-        Format::Json => json(&answer),
-        Format::Csv => Ok(text::why::csv(&answer).into_bytes()),
-        Format::Text => Ok(text::why::text(&answer).into_bytes()),
-    }
+    Ok(Reply::of(session.run_silently(|executor| again.answer(executor))?))
 }
 
 /// A report's step, to be executed again.

@@ -1,77 +1,82 @@
 //! Scaling over systems as text and as CSV.
 
 use crate::scaling::{Bend, Curve, Failed, ModelScaling, ScalingReport};
-use report::table::Table;
+use report::table::{Cell, Table};
+use report::{Document, Tabular, row};
 use std::fmt::Write as _;
 
-/// All rows.
-#[must_use]
-pub fn csv(report: &ScalingReport) -> String {
-    let mut table = table(true);
-    for m in &report.models {
-        for (kind, curve) in [("weak", &m.weak), ("strong", &m.strong)] {
-            curve.iter().for_each(|curve| rows(&mut table, &m.model, kind, curve));
+impl Tabular for ScalingReport {
+    /// All rows of all curves.
+    fn table(&self) -> Table {
+        let mut table = table(true);
+        for m in &self.models {
+            for (kind, curve) in [("weak", &m.weak), ("strong", &m.strong)] {
+                curve.iter().for_each(|curve| rows(&mut table, &m.model, kind, curve));
+            }
         }
+        table
     }
-    table.csv()
 }
 
+/// A table of curves; `kind`: with a column for the kind of scaling.
 fn table(kind: bool) -> Table {
-    let mut head = vec!["model"];
+    let mut columns = vec![("model", "")];
     if kind {
-        head.push("scaling");
+        columns.push(("scaling", ""));
     }
-    head.extend(["systems", "batch", "micro-batch", "step s", "samples/s", "speedup", "efficiency %", "bound by"]);
-    Table::new(&head)
+    columns.extend([("systems", ""), ("batch", ""), ("micro-batch", ""), ("step", "s"), ("samples/s", "")]);
+    columns.extend([("speedup", ""), ("efficiency", "%"), ("bound by", "")]);
+    Table::with_units(&columns)
 }
 
 fn rows(table: &mut Table, model: &str, kind: &str, curve: &Curve) {
     for r in &curve.rows {
-        let mut row = vec![model.to_owned()];
+        let mut cells = row![model];
         if !kind.is_empty() {
-            row.push(kind.to_owned());
+            cells.push(kind.into());
         }
-        row.extend([
-            r.systems.to_string(),
-            r.batch.to_string(),
-            r.micro_batch.to_string(),
-            format!("{:.6}", r.step.step_seconds),
-            format!("{:.2}", r.samples_per_second),
-            format!("{:.4}", r.speedup),
-            format!("{:.3}", 100.0 * r.efficiency),
+        cells.extend(row![
+            r.systems,
+            r.batch,
+            r.micro_batch,
+            Cell::fixed(r.step.step_seconds, 6),
+            Cell::fixed(r.samples_per_second, 2),
+            Cell::fixed(r.speedup, 4),
+            Cell::fixed(100.0 * r.efficiency, 3),
             report::encoding::text::run::bound(&r.step),
         ]);
-        table.row(row);
+        table.row(cells);
     }
 }
 
 /// One of a model's curves.
 type Pick = fn(&ModelScaling) -> Option<&Curve>;
 
-/// The whole report.
-#[must_use]
-pub fn text(report: &ScalingReport) -> String {
-    let mut out = String::new();
-    let weak: Pick = |m| m.weak.as_ref();
-    let strong: Pick = |m| m.strong.as_ref();
-    for (title, pick) in [
-        ("Weak scaling: every system has the same share of the batch", weak),
-        ("Strong scaling: the batch of the published run is shared by more systems", strong),
-    ] {
-        if report.models.iter().all(|m| pick(m).is_none()) {
-            continue;
+impl Document for ScalingReport {
+    /// The whole report.
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let weak: Pick = |m| m.weak.as_ref();
+        let strong: Pick = |m| m.strong.as_ref();
+        for (title, pick) in [
+            ("Weak scaling: every system has the same share of the batch", weak),
+            ("Strong scaling: the batch of the published run is shared by more systems", strong),
+        ] {
+            if self.models.iter().all(|m| pick(m).is_none()) {
+                continue;
+            }
+            let mut table = table(false);
+            let mut bends = String::new();
+            for m in &self.models {
+                let Some(curve) = pick(m) else { continue };
+                rows(&mut table, &m.model, "", curve);
+                let _ = writeln!(bends, "  {:<20} {}", m.model, bend(&curve.bend));
+            }
+            let _ = write!(out, "{title} ({})\n{}\nWhere and why it bends\n{bends}\n", self.arch, table.text());
         }
-        let mut table = table(false);
-        let mut bends = String::new();
-        for m in &report.models {
-            let Some(curve) = pick(m) else { continue };
-            rows(&mut table, &m.model, "", curve);
-            let _ = writeln!(bends, "  {:<20} {}", m.model, bend(&curve.bend));
-        }
-        let _ = write!(out, "{title} ({})\n{}\nWhere and why it bends\n{bends}\n", report.arch, table.text());
+        let _ = writeln!(out, "Published: {}", self.claim);
+        out + &failed(&self.failed)
     }
-    let _ = writeln!(out, "Published: {}", report.claim);
-    out + &failed(&report.failed)
 }
 
 /// A model's largest numbers of systems in a line, for somebody who waits.

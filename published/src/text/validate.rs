@@ -1,42 +1,58 @@
 //! The table of published cases, for people and as a page of the documentation.
 
-use crate::validate::Case;
-use report::table::grouped;
+use crate::validate::{Case, Cases};
+use report::table::{Table, grouped};
+use report::{Document, Tabular, row};
 use std::fmt::Write as _;
 
-/// For people.
-#[must_use]
-pub fn text(cases: &[Case]) -> String {
-    let width = cases.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
-    let mut out = format!("{:<width$} {:>9} {:>9} {:>10} {:>10}  kind\n", "case", "ours", "theirs", "error", "running");
-    for c in cases {
-        let (ours, theirs) = (grouped(c.ours), grouped(c.theirs));
-        let _ = writeln!(
-            out,
-            "{:<width$} {ours:>9} {theirs:>9} {:>10} {:>10}  {}",
-            c.name,
-            percent(c.error),
-            running(c),
-            c.kind
-        );
+impl Tabular for Cases {
+    /// One row per case.
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["case", "kind", "ours", "theirs", "error", "source"]);
+        for c in &self.0 {
+            table.row(row![c.name.as_str(), c.kind, c.ours, c.theirs, c.error, c.source]);
+        }
+        table
     }
-    out.push_str("\nMean absolute error of each closed form\n");
-    for m in means(cases) {
-        let _ = writeln!(out, "  {:<20} {:>10} {:>10}", m.what, percent(m.error), percent(m.running));
+}
+
+impl Document for Cases {
+    /// The table, with means of the errors, and the sources.
+    fn text(&self) -> String {
+        let cases = &self.0;
+        let width = cases.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
+        let mut out =
+            format!("{:<width$} {:>9} {:>9} {:>10} {:>10}  kind\n", "case", "ours", "theirs", "error", "running");
+        for c in cases {
+            let (ours, theirs) = (grouped(c.ours), grouped(c.theirs));
+            let _ = writeln!(
+                out,
+                "{:<width$} {ours:>9} {theirs:>9} {:>10} {:>10}  {}",
+                c.name,
+                percent(c.error),
+                running(c),
+                c.kind
+            );
+        }
+        out.push_str("\nMean absolute error of each closed form\n");
+        for m in means(cases) {
+            let _ = writeln!(out, "  {:<20} {:>10} {:>10}", m.what, percent(m.error), percent(m.running));
+        }
+        out.push_str("\n`running` leaves out the cycles before the first beat, which closed forms do not count.\n");
+        let mut sources: Vec<&str> = cases.iter().map(|c| c.source).collect();
+        sources.dedup();
+        out.push_str("\nSources\n");
+        for source in sources {
+            let _ = writeln!(out, "  {source}");
+        }
+        out
     }
-    out.push_str("\n`running` leaves out the cycles before the first beat, which closed forms do not count.\n");
-    let mut sources: Vec<&str> = cases.iter().map(|c| c.source).collect();
-    sources.dedup();
-    out.push_str("\nSources\n");
-    for source in sources {
-        let _ = writeln!(out, "  {source}");
-    }
-    out
 }
 
 /// The page `docs/VALIDATION.md`.
 #[must_use]
-pub fn page(cases: &[Case]) -> String {
+pub fn page(cases: &Cases) -> String {
+    let cases = &cases.0;
     let mut out = "# Validation
 
 Published cases, executed on the preset `cs2`: cycles here, cycles there. `wafersim validate` prints this table, and `wafersim validate --page -o docs/VALIDATION.md` writes this page; a test fails when it is stale. No parameter is fitted to a case.

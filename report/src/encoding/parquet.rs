@@ -4,7 +4,8 @@
 //! text, and an empty cell of a column of numbers is null.
 //! **Not here.** Tables (`table`).
 
-use crate::table::formula;
+use crate::format::{Format, Presentable};
+use crate::table::{Cell, Table};
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;
@@ -16,35 +17,39 @@ use runner::Error;
 use sim_core::diag::Diagnostic;
 use std::sync::Arc;
 
-/// A column of a table.
+/// The format.
+pub const FORMAT: Format = Format {
+    name: "parquet",
+    about: "The same as a Parquet file, with -o",
+    ending: Some("parquet"),
+    binary: Some("Parquet"),
+    failures: false,
+    encode,
+};
+
+fn encode(result: &dyn Presentable) -> std::result::Result<Vec<u8>, Error> {
+    let fault = |message: String| Error::internal(Diagnostic::new("cli-parquet", "--format", message));
+    let table = result.table().ok_or_else(|| {
+        let fault = Diagnostic::new("cli-parquet", "--format", "the result has no table");
+        Error::invalid(fault.help("--format text or json"))
+    })?;
+    file(&table).map_err(|e| fault(e.to_string()))
+}
+
+/// The cells of a column, which all have the type of the column.
 enum Column {
     Whole(Vec<Option<i64>>),
     Number(Vec<Option<f64>>),
     Text(Vec<String>),
 }
 
-/// The Parquet file of a CSV text that a table gave.
-///
-/// # Errors
-/// `cli-parquet` if the table cannot be written: a fault of ours.
-pub fn of_csv(csv: &[u8]) -> std::result::Result<Vec<u8>, Error> {
-    written(csv).map_err(|e| Error::internal(Diagnostic::new("cli-parquet", "--format", e.to_string())))
-}
-
-fn written(csv: &[u8]) -> Result<Vec<u8>> {
-    let outside = |e: csv::Error| ParquetError::External(Box::new(e));
-    let mut reader = csv::Reader::from_reader(csv);
-    let head: Vec<String> = reader.headers().map_err(outside)?.iter().map(str::to_owned).collect();
-    let mut cells: Vec<Vec<String>> = vec![Vec::new(); head.len()];
-    for row in reader.records() {
-        for (column, cell) in cells.iter_mut().zip(&row.map_err(outside)?) {
-            column.push(plain(cell).to_owned());
-        }
-    }
-    let columns: Vec<Column> = cells.into_iter().map(Column::of).collect();
-    let fields = head.iter().zip(&columns).map(|(name, column)| column.field(name).map(Arc::new));
+fn file(table: &Table) -> Result<Vec<u8>> {
+    let cells = |at: usize| table.rows().iter().map(|row| &row[at]).collect();
+    let columns: Vec<Column> = (0..table.columns().len()).map(|at| Column::of(cells(at))).collect();
+    let named = table.columns().iter().zip(&columns);
+    let fields = named.map(|(column, cells)| cells.field(&column.heading()).map(Arc::new));
     let schema = Type::group_type_builder("table").with_fields(fields.collect::<Result<_>>()?).build()?;
-    let properties = WriterProperties::builder().set_created_by(format!("wafersim {}", env!("CARGO_PKG_VERSION")));
+    let properties = WriterProperties::builder().set_created_by(format!("wafersim {}", crate::VERSION));
     let mut file = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties.build()))?;
     let mut group = file.next_row_group()?;
     for column in &columns {
@@ -56,21 +61,32 @@ fn written(csv: &[u8]) -> Result<Vec<u8>> {
     file.into_inner()
 }
 
-/// A cell as it was before it was made harmless for spreadsheets.
-fn plain(cell: &str) -> &str {
-    cell.strip_prefix('\'').filter(|rest| formula(rest)).unwrap_or(cell)
+/// The number that a cell holds.
+fn number(cell: &Cell) -> Option<f64> {
+    match cell {
+        Cell::Number(x) => Some(*x),
+        Cell::Shown(text) => text.parse().ok(),
+        cell => whole(cell).map(|n| n as f64),
+    }
+}
+
+fn whole(cell: &Cell) -> Option<i64> {
+    match cell {
+        Cell::Whole(n) | Cell::Count(n) | Cell::Grouped(n) => i64::try_from(*n).ok(),
+        _ => None,
+    }
 }
 
 impl Column {
-    fn of(cells: Vec<String>) -> Column {
-        let some = cells.iter().any(|c| !c.is_empty());
-        let all = |fits: &dyn Fn(&str) -> bool| some && cells.iter().all(|c| c.is_empty() || fits(c));
-        if all(&|c| c.parse::<i64>().is_ok()) {
-            Column::Whole(cells.iter().map(|c| c.parse().ok()).collect())
-        } else if all(&|c| c.parse::<f64>().is_ok()) {
-            Column::Number(cells.iter().map(|c| c.parse().ok()).collect())
+    fn of(cells: Vec<&Cell>) -> Column {
+        let some = cells.iter().any(|c| **c != Cell::Empty);
+        let all = |fits: &dyn Fn(&Cell) -> bool| some && cells.iter().all(|c| **c == Cell::Empty || fits(c));
+        if all(&|c| whole(c).is_some()) {
+            Column::Whole(cells.into_iter().map(whole).collect())
+        } else if all(&|c| number(c).is_some()) {
+            Column::Number(cells.into_iter().map(number).collect())
         } else {
-            Column::Text(cells)
+            Column::Text(cells.into_iter().map(Cell::plain).collect())
         }
     }
 
@@ -115,16 +131,16 @@ fn levels<T>(cells: &[Option<T>]) -> Vec<i16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Table;
+    use crate::row;
     use parquet::file::reader::{FileReader, SerializedFileReader};
 
     #[test]
     fn a_table_can_be_read_again() {
         let mut table = Table::new(&["name", "n", "x", "none"]);
-        for (name, n, x) in [("=cmd()", "1", "0.5"), ("'=b", "", ""), ("c,\"d\"\n", "-3", "1000.5")] {
-            table.row(vec![name.to_owned(), n.to_owned(), x.to_owned(), String::new()]);
-        }
-        let bytes = of_csv(table.csv().as_bytes()).unwrap();
+        table.row(row!["=cmd()", 1u64, Cell::fixed(0.5, 1), Cell::Empty]);
+        table.row(row!["'=b", Cell::Empty, Cell::Empty, Cell::Empty]);
+        table.row(row!["c,\"d\"\n", Cell::Grouped(3000), 1000.5, Cell::Empty]);
+        let bytes = file(&table).unwrap();
         let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
         let rows: Vec<String> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
         assert_eq!(
@@ -132,10 +148,10 @@ mod tests {
             [
                 "{name: \"=cmd()\", n: 1, x: 0.5, none: \"\"}",
                 "{name: \"'=b\", n: null, x: null, none: \"\"}",
-                "{name: \"c,\"d\"\n\", n: -3, x: 1000.5, none: \"\"}",
+                "{name: \"c,\"d\"\n\", n: 3000, x: 1000.5, none: \"\"}",
             ]
         );
-        let empty = of_csv(Table::new(&["a"]).csv().as_bytes()).unwrap();
+        let empty = file(&Table::new(&["a"])).unwrap();
         assert_eq!(
             SerializedFileReader::new(bytes::Bytes::from(empty)).unwrap().metadata().file_metadata().num_rows(),
             0

@@ -1,16 +1,15 @@
 //! `wafersim reproduce cerebras-gpt`.
 
-use super::super::options::Format;
+use super::super::Output;
 use super::super::provenance::Making;
+use super::super::reply::Reply;
 use super::super::session::Session;
 use super::super::step::StepArguments;
-use super::super::{Output, json};
 use super::many::{Many, ended, failed};
 use crate::fail::Failure;
 use crate::inputs;
 use clap::Args;
 use published::paper::{PAPER_SCHEMA, PaperReport, PaperRun, REFERENCE, compare, flops_per_system, published};
-use published::text;
 use report::train::TrainReport;
 use runner::Workload;
 use runner::train::train;
@@ -28,7 +27,7 @@ pub(super) struct Paper {
     many: Many,
 }
 
-pub(super) fn run(arguments: &Paper, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Paper, output: &Output) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.many.arch, &arguments.many.sets)?;
     let session = Session::new(&arguments.many.limits, true, output)?;
     let (trained, bad) = arguments.many.each(output, |step| trained(arguments, step, &session));
@@ -41,12 +40,7 @@ pub(super) fn run(arguments: &Paper, output: &Output) -> Result<Vec<u8>, Failure
         runs: trained.into_iter().filter_map(|(workload, train)| compared(&workload, train, reference)).collect(),
         failed: failed(&bad),
     };
-    let result = match output.format {
-        Format::Json => json(&report)?,
-        Format::Csv => text::paper::csv(&report).into_bytes(),
-        Format::Text => text::paper::text(&report).into_bytes(),
-    };
-    ended(!report.runs.is_empty(), bad, result, output)
+    ended(!report.runs.is_empty(), bad, Reply::of(report), output)
 }
 
 /// The run of a model, if it was published.

@@ -3,6 +3,7 @@
 
 use super::super::Output;
 use super::super::options::{MachineOptions, RunLimits};
+use super::super::reply::Reply;
 use super::super::step::StepArguments;
 use crate::fail::{Failure, Kind};
 use clap::Args;
@@ -76,12 +77,7 @@ pub(super) fn failed(bad: &[(String, Failure)]) -> Vec<Failed> {
 
 /// The result; if some models failed, it is written, and the command fails: as incomplete, or, if
 /// there is nothing but failures, as they do.
-pub(super) fn ended(
-    any: bool,
-    bad: Vec<(String, Failure)>,
-    result: Vec<u8>,
-    output: &Output,
-) -> Result<Vec<u8>, Failure> {
+pub(super) fn ended(any: bool, bad: Vec<(String, Failure)>, result: Reply, output: &Output) -> Result<Reply, Failure> {
     let Some(kind) = bad.iter().map(|b| b.1.kind).min() else { return Ok(result) };
     let at = |(model, failure): (String, Failure)| {
         failure.faults.into_iter().map(move |f| Diagnostic { at: format!("{model}: {}", f.at), ..f })

@@ -1,8 +1,8 @@
 //! `wafersim reproduce andromeda-scaling`.
 
-use super::super::options::Format;
+use super::super::Output;
+use super::super::reply::Reply;
 use super::super::session::Session;
-use super::super::{Output, json};
 use super::many::{Many, ended, failed};
 use crate::fail::Failure;
 use crate::{files, inputs};
@@ -54,7 +54,7 @@ impl From<Kind> for scaling::Kind {
     }
 }
 
-pub(super) fn run(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failure> {
+pub(super) fn run(arguments: &Scaling, output: &Output) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.many.arch, &arguments.many.sets)?;
     let session = Session::new(&arguments.many.limits, true, output)?;
     let only = arguments.only.map(scaling::Kind::from);
@@ -83,10 +83,5 @@ pub(super) fn run(arguments: &Scaling, output: &Output) -> Result<Vec<u8>, Failu
             }
         }
     }
-    let result = match output.format {
-        Format::Json => json(&report)?,
-        Format::Csv => text::scaling::csv(&report).into_bytes(),
-        Format::Text => text::scaling::text(&report).into_bytes(),
-    };
-    ended(!report.models.is_empty(), bad, result, output)
+    ended(!report.models.is_empty(), bad, Reply::of(report), output)
 }

@@ -3,43 +3,69 @@
 use super::values;
 use crate::cluster::ClusterReport;
 use crate::common::ByConvention;
+use crate::format::{Document, Tabular};
+use crate::row;
 use crate::run::{KernelReport, RunReport};
 use crate::sums;
-use crate::table::{Table, bytes, grouped, percent, si, word};
+use crate::table::{Cell, Table, bytes, grouped, percent, si, word};
 use crate::verification::FoldVerification;
 use std::fmt::Write as _;
 
-/// The kernels, one row each; of a step with values its loss and gradients instead.
-#[must_use]
-pub fn csv(report: &RunReport) -> String {
-    if let Some(v) = &report.values {
-        return values::csv(v);
+impl Tabular for RunReport {
+    /// The kernels, one row each; of a step with values its loss and gradients instead.
+    fn table(&self) -> Table {
+        if let Some(v) = &self.values {
+            return values::table(v);
+        }
+        let mut table = Table::new(&[
+            "name",
+            "phase",
+            "layer",
+            "count",
+            "cycles",
+            "macs",
+            "compute",
+            "wait",
+            "back_pressure",
+            "idle",
+        ]);
+        for k in &self.kernels {
+            let p = k.pe_cycles;
+            let name = k.name.as_str();
+            let phase = k.phase.as_str();
+            table.row(row![
+                name,
+                phase,
+                k.layer,
+                k.count,
+                k.cycles,
+                k.macs,
+                p.compute,
+                p.wait,
+                p.back_pressure,
+                p.idle
+            ]);
+        }
+        table
     }
-    let mut table =
-        Table::new(&["name", "phase", "layer", "count", "cycles", "macs", "compute", "wait", "back_pressure", "idle"]);
-    for k in &report.kernels {
-        let p = k.pe_cycles;
-        let mut row = vec![k.name.clone(), k.phase.clone(), k.layer.map(|l| l.to_string()).unwrap_or_default()];
-        row.extend([k.count, k.cycles, k.macs, p.compute, p.wait, p.back_pressure, p.idle].map(|n| n.to_string()));
-        table.row(row);
-    }
-    table.csv()
 }
 
-/// The whole report.
-#[must_use]
-pub fn text(report: &RunReport) -> String {
-    let mut out = head(report);
-    out += &cluster(report);
-    out += &throughput(report);
-    out += &memory(report);
-    let _ = write!(out, "\nKernels, added up over layers (shares in % of PE-cycles)\n{}", kernels(report).text());
-    report.values.iter().for_each(|v| out += &values::text(v));
-    out += &folded(report);
-    report.fold_verification.iter().for_each(|v| out += &verified(v));
-    out += &assumed(report);
-    out += &simulation(report);
-    out
+impl Document for RunReport {
+    /// The whole report.
+    fn text(&self) -> String {
+        let mut out = head(self);
+        out += &cluster(self);
+        out += &throughput(self);
+        out += &memory(self);
+        let table = kernels(self).text();
+        let _ = write!(out, "\nKernels, added up over layers (shares in % of PE-cycles)\n{table}");
+        self.values.iter().for_each(|v| out += &values::text(v));
+        out += &folded(self);
+        self.fold_verification.iter().for_each(|v| out += &verified(v));
+        out += &assumed(self);
+        out += &simulation(self);
+        out
+    }
 }
 
 /// What many systems make of the step.
@@ -181,7 +207,7 @@ fn throughput(r: &RunReport) -> String {
     let mut table = Table::new(&["  FLOPs counted as", "model FLOP/s", "utilisation %"]);
     let rates = all(&t.flops_per_second).into_iter().zip(all(&t.utilisation));
     for (name, (rate, share)) in ["Cerebras", "PaLM", "6N"].into_iter().zip(rates) {
-        table.row(vec![format!("  {name}"), si(rate, "FLOP/s"), format!("{:.2}", 100.0 * share)]);
+        table.row(row![format!("  {name}"), si(rate, "FLOP/s"), Cell::fixed(100.0 * share, 2)]);
     }
     out += &table.text();
     out
@@ -231,7 +257,7 @@ fn kernels(r: &RunReport) -> Table {
     for row in rows {
         let (p, all) = (row.pe_cycles, row.pe_cycles.total());
         let rate = row.macs as f64 / (row.cycles * pes).max(1) as f64;
-        table.row(vec![
+        table.row(row![
             row.name,
             row.phase.replace('_', " "),
             grouped(row.count),
@@ -286,7 +312,7 @@ fn folded(r: &RunReport) -> String {
 fn assumed(r: &RunReport) -> String {
     let mut table = Table::new(&["  assumed", "value", "because"]);
     for a in &r.assumed {
-        table.row(vec![format!("  {}", a.parameter), a.value.clone(), a.because.clone()]);
+        table.row(row![format!("  {}", a.parameter), a.value.clone(), a.because.clone()]);
     }
     format!("\nNo public source\n{}", table.text())
 }

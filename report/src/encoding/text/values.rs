@@ -1,20 +1,20 @@
-//! Loss and gradients of a step as text and as CSV.
+//! Loss and gradients of a step as text and as a table.
 
-use crate::table::Table;
+use crate::row;
+use crate::table::{Cell, Table};
 use crate::values::{StepValues, TensorValues};
 use std::fmt::Write as _;
 
 /// The loss, then a row per gradient.
 #[must_use]
-pub fn csv(values: &StepValues) -> String {
+pub fn table(values: &StepValues) -> Table {
     let mut table = Table::new(&["name", "shape", "norm", "max_error", "rms_error"]);
     let off = loss_error(values);
-    table.row(vec!["loss".to_owned(), String::new(), values.loss.to_string(), off.to_string(), off.to_string()]);
+    table.row(row!["loss", "", values.loss, off, off]);
     for t in &values.tensors {
-        let numbers = [t.norm, t.max_error, t.rms_error].map(|n| n.to_string());
-        table.row([t.name.clone(), dimensions(t, "x")].into_iter().chain(numbers).collect());
+        table.row(row![t.name.as_str(), dimensions(t, "x"), t.norm, t.max_error, t.rms_error]);
     }
-    table.csv()
+    table
 }
 
 /// The section of the report.
@@ -30,7 +30,7 @@ pub fn text(values: &StepValues) -> String {
     let mut table = Table::new(&["  gradient of", "shape", "norm", "largest error", "RMS error"]);
     for t in &values.tensors {
         let [max, rms] = [t.max_error, t.rms_error].map(|e| format!("{e:.2e}"));
-        table.row(vec![format!("  {}", t.name), dimensions(t, " × "), format!("{:.6}", t.norm), max, rms]);
+        table.row(row![format!("  {}", t.name), dimensions(t, " × "), Cell::fixed(t.norm, 6), max, rms]);
     }
     let _ = write!(out, "{}", table.text());
     out += "  errors are relative to the largest element of a gradient in f64, and to its root mean square\n";

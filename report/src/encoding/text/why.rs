@@ -1,48 +1,53 @@
 //! What bounds a step, as text and as CSV.
 
-use crate::table::{Table, grouped};
+use crate::format::{Document, Tabular};
+use crate::row;
+use crate::table::{Cell, Table, grouped};
 use crate::why::Answer;
 
 /// Most kernels in the text.
 const KERNELS: usize = 24;
 
-/// All kernels.
-#[must_use]
-pub fn csv(a: &Answer) -> String {
-    kernels(a, usize::MAX).csv()
+impl Tabular for Answer {
+    /// All kernels.
+    fn table(&self) -> Table {
+        kernels(self, usize::MAX)
+    }
 }
 
-/// The limits, and the longest kernels.
-#[must_use]
-pub fn text(a: &Answer) -> String {
-    let mut table = Table::new(&["  limit", "costs %", "step without it, s", "wait", "back-pressure", "lifted"]);
-    for l in &a.limits {
-        let change = |[with, without]: [u64; 2]| match with {
-            0 => "-".to_owned(),
-            with if without / with >= 10 => format!("x {}", grouped(without / with)),
-            with => format!("{:+.1} %", 100.0 * (without as f64 / with as f64 - 1.0)),
-        };
-        table.row(vec![
-            format!("  {}", l.limit),
-            format!("{:.2}", 100.0 * l.saved),
-            format!("{:.6}", l.step_seconds),
-            change(l.wait),
-            change(l.back_pressure),
-            l.text.clone(),
-        ]);
+impl Document for Answer {
+    /// The limits, and the longest kernels.
+    fn text(&self) -> String {
+        let mut table = Table::new(&["  limit", "costs %", "step without it, s", "wait", "back-pressure", "lifted"]);
+        for l in &self.limits {
+            let change = |[with, without]: [u64; 2]| match with {
+                0 => "-".to_owned(),
+                with if without / with >= 10 => format!("x {}", grouped(without / with)),
+                with => format!("{:+.1} %", 100.0 * (without as f64 / with as f64 - 1.0)),
+            };
+            table.row(row![
+                format!("  {}", l.limit),
+                Cell::fixed(100.0 * l.saved, 2),
+                Cell::fixed(l.step_seconds, 6),
+                change(l.wait),
+                change(l.back_pressure),
+                l.text.clone(),
+            ]);
+        }
+        format!(
+            "{}\n\nThe step takes {:.6} s ({} cycles of a wafer). Lifting one limit at a time:\n{}\nWhat bounds the kernels: cycles that each limit costs, in % of the kernel\n{}\nEvery number is an execution of the same kernels on a machine without the limit. They do not add up:\nbehind a lifted limit stands the next one. A link carries one wavelet per cycle on any machine.\n",
+            self.command,
+            self.step_seconds,
+            grouped(self.step_cycles),
+            table.text(),
+            kernels(self, KERNELS).text()
+        )
     }
-    format!(
-        "{}\n\nThe step takes {:.6} s ({} cycles of a wafer). Lifting one limit at a time:\n{}\nWhat bounds the kernels: cycles that each limit costs, in % of the kernel\n{}\nEvery number is an execution of the same kernels on a machine without the limit. They do not add up:\nbehind a lifted limit stands the next one. A link carries one wavelet per cycle on any machine.\n",
-        a.command,
-        a.step_seconds,
-        grouped(a.step_cycles),
-        table.text(),
-        kernels(a, KERNELS).text()
-    )
 }
 
 fn kernels(a: &Answer, most: usize) -> Table {
-    let mut table = Table::new(&["kernel", "phase", "cycles", "share %", "bounds"]);
+    let columns = [("kernel", ""), ("phase", ""), ("cycles", ""), ("share", "%"), ("bounds", "")];
+    let mut table = Table::with_units(&columns);
     for k in a.kernels.iter().take(most) {
         let bound = |(limit, without): &(String, u64)| {
             let saved = 100.0 * (1.0 - *without as f64 / k.cycles.max(1) as f64);
@@ -50,8 +55,8 @@ fn kernels(a: &Answer, most: usize) -> Table {
         };
         let bounds: Vec<String> = k.limits.iter().filter_map(bound).take(5).collect();
         let bounds = if bounds.is_empty() { "none of them alone".to_owned() } else { bounds.join(", ") };
-        let share = format!("{:.1}", 100.0 * k.share);
-        table.row(vec![k.name.clone(), k.phase.replace('_', " "), grouped(k.cycles), share, bounds]);
+        let (phase, share) = (k.phase.replace('_', " "), Cell::fixed(100.0 * k.share, 1));
+        table.row(row![k.name.clone(), phase, Cell::Grouped(k.cycles), share, bounds]);
     }
     table
 }
