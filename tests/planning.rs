@@ -6,8 +6,8 @@ use compiler::options::{CheckpointRequest, MappingConstraints};
 use compiler::{Compiled, Options, compile};
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
-use sim_core::codec::content_hash;
 use sim_core::program::DType;
+use sim_core::program::content_hash;
 
 /// A model with layers of one and of two digits.
 fn compiled(arch: &ArchSpec, checkpoints: CheckpointRequest) -> Compiled {

@@ -14,8 +14,8 @@ use runner::verify_fold;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sim_core::arch::ArchSpec;
-use sim_core::codec::content_hash_hex;
 use sim_core::coord::PeCoord;
+use sim_core::program::content_hash_hex;
 use sim_core::program::{Buffer, Program};
 use sim_core::report::{FoldNote, Outcome, PeCounters, PeCycles};
 

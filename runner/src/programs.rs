@@ -15,7 +15,7 @@ use compiler::{Compiled, Launch};
 use fabric::fold::timing_key;
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
-use sim_core::codec::content_hash_mut;
+use sim_core::program::content_hash_mut;
 use sim_core::program::{Program, verify};
 use std::collections::BTreeMap;
 

@@ -15,8 +15,6 @@
 //! elements, and nothing recursive: loops are stored flat (`program/flat.rs`).
 //! **Not here.** Files. Results that people keep are JSON.
 
-use crate::program::Program;
-use crate::program::transform::names;
 use bincode::Options;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -131,33 +129,11 @@ fn take<const N: usize>(rest: &mut &[u8], found: u64) -> Result<[u8; N], CodecEr
     Ok(*first)
 }
 
-/// BLAKE3 of a program's meaning: names of the program, its images, buffers and tasks do not
-/// count. Names of edge streams do, since the host finds values by them.
-#[must_use]
-pub fn content_hash(program: &Program) -> [u8; 32] {
-    content_hash_mut(&mut program.clone())
-}
-
-/// [`content_hash`] without a copy: names are taken out meanwhile.
-#[must_use]
-pub fn content_hash_mut(program: &mut Program) -> [u8; 32] {
-    let taken: Vec<String> = names(program).into_iter().map(std::mem::take).collect();
-    let hash = *blake3::hash(&encode("program", program)).as_bytes();
-    names(program).into_iter().zip(taken).for_each(|(name, was)| *name = was);
-    hash
-}
-
-/// [`content_hash`] in hexadecimal.
-#[must_use]
-pub fn content_hash_hex(program: &Program) -> String {
-    blake3::Hash::from_bytes(content_hash(program)).to_hex().to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::program::arbitrary::program;
-    use crate::program::parse;
+    use crate::program::{Program, parse};
     use proptest::prelude::*;
 
     fn example() -> Program {
@@ -237,21 +213,6 @@ mod tests {
         payload.extend([0u8; 24]);
         let Err(CodecError::Payload(why)) = read(&wrapped(&payload)) else { panic!("read") };
         assert!(why.contains("nested too deep"), "{why}");
-    }
-
-    #[test]
-    fn the_hash_is_of_the_meaning() {
-        let mut p = example();
-        let hash = content_hash_hex(&p);
-        p.name = "q".into();
-        p.images[0].tasks[0].name = "u".into();
-        assert_eq!(content_hash_hex(&p), hash);
-        let named = p.clone();
-        assert_eq!(content_hash_mut(&mut p), content_hash(&named));
-        assert_eq!(p, named, "names are put back");
-        p.placements[0].region.x.start = 1;
-        assert_ne!(content_hash_hex(&p), hash);
-        assert_eq!(hash.len(), 64);
     }
 
     proptest! {

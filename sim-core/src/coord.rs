@@ -6,6 +6,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Most PEs of a grid.
+pub const MAX_PES: u64 = 1 << 22;
+
 /// Position of one processing element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeCoord {

@@ -9,8 +9,9 @@ use report::table::Table;
 use report::{Document, Tabular, row};
 use runner::Error;
 use serde::Serialize;
-use sim_core::codec::{self, content_hash_hex};
+use sim_core::codec;
 use sim_core::diag::Diagnostic;
+use sim_core::program::content_hash_hex;
 use sim_core::program::{self, Program, parse::MAX_TEXT};
 use std::path::{Path, PathBuf};
 

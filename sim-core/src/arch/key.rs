@@ -14,8 +14,8 @@
 use super::groups::{KEYS, Key, KeyGroup};
 use super::value::Value;
 use super::{ArchSpec, Source};
+use crate::coord::MAX_PES;
 use crate::diag::Diagnostic;
-use crate::program::verify::MAX_PES;
 use crate::util::suggest::{did_you_mean, distance};
 use serde::{Deserialize, Serialize};
 

@@ -32,6 +32,7 @@ pub use op::{
 };
 pub use parse::parse;
 pub use switch::{Command, Control, Filter, Pop, Position, Switch};
+pub use transform::{content_hash, content_hash_hex, content_hash_mut};
 pub use verify::verify;
 
 use crate::coord::{Color, Dir, DirSet, Grid, Region, Span};

@@ -21,12 +21,14 @@
 //! binary form (serde), and checks (`verify`).
 
 mod deciding;
+mod hash;
 mod lines;
 mod names;
 mod select;
 mod timing;
 
 pub use deciding::Deciding;
+pub use hash::{content_hash, content_hash_hex, content_hash_mut};
 pub use lines::{line_kinds, port_lines};
 pub(crate) use names::names;
 pub use select::{Cut, Window, clip, without};

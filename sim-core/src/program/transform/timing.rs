@@ -10,7 +10,7 @@
 //! **Not here.** Whether an address is in the memory, which the verifier checks for every program.
 
 use super::Deciding;
-use crate::codec::{content_hash, content_hash_mut};
+use super::hash::{content_hash, content_hash_mut};
 use crate::program::{
     AddrOp, Async, EdgeStream, Image, Instr, MemRef, Operand, Param, Placement, Program, Task, VecOp,
 };

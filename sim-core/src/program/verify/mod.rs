@@ -54,14 +54,12 @@ mod tests;
 
 use super::{Placement, Program, Route};
 use crate::arch::ArchSpec;
-use crate::coord::{Color, Dir, Grid, PeCoord, Region, Span};
+use crate::coord::{Color, Dir, Grid, MAX_PES, PeCoord, Region, Span};
 use crate::diag::Diagnostic;
 use span::{Cover, corner};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-/// Most PEs of a grid.
-pub const MAX_PES: u64 = 1 << 22;
 /// Most loops inside one another.
 pub const MAX_NESTING: usize = 8;
 /// Most dimensions of a memory operand.
