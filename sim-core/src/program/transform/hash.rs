@@ -6,9 +6,8 @@
 //! **Not here.** What of a program its timing can depend on (`transform::timing`).
 
 use super::names::names;
-use crate::program::Program;
-
 use crate::codec::encode;
+use crate::program::Program;
 
 /// BLAKE3 of a program's meaning: names of the program, its images, buffers and tasks do not
 /// count. Names of edge streams do, since the host finds values by them.

@@ -30,6 +30,5 @@ mod timing;
 pub use deciding::Deciding;
 pub use hash::{content_hash, content_hash_hex, content_hash_mut};
 pub use lines::{line_kinds, port_lines};
-pub(crate) use names::names;
 pub use select::{Cut, Window, clip, without};
 pub use timing::{timing_key, timing_only};

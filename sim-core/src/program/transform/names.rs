@@ -5,7 +5,7 @@ use crate::program::{Buffer, EdgeStream, Fifo, Image, Program, Task};
 /// Names that are no part of a program's meaning: its own, and those of images, buffers and tasks.
 /// Names of edge streams count, since the host finds values by them; those of FIFOs in memory are
 /// part of the stored form.
-pub(crate) fn names(program: &mut Program) -> Vec<&mut String> {
+pub(super) fn names(program: &mut Program) -> Vec<&mut String> {
     let Program { name, grid: _, images, placements: _, routes: _, switches: _, filters: _, edges } = program;
     let mut all = vec![name];
     for image in images {
