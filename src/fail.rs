@@ -19,25 +19,6 @@ pub const CODES: &[(&str, &str)] = &[
         "cli-write",
         "A result cannot be written where an option such as `-o` or `--plot` says: the folder is not there, a folder has the name of a file, or two results would have one name.",
     ),
-    (
-        "cli-arch",
-        "No machine has this name, and it is not the path of a TOML file. `wafersim arch list` names the machines.",
-    ),
-    (
-        "fold-differs",
-        "`--verify-fold` found a program whose folded run and full run differ in a counter: a fault of wafersim. Results of `--fold none` do not depend on folding.",
-    ),
-    ("fold-small", "`--verify-fold` could not make a small model of this design: a fault of wafersim."),
-    ("cli-set", "`--set` takes KEY=VALUE, such as `--set pe.sram=64KiB`. `wafersim arch show` lists the keys."),
-    (
-        "cli-systems",
-        "A step's batch is divided evenly over the systems of a cluster: choose a batch that is a multiple of their number, or `--split pad`.",
-    ),
-    ("cli-batch", "A batch, micro-batch, sequence length or number of lanes must be at least 1."),
-    (
-        "cli-train",
-        "A training run cannot be planned: it has no step, more than any run could have, or needs more systems than the machine has.",
-    ),
     ("cli-stored", "The file is not a program that this version of wafersim stored."),
     (
         "cli-kernel",
@@ -55,28 +36,6 @@ pub const CODES: &[(&str, &str)] = &[
         "A result could not be obtained again: one of its inputs has changed, or the executed result has another digest. Results of one version never differ; those of two versions may, and CHANGELOG.md says why.",
     ),
     ("cli-code", "No diagnostic has this code."),
-    ("cli-json", "The result cannot be written as JSON. This is a fault of wafersim: please report it."),
-    (
-        "cli-parquet",
-        "A Parquet file needs a name (`-o FILE.parquet`); or the table cannot be written, which is a fault of wafersim.",
-    ),
-    ("cli-plot", "The picture cannot be drawn. This is a fault of wafersim: please report it."),
-    (
-        "cli-trace",
-        "A trace cannot be written as asked for: it would be large (a shorter `--window`, a smaller `--region`, or `--force`), or its region has no PE, or its window no cycle.",
-    ),
-    ("cli-values", "Values cannot be kept for a run of this size: every PE needs its whole memory in the host's."),
-    (
-        "run-deadlock",
-        "Nothing in the simulated program can move any more, but work or wavelets are left. The PEs and colors that are listed wait for each other or for something that never comes: look for a receive without a send, for routes that differ from what the code sends, and for colors that wait for one another in a circle.",
-    ),
-    ("run-limit", "The run reached the number of cycles at which it was to be stopped (`--cycle-limit`)."),
-    ("run-memory", "An instruction of the simulated program addressed memory that the PE does not have."),
-    (
-        "run-broken",
-        "A law that every run obeys was broken: wavelets were lost or came from nowhere, a queue held more than it can, or a PE's cycles do not add up. This is a fault of wafersim: please report it with the program.",
-    ),
-    ("run-host", "The run would take more memory of this computer than it may (`--memory-limit`)."),
 ];
 
 /// What kind of failure it is; the exit status follows.
@@ -287,8 +246,12 @@ fn option(at: String) -> String {
     if OPTIONS.contains(&at.as_str()) { format!("--{}", at.replace('_', "-")) } else { at }
 }
 
-/// The meaning of a code of this package.
+/// The meaning of a code in a sentence or two, of this package or of a library below it that has no
+/// section in `docs/diagnostics.md`.
 #[must_use]
 pub fn explain(code: &str) -> Option<&'static str> {
-    CODES.iter().find(|(known, _)| *known == code).map(|(_, meaning)| *meaning)
+    let own = CODES.iter().find(|(known, _)| *known == code).map(|(_, meaning)| *meaning);
+    own.or_else(|| runner::diagnostic::explain(code))
+        .or_else(|| report::diagnostic::explain(code))
+        .or_else(|| models::diagnostic::explain(code))
 }

@@ -133,9 +133,8 @@ fn every_number_of_a_preset_has_a_source() {
 
 #[test]
 fn codes_are_explained_once() {
-    let own = wafersim::fail::CODES.iter().map(|c| c.0);
-    let models = models::diagnostic::CODES.iter().map(|c| c.0);
-    let mut codes: Vec<&str> = own.chain(models).collect();
+    let all = [wafersim::fail::CODES, runner::diagnostic::CODES, report::diagnostic::CODES, models::diagnostic::CODES];
+    let mut codes: Vec<&str> = all.iter().flat_map(|codes| codes.iter()).map(|c| c.0).collect();
     let all = codes.len();
     codes.sort_unstable();
     codes.dedup();

@@ -7,6 +7,7 @@
 mod assembly;
 pub mod cluster;
 pub mod common;
+pub mod diagnostic;
 pub mod encoding;
 mod form;
 pub mod format;

@@ -2,7 +2,7 @@
 //!
 //! **Not here.** Counting (`fabric`), maps (`runner::heat`).
 
-use runner::heat::{Heat, Layer};
+use runner::heat::{Heat, Quantity};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ impl LinkLoad {
             color: color.index() as u8,
             port: port.name(),
             wavelets,
-            greatest_load: heat.shares(Layer::Color(color, port)).into_iter().flatten().fold(0.0, f64::max),
+            greatest_load: heat.shares(Quantity::Color(color, port)).into_iter().flatten().fold(0.0, f64::max),
         };
         heat.colors().map(load).collect()
     }

@@ -39,7 +39,7 @@ pub struct Heat {
 
 /// What can be shown of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layer {
+pub enum Quantity {
     /// Share of PE-cycles that issue, set up or dispatch an instruction.
     Compute,
     /// Share that waits for a wavelet or a microthread.
@@ -56,18 +56,18 @@ pub enum Layer {
     Busiest(Color),
 }
 
-impl Layer {
+impl Quantity {
     /// All that are not of a single color.
-    pub const ALL: [Layer; 9] = [
-        Layer::Compute,
-        Layer::Wait,
-        Layer::BackPressure,
-        Layer::Idle,
-        Layer::Load(Dir::North),
-        Layer::Load(Dir::East),
-        Layer::Load(Dir::South),
-        Layer::Load(Dir::West),
-        Layer::Load(Dir::Ramp),
+    pub const ALL: [Quantity; 9] = [
+        Quantity::Compute,
+        Quantity::Wait,
+        Quantity::BackPressure,
+        Quantity::Idle,
+        Quantity::Load(Dir::North),
+        Quantity::Load(Dir::East),
+        Quantity::Load(Dir::South),
+        Quantity::Load(Dir::West),
+        Quantity::Load(Dir::Ramp),
     ];
 
     /// A name for files.
@@ -75,13 +75,13 @@ impl Layer {
     pub fn name(self) -> String {
         let port = |dir: Dir| if dir == Dir::Ramp { "ramp".to_owned() } else { format!("link-{}", dir.name()) };
         match self {
-            Layer::Compute => "compute".to_owned(),
-            Layer::Wait => "wait".to_owned(),
-            Layer::BackPressure => "back-pressure".to_owned(),
-            Layer::Idle => "idle".to_owned(),
-            Layer::Load(dir) => port(dir),
-            Layer::Color(color, dir) => format!("{}-{color}", port(dir)),
-            Layer::Busiest(color) => format!("link-{color}"),
+            Quantity::Compute => "compute".to_owned(),
+            Quantity::Wait => "wait".to_owned(),
+            Quantity::BackPressure => "back-pressure".to_owned(),
+            Quantity::Idle => "idle".to_owned(),
+            Quantity::Load(dir) => port(dir),
+            Quantity::Color(color, dir) => format!("{}-{color}", port(dir)),
+            Quantity::Busiest(color) => format!("link-{color}"),
         }
     }
 
@@ -93,20 +93,20 @@ impl Layer {
             link => format!("links to the {}", link.name()),
         };
         match self {
-            Layer::Compute => "compute, share of cycles".to_owned(),
-            Layer::Wait => "wait, share of cycles".to_owned(),
-            Layer::BackPressure => "back-pressure, share of cycles".to_owned(),
-            Layer::Idle => "idle, share of cycles".to_owned(),
-            Layer::Load(dir) => format!("{}, share of their capacity", ports(dir)),
-            Layer::Color(color, dir) => format!("color {color} on {}, share of their capacity", ports(dir)),
-            Layer::Busiest(color) => format!("color {color} on the link that it uses most, share of its capacity"),
+            Quantity::Compute => "compute, share of cycles".to_owned(),
+            Quantity::Wait => "wait, share of cycles".to_owned(),
+            Quantity::BackPressure => "back-pressure, share of cycles".to_owned(),
+            Quantity::Idle => "idle, share of cycles".to_owned(),
+            Quantity::Load(dir) => format!("{}, share of their capacity", ports(dir)),
+            Quantity::Color(color, dir) => format!("color {color} on {}, share of their capacity", ports(dir)),
+            Quantity::Busiest(color) => format!("color {color} on the link that it uses most, share of its capacity"),
         }
     }
 
     /// Whether it is of links or ramps, not of PEs.
     #[must_use]
     pub fn is_load(self) -> bool {
-        matches!(self, Layer::Load(_) | Layer::Color(..) | Layer::Busiest(_))
+        matches!(self, Quantity::Load(_) | Quantity::Color(..) | Quantity::Busiest(_))
     }
 }
 
@@ -181,18 +181,18 @@ impl Heat {
     /// From 0 to 1; None where no PE runs an image, or a link carries nothing. PEs without an
     /// image do not dilute the shares of cycles.
     #[must_use]
-    pub fn share(&self, layer: Layer, column: u32, row: u32) -> Option<f64> {
+    pub fn share(&self, layer: Quantity, column: u32, row: u32) -> Option<f64> {
         let at = (row * self.cells.width + column) as usize;
         let sum = &self.sums[at];
         let all = u64::from(self.used[at]) * self.cycles;
         let part = match layer {
-            Layer::Compute => sum[0],
-            Layer::Wait => sum[1],
-            Layer::BackPressure => sum[2],
-            Layer::Idle => all.saturating_sub(sum[0] + sum[1] + sum[2]),
-            Layer::Load(dir) => return self.load(sum[3 + dir as usize], column, row),
-            Layer::Color(color, dir) => return self.load(self.sent(color, dir, at), column, row),
-            Layer::Busiest(color) => {
+            Quantity::Compute => sum[0],
+            Quantity::Wait => sum[1],
+            Quantity::BackPressure => sum[2],
+            Quantity::Idle => all.saturating_sub(sum[0] + sum[1] + sum[2]),
+            Quantity::Load(dir) => return self.load(sum[3 + dir as usize], column, row),
+            Quantity::Color(color, dir) => return self.load(self.sent(color, dir, at), column, row),
+            Quantity::Busiest(color) => {
                 let most = Dir::LINKS.into_iter().map(|dir| self.sent(color, dir, at)).max();
                 return self.load(most.unwrap_or(0), column, row);
             }
@@ -214,7 +214,7 @@ impl Heat {
 
     /// Shares of all cells, row by row.
     #[must_use]
-    pub fn shares(&self, layer: Layer) -> Vec<Option<f64>> {
+    pub fn shares(&self, layer: Quantity) -> Vec<Option<f64>> {
         let of = |i: u32| self.share(layer, i % self.cells.width, i / self.cells.width);
         (0..self.cells.pes() as u32).map(of).collect()
     }
@@ -266,12 +266,12 @@ mod tests {
         let heat = heat();
         assert_eq!((heat.cells.width, heat.cells.height, heat.cycles), (150, 1, 24));
         assert_eq!([0, 1, 2].map(|c| heat.used(c, 0)), [2, 1, 0]);
-        let compute = |c| heat.share(Layer::Compute, c, 0);
+        let compute = |c| heat.share(Quantity::Compute, c, 0);
         assert_eq!([0, 1, 2].map(compute), [Some(24.0 / 48.0), Some(8.0 / 24.0), None]);
-        assert_eq!(heat.share(Layer::Idle, 1, 0), Some((24.0 - 8.0 - 2.0 - 4.0) / 24.0));
-        let east = |c| heat.share(Layer::Load(Dir::East), c, 0);
+        assert_eq!(heat.share(Quantity::Idle, 1, 0), Some((24.0 - 8.0 - 2.0 - 4.0) / 24.0));
+        let east = |c| heat.share(Quantity::Load(Dir::East), c, 0);
         assert_eq!([0, 1, 2].map(east), [Some(20.0 / 48.0), Some(10.0 / 48.0), None]);
-        assert_eq!(heat.share(Layer::Load(Dir::North), 0, 0), None);
+        assert_eq!(heat.share(Quantity::Load(Dir::North), 0, 0), None);
     }
 
     #[test]
@@ -281,11 +281,11 @@ mod tests {
         assert_eq!(heat.colors().collect::<Vec<_>>(), [(c1, Dir::Ramp, 18), (c2, Dir::East, 30)]);
         for cell in 0..3 {
             let share = |layer| heat.share(layer, cell, 0);
-            assert_eq!(share(Layer::Color(c2, Dir::East)), share(Layer::Load(Dir::East)));
-            assert_eq!(share(Layer::Busiest(c2)), share(Layer::Load(Dir::East)));
-            assert_eq!(share(Layer::Color(c1, Dir::Ramp)), share(Layer::Load(Dir::Ramp)));
+            assert_eq!(share(Quantity::Color(c2, Dir::East)), share(Quantity::Load(Dir::East)));
+            assert_eq!(share(Quantity::Busiest(c2)), share(Quantity::Load(Dir::East)));
+            assert_eq!(share(Quantity::Color(c1, Dir::Ramp)), share(Quantity::Load(Dir::Ramp)));
             assert_eq!(
-                (share(Layer::Busiest(c1)), share(Layer::Color(c1, Dir::East))),
+                (share(Quantity::Busiest(c1)), share(Quantity::Color(c1, Dir::East))),
                 (None, None),
                 "a ramp is no link"
             );

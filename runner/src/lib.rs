@@ -49,6 +49,7 @@
 
 pub mod cluster_step;
 pub mod compiled_step;
+pub mod diagnostic;
 pub mod error;
 pub mod execute;
 pub mod groups;

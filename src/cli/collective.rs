@@ -1,8 +1,8 @@
 //! `wafersim collective KIND`.
 
-use super::Output;
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
-use super::provenance::{self, Made, Making, ManifestOptions};
+use super::output::Output;
+use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
 use super::simulate::{self, ProgramJob};
 use super::trace::ProgramTrace;
@@ -98,19 +98,20 @@ fn pes(text: &str) -> Result<Grid, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
-    let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
+    let mut recording = Recording::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments)?;
     let Arguments { limits, verify, trace, .. } = arguments;
-    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;
+    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
     let inputs = vec![provenance::machine_file(&arguments.machine)];
-    let made = Made { inputs, beside: trace.files(), ..simulate::made(&report, limits, verify, &arch, output)? };
-    making.attach(made, &arguments.manifest, output)?;
+    let facts =
+        ManifestFacts { inputs, beside: trace.files(), ..simulate::facts(&report, limits, verify, &arch, output)? };
+    recording.attach(facts, &arguments.manifest, output)?;
     Ok(Reply::of(report))
 }
 
 /// Executes the collective, and reports.
 pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
-    let making = Making::start();
+    let recording = Recording::start();
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let collective = arguments.collective(arch.grid())?;
     let program = collective.program();
@@ -122,7 +123,7 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
     let at = program.name.clone();
     let job = ProgramJob { program: &program, arch: &arch, at, limits, finish: *finish, values: false, trace };
     let executed = job.execute()?;
-    let provenance = making.provenance(arguments.command(&collective), verify.seed, limits);
+    let provenance = recording.provenance(arguments.command(&collective), verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = SplitMix64::new(seed);
         let mut side = |most: u32| if most == 1 { 1 } else { most.min(rng.range(13, 40)) };

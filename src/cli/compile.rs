@@ -1,8 +1,9 @@
 //! `wafersim compile MODEL`.
 
+use super::output::Output;
+use super::program;
 use super::reply::Reply;
 use super::step::StepArguments;
-use super::{Output, program};
 use crate::fail::{Failure, Kind};
 use crate::files;
 use clap::{Args, ValueEnum};

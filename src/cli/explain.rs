@@ -54,6 +54,6 @@ fn text(code: &str) -> Option<String> {
     if let Some(section) = diag::explain(code) {
         return Some(format!("{section}\n"));
     }
-    let sentence = fail::explain(code).or_else(|| models::diagnostic::explain(code))?;
+    let sentence = fail::explain(code)?;
     Some(format!("{code}\n\n{sentence}\n"))
 }

@@ -2,8 +2,8 @@
 //!
 //! **Not here.** The manifest itself (`manifest`).
 
-use super::Output;
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
+use super::output::Output;
 use crate::fail::Failure;
 use crate::files::{self, Destination};
 use crate::host;
@@ -22,8 +22,8 @@ pub(super) struct ManifestOptions {
     pub(super) manifest: Option<PathBuf>,
 }
 
-/// A result that is being made.
-pub(super) struct Making {
+/// A result that is being facts.
+pub(super) struct Recording {
     start: Instant,
     started: u64,
     /// Files that were written.
@@ -31,7 +31,7 @@ pub(super) struct Making {
 }
 
 /// What a manifest says of a result.
-pub(super) struct Made<'a> {
+pub(super) struct ManifestFacts<'a> {
     pub(super) result_schema: &'a str,
     pub(super) command: &'a str,
     pub(super) config: Vec<Setting>,
@@ -45,11 +45,11 @@ pub(super) struct Made<'a> {
     pub(super) beside: Vec<&'a Path>,
 }
 
-impl Making {
+impl Recording {
     #[allow(clippy::disallowed_methods, reason = "wall time of the host, reported as such")]
-    pub(super) fn start() -> Making {
+    pub(super) fn start() -> Recording {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Making { start: Instant::now(), started: since.map_or(0, |d| d.as_secs()), outputs: Vec::new() }
+        Recording { start: Instant::now(), started: since.map_or(0, |d| d.as_secs()), outputs: Vec::new() }
     }
 
     pub(super) fn seconds(&self) -> f64 {
@@ -73,13 +73,13 @@ impl Making {
         results: &[Destination<'_>],
         options: &ManifestOptions,
         output: &Output,
-    ) -> Result<Making, Failure> {
+    ) -> Result<Recording, Failure> {
         let file = |option, path| Destination { option, path, folder: false };
         let result = output.file.as_deref().map(|path| file("-o", path));
         let manifest = options.manifest.as_deref().map(|path| file("--manifest", path));
         let all: Vec<_> = result.into_iter().chain(results.iter().copied()).chain(manifest).collect();
         files::check(&all)?;
-        Ok(Making::start())
+        Ok(Recording::start())
     }
 
     /// Writes a file that belongs to the result.
@@ -90,26 +90,31 @@ impl Making {
     }
 
     /// Has the manifest written behind the result, if the result or anything else goes to a file.
-    pub(super) fn attach(self, made: Made<'_>, options: &ManifestOptions, output: &Output) -> Result<(), Failure> {
-        let files = || output.file.as_deref().into_iter().chain(made.beside.iter().copied());
+    pub(super) fn attach(
+        self,
+        facts: ManifestFacts<'_>,
+        options: &ManifestOptions,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let files = || output.file.as_deref().into_iter().chain(facts.beside.iter().copied());
         let first = || files().find(|file| !files::special(file));
         let Some(path) = options.manifest.clone().or_else(|| first().map(manifest::beside)) else { return Ok(()) };
-        let inputs = made.inputs.into_iter().filter(|path| path.is_file()).map(FileHash::of);
+        let inputs = facts.inputs.into_iter().filter(|path| path.is_file()).map(FileHash::of);
         let manifest = Manifest {
             schema: MANIFEST_SCHEMA.to_owned(),
             wafersim_version: env!("CARGO_PKG_VERSION").to_owned(),
-            result_schema: made.result_schema.to_owned(),
+            result_schema: facts.result_schema.to_owned(),
             executable_blake3: manifest::executable(),
             argv: output.arguments.clone(),
-            command: made.command.to_owned(),
-            config: made.config,
+            command: facts.command.to_owned(),
+            config: facts.config,
             inputs: inputs.collect::<Result<_, _>>()?,
-            seed: made.seed,
-            threads: made.threads,
+            seed: facts.seed,
+            threads: facts.threads,
             host: Host::this(),
             started_unix_seconds: self.started,
             wall_seconds: self.seconds(),
-            result_digest: made.digest,
+            result_digest: facts.digest,
             outputs: self.outputs,
         };
         output.attach(path, manifest);

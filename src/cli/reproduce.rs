@@ -4,7 +4,7 @@ mod cerebras;
 mod many;
 mod scaling;
 
-use super::Output;
+use super::output::Output;
 use super::reply::Reply;
 use crate::fail::{Failure, Kind};
 use crate::manifest::{self, FileHash, Manifest};
@@ -36,11 +36,14 @@ enum Command {
     CerebrasGpt(cerebras::Paper),
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
+/// Executes a command line that stands in the file at a path, and gives the digest of its result.
+type Execute<'a> = &'a dyn Fn(&str, &Path) -> Result<String, Failure>;
+
+pub(super) fn run(arguments: &Arguments, output: &Output, execute: Execute<'_>) -> Result<Reply, Failure> {
     match (&arguments.published, &arguments.manifest) {
         (Some(Command::AndromedaScaling(arguments)), _) => scaling::run(arguments, output),
         (Some(Command::CerebrasGpt(arguments)), _) => cerebras::run(arguments, output),
-        (None, manifest) => again(manifest.as_deref().unwrap_or(Path::new("")), output),
+        (None, manifest) => again(manifest.as_deref().unwrap_or(Path::new("")), execute),
     }
 }
 
@@ -54,10 +57,10 @@ struct Reproduced {
 }
 
 /// Executes what a manifest says, without the cache, and compares the digests.
-fn again(path: &Path, output: &Output) -> Result<Reply, Failure> {
+fn again(path: &Path, execute: Execute<'_>) -> Result<Reply, Failure> {
     let manifest = manifest::read(path)?;
     unchanged(&manifest)?;
-    let digest = super::again(&manifest.command, path, output)?;
+    let digest = execute(&manifest.command, path)?;
     let by_version = manifest.wafersim_version;
     if digest != manifest.result_digest {
         let (was, now) = (&manifest.result_digest, env!("CARGO_PKG_VERSION"));

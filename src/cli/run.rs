@@ -1,8 +1,8 @@
 //! `wafersim run MODEL`.
 
-use super::Output;
 use super::options::{RunLimits, VerifyOptions};
-use super::provenance::{self, Made, Making, ManifestOptions};
+use super::output::Output;
+use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
 use super::session::Session;
 use super::step::StepArguments;
@@ -59,13 +59,17 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
-    let mut making = Making::towards(&arguments.destinations(), &arguments.manifest, output)?;
-    let (done, report) = finished(arguments, !arguments.no_cache, &making, output)?;
+    let mut recording = Recording::towards(&arguments.destinations(), &arguments.manifest, output)?;
+    let (done, report) = finished(arguments, !arguments.no_cache, &recording, output)?;
     let FinishedStep { step, executed, .. } = &done;
     if let Some(heat) = &executed.heat {
         let timeline = timeline::of(&step.compiled, executed);
         let scaling = scaling(step, executed);
-        draw(arguments, &PictureInput { report: &report, heat, timeline: &timeline, scaling: &scaling }, &mut making)?;
+        draw(
+            arguments,
+            &PictureInput { report: &report, heat, timeline: &timeline, scaling: &scaling },
+            &mut recording,
+        )?;
     }
     if let Some(path) = &arguments.trace.trace {
         let grid = step.arch.grid();
@@ -73,12 +77,12 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failu
         let timeline = timeline::of(&step.compiled, executed);
         let part = arguments.trace.part(grid, timeline.last().map_or(0, timeline::Span::end))?;
         let source = StepTrace { compiled: &step.compiled, executed, timeline: &timeline, edge_milli };
-        making.write(path, &perfetto::step::trace(&source, &part, arguments.trace.force)?)?;
+        recording.write(path, &perfetto::step::trace(&source, &part, arguments.trace.force)?)?;
     }
     let mut config = arguments.step.settings(step, output);
     config.extend(provenance::settings(&arguments.limits, &arguments.verify, &step.arch, output));
     let files = [&arguments.report, &arguments.plot, &arguments.trace.trace];
-    let made = Made {
+    let facts = ManifestFacts {
         result_schema: RUN_SCHEMA,
         command: &report.command,
         config,
@@ -88,7 +92,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failu
         digest: manifest::digest(&report)?,
         beside: files.into_iter().flatten().map(PathBuf::as_path).collect(),
     };
-    making.attach(made, &arguments.manifest, output)?;
+    recording.attach(facts, &arguments.manifest, output)?;
     Ok(Reply::of(report))
 }
 
@@ -115,34 +119,34 @@ fn scaling(step: &CompiledStep, executed: &ExecutedStep) -> Vec<ClusterReport> {
 }
 
 /// Writes the pictures and the page.
-fn draw(arguments: &Arguments, source: &PictureInput<'_>, making: &mut Making) -> Result<(), Failure> {
+fn draw(arguments: &Arguments, source: &PictureInput<'_>, recording: &mut Recording) -> Result<(), Failure> {
     if let Some(path) = &arguments.plot {
         if path.extension().is_some_and(|e| e == "svg") {
             let picture = svg::overview::svg(source.heat, source.report)?;
-            making.write(path, picture.as_bytes())?;
+            recording.write(path, picture.as_bytes())?;
         } else {
             files::folder(path)?;
             for (name, picture) in pictures::all(source)? {
-                making.write(&path.join(format!("{name}.svg")), picture.as_bytes())?;
+                recording.write(&path.join(format!("{name}.svg")), picture.as_bytes())?;
             }
         }
     }
     match &arguments.report {
-        Some(path) => making.write(path, html::page(source)?.as_bytes()),
+        Some(path) => recording.write(path, html::page(source)?.as_bytes()),
         None => Ok(()),
     }
 }
 
 /// The digest of the report when everything is executed again.
 pub(super) fn again(arguments: &Arguments, output: &Output) -> Result<String, Failure> {
-    manifest::digest(&finished(arguments, false, &Making::start(), output)?.1)
+    manifest::digest(&finished(arguments, false, &Recording::start(), output)?.1)
 }
 
 /// Runs the step, and reports.
 fn finished(
     arguments: &Arguments,
     cache: bool,
-    making: &Making,
+    recording: &Recording,
     output: &Output,
 ) -> Result<(FinishedStep, RunReport), Failure> {
     let Arguments { step, limits, verify, values, plot, report, .. } = arguments;
@@ -153,7 +157,7 @@ fn finished(
     let command = format!("wafersim run {}{}", step.command(&done.step), limits.command())
         + &verify.command()
         + if *values { " --values" } else { "" };
-    let provenance = making.provenance(command, verify.seed, limits);
+    let provenance = recording.provenance(command, verify.seed, limits);
     let report = RunReport::of(&done, &provenance);
     Ok((done, report))
 }

@@ -4,8 +4,8 @@
 //! **Invariant.** No result depends on what is here.
 //! **Not here.** The order of events of a run (`runner`).
 
-use super::Output;
 use super::options::RunLimits;
+use super::output::Output;
 use crate::cache::Cache;
 use crate::fail::Failure;
 use crate::{host, interrupt};

@@ -1,10 +1,11 @@
 //! `wafersim simulate PROGRAM`.
 
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
-use super::provenance::{self, Made, Making, ManifestOptions};
+use super::output::Output;
+use super::program;
+use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
 use super::trace::ProgramTrace;
-use super::{Output, program};
 use crate::fail::Failure;
 use crate::manifest::{self, quoted};
 use crate::{host, inputs};
@@ -48,25 +49,25 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
-    let mut making = Making::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
+    let mut recording = Recording::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
     let (report, program, arch) = report(arguments, output)?;
     let Arguments { machine, limits, verify, manifest, trace, .. } = arguments;
-    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut making)?;
+    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
     let inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
-    let made = Made { inputs, beside: trace.files(), ..made(&report, limits, verify, &arch, output)? };
-    making.attach(made, manifest, output)?;
+    let facts = ManifestFacts { inputs, beside: trace.files(), ..facts(&report, limits, verify, &arch, output)? };
+    recording.attach(facts, manifest, output)?;
     Ok(Reply::of(report))
 }
 
 /// What a manifest says of a program that was executed.
-pub(super) fn made<'a>(
+pub(super) fn facts<'a>(
     report: &'a SimulateReport,
     limits: &RunLimits,
     verify: &VerifyOptions,
     arch: &ArchSpec,
     output: &Output,
-) -> Result<Made<'a>, Failure> {
-    Ok(Made {
+) -> Result<ManifestFacts<'a>, Failure> {
+    Ok(ManifestFacts {
         result_schema: SIMULATE_SCHEMA,
         command: &report.command,
         config: provenance::settings(limits, verify, arch, output),
@@ -80,7 +81,7 @@ pub(super) fn made<'a>(
 
 /// Executes the program, and reports.
 pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
-    let making = Making::start();
+    let recording = Recording::start();
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = program::read(&arguments.program)?;
     for fault in check(&program, &arch)? {
@@ -99,7 +100,7 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
     );
     let job = ProgramJob { program: &program, arch: &arch, at, limits, finish: *finish, values: *values, trace };
     let executed = job.execute()?;
-    let provenance = making.provenance(command, verify.seed, limits);
+    let provenance = recording.provenance(command, verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = SplitMix64::new(seed);
         // From a few more periods than are folded.

@@ -1,8 +1,8 @@
 //! What `wafersim run` and `wafersim compile` share: a model, compiled for a machine.
 
-use super::Output;
 use super::map::MapOptions;
 use super::options::MachineOptions;
+use super::output::Output;
 use crate::fail::{Failure, Kind};
 use crate::inputs;
 use crate::manifest::{Setting, quoted};

@@ -1,6 +1,6 @@
 //! Options of traces, and recording a program.
 
-use super::provenance::Making;
+use super::provenance::Recording;
 use crate::fail::{Failure, Kind};
 use crate::files::Destination;
 use clap::Args;
@@ -151,7 +151,7 @@ impl ProgramTrace {
         arch: &ArchSpec,
         cycles: u64,
         limit: u64,
-        making: &mut Making,
+        recording: &mut Recording,
     ) -> Result<(), Failure> {
         if self.files().is_empty() {
             return Ok(());
@@ -168,10 +168,10 @@ impl ProgramTrace {
         }
         let (trace, wave) = recorder.finish(part.window.end);
         if let (Some(path), Some(trace)) = (&self.options.trace, trace) {
-            making.write(path, &trace)?;
+            recording.write(path, &trace)?;
         }
         if let (Some(path), Some(wave)) = (&self.wave, wave) {
-            making.write(path, &wave.finish(part.window.end)?)?;
+            recording.write(path, &wave.finish(part.window.end)?)?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! `wafersim train MODEL`.
 
-use super::Output;
 use super::options::{RunLimits, VerifyOptions};
-use super::provenance::{self, Made, Making, ManifestOptions};
+use super::output::Output;
+use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
 use super::session::Session;
 use super::step::StepArguments;
@@ -42,9 +42,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
-    let making = Making::towards(&[], &arguments.manifest, output)?;
-    let (report, arch) = report(arguments, !arguments.no_cache, &making, output)?;
-    let made = Made {
+    let recording = Recording::towards(&[], &arguments.manifest, output)?;
+    let (report, arch) = report(arguments, !arguments.no_cache, &recording, output)?;
+    let facts = ManifestFacts {
         result_schema: TRAIN_SCHEMA,
         command: &report.command,
         config: provenance::settings(&arguments.limits, &VerifyOptions::default(), &arch, output),
@@ -54,20 +54,20 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failu
         digest: manifest::digest(&report)?,
         beside: Vec::new(),
     };
-    making.attach(made, &arguments.manifest, output)?;
+    recording.attach(facts, &arguments.manifest, output)?;
     Ok(Reply::of(report))
 }
 
 /// The digest of the report when everything is executed again.
 pub(super) fn again(arguments: &Arguments, output: &Output) -> Result<String, Failure> {
-    manifest::digest(&report(arguments, false, &Making::start(), output)?.0)
+    manifest::digest(&report(arguments, false, &Recording::start(), output)?.0)
 }
 
 /// Plans the run, executes a step of every phase, and sums up.
 fn report(
     arguments: &Arguments,
     cache: bool,
-    making: &Making,
+    recording: &Recording,
     output: &Output,
 ) -> Result<(TrainReport, ArchSpec), Failure> {
     let job = arguments.step.job()?;
@@ -81,7 +81,7 @@ fn report(
     let plan = TrainingPlan::new(workload, arch, &request)?;
     let session = Session::new(&arguments.limits, cache, output)?;
     let (steps, effort) = session.run(|executor| train(&job, &plan, executor))?;
-    let provenance = making.provenance(command(arguments), 0, &arguments.limits);
+    let provenance = recording.provenance(command(arguments), 0, &arguments.limits);
     let report = TrainReport::of((workload, arch), &plan, (&steps, effort), &provenance);
     Ok((report, arch.clone()))
 }

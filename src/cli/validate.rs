@@ -1,7 +1,7 @@
 //! `wafersim validate`.
 
-use super::Output;
 use super::options::{MachineOptions, RunLimits};
+use super::output::Output;
 use super::reply::Reply;
 use super::session::Session;
 use crate::fail::Failure;

@@ -1,16 +1,17 @@
 //! `wafersim why REPORT.json`: what bounds a step and its kernels.
 
 use super::diff;
+use super::output::Output;
 use super::reply::Reply;
+use super::run::Arguments as RunArguments;
 use super::session::Session;
-use super::{Output, reread, unusable};
 use crate::fail::Failure;
 use clap::Args;
 use report::why::Answer;
 use runner::why::{Baseline, LIMITS, Lifted, Limit};
 use runner::{Error, Executor, Job};
 use sim_core::diag::Diagnostic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What bounds a step and its kernels: everything is executed again with one limit lifted at a time
 #[derive(Debug, Args)]
@@ -33,12 +34,15 @@ fn limit(text: &str) -> Result<Limit, String> {
     LIMITS.into_iter().find(|l| l.name == text).ok_or_else(|| format!("one of {}", names()))
 }
 
-pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
+/// Answers; `run_of` reads the command line that the report at a path has.
+pub(super) fn run(
+    arguments: &Arguments,
+    output: &Output,
+    run_of: &dyn Fn(&str, &Path) -> Result<RunArguments, Failure>,
+) -> Result<Reply, Failure> {
     let report = diff::read(&arguments.report)?;
     let command = report["command"].as_str().unwrap_or("").to_owned();
-    let super::Command::Run(wanted) = reread(&command, &arguments.report)? else {
-        return Err(unusable(&command, &arguments.report, "is no `wafersim run`"));
-    };
+    let wanted = run_of(&command, &arguments.report)?;
     let job = wanted.step.job()?;
     let session = Session::new(&wanted.limits, !arguments.no_cache, output)?;
     let hash = report["program_hash"].as_str().unwrap_or("");

@@ -12,7 +12,7 @@ use crate::table::{self, si};
 use askama::Template;
 use base64::Engine;
 use runner::Error;
-use runner::heat::{Heat, Layer};
+use runner::heat::{Heat, Quantity};
 use serde::Serialize;
 use sim_core::coord::{Color, Grid};
 use sim_core::diag::Diagnostic;
@@ -193,20 +193,20 @@ pub fn page(source: &PictureInput<'_>) -> Result<String, Error> {
 
 /// The map as JSON that cannot end the script it stands in.
 fn data(heat: &Heat) -> Result<String, Error> {
-    let none = |layer: Layer| if layer.is_load() { "nothing sent" } else { "no code" };
+    let none = |layer: Quantity| if layer.is_load() { "nothing sent" } else { "no code" };
     let color = |color: Color, dir| {
-        let layer = Layer::Color(color, dir);
+        let layer = Quantity::Color(color, dir);
         let shares = Shares::of(heat, layer, COLOR_STEPS);
         MapColor { color: color.to_string(), name: layer.name(), title: layer.title(), none: none(layer), shares }
     };
-    let layer = |layer: Layer| {
-        let own = heat.colors().filter(|(_, dir, _)| layer == Layer::Load(*dir));
+    let layer = |layer: Quantity| {
+        let own = heat.colors().filter(|(_, dir, _)| layer == Quantity::Load(*dir));
         let colors = own.map(|(c, dir, _)| color(c, dir)).collect();
         let shares = Shares::of(heat, layer, STEPS);
         MapLayer { name: layer.name(), title: layer.title(), none: none(layer), shares, colors }
     };
     let pair = |g: Grid| [g.width, g.height];
-    let layers = Layer::ALL.into_iter().map(layer).collect();
+    let layers = Quantity::ALL.into_iter().map(layer).collect();
     let map = Map { mesh: pair(heat.mesh), cell: pair(heat.cell), cells: pair(heat.cells), layers };
     let text = serde_json::to_string(&map);
     let text = text.map_err(|e| Error::internal(Diagnostic::new("cli-json", "--report", e.to_string())))?;
@@ -214,7 +214,7 @@ fn data(heat: &Heat) -> Result<String, Error> {
 }
 
 impl Shares {
-    fn of(heat: &Heat, layer: Layer, steps: u32) -> Shares {
+    fn of(heat: &Heat, layer: Quantity, steps: u32) -> Shares {
         let shares = heat.shares(layer);
         let max = shares.iter().flatten().copied().fold(0.0, f64::max);
         let min = shares.iter().flatten().copied().fold(max, f64::min);

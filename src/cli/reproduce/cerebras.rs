@@ -1,7 +1,7 @@
 //! `wafersim reproduce cerebras-gpt`.
 
-use super::super::Output;
-use super::super::provenance::Making;
+use super::super::output::Output;
+use super::super::provenance::Recording;
 use super::super::reply::Reply;
 use super::super::session::Session;
 use super::super::step::StepArguments;
@@ -45,14 +45,14 @@ pub(super) fn run(arguments: &Paper, output: &Output) -> Result<Reply, Failure> 
 
 /// The run of a model, if it was published.
 fn trained(arguments: &Paper, step: &StepArguments, session: &Session<'_>) -> Result<(Workload, TrainReport), Failure> {
-    let making = Making::start();
+    let recording = Recording::start();
     let job = step.job()?;
     published(job.workload())?;
     let plan = TrainingPlan::new(job.workload(), job.arch(), &Request::default())?;
     let (steps, effort) = session.run(|executor| train(&job, &plan, executor))?;
     let limits = &arguments.many.limits;
     let command = format!("wafersim train {}{}", step.given(), limits.command());
-    let provenance = making.provenance(command, 0, limits);
+    let provenance = recording.provenance(command, 0, limits);
     let report = TrainReport::of((job.workload(), job.arch()), &plan, (&steps, effort), &provenance);
     Ok((job.workload().clone(), report))
 }

@@ -1,8 +1,8 @@
 //! What the published reproductions share: models one after the other, and those that fail beside
 //! those that do not.
 
-use super::super::Output;
 use super::super::options::{MachineOptions, RunLimits};
+use super::super::output::Output;
 use super::super::reply::Reply;
 use super::super::step::StepArguments;
 use crate::fail::{Failure, Kind};

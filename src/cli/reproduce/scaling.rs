@@ -1,6 +1,6 @@
 //! `wafersim reproduce andromeda-scaling`.
 
-use super::super::Output;
+use super::super::output::Output;
 use super::super::reply::Reply;
 use super::super::session::Session;
 use super::many::{Many, ended, failed};

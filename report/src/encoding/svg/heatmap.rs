@@ -6,7 +6,7 @@
 use super::draw::{Area, Drawn, HPos, INK, SOFT, UNUSED, label, line, picture, rectangle, shade, title};
 use crate::run::RunReport;
 use runner::Error;
-use runner::heat::{Heat, Layer};
+use runner::heat::{Heat, Quantity};
 
 const SIZE: (u32, u32) = (620, 730);
 /// Left, top, and height of the map.
@@ -18,7 +18,7 @@ const RECTANGLES: usize = 2400;
 ///
 /// # Errors
 /// If it cannot be drawn: a fault of ours.
-pub fn svg(heat: &Heat, layer: Layer, report: &RunReport) -> Result<String, Error> {
+pub fn svg(heat: &Heat, layer: Quantity, report: &RunReport) -> Result<String, Error> {
     picture(SIZE, |area| {
         let what = layer.title();
         let name = super::draw::shortened(&report.model.name, 40);
@@ -28,7 +28,7 @@ pub fn svg(heat: &Heat, layer: Layer, report: &RunReport) -> Result<String, Erro
 }
 
 /// The map with its axes and its scale.
-pub(super) fn map(area: &Area<'_>, heat: &Heat, layer: Layer) -> Drawn {
+pub(super) fn map(area: &Area<'_>, heat: &Heat, layer: Quantity) -> Drawn {
     let shares = heat.shares(layer);
     let width = map_width(heat);
     let range = Scale::of(&shares);

@@ -3,7 +3,7 @@
 use super::draw::{Axis, HPos, INK, SOFT, axes, label, line, picture, rectangle, shade, title};
 use crate::table::grouped;
 use runner::Error;
-use runner::heat::{Heat, Layer};
+use runner::heat::{Heat, Quantity};
 
 const SIZE: (u32, u32) = (620, 420);
 /// Bars.
@@ -16,7 +16,7 @@ const BINS: usize = 40;
 pub fn svg(heat: &Heat) -> Result<String, Error> {
     let cells = (0..heat.cells.height).flat_map(|r| (0..heat.cells.width).map(move |c| (c, r)));
     let busy: Vec<(f64, u64)> =
-        cells.filter_map(|(c, r)| Some((heat.share(Layer::Compute, c, r)?, u64::from(heat.used(c, r))))).collect();
+        cells.filter_map(|(c, r)| Some((heat.share(Quantity::Compute, c, r)?, u64::from(heat.used(c, r))))).collect();
     let shares = || busy.iter().map(|(share, _)| *share);
     // Whole per cents around what there is.
     let high = (100.0 * shares().fold(0.0, f64::max)).ceil().max(1.0) / 100.0;

@@ -6,7 +6,7 @@ use crate::run::{KernelReport, RunReport};
 use crate::sums;
 use crate::table::{grouped, si};
 use runner::Error;
-use runner::heat::{Heat, Layer};
+use runner::heat::{Heat, Quantity};
 use sim_core::report::PeCycles;
 
 const SIZE: (u32, u32) = (1060, 730);
@@ -33,8 +33,8 @@ pub fn svg(heat: &Heat, report: &RunReport) -> Result<String, Error> {
         );
         let name = shortened(&report.model.name, 40);
         title(area, &format!("Where {pes} PEs spend their cycles: one training step of {name}"), &sub)?;
-        heatmap::map(area, heat, Layer::Compute)?;
-        label(area, (MAP.0 + 450, MAP.1 - 14), &Layer::Compute.title(), 13, INK, HPos::Right)?;
+        heatmap::map(area, heat, Quantity::Compute)?;
+        label(area, (MAP.0 + 450, MAP.1 - 14), &Quantity::Compute.title(), 13, INK, HPos::Right)?;
         bars(area, report)
     })
 }

@@ -6,7 +6,7 @@ use super::{heatmap, histogram, memory, overview, roofline, scaling, timeline};
 use crate::cluster::ClusterReport;
 use crate::run::RunReport;
 use runner::Error;
-use runner::heat::{Heat, Layer};
+use runner::heat::{Heat, Quantity};
 use runner::timeline::Span;
 use sim_core::coord::{Color, Dir};
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub struct PictureInput<'a> {
 /// If one cannot be drawn: a fault of ours.
 pub fn all(source: &PictureInput<'_>) -> Result<Vec<(String, String)>, Error> {
     let mut out = vec![("overview".to_owned(), overview::svg(source.heat, source.report)?)];
-    for layer in Layer::ALL.into_iter().chain(busiest(source.heat)) {
+    for layer in Quantity::ALL.into_iter().chain(busiest(source.heat)) {
         out.push((format!("heat-{}", layer.name()), heatmap::svg(source.heat, layer, source.report)?));
     }
     out.extend(charts(source)?.into_iter().map(|(name, text)| (name.to_owned(), text)));
@@ -38,9 +38,9 @@ pub fn all(source: &PictureInput<'_>) -> Result<Vec<(String, String)>, Error> {
 }
 
 /// A map of links for every color that crosses any.
-fn busiest(heat: &Heat) -> impl Iterator<Item = Layer> {
+fn busiest(heat: &Heat) -> impl Iterator<Item = Quantity> {
     let colors: BTreeSet<Color> = heat.colors().filter(|(_, dir, _)| *dir != Dir::Ramp).map(|c| c.0).collect();
-    colors.into_iter().map(Layer::Busiest)
+    colors.into_iter().map(Quantity::Busiest)
 }
 
 /// The pictures that are no maps.
