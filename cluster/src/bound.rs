@@ -1,33 +1,36 @@
-//! Which part of a cluster holds a step up: the step is executed again without each one's limits.
+//! Which component of a cluster limits a step.
 //!
-//! **Invariant.** The answer compares executions; it is never read off the name of a stall, as
-//! weights may come late out of MemoryX, through SwarmX, or over the wafer's edges.
+//! A stall alone does not say what to buy: weights may come late out of MemoryX, through SwarmX, or over
+//! the wafer's edges. So the step is executed again with each component made so fast that it cannot
+//! limit anything, and the component without which the step is shortest is the answer.
+//!
+//! **Invariant.** The answer compares executions; it is never read off the cause of a stall.
 
 use crate::{Cause, Cluster, Outcome, Picos, Work, run};
 use serde::Serialize;
 
-/// Factor by which rates are lifted.
+/// Factor by which the rates of a lifted component grow: enough that it limits nothing any more.
 const MUCH: u64 = 64;
 
-/// A part of a cluster.
+/// A component of a cluster that can limit a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Component {
-    /// Reading, taking, and the optimizer.
+    /// The parameter store: its reading, its writing, and its optimizer.
     MemoryX,
-    /// Links and nodes of the tree.
+    /// The links and nodes of the tree between the parameter store and the wafers.
     SwarmX,
-    /// Activation servers.
+    /// The activation servers beside the wafers.
     Servers,
-    /// Edges of the wafers.
+    /// The edges of the wafers, over which everything enters and leaves.
     Edges,
 }
 
 impl Component {
-    /// All parts.
+    /// All components.
     pub const ALL: [Component; 4] = [Component::MemoryX, Component::SwarmX, Component::Servers, Component::Edges];
 
-    /// The cluster without this part's limits.
+    /// The cluster with 64 times the rates of this component, and no latency in its nodes.
     #[must_use]
     pub fn lifted(self, cluster: &Cluster) -> Cluster {
         let c = *cluster;
@@ -43,8 +46,8 @@ impl Component {
     }
 }
 
-/// The part without which the step is shortest; None if a wafer hardly stalls, or no part
-/// alone makes a difference.
+/// The component without whose limits the step is shortest; None if a wafer stalls for less than a
+/// hundredth of the step, or if no component alone makes a difference. `done` is the step as it is.
 #[must_use]
 pub fn bound_by(cluster: &Cluster, work: &Work<'_>, done: &Outcome) -> Option<Component> {
     if done.bottleneck() == Cause::Compute {

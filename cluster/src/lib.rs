@@ -1,10 +1,18 @@
-//! Many wafers, MemoryX and SwarmX: how long a training step takes on a cluster.
+//! How long a training step takes on a cluster of wafers.
 //!
-//! The rules K1 to K9 in comments are those of `docs/CLUSTER.md`.
+//! One wafer's kernels are executed cycle by cycle by `fabric`. A cluster adds what happens between
+//! wafers: MemoryX keeps the parameters and streams weights to all wafers, SwarmX (a tree of nodes)
+//! copies the weights on their way down and adds the gradients on their way up, MemoryX's optimizer
+//! updates the parameters, and activation servers beside every wafer hold what differs between wafers.
+//! A wafer stalls where any of these is late. Example: if a layer's weights take 3 ms to arrive and the
+//! layer before it computes for 2 ms, every wafer stalls for 1 ms, unless weights were prefetched.
 //!
-//! **Invariant.** Integers only; the same work gives the same picoseconds.
-//! **Not here.** What the kernels of a wafer cost: that is executed by `fabric` and handed in as
-//! [`ExecutedKernel`]s.
+//! [`run`] takes the numbers of a cluster ([`Cluster`]) and a wafer's work ([`Work`]), moves the bytes
+//! chunk by chunk, and gives the length of a step with the stalls by cause ([`Outcome`]); [`bound_by`]
+//! says which component to improve. The rules K1 to K9 in comments are those of `docs/CLUSTER.md`.
+//!
+//! **Invariant.** Integers only: the same work gives the same picoseconds on every platform.
+//! **Not here.** What the kernels of a wafer cost: that is handed in as [`ExecutedKernel`]s.
 
 mod bound;
 mod run;
@@ -21,7 +29,7 @@ pub use work::{Cluster, ExecutedKernel, Table, Work};
 pub struct Picos(pub u64);
 
 impl Picos {
-    /// In seconds.
+    /// The time in seconds.
     #[must_use]
     pub fn seconds(self) -> f64 {
         self.0 as f64 * 1e-12

@@ -1,4 +1,9 @@
-//! Steps on a cluster, chunk by chunk (rules K3 to K8).
+//! Training steps on a cluster, chunk by chunk (rules K3 to K8).
+//!
+//! Weights and gradients are cut into chunks of a few megabytes. For every chunk of every kernel the
+//! time is computed at which it is read, arrives, is consumed, and at which what it produces is added up
+//! and written. Three steps are begun: the first fills the pipes, the time from the start of the second
+//! to that of the third is the length of a step (rule K6).
 //!
 //! **Invariant.** Chunks are read, consumed and given in one order, that of the kernels; so every
 //! time follows from times that were computed before it. Bytes are conserved on every link, which
@@ -11,48 +16,48 @@ use crate::work::{Cluster, ExecutedKernel, Work, chunks};
 use serde::Serialize;
 use state::{CAUSES, State};
 
-/// Steps that are executed, the last one up to its first chunk (rule K6).
+/// Steps that are begun; of the last one only the first chunk is done (rule K6).
 const STEPS: u64 = 3;
 
-/// Why a wafer stalls.
+/// What a wafer spends time on: its kernels, or a stall and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Its own kernels: it does not.
+    /// It does not stall: it executes its kernels.
     #[default]
     Compute,
-    /// Weights come too slowly.
+    /// It waits for weights, which come too slowly.
     Weights,
-    /// Gradients leave too slowly.
+    /// It waits until gradients have left, which they do too slowly.
     Gradients,
-    /// Parameters were not yet updated.
+    /// It waits for parameters that the optimizer has not yet updated.
     Optimizer,
-    /// What it has alone comes or leaves too slowly.
+    /// It waits for what it has alone, such as the embeddings of its tokens and its checkpoints.
     Activations,
 }
 
-/// What a step on the cluster takes.
+/// What a step on the cluster takes. The five times from `compute` to `activations` add up to `step`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outcome {
-    /// The step.
+    /// Length of a step.
     pub step: Picos,
-    /// When it ended, from the start of the first one.
+    /// End of that step, from the start of the first one.
     pub until: Picos,
-    /// Kernels of the slowest wafer.
+    /// Time that the slowest wafer spends in its kernels.
     pub compute: Picos,
-    /// Stalled for weights.
+    /// Time that it stalls for weights.
     pub weights: Picos,
-    /// For gradients.
+    /// Time that it stalls for gradients.
     pub gradients: Picos,
-    /// For the optimizer.
+    /// Time that it stalls for the optimizer.
     pub optimizer: Picos,
-    /// For what it has alone.
+    /// Time that it stalls for what it has alone.
     pub activations: Picos,
     /// Bytes that MemoryX read in all steps that were executed.
     pub read_bytes: u64,
     /// Bytes that MemoryX took in all of them.
     pub written_bytes: u64,
-    /// Wafers that were executed.
+    /// Wafers that were executed; equal ones are executed once (rule K7).
     pub executed: u32,
 }
 
@@ -74,14 +79,14 @@ impl Outcome {
 /// Executes a step. Equal wafers are executed once (rule K7).
 ///
 /// # Panics
-/// If bytes are lost on a link: a fault of this crate.
+/// If bytes are lost on a link: a bug of this crate.
 #[must_use]
 pub fn run(cluster: &Cluster, work: &Work<'_>) -> Outcome {
     let wafers = if cluster.skew == 0 { 1 } else { cluster.working() };
     run_wafers(cluster, work, wafers)
 }
 
-/// The same with so many of the wafers, the last of which is the slow one.
+/// The same with so many of the cluster's wafers, the last of which is the slow one if there is one.
 fn run_wafers(cluster: &Cluster, work: &Work<'_>, wafers: u32) -> Outcome {
     let chunks = chunks(work.kernels);
     let mut state = State::new(cluster, work, wafers);
@@ -109,7 +114,8 @@ fn run_wafers(cluster: &Cluster, work: &Work<'_>, wafers: u32) -> Outcome {
     outcome(&state, &marks)
 }
 
-/// For each layer the chunk with the last of its gradients.
+/// For each layer the number of the chunk with the last of its gradients, after which the layer can be
+/// updated.
 fn last_gradients(chunks: &[ExecutedKernel], layers: usize) -> Vec<Option<usize>> {
     let mut ends = vec![None; layers];
     for (i, c) in chunks.iter().enumerate().filter(|(_, c)| c.gradients > 0) {

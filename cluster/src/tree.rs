@@ -1,26 +1,31 @@
 //! SwarmX: a tree of nodes with links, down for weights and up for gradients (rule K2).
 //!
+//! A node copies every chunk that comes from above to all of its children, and adds the chunks that
+//! come from all of its children into one. So the root's link moves each byte of weights once, however
+//! many wafers there are. Example: 16 wafers with a fanout of 4 hang on 4 nodes below the root.
+//!
 //! **Invariant.** A link moves one chunk at a time, in the order in which they come. What a link
 //! into a node moves, every link out of it moves ([`Tree::check`]).
 
 use crate::Picos;
 use crate::work::Cluster;
 
-/// A link, one way.
+/// One direction of a link.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Link {
     free: u64,
-    /// Bytes that it has moved.
+    /// Bytes that it has moved so far.
     pub(crate) bytes: u64,
 }
 
 impl Link {
-    /// When it is done with what it has.
+    /// The time, in picoseconds, at which it has moved all that it was given.
     pub(crate) fn free(&self) -> u64 {
         self.free
     }
 
-    /// Moves `bytes` that are there at `ready`, and gives when the last of them is over.
+    /// Moves `bytes` that are at its beginning at time `ready`, at `rate` bits per second; gives the
+    /// time at which the last of them is at its end.
     pub(crate) fn pass(&mut self, ready: u64, bytes: u64, rate: u64) -> u64 {
         self.free = self.free.max(ready) + Picos::of(bytes * 8, rate).0;
         self.bytes += bytes;
@@ -31,7 +36,7 @@ impl Link {
 /// What hangs on the lowest nodes beside the wafers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaf {
-    /// The wafers.
+    /// The wafers themselves.
     Wafers,
     /// Their activation servers.
     Servers,
@@ -135,7 +140,7 @@ impl Tree {
     /// to and from the servers.
     ///
     /// # Panics
-    /// If one did not.
+    /// If a link moved another number of bytes.
     pub(crate) fn check(&self, (down, up): (u64, u64), own: (u64, u64), table: (u64, u64)) {
         let all = |links: &[Link], bytes: u64, what: &str| {
             assert!(links.iter().all(|l| l.bytes == bytes), "{what}: {bytes} bytes on every link, not {links:?}");

@@ -48,7 +48,7 @@ pub const CEREBRAS_GPT: AdamW = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weig
 /// Parameters in MemoryX, with what the optimizer keeps of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Master {
-    /// The parameters.
+    /// The parameters, 32-bit.
     pub weights: Vec<f32>,
     mean: Vec<f32>,
     square: Vec<f32>,

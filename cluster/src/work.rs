@@ -1,4 +1,8 @@
-//! The numbers of a cluster, and the work of a wafer cut into chunks.
+//! What a run on a cluster is given: the numbers of the cluster, and the work of a wafer, cut into
+//! chunks.
+//!
+//! Bytes cross a cluster in chunks, since nothing waits for a whole layer: a wafer consumes the first
+//! megabytes of a weight matrix while the rest is on its way (rule K1).
 
 use crate::Picos;
 use sim_core::arch::ArchSpec;
@@ -9,19 +13,19 @@ pub(crate) const CHUNK: u64 = 4 << 20;
 /// The numbers of a cluster; see the keys `cluster.*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cluster {
-    /// Wafers.
+    /// Number of wafers, one per system.
     pub systems: u32,
-    /// Children of a node of SwarmX.
+    /// Most children of a node of SwarmX.
     pub fanout: u32,
     /// Bits per second of a link of SwarmX, each way.
     pub link: u64,
     /// Bits per second over a wafer's edges, each way.
     pub io: u64,
-    /// What a node adds to a chunk's way.
+    /// Time that a node adds to the way of a chunk.
     pub latency: Picos,
     /// Bits per second that MemoryX reads.
     pub read: u64,
-    /// Bits per second that MemoryX takes.
+    /// Bits per second that MemoryX writes, of gradients.
     pub write: u64,
     /// Parameters per second that the optimizer updates.
     pub optimizer: u64,
@@ -29,16 +33,16 @@ pub struct Cluster {
     pub activation: u64,
     /// Whether gradients are clipped by the norm of all of them.
     pub clip: bool,
-    /// Bytes in front of a wafer, each way.
+    /// Bytes that may be on their way to a wafer, or from it, at any time.
     pub prefetch: u64,
     /// How much slower the last wafer is, in thousandths.
     pub skew: u32,
-    /// Wafers that are lost.
+    /// Wafers that are lost, whose share the others take over.
     pub lost: u32,
 }
 
 impl Cluster {
-    /// Of a machine.
+    /// The numbers of a machine.
     #[must_use]
     pub fn of(arch: &ArchSpec) -> Cluster {
         Cluster {
@@ -58,23 +62,23 @@ impl Cluster {
         }
     }
 
-    /// Wafers that work.
+    /// Number of wafers that are not lost; at least 1.
     #[must_use]
     pub fn working(&self) -> u32 {
         self.systems.saturating_sub(self.lost).max(1)
     }
 }
 
-/// What a wafer does in a step.
+/// What a wafer does in a step. Every wafer does the same work on its share of the batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Work<'a> {
-    /// The kernels of a micro-batch, in order.
+    /// The kernels of a micro-batch, in the order of their execution.
     pub kernels: &'a [ExecutedKernel],
-    /// Micro-batches of a step.
+    /// How often these kernels are executed in a step.
     pub micro_batches: u64,
     /// Parameters of each layer, and at the end those of no layer.
     pub parameters: &'a [u64],
-    /// What the activation servers keep.
+    /// The tables of embeddings that the activation servers keep.
     pub table: Table,
 }
 
@@ -90,7 +94,7 @@ pub struct Table {
 /// A kernel of a wafer, as it was executed, with the bytes that cross the wafer's edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExecutedKernel {
-    /// Its length.
+    /// Time that its cycles take.
     pub time: Picos,
     /// Bytes that all wafers get alike: weights.
     pub weights: u64,
@@ -122,7 +126,7 @@ pub(crate) fn chunks(kernels: &[ExecutedKernel]) -> Vec<ExecutedKernel> {
     out
 }
 
-/// Bytes cut into chunks.
+/// The sizes of the chunks that some bytes are cut into.
 pub(crate) fn pieces(bytes: u64) -> impl Iterator<Item = u64> {
     let n = bytes.div_ceil(CHUNK);
     (0..n).map(move |i| share(bytes, i, n))

@@ -2,6 +2,7 @@
 //!
 //! **Invariant.** Nothing in here changes a result, but for what it leaves out on request: both engines
 //! and all foldings give the same cycles and counters.
+//! **Not here.** The machine (`sim_core::arch`), and values (`values`).
 
 use sim_core::coord::Grid;
 #[cfg(doc)]
@@ -12,30 +13,30 @@ use sim_core::report::Outcome;
 pub enum EngineKind {
     /// The fast engine, with folding where it is allowed.
     Fast,
-    /// The reference engine.
+    /// The reference engine, which evaluates every PE in every cycle.
     Reference,
 }
 
 /// Which foldings the fast engine may use (rules F2 to F4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fold {
-    /// Skip whole periods.
+    /// Skip whole periods of a run (rule F2).
     pub time: bool,
-    /// Run equal blocks and rows once.
+    /// Execute equal blocks, rows and columns once (rules F3 and F4).
     pub space: bool,
 }
 
 impl Fold {
-    /// Both foldings.
+    /// Both foldings are allowed.
     pub const ALL: Fold = Fold { time: true, space: true };
-    /// No folding.
+    /// No folding: everything is executed.
     pub const NONE: Fold = Fold { time: false, space: false };
 }
 
-/// How to run a program.
+/// How a program is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunOptions {
-    /// The engine.
+    /// Which engine executes it.
     pub engine: EngineKind,
     /// Foldings that are allowed.
     pub fold: Fold,

@@ -1,5 +1,8 @@
 //! Real numbers for a run: the memories of all PEs, and what the host feeds and receives.
 //!
+//! A run without values gives cycles and counters; a run with values computes besides what the program
+//! computes, so that a kernel can be compared with an implementation in f64.
+//!
 //! **Invariant.** Timing never depends on anything in here (rule V1).
 //! **Not here.** Arithmetic: each engine has its own.
 

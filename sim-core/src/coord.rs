@@ -27,9 +27,9 @@ impl fmt::Display for PeCoord {
 /// Width and height of a mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grid {
-    /// Columns.
+    /// Number of columns.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
 }
 
@@ -38,7 +38,7 @@ pub struct Grid {
 pub struct PeIdx(pub u32);
 
 impl Grid {
-    /// Number of PEs.
+    /// Number of PEs of the mesh.
     #[must_use]
     pub fn pes(self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
@@ -103,7 +103,7 @@ pub enum Dir {
 impl Dir {
     /// All five ports, in index order.
     pub const ALL: [Dir; 5] = [Dir::North, Dir::East, Dir::South, Dir::West, Dir::Ramp];
-    /// The four links.
+    /// The four links to neighbours, without the ramp.
     pub const LINKS: [Dir; 4] = [Dir::North, Dir::East, Dir::South, Dir::West];
 
     /// The port on the other end of the link; the ramp is its own opposite.
@@ -118,7 +118,7 @@ impl Dir {
         }
     }
 
-    /// Name in the text form.
+    /// Its name in the text form, such as `north`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -131,12 +131,12 @@ impl Dir {
     }
 }
 
-/// A set of router ports.
+/// A set of ports of a router: the four links and the ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct DirSet(u8);
 
 impl DirSet {
-    /// No port.
+    /// The set without a port.
     pub const EMPTY: DirSet = DirSet(0);
 
     /// The set of the given ports.
@@ -174,7 +174,7 @@ impl DirSet {
         self.0 & other.0 != 0
     }
 
-    /// The union of two sets.
+    /// The ports that are in either set.
     #[must_use]
     pub const fn union(self, other: DirSet) -> DirSet {
         DirSet(self.0 | other.0)
@@ -195,7 +195,7 @@ impl Color {
         if n < Self::MAX { Some(Color(n)) } else { None }
     }
 
-    /// Its number.
+    /// Its number, from 0 on.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -226,7 +226,7 @@ impl Span {
         Span { start, count, step: 1 }
     }
 
-    /// One position.
+    /// The span of a single position.
     #[must_use]
     pub const fn one(at: u32) -> Span {
         Span { start: at, count: 1, step: 1 }
@@ -253,7 +253,7 @@ impl Span {
         (off % step == 0 && k < self.count).then_some(k)
     }
 
-    /// All positions.
+    /// All positions, from the first to the last.
     pub fn iter(self) -> impl Iterator<Item = u32> {
         (0..self.count).map(move |k| self.start + k * self.step)
     }
@@ -292,9 +292,9 @@ impl fmt::Display for Span {
 /// A rectangle of PEs, possibly with gaps: the product of two spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Region {
-    /// Columns.
+    /// The columns.
     pub x: Span,
-    /// Rows.
+    /// The rows.
     pub y: Span,
 }
 
@@ -311,7 +311,7 @@ impl Region {
         self.x.ordinal(at.x).is_some() && self.y.ordinal(at.y).is_some()
     }
 
-    /// Number of PEs.
+    /// Number of PEs of the region.
     #[must_use]
     pub fn pes(self) -> u64 {
         u64::from(self.x.count) * u64::from(self.y.count)

@@ -26,7 +26,7 @@ impl Diagnostic {
         Diagnostic { code: code.to_owned(), at: at.to_string(), message: message.into(), help: String::new() }
     }
 
-    /// The same, with advice.
+    /// The same diagnostic with advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = help.into();

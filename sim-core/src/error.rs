@@ -34,7 +34,7 @@ pub struct Blocked {
     pub pe: PeCoord,
     /// None: router or edge. Some(8): main thread. Otherwise the microthread.
     pub thread: Option<u8>,
-    /// What it waits for.
+    /// What the unit waits for.
     pub wait: WaitFor,
     /// The input or output queue of the PE that this is about, where it is known.
     pub queue: Option<u8>,
@@ -86,7 +86,7 @@ pub enum RunError {
         at: Cycle,
         /// The first few blocked units, in PE order.
         blocked: Vec<Blocked>,
-        /// How many there are in all.
+        /// Number of blocked units, listed or not.
         total: u64,
         /// Units each of which waits for the next one, and the last for the first; empty if what is
         /// waited for never comes.
@@ -94,18 +94,18 @@ pub enum RunError {
     },
     /// The run was longer than its limit.
     CycleLimit {
-        /// The limit, in cycles.
+        /// The limit that the run reached, in cycles.
         limit: u64,
     },
     /// An instruction addressed memory that the PE does not have.
     MemoryFault {
-        /// When.
+        /// Cycle of the access.
         at: Cycle,
-        /// Where.
+        /// The PE whose memory was accessed.
         pe: PeCoord,
         /// First byte of the access.
         address: i64,
-        /// Bytes that the PE has.
+        /// Bytes of memory that the PE has.
         sram: u64,
     },
     /// An invariant of every run was violated: a bug of the simulator, and no result.
@@ -114,9 +114,9 @@ pub enum RunError {
     Invalid(Vec<Diagnostic>),
     /// The run would need more memory of the host than it may take.
     TooLarge {
-        /// Bytes it would take.
+        /// Bytes of host memory that the run would take.
         needs: u64,
-        /// Bytes it may take.
+        /// Bytes of host memory that it may take.
         limit: u64,
     },
 }

@@ -1,4 +1,4 @@
-//! The cluster between two chunks, and what each of them changes.
+//! The state of a cluster between two chunks, and what each chunk changes in it.
 //!
 //! **Invariant.** What a wafer takes and gives is counted where it begins; [`State::check`] compares
 //! with what the links moved.
@@ -106,7 +106,7 @@ impl Update {
     }
 }
 
-/// Bytes at their origin.
+/// Bytes that were handed over at their origin, to be compared with what the links moved.
 #[derive(Debug, Clone, Copy, Default)]
 struct Given {
     weights: u64,
@@ -273,7 +273,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Rule K5.
+    /// Rule K5: the optimizer updates a layer, once all of its gradients are there.
     fn update(&mut self, layer: usize, ready: Update) {
         let time = Picos::of(self.work.parameters[layer], self.cluster.optimizer).0;
         self.optimizer = self.optimizer.max(ready.begun) + time;

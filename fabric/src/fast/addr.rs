@@ -1,6 +1,8 @@
-//! Address registers: what they are added to and how they change (rule C8).
+//! Address registers: what an address operand is added to, and how `Set`, `Add`, `Wrap` and the other
+//! operations change a register (rule C8).
 //!
-//! **Not here.** When (`ce`).
+//! **Invariant.** Results do not depend on values in memory, but for `Load` in a run with values.
+//! **Not here.** When an operation takes its issue slots (`ce`).
 
 use super::ce::CeCycle;
 use super::state::Registers;

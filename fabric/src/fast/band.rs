@@ -1,8 +1,12 @@
 //! A band of rows: its agents, and what they do in a cycle.
 //!
+//! A mesh of 994 rows on two threads is cut into eight bands of about 124 rows. Each has tables and a
+//! wheel of its own, so a thread that evaluates a band writes to nothing that another thread reads.
+//!
 //! **Invariant.** What a band does in a cycle depends on its own state at the start of the cycle
 //! only; what concerns a neighbouring band is written into boundary messages, which are read before
-//! the cells that they concern do the next cycle. So bands may be stepped in any order, or at the same time.
+//! the cells that they concern do the next cycle. So bands may be stepped in any order, or at the same
+//! time.
 //! **Not here.** Which cycles a band does when, and when messages are delivered (`tiles`); routers
 //! (`router`); compute elements (`ce`).
 
@@ -29,7 +33,8 @@ pub(crate) enum BoundaryMessage {
     Credit(u32),
 }
 
-/// A band and its state. Two threads never write to the same line of memory.
+/// A band and its state. Aligned to two lines of memory, since cores fetch lines in pairs: so two threads
+/// that write to neighbouring bands never write to the same line.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Band {
@@ -37,19 +42,19 @@ pub(crate) struct Band {
     pub(crate) wheel: Wheel,
     pub(crate) costs: Costs,
     pub(crate) now: u64,
-    /// Cycles that were skipped.
+    /// Cycles that time folding skipped so far.
     pub(crate) skipped: u64,
     /// How many evaluations of agents there were so far.
     pub(crate) evaluations: u64,
-    /// Wavelets that compute elements gave.
+    /// Wavelets that compute elements put into their output queues so far.
     pub(crate) given: u64,
     pub(crate) memories: Option<Vec<Memory>>,
     pub(crate) effects: Effects,
     /// Paths of switched colors that wavelets leave by: they act at the end of the cycle.
     pub(super) passes: Vec<(u32, u32, Word)>,
-    /// Colors to open: `(PE, color)`.
+    /// Colors that compute elements open in their routers at the end of the cycle: `(PE, color)`.
     opens: Vec<(u32, u8)>,
-    /// To the band above, and to that below.
+    /// Messages to the band above, and to the band below.
     pub(crate) messages: [Vec<BoundaryMessage>; 2],
     pub(crate) watches: Watches,
     pub(crate) fold: Option<TimeFold>,
@@ -73,7 +78,7 @@ impl Path {
 }
 
 impl Band {
-    /// At the start of a run.
+    /// A band at the start of a run: every compute element and every port onto the wafer is due.
     pub(crate) fn new(t: Tables, arch: &ArchSpec, watches: Watches, time_fold: bool) -> Band {
         let n = t.pes();
         let fold = time_fold.then(|| TimeFold::new(&t)).flatten();
@@ -121,7 +126,7 @@ impl Band {
         self.t.grid.width
     }
 
-    /// Before the cycles `now..now + cycles`.
+    /// To be called before the cycles `now..now + cycles` of any of its PEs.
     pub(super) fn begin_block(&mut self, now: u64, cycles: u64) {
         if now >= self.refreshed + REFRESH {
             self.t.fifos.refresh(self.wheel.now(), now);
@@ -130,14 +135,14 @@ impl Band {
         self.wheel.begin(now, cycles);
     }
 
-    /// Behind the cycles before `now`.
+    /// To be called when all of its PEs have done all cycles before `now`.
     pub(super) fn end_block(&mut self, now: u64) {
         let delivered = self.messages.iter().all(Vec::is_empty);
         assert!(delivered, "a wavelet or a credit for a neighbouring band was never delivered");
         self.wheel.end(now);
     }
 
-    /// Does cycle `now` of a rectangle.
+    /// Evaluates the agents of a rectangle that are due in cycle `now`.
     pub(super) fn evaluate(&mut self, rows: Range<u32>, columns: Range<u32>, now: u64) {
         if rows.is_empty() || columns.is_empty() || !self.wheel.expects(now) {
             return;
@@ -181,7 +186,7 @@ impl Band {
         }
     }
 
-    /// What acts at the end of a cycle.
+    /// Lets what acts only at the end of a cycle act: control wavelets, filters, opened colors.
     fn settle_all(&mut self) {
         for (at, pe, word) in std::mem::take(&mut self.passes) {
             self.settle(at, pe as usize, word);
@@ -207,14 +212,14 @@ impl Band {
         }
     }
 
-    /// Wavelets that left the router of a PE, by port.
+    /// Number of wavelets that left the router of a PE, by port: north, east, south, west, ramp.
     pub(crate) fn sent(&self, pe: usize) -> [u64; 5] {
         let mut sent = [0; 5];
         self.sending(pe, |path, kept| path.add_sent(kept, &mut sent));
         sent
     }
 
-    /// The same by color.
+    /// The same by color, for every color that has a route in the router.
     pub(crate) fn sent_by_color(&self, pe: usize) -> Vec<ColorSent> {
         let mut all: Vec<ColorSent> = Vec::with_capacity(usize::from(self.t.routers[pe].count));
         self.sending(pe, |path, kept| {
@@ -284,7 +289,7 @@ impl Band {
         }
     }
 
-    /// Rule E1.
+    /// Rule E1: a port onto the wafer puts in its next wavelet, if that is due and there is room.
     fn evaluate_port(&mut self, port: u32) {
         let p = &mut self.t.ports[port as usize];
         if !p.inward || p.left == 0 || p.into == NONE || p.next > self.now {

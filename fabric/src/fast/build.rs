@@ -1,11 +1,16 @@
 //! From a program to the tables that the engine runs on.
 //!
+//! A program says *route c0 in the columns 1 to 5*; the engine needs, for every router, the FIFO that a
+//! color's wavelets wait in and the FIFO that they go to. This is worked out once, before the run: first
+//! the routes of every router, then its FIFOs, then where each path leads.
+//!
 //! The mesh is cut into bands of rows. A FIFO belongs to the band of the router that takes from it;
 //! where its producer is in a neighbouring band, a FIFO there stands for it and counts what was
-//! put in and not yet taken out.
+//! put in and not yet taken out, as credits do.
 //!
-//! **Not here.** Checks (`sim_core::program::verify`); a program that is not well formed gives an
-//! error or a run that deadlocks, never a panic.
+//! **Invariant.** Every number in the tables is that of an entry that exists, or `NONE`.
+//! **Not here.** Checks: `crate::run` has made those that indices depend on; a program that is otherwise
+//! not well formed gives an error or a run that deadlocks, never a panic.
 
 mod connect;
 mod ports;
@@ -26,12 +31,12 @@ use sim_core::program::Program;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How tables are built.
+/// How the tables of a mesh are built.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut {
     /// Most bytes of host memory.
     pub(crate) limit: u64,
-    /// Bands of rows.
+    /// Number of bands of rows that the mesh is cut into.
     pub(crate) bands: u32,
     /// Whether boundaries are watched.
     pub(crate) watched: bool,
@@ -126,7 +131,8 @@ impl Tables {
 
     /// The FIFOs of all PEs: queues, and the buffer in which each path's wavelets wait.
     fn buffers(&mut self, routes: &Routes, arch: &ArchSpec, entry: &mut Entries) {
-        // Tables that grow by doubling would take twice as much for a while.
+        // Tables that grow by doubling would take twice as much for a while, which on a full wafer is
+        // gigabytes.
         let images = || self.ces.iter().filter_map(|ce| self.images.get(usize::from(ce.image)));
         let queues: usize = images().map(|image| image.inputs.len() + image.outputs.len()).sum();
         self.micro.reserve_exact(images().map(|image| image.threads).sum());

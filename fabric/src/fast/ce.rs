@@ -1,7 +1,15 @@
 //! What a compute element does in a cycle (rules C1 to C9).
 //!
+//! In each cycle a PE has one issue slot. The main thread is first brought to the instruction that it
+//! reaches in this cycle ([`CeCycle::settle_main`]), then the slot is given to one thread
+//! ([`CeCycle::issue`]), which uses it for a beat of a vector instruction or for another instruction. A
+//! PE whose next event is known, such as the end of an instruction on memory only, is not evaluated in
+//! between.
+//!
 //! **Invariant.** Reads FIFOs as they were at the start of the cycle (`fifo`), and changes only its
 //! own PE's registers, threads and queues.
+//! **Not here.** What is computed (`values`), address registers (`addr`), and how the cycle is counted
+//! (`class`).
 
 use super::agent::{ce_agent, router_agent};
 use super::fifo::{CONTROL, Fifos, Word, control_task};
@@ -17,7 +25,7 @@ use sim_core::program::{AddrOp, Op, Operand, Priority, Then};
 pub(crate) struct Effects {
     /// Colors to open in its router.
     pub(crate) opens: Vec<u8>,
-    /// Wavelets that it gave.
+    /// Number of wavelets that it put into output queues.
     pub(crate) given: u64,
     /// It finished a repetition of a loop: the position of the loop's end.
     pub(crate) back_edge: Option<u32>,
@@ -49,7 +57,7 @@ impl Costs {
 pub(crate) struct CeCycle<'a> {
     pub(crate) ce: &'a mut Ce,
     pub(crate) registers: &'a mut Registers,
-    /// Its microthreads.
+    /// Its microthreads, by number.
     pub(crate) micro: &'a mut [Micro],
     pub(crate) image: &'a LoweredImage,
     pub(crate) fifos: &'a mut Fifos,
@@ -67,7 +75,7 @@ pub(crate) struct CeCycle<'a> {
 /// Number of the main thread among a PE's threads.
 const MAIN: usize = 8;
 
-/// Why a thread cannot start a beat.
+/// Why a thread cannot start a beat: it lacks a wavelet or elements, or room for what it gives.
 pub(super) enum Hold {
     Input,
     Room,
@@ -232,7 +240,7 @@ impl CeCycle<'_> {
         self.ce.main = Main::At(0);
     }
 
-    /// End of a repetition.
+    /// The main thread is at the end of a repetition of the loop whose body begins at `begin`.
     fn repeat(&mut self, begin: u32) {
         debug_assert!(self.ce.depth > 0, "the end of a loop that was never entered");
         let frame = &mut self.registers.frames[usize::from(self.ce.depth.max(1)) - 1];
@@ -299,7 +307,7 @@ impl CeCycle<'_> {
 
     fn issue_micro(&mut self, priority: Priority) -> bool {
         let image = self.image;
-        // From the one behind the last on, in a circle.
+        // From the one behind the last on, in a circle: C1 asks for fairness among equals.
         let mut waiting = self.ce.levels[priority as usize].rotate_right(u32::from(self.ce.turn));
         while waiting != 0 {
             let t = (self.ce.turn + waiting.trailing_zeros() as u8) % 8;
@@ -341,6 +349,8 @@ impl CeCycle<'_> {
         if running.from > self.now || self.hold(&running, vector).is_some() {
             return false;
         }
+        // Nothing can hold such an instruction up and nothing is computed: one evaluation at its end is
+        // enough.
         if vector.memory_only && self.memory.is_none() {
             self.ce.bulk = true;
             if running.done == 0 {
@@ -394,7 +404,8 @@ impl CeCycle<'_> {
         (lacks || vector.drains.iter().any(|&id| occupancy(id) < n)).then_some(Hold::Input)
     }
 
-    /// Uses one slot.
+    /// Uses one issue slot for an instruction; the first slot of a beat computes its elements, takes
+    /// the wavelets that they begin with and gives the one that they complete (rule C3).
     fn beat(&mut self, mut running: Running, vector: &LoweredVec, thread: usize) -> Running {
         if running.rest > 0 {
             running.rest -= 1;

@@ -1,5 +1,6 @@
-//! Where a compute element's cycle goes (rule P1).
+//! How a cycle of a compute element is counted: as compute, wait, back-pressure or idle (rule P1).
 //!
+//! **Invariant.** The class holds for all cycles until the compute element is evaluated again.
 //! **Not here.** What it does in the cycle (`ce`).
 
 use super::ce::{CeCycle, Hold};
@@ -7,7 +8,8 @@ use super::lowered::LoweredInstr;
 use super::state::{Class, Main, Running};
 
 impl CeCycle<'_> {
-    /// Rule P1.
+    /// How the cycles from this one on are counted; `busy` if an issue slot was used or a task is
+    /// being dispatched in it.
     pub(super) fn class(&self, busy: bool) -> Class {
         if busy {
             return Class::Compute;

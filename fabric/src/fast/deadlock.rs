@@ -1,4 +1,8 @@
-//! Who is blocked when nothing can move any more (rule M3).
+//! Who is blocked when nothing can move any more (rule M3): every thread with what it waits for, every
+//! color whose wavelets lie in a router or in a queue, and every port with wavelets left.
+//!
+//! **Invariant.** Nothing is listed at the end of a run, and something is in a deadlock.
+//! **Not here.** The circle among those that are blocked (`analysis::waits`).
 
 use super::band::Band;
 use super::lowered::{FabPort, LoweredInstr};

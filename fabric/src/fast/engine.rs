@@ -20,11 +20,13 @@ use sim_core::program::Program;
 use sim_core::report::{ColorCounters, Outcome, PeCounters};
 use sim_core::units::{Cycle, Cycles};
 
-/// Cycles between two checks that boundaries still agree.
+/// Cycles between two checks that boundaries still agree: often enough that a run whose traces differ is
+/// given up early, and so seldom that the checks cost nothing beside the cycles.
 const AGREE: u64 = 512;
-/// Fewest PEs of a mesh that is worth a second thread.
+/// Fewest PEs of a mesh that is worth a second thread. On smaller meshes waking the thread takes longer
+/// than what it would do.
 const BANDS_FROM: u64 = 4096;
-/// Rows of a band that leave blocks long enough.
+/// Rows of a band that leave blocks long enough: a block has fewer cycles than a band has rows (`tiles`).
 const BAND_ROWS: u32 = 32;
 /// Fewest lots of agents to evaluate that are worth waking other threads for, times cycles.
 const PARALLEL_FROM: u64 = 96;
@@ -71,7 +73,7 @@ pub(crate) fn run_detailed(
     instruments: Instruments,
     mut values: Option<&mut Values<'_>>,
 ) -> Result<Detail, RunError> {
-    // Folding compares states of the whole mesh.
+    // Folding compares states of the whole mesh, which only exist where all PEs are in one cycle.
     let alone = instruments.time_fold || !instruments.watches.is_empty();
     let threads = rayon::current_num_threads() as u32;
     let worth_it = if program.grid().pes() < BANDS_FROM { 1 } else { bands_for(program.grid().height, threads) };
@@ -91,7 +93,7 @@ pub(crate) fn run_detailed(
     Ok(engine.detail(end, options.per_pe || options.cells.is_some()))
 }
 
-/// A run.
+/// A run: its bands, and how they are stepped.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) bands: Vec<Band>,

@@ -1,9 +1,13 @@
 //! All FIFOs of a band in flat arrays (rule M2).
 //!
-//! Entries are put in and taken out at once, in the cycle in which it happens. **Invariant.** What
-//! a decision reads is nevertheless the state at the start of the cycle: an entry that is put in
-//! is ready in a later cycle, and what was taken out in this cycle still counts as occupied.
+//! A full wafer has some ten million FIFOs, so a record takes half a line of memory. Entries are put in
+//! and taken out at once, in the cycle in which it happens; a second pass that commits them would read all
+//! records again.
+//!
+//! **Invariant.** What a decision reads is nevertheless the state at the start of the cycle: an entry that
+//! is put in is ready in a later cycle, and what was taken out in this cycle still counts as occupied.
 //! Every FIFO has one producer, which puts in at most one entry per cycle.
+//! **Not here.** Who is woken when an entry comes or goes (`band`, `ce`).
 
 /// Index of a FIFO.
 pub(crate) type FifoId = u32;
@@ -42,9 +46,9 @@ pub(crate) const REFRESH: u64 = 1 << 13;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fifo {
     offset: u32,
-    /// Who takes from it.
+    /// The agent that takes from it.
     pub(crate) consumer: u32,
-    /// Who puts into it.
+    /// The agent that puts into it.
     pub(crate) producer: u32,
     /// Low bits of the cycle of the latest entries that were taken out.
     popped_at: u16,
@@ -54,7 +58,7 @@ pub(crate) struct Fifo {
     /// Entries that it can hold.
     pub(crate) capacity: u16,
     head: u16,
-    /// Entries that it holds.
+    /// Entries that it holds at the moment.
     pub(crate) len: u16,
     /// How many were taken out in the cycle `popped_at`.
     popped: u8,
@@ -102,7 +106,7 @@ pub(crate) struct Mark {
     pub(crate) key: u64,
 }
 
-/// All FIFOs of a band.
+/// All FIFOs of a band, and their entries.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fifos {
     /// One record per FIFO.
@@ -123,7 +127,7 @@ pub(crate) struct Fifos {
 }
 
 impl Fifos {
-    /// A new FIFO.
+    /// Adds a FIFO of `capacity` entries; gives its index.
     pub(crate) fn add(&mut self, capacity: u32, consumer: u32, producer: u32) -> FifoId {
         debug_assert!(capacity > 0, "a FIFO without a place would never pass a wavelet on");
         let capacity = capacity.clamp(1, u32::from(u16::MAX)) as u16;
@@ -206,6 +210,7 @@ impl Fifos {
         debug_assert!(f.len <= f.capacity, "a FIFO holds more than it has places for");
         debug_assert!(f.head < f.capacity, "the head of a FIFO is one of its places");
         debug_assert!(!later(f.head_ready, now), "a wavelet is taken before it has arrived");
+        // Only a producer of a full FIFO may wait for room; waking the others would be in vain.
         let freed = f.len + f.popped_in(now) >= f.capacity;
         let mut next = 0;
         self.popped += 1;

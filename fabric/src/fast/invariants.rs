@@ -1,5 +1,8 @@
-//! What every run obeys, checked at the end of every run: wavelets are conserved, queues keep their
-//! bounds, a PE's cycles are not more than the run's.
+//! What every run obeys, checked at the end of every run: wavelets are neither lost nor made, queues keep
+//! their bounds, and a PE's cycles are not more than the run's.
+//!
+//! Example: if 4,000 wavelets were put into FIFOs and 3,999 taken out, one has to lie in some FIFO. If it
+//! does not, the engine has a bug, and the counters of the run cannot be trusted.
 //!
 //! **Invariant.** A run that violates one of them has no result.
 //! **Not here.** What the invariants follow from: `docs/MODEL.md`, "Accounting".

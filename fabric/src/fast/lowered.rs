@@ -1,9 +1,11 @@
-//! Images, prepared for execution: linear code and one vector per vector instruction.
+//! Images, lowered for execution: code without nesting, and one record per vector instruction.
 //!
 //! Everything about an instruction that does not change while a program runs is worked out here
-//! once per image: elements per beat (rule C4), slots per beat (C5), queues by local number.
+//! once per image: elements per beat (rule C4), slots per beat (C5), queues by local number. Example: a
+//! loop becomes `LoopBegin(10)`, its body, and `LoopEnd` with the position of the body.
 //!
-//! **Not here.** The state of a PE (`state`).
+//! **Invariant.** A color without a queue has the local number 255, which no queue has.
+//! **Not here.** The state of a PE (`state`), and what executing an instruction does (`ce`).
 
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
@@ -13,29 +15,29 @@ use sim_core::program::{AddrOp, Async, DType, Image, Instr, MemRef, Operand, Pri
 /// One step of linear code.
 #[derive(Debug, Clone)]
 pub(crate) enum LoweredInstr {
-    /// Vector instruction on the main thread: index of its vector.
+    /// Vector instruction on the main thread: its index in `vectors`.
     Vec(u16),
     /// Vector instruction for a microthread.
     Async { vector: u16, thread: u8 },
     /// Wait for a microthread.
     Join(u8),
-    /// Enter a loop.
+    /// Enter a loop of so many repetitions.
     LoopBegin(u32),
     /// End of a repetition; the first step of the body.
     LoopEnd(u32),
-    /// Address arithmetic.
+    /// Arithmetic on an address register.
     Addr(AddrOp),
-    /// Task control.
+    /// Make the task with this number runnable.
     Activate(u8),
-    /// Task control.
+    /// Hold the task with this number.
     Block(u8),
-    /// Task control.
+    /// Release the task with this number.
     Unblock(u8),
     /// A control wavelet into the output queue with this local number.
     Control { queue: u8, word: u32 },
     /// Open a color in the router.
     Open(u8),
-    /// End of the task.
+    /// End of the task: the main thread is free from the next cycle on.
     TaskEnd,
 }
 
@@ -61,7 +63,7 @@ pub(crate) struct LoweredVec {
     pub(crate) op: VecOp,
     pub(crate) priority: Priority,
     pub(crate) then: Option<Then>,
-    /// Elements per beat.
+    /// Elements per beat (rule C4).
     pub(crate) width: u32,
     /// Beats of the whole instruction.
     pub(crate) beats: u32,
@@ -73,7 +75,7 @@ pub(crate) struct LoweredVec {
     pub(crate) pairs: Vec<(u8, u8)>,
     /// Fabric sources, without repetition.
     pub(crate) inputs: Vec<FabPort>,
-    /// Fabric destination.
+    /// The output queue of a fabric destination.
     pub(crate) output: Option<FabPort>,
     /// FIFOs in memory that are sources.
     pub(crate) drains: Vec<u8>,
@@ -83,7 +85,7 @@ pub(crate) struct LoweredVec {
     pub(crate) memory_only: bool,
 }
 
-/// A task's entry.
+/// Where a task's code begins, and what makes it runnable.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) pc: u32,
@@ -101,7 +103,7 @@ pub(crate) enum Start {
     Control(u8),
 }
 
-/// An image, prepared.
+/// An image, lowered for a machine.
 #[derive(Debug, Clone)]
 pub(crate) struct LoweredImage {
     pub(crate) code: Vec<LoweredInstr>,
@@ -266,7 +268,7 @@ fn pairs(op: &VecOp) -> Vec<(u8, u8)> {
     out
 }
 
-/// Rule C4.
+/// Elements per beat (rule C4).
 fn width(op: &VecOp, arch: &ArchSpec) -> u32 {
     let widths = op.op.widths(&arch.pe);
     let operands = || op.src.iter().chain([&op.dst]);

@@ -1,5 +1,8 @@
 //! Values in the fast engine: the memory and the data registers of a PE, and arithmetic on them (rules
 //! V1 to V3).
+//!
+//! **Invariant.** An access outside the memory changes nothing and gives its first byte as an error.
+//! **Not here.** Timing, which never depends on values.
 
 use sim_core::coord::Color;
 use sim_core::program::{DType, FifoId, MemRef, Op, Operand, VecOp};
@@ -22,7 +25,7 @@ pub(crate) struct Held {
     half: u16,
 }
 
-/// Rule V2.
+/// An operation on up to three numbers in binary32 (rule V2).
 fn apply(op: Op, s: [f32; 3]) -> f32 {
     match op {
         Op::Mov => s[0],

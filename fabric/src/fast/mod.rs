@@ -1,13 +1,16 @@
 //! The fast engine: the machine of `docs/MODEL.md`, evaluated only where something can change.
 //!
-//! Routers, compute elements and ports of edge streams are *agents*. An agent is evaluated in a
-//! cycle only if an event may have changed what it can do: a wavelet became ready, room was made,
-//! a setup or a long instruction ended. It decides from the state at the start of the cycle, which
-//! queues keep apart from what happens in it (`fifo`). Large meshes are cut into bands of rows that
-//! are stepped on several threads.
+//! The reference engine evaluates every PE in every cycle; on a full wafer that is 745,500 evaluations per
+//! cycle, nearly all of which find nothing to do. Here routers, compute elements and ports of edge streams
+//! are *agents* (`agent`), and an agent is evaluated in a cycle only if an event may have changed what it
+//! can do: a wavelet became ready, room was made, a setup or a long instruction ended. A timing wheel
+//! (`wheel`) says who is due. An agent decides from the state at the start of the cycle, which FIFOs keep
+//! apart from what happens in it (`fifo`). Large meshes are cut into bands of rows (`band`) that are
+//! stepped on several threads (`tiles`, `wavefront`).
 //!
 //! **Invariant.** Evaluating an agent too often changes nothing, and nothing depends on the order
-//! of evaluations within a cycle. So results depend on neither the number of evaluations nor that of bands.
+//! of evaluations within a cycle. So results depend on neither the number of evaluations nor that of
+//! bands.
 //! **Not here.** What may be left out (`fold`).
 
 mod addr;

@@ -35,10 +35,12 @@ impl Band {
         } else {
             let (seen, fails) = fold.seen.entry(key).or_default();
             *seen += 1;
+            // A place where nothing recurred eight times in a row is tried half as often.
             if *seen % (1 << (*fails / 8).min(12)) != 0 {
                 return;
             }
         }
+        // Snapshots may cost an eighth of the run: where no period is found, no more time is lost.
         let cost = 4 * self.t.ces.len() as u64;
         if fold.spent > 24 * cost && fold.spent * 8 > self.evaluations {
             return;

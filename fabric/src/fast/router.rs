@@ -1,4 +1,8 @@
-//! What a router does in a cycle (rule R3).
+//! What a router does in a cycle: which wavelets it moves, and in which order colors are served (rule R3).
+//!
+//! Most routers hold wavelets of one color at a time; those are moved without going through the service
+//! order. Routers of meshes with switches, control wavelets or filters take a slower way, in which the
+//! ports that a wavelet leaves by depend on the wavelet.
 //!
 //! **Invariant.** Reads queues as they were at the start of the cycle (`fifo`), and changes only the
 //! service order of its own router.
@@ -13,13 +17,14 @@ use super::state::{Port, RAMP, ports};
 const CLOSED: u8 = u8::MAX;
 
 impl Band {
-    /// Rule R3.
+    /// Moves what the router of a PE can move in this cycle (rule R3).
     pub(super) fn evaluate_router(&mut self, pe: u32) {
         if !self.t.switched_colors.is_empty() {
             return self.evaluate_switched_router(pe);
         }
         let router = &self.t.routers[pe as usize];
         let (start, occupied) = (router.start, router.occupied);
+        // Mostly one color has wavelets, and a service order of one needs no loop.
         let moved = if occupied.is_power_of_two() {
             let local = occupied.trailing_zeros();
             let moves = self.try_move(start + local, pe);

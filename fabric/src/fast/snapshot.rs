@@ -1,12 +1,13 @@
-//! Time folding: skipping whole periods (rule F2).
+//! Snapshots of the control state, and when two of them show a period (rule F2).
 //!
 //! At chosen instants (the ends of a marker PE's loop repetitions, and now and then in between)
 //! the whole control state is written down, exactly and without hashing: what the future depends
 //! on in one list, counters in another, statistics in a third. If two such instants differ in
 //! nothing but counters that moved by constants within one activation, the run is periodic.
 //!
-//! **Invariant.** After a skip every counter has at least one more whole period to go, and the run
-//! stays periodic for at least the shift between the watched boundaries of a gap.
+//! **Invariant.** Two snapshots of a run list the same things in the same order, so they may be compared
+//! number by number.
+//! **Not here.** When snapshots are taken, and how periods are skipped (`periods`).
 
 use super::state::{Main, Running};
 use super::tables::Tables;
@@ -15,18 +16,19 @@ use std::collections::BTreeMap;
 
 /// Snapshots kept per place; longer periods than this many repetitions are not found.
 pub(super) const KEPT: usize = 3;
-/// How many cycles are compared after each poll.
+/// How many cycles are compared after each poll: a period that is longer is found at the ends of loops,
+/// or not at all.
 pub(super) const POLL: u32 = 6;
 /// Key of the snapshots taken by polling.
 pub(super) const POLLED: u32 = u32::MAX;
 
-/// One instant.
+/// The control state at one instant.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     /// Virtual time: stepped and skipped cycles.
     pub(super) at: u64,
     pub(super) state: Vec<u64>,
-    /// Value and activation.
+    /// Counters: the value, and the activation of the loop or instruction that it belongs to.
     pub(super) counters: Vec<(u64, u32)>,
     pub(super) stats: Vec<u64>,
 }
@@ -75,7 +77,7 @@ impl TimeFold {
     }
 }
 
-/// Notes for a report.
+/// What a report says of skipped periods: one note, or none if nothing was skipped.
 pub(crate) fn notes(skips: &[(u64, u64)]) -> Vec<FoldNote> {
     if skips.is_empty() {
         return Vec::new();

@@ -1,8 +1,12 @@
-//! What changes while a program runs.
+//! The state of routers, compute elements, threads and ports: what changes while a program runs.
+//!
+//! Speed on a full wafer depends on how many lines of memory an evaluation touches; so what most
+//! evaluations need of a compute element is in two lines, and the rest in tables of its own.
 //!
 //! **Invariant.** A compute element is evaluated only when something may have changed for it. In
 //! between, its class (rule P1) is constant, and a main thread in the middle of a memory-only
 //! instruction advances one slot per cycle; [`Ce::since`] and [`Ce::bulk`] say since when.
+//! **Not here.** FIFOs (`fifo`), and who changes the state (`ce`, `router`).
 
 use sim_core::coord::Color;
 use sim_core::report::{PeCounters, PeCycles};
@@ -29,9 +33,9 @@ pub(crate) struct Running {
     pub(crate) beats: u32,
     /// Slots that the started beat still needs.
     pub(crate) rest: u32,
-    /// Slots per beat.
+    /// Issue slots that each beat takes (rule C5).
     pub(crate) slots: u32,
-    /// Elements done.
+    /// Elements computed so far.
     pub(crate) done: u32,
     /// Which start of an instruction this is, counted per PE.
     pub(crate) activation: u32,
@@ -45,7 +49,7 @@ pub(crate) struct Micro {
     pub(crate) running: Running,
 }
 
-/// A loop at work.
+/// A loop that the main thread is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Frame {
     /// Repetitions left, this one included.
@@ -57,7 +61,7 @@ pub(crate) struct Frame {
 /// What the main thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Main {
-    /// No task.
+    /// It has no task, and selects one.
     Idle,
     /// A task was selected; its first instruction is reached in this cycle.
     Dispatch(u64),
@@ -67,8 +71,8 @@ pub(crate) enum Main {
     Vec(Running),
 }
 
-/// What most evaluations of a compute element need of it, in two lines of memory. Its microthreads are in a
-/// table of their own, since most images use few, and so are its [`Registers`].
+/// What most evaluations of a compute element need of it, in two lines of memory. Its microthreads are in
+/// a table of their own, since most images use few, and so are its [`Registers`].
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Ce {
@@ -107,10 +111,10 @@ pub(crate) struct Registers {
     pub(crate) frames: [Frame; LOOPS],
     /// How many instructions and loops it started.
     pub(crate) activations: u32,
-    /// Tasks, as bits.
+    /// Tasks that are activated, as bits: bit 3 stands for task 3.
     pub(crate) active: u64,
     pub(crate) blocked: u64,
-    /// FIFOs in memory.
+    /// What each FIFO in memory holds.
     pub(crate) occupancies: Box<[Occupancy]>,
 }
 
@@ -122,12 +126,12 @@ pub(crate) const NO_IMAGE: u16 = u16::MAX;
 pub(crate) struct Occupancy {
     /// Place of the first element.
     pub(crate) head: u32,
-    /// Elements.
+    /// Number of elements.
     pub(crate) len: u32,
 }
 
 impl Ce {
-    /// A PE that only routes.
+    /// The compute element of a PE that only routes: it is never evaluated.
     pub(crate) fn none() -> Ce {
         Ce {
             image: NO_IMAGE,
@@ -214,12 +218,12 @@ impl Running {
 /// Most colors of a router.
 pub(crate) const COLORS: usize = Color::MAX as usize;
 
-/// A router.
+/// The state of a router; its paths and FIFOs are in tables of their own.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Router {
     /// Cycle after its last event.
     pub(crate) last_event: u64,
-    /// First of its paths.
+    /// Index of its first path in the table of paths.
     pub(crate) start: u32,
     /// Paths whose FIFO holds something, as bits; only where no color is switched.
     pub(crate) occupied: u32,
@@ -249,7 +253,7 @@ impl Router {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(align(32))]
 pub(crate) struct Path {
-    /// Wavelets that left.
+    /// Wavelets that left by this path so far.
     pub(crate) moved: u64,
     /// Where its wavelets wait.
     pub(crate) from: u32,
@@ -261,11 +265,11 @@ pub(crate) struct Path {
     pub(crate) further: u32,
     /// Number of output ports.
     pub(crate) count: u8,
-    /// Output ports, as bits.
+    /// Output ports, as bits in the order north, east, south, west, ramp.
     pub(crate) ports: u8,
     /// Those of them that lead off the mesh.
     pub(crate) edges: u8,
-    /// The color.
+    /// Number of its color.
     pub(crate) color: u8,
 }
 
@@ -299,9 +303,9 @@ pub(crate) struct Port {
     pub(crate) inward: bool,
     /// Into which FIFO it puts, for streams onto the wafer.
     pub(crate) into: u32,
-    /// Wavelets in all.
+    /// Wavelets that it moves in the whole run.
     pub(crate) total: u64,
-    /// Wavelets to go.
+    /// Wavelets that it has not moved yet.
     pub(crate) left: u64,
     /// First cycle of the next one.
     pub(crate) next: u64,

@@ -1,4 +1,7 @@
-//! Switches, control wavelets and filters in routers (rules S1 to S6).
+//! What switches, control wavelets and filters do in routers (rules S1 to S6).
+//!
+//! A control wavelet that leaves a router may move the switch of its color there, from the next cycle on.
+//! So what wavelets did is noted while the cycle goes on, and acts at its end ([`Band::settle`]).
 //!
 //! **Invariant.** The path of a color in a router is always that of its switch's present position.
 //! **Not here.** Control tasks and the instructions that send and open (`ce`).

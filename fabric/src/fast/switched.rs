@@ -1,6 +1,7 @@
 //! The state of a color in a router on which switches, control wavelets or filters act.
 //!
-//! **Not here.** What they do (`switch`).
+//! **Invariant.** `kept` and `paths` have one entry per position of the switch, the route's first.
+//! **Not here.** What changes it (`switch`).
 
 use super::state::Path;
 use sim_core::program::Pop;

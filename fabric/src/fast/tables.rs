@@ -17,9 +17,9 @@ use std::sync::Arc;
 /// element of each PE, then ports.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    /// The whole mesh.
+    /// Size of the whole mesh.
     pub(crate) grid: Grid,
-    /// First PE of the band.
+    /// Index of its first PE in the mesh.
     pub(crate) first: u32,
     pub(crate) images: Arc<[LoweredImage]>,
     pub(crate) fifos: Fifos,
@@ -33,7 +33,7 @@ pub(crate) struct Tables {
     pub(super) further: Vec<[u32; 3]>,
     /// Colors in routers that switches, control wavelets or filters act on.
     pub(crate) switched_colors: Vec<SwitchedColor>,
-    /// Sorted by PE.
+    /// Ports of edge streams at its PEs, sorted by PE.
     pub(crate) ports: Vec<Port>,
     /// First port of each row, and one more.
     pub(super) port_rows: Vec<u32>,
@@ -59,7 +59,7 @@ impl Tables {
         }
     }
 
-    /// PEs of the band.
+    /// Number of PEs of the band.
     pub(crate) fn pes(&self) -> u32 {
         self.ces.len() as u32
     }

@@ -35,7 +35,7 @@ pub(crate) struct Tiling {
     /// Columns and rows of a tile.
     pub(crate) columns: u32,
     pub(crate) rows: u32,
-    /// Cycles of a block.
+    /// Cycles that a block has.
     pub(crate) cycles: u32,
     /// Blocks after which all bands wait for each other.
     pub(crate) blocks: u32,

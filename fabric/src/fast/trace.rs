@@ -1,6 +1,8 @@
 //! Recording what crosses the watched boundaries of a band.
 //!
-//! **Not here.** What is kept of it (`watch`), and what equal traces allow (`fold::gap`).
+//! **Invariant.** An event is recorded before anything comes of it, so that what all PEs do at the first
+//! event is what they did before it.
+//! **Not here.** What is kept of a trace (`watch`), and what equal traces allow (`fold::execute`).
 
 use super::agent::{ce_agent, router_agent};
 use super::band::Band;

@@ -1,8 +1,12 @@
 //! Watched boundaries between rows or columns: what crosses them and when (rule F4).
 //!
+//! To leave rows out, folding has to know that two boundaries see the same traffic, one of them some cycles
+//! later. Keeping every event would take more memory than the mesh; so a trace is two 64-bit sums of mixed
+//! events and their number, with the sums so far at fixed distances, so that a difference is found early.
+//!
 //! **Invariant.** A trace is a sum over its events, so it does not depend on their order within a
 //! cycle.
-//! **Not here.** What equal traces allow (`fold::gap`).
+//! **Not here.** How events are recorded (`trace`), and what equal traces allow (`fold::execute`).
 
 use super::fifo::NONE;
 use super::state::Class;
@@ -74,7 +78,7 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    /// On a mesh.
+    /// Watches on the boundaries of a mesh.
     pub(crate) fn new(all: Vec<Watch>, grid: Grid) -> Watches {
         let mut of = if all.is_empty() { Vec::new() } else { vec![NONE; (grid.height + grid.width) as usize] };
         for (i, w) in all.iter().enumerate() {
@@ -83,7 +87,7 @@ impl Watches {
         Watches { all, of }
     }
 
-    /// Whether there are any.
+    /// Whether any boundary is watched.
     #[inline]
     pub(crate) fn any(&self) -> bool {
         !self.of.is_empty()

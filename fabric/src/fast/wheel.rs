@@ -1,4 +1,8 @@
-//! Which agent is evaluated in which cycle: a timing wheel of agents, a bit for each agent and cycle.
+//! Which agent is evaluated in which cycle: a timing wheel with a bit for each agent and cycle.
+//!
+//! A list of events would have to be sorted and freed of duplicates. In a wheel of 64 slots an entry is one
+//! bit, setting it twice changes nothing, and the next cycle with entries is a count of zeros. Entries
+//! further ahead than the wheel reaches wait in a map.
 //!
 //! An agent that is evaluated in vain changes nothing, so early entries are harmless; it is evaluated
 //! once per cycle. Agents that are near each other in number are near each other in memory, and
@@ -6,6 +10,7 @@
 //!
 //! **Invariant.** Agents may be in different cycles, fewer than [`SPREAD`] apart; an entry belongs
 //! to the cycle of its agent.
+//! **Not here.** What agents are (`agent`), and what they do (`band`).
 
 use std::collections::BTreeMap;
 

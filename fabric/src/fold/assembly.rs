@@ -1,11 +1,12 @@
 //! The counters of a whole block, from those of the lines that were executed (rule F4).
 //!
-//! Every line of the block stands for an executed one, some cycles later. A PE is that of its
-//! row's and its column's executed lines, delayed by both.
+//! Every line of the block stands for an executed one, some cycles later: if rows 0 to 9 were executed and
+//! row 9 stands for the rows 9 to 99 with a shift of one cycle each, row 50 did what row 9 did, 41 cycles
+//! later. A PE is that of its row's and its column's executed lines, delayed by both.
 //!
 //! **Invariant.** Sums over the block and the counters of its PEs come from the same rule
 //! ([`wait`], [`Assembly::delay`]).
-//! **Not here.** Whether this is allowed (`gap`).
+//! **Not here.** Whether this is allowed (`execute`).
 
 use super::gap::Gap;
 use crate::fast::{Class, Detail};
@@ -24,14 +25,14 @@ pub(crate) struct Placed {
     pub(crate) delta: u64,
 }
 
-/// A line of the block.
+/// A row or column of the block, by the executed one that it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line {
     /// The executed line that it stands for.
     of: u32,
     /// The watch that says since when it is delayed.
     watch: Option<u32>,
-    /// By how many cycles.
+    /// By how many cycles it is delayed.
     by: u64,
 }
 
@@ -39,9 +40,9 @@ pub(crate) struct Line {
 #[derive(Debug, Clone, Copy, Default)]
 struct Alike {
     count: u64,
-    /// Of all delays.
+    /// Sum of their delays, in cycles.
     sum: u64,
-    /// Greatest delay.
+    /// Greatest of their delays, in cycles.
     most: u64,
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Assembly {
 pub(crate) struct Sums {
     /// Length of the block's run.
     pub(crate) cycles: u64,
-    /// Without idle cycles.
+    /// Cycles of all PEs by class, without idle ones.
     pub(crate) busy: PeCycles,
     pub(crate) macs: u64,
     pub(crate) hops: u64,
@@ -134,7 +135,7 @@ impl Assembly {
         }
     }
 
-    /// Size of the block.
+    /// Size of the whole block, in PEs.
     pub(crate) fn size(&self) -> Grid {
         Grid { width: self.columns.len() as u32, height: self.rows.len() as u32 }
     }

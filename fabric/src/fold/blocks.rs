@@ -1,7 +1,12 @@
 //! Cutting a program into blocks that cannot influence each other (rule F3).
 //!
-//! A cut runs along a column boundary that no route crosses, or, within a strip between two such
-//! cuts, along a row boundary. Blocks are compared as programs moved to the origin.
+//! Sixteen lanes side by side that receive the same weights, with no route between them, do the same: one
+//! of them is executed and counted sixteen times. A cut runs along a column boundary that no route crosses,
+//! or, within a strip between two such cuts, along a row boundary. Blocks are compared as programs moved to
+//! the origin.
+//!
+//! **Invariant.** Every PE of the mesh is in one block.
+//! **Not here.** Rows and columns within a block (`execute`).
 
 use sim_core::axis::Axis;
 use sim_core::coord::{Dir, DirSet, Region};
@@ -14,7 +19,7 @@ use std::collections::HashMap;
 pub(crate) struct Strip {
     /// First columns of all equal strips.
     pub(crate) at: Vec<u32>,
-    /// Its different blocks.
+    /// Its blocks, equal ones once.
     pub(crate) blocks: Vec<Block>,
 }
 

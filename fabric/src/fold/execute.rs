@@ -1,8 +1,12 @@
 //! Executing a block with some of its equal rows and columns left out (rule F4).
 //!
+//! The block is executed with a few of its equal lines, while the traffic over two boundaries is recorded.
+//! If the two traces are equal after a shift, all other lines would have done the same again and again. If
+//! they are not, more lines are executed.
+//!
 //! **Invariant.** A block is assembled from fewer lines only if the traces on the boundaries of
 //! every gap allow it; else more lines are executed, and at last all of them.
-//! **Not here.** Counters of the whole block (`assembly`).
+//! **Not here.** Counters of the whole block (`assembly`); how many lines are left out (`gap`).
 
 use super::assembly::{Assembly, Placed};
 use super::gap::Gap;
@@ -47,7 +51,7 @@ pub(crate) fn execute(program: &Program, arch: &ArchSpec, options: &RunOptions) 
     }
 }
 
-/// How folding ended.
+/// How an execution with fewer lines ended.
 enum Folded {
     Done(Box<Assembly>),
     /// The gaps at which a check failed, and which one.

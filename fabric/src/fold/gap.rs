@@ -4,6 +4,7 @@
 //! are executed. How many are needed at either side is not known beforehand: it starts small and grows
 //! with every failed check, until leaving the rest out is no longer worth another run.
 //!
+//! **Invariant.** At least one group of lines is left out.
 //! **Not here.** The checks (`execute`).
 
 use crate::analysis::stretch::Stretch;
@@ -22,7 +23,7 @@ pub(crate) struct Gap {
     before: u32,
     /// Groups behind it: what comes back from the other edge must not reach the place.
     behind: u32,
-    /// Failures so far.
+    /// How often a check failed at this gap so far.
     tries: u32,
     /// Why more lines are executed than at first.
     pub(crate) failed: &'static str,
@@ -42,6 +43,7 @@ impl Gap {
     /// run, may be risked.
     pub(crate) fn worth_it(&self) -> bool {
         let kept = (self.before + self.behind + 4) * self.s.period;
+        // Another try costs another run of what is kept, so it has to save a third of the lines.
         if self.tries == 0 { kept < self.s.length } else { kept * 3 < self.s.length * 2 }
     }
 

@@ -1,8 +1,12 @@
 //! Exact folding in space: equal blocks once, equal rows and columns once (rules F3 and F4).
 //!
+//! A kernel on 745,500 PEs is mostly one small pattern, repeated. The pattern is executed, the repetitions
+//! are counted: a run of a full wafer takes the time of a few rows. `docs/MODEL.md` shows why the result is
+//! the same to the last counter.
+//!
 //! **Invariant.** Everything that is not executed is assembled from executed parts under
 //! conditions that are checked here; where a condition fails, more is executed.
-//! **Not here.** Time folding (`fast::snapshot`).
+//! **Not here.** Time folding (`fast::periods`).
 
 mod assembly;
 mod blocks;
@@ -63,7 +67,8 @@ fn in_space(
         return fast::run(program, arch, options, None);
     };
     match assemble(program, arch, options, &strips) {
-        // A folded run knows only its representatives: the whole mesh says who is blocked.
+        // A folded run knows only its representatives, and a circle of waits may go through PEs that were
+        // left out: the whole mesh says who is blocked.
         Err(RunError::Deadlock { .. }) => {
             let whole = RunOptions { fold: Fold { space: false, ..options.fold }, ..*options };
             fast::run(program, arch, &whole, None)

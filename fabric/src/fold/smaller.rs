@@ -1,6 +1,9 @@
 //! A program with fewer of its lines that repeat: one that is quick to execute in full.
 //!
-//! **Not here.** What its run says of the larger one: nothing; folding it is checked on it.
+//! `--verify-fold` compares folded runs with full ones. A full run of a large mesh would take hours; so the
+//! mesh is made smaller first, and both runs are of the smaller program.
+//!
+//! **Not here.** What its run says of the larger program: nothing; it is the folding that is checked on it.
 
 use crate::analysis::stretch::stretches;
 use sim_core::axis::Axis;

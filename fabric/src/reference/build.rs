@@ -6,7 +6,7 @@
 //! takes) is built, and ends in a deadlock.
 
 use super::code::{ImageCode, malformed};
-use super::state::{Channel, Counter, Element, Fifo, Machine, Main, Numbers, Output, Pe, Port, Position, Router};
+use super::state::{Channel, Counter, Element, Fifo, Machine, Main, Output, Pe, Port, Position, Router};
 use super::state::{Occupancy, To};
 use crate::values::Values;
 use sim_core::arch::ArchSpec;
@@ -34,7 +34,7 @@ pub(super) fn build(
     }
     let count = usize::try_from(grid.pes()).unwrap_or(usize::MAX);
     let pes = (0..count).map(|_| Pe::default()).collect();
-    let mut machine = Machine { grid, numbers: numbers(arch), codes, pes, ports: Vec::new(), now: 0 };
+    let mut machine = Machine { grid, arch: arch.clone(), codes, pes, ports: Vec::new(), now: 0 };
     let built = place(&mut machine, program, arch)
         .and_then(|()| add_routes(&mut machine, program))
         .and_then(|()| add_switches(&mut machine, program))
@@ -44,21 +44,6 @@ pub(super) fn build(
     built.map_err(|d| RunError::Invalid(vec![d]))?;
     connect(&mut machine, program);
     Ok(machine)
-}
-
-fn numbers(arch: &ArchSpec) -> Numbers {
-    Numbers {
-        hop: arch.router.hop.value.into(),
-        edge_latency: arch.router.edge_latency.value.into(),
-        ramp_down: arch.router.ramp_down.value.into(),
-        ramp_up: arch.router.ramp_up.value.into(),
-        ce_latency: arch.pe.ce_latency.value.into(),
-        vector_setup: arch.pe.vector_setup.value.into(),
-        loop_back: arch.pe.loop_back.value,
-        task_dispatch: arch.pe.task_dispatch.value.into(),
-        reduce_cycles: arch.pe.reduce_cycles.value,
-        bank_conflict: arch.pe.bank_conflict.value,
-    }
 }
 
 /// What the tables cannot be built without.
@@ -264,7 +249,7 @@ fn add_filters(machine: &mut Machine, program: &Program) -> Result<(), Diagnosti
 
 /// R2: a buffer for every link that a position takes from.
 fn add_buffers(machine: &mut Machine, arch: &ArchSpec) {
-    let capacity = (u64::from(arch.router.buffer.value) + machine.numbers.hop).saturating_sub(1);
+    let capacity = (u64::from(arch.router.buffer.value) + u64::from(arch.router.hop.value)).saturating_sub(1);
     for channel in machine.pes.iter_mut().flat_map(|pe| &mut pe.router.channels) {
         let links = channel.positions.iter().fold(DirSet::EMPTY, |set, p| set.with(p.rx));
         let links = links.iter().filter(|&dir| dir != Dir::Ramp);
@@ -299,7 +284,7 @@ fn add_ports(machine: &mut Machine, program: &Program, values: Option<&Values<'_
                 total: edge.wavelets,
                 left: edge.wavelets,
                 // E1: the first one enters at `edge_latency`.
-                next: if edge.flow == Flow::In { machine.numbers.edge_latency } else { 0 },
+                next: if edge.flow == Flow::In { machine.arch.router.edge_latency.value.into() } else { 0 },
                 data: data.cloned().unwrap_or_default(),
                 entered: 0,
             });

@@ -6,9 +6,10 @@
 //! **Not here.** Beats (`vector`).
 
 use super::code::{ImageCode, TaskStep};
-use super::state::{At, Element, Machine, Main, Numbers, Router, Running, Wavelet, Work};
+use super::state::{At, Element, Machine, Main, Router, Running, Wavelet, Work};
 use super::values::{self, MemoryFault};
 use super::vector::{self, Status};
+use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrOp, AddrReg, DType, DataReg, Op, Priority, Then, Trigger};
 use sim_core::report::PeCounters;
 
@@ -151,7 +152,7 @@ fn activity(element: &Element, status: impl Fn(Thread) -> Status) -> Activity {
 /// What committing a choice needs besides the compute element.
 pub(super) struct Commit<'a> {
     pub(super) code: &'a ImageCode,
-    pub(super) numbers: &'a Numbers,
+    pub(super) arch: &'a ArchSpec,
     pub(super) now: u64,
     /// The PE's memory, in a run with values.
     pub(super) memory: Option<&'a mut [u8]>,
@@ -190,7 +191,7 @@ impl Commit<'_> {
 
     /// C9: the activation is cleared, the wavelet taken. Gives where the wavelet goes.
     fn selected(&self, element: &mut Element, task: usize) -> Option<(DataReg, u32)> {
-        let reach = self.now + self.numbers.task_dispatch.max(1);
+        let reach = self.now + u64::from(self.arch.pe.task_dispatch.value.max(1));
         element.main = Main::Dispatch { task, reach };
         let queue = triggering(element, self.code, task, self.now);
         match self.code.tasks[task].trigger {
@@ -217,7 +218,7 @@ impl Commit<'_> {
         mut run: Running,
     ) -> Result<Option<Running>, MemoryFault> {
         let memory = self.memory.as_deref_mut();
-        let (ended, computed) = vector::slot(element, self.code, &mut run, self.now, self.numbers, memory)?;
+        let (ended, computed) = vector::slot(element, self.code, &mut run, self.now, self.arch, memory)?;
         if self.code.vectors[run.vector].op.op == Op::Fmac {
             counters.macs += u64::from(computed); // P2
         }
@@ -256,7 +257,7 @@ impl Commit<'_> {
             TaskStep::Vector(_) | TaskStep::Join(_) => {}
             TaskStep::Async { vector, thread, priority, then } => {
                 // C2: a microthread's setup starts in the cycle after the one that issued it.
-                let run = vector::begin(element, code, *vector, self.now + 1, self.numbers);
+                let run = vector::begin(element, code, *vector, self.now + 1, self.arch);
                 let run = vector::on_microthread(run, *priority, *then);
                 element.micro[usize::from(*thread)] = Some(run);
             }
@@ -266,7 +267,8 @@ impl Commit<'_> {
             TaskStep::Unblock(task) => element.blocked[*task] = false,
             TaskStep::Control { queue, word, .. } => {
                 let queue = queue.expect("there was room in its queue");
-                let ready = self.now + self.numbers.ce_latency + self.numbers.ramp_up;
+                let (pe, router) = (&self.arch.pe, &self.arch.router);
+                let ready = self.now + u64::from(pe.ce_latency.value) + u64::from(router.ramp_up.value);
                 element.outputs[queue].1.push(Wavelet { ready, data: *word, control: true });
             }
             TaskStep::Open(color) => {
@@ -296,11 +298,13 @@ impl Commit<'_> {
                     loops.push(*count);
                     step += 1;
                 }
-                Some(TaskStep::Back { to }) if self.numbers.loop_back == 0 => step = back(&mut loops, *to, step + 1),
-                Some(TaskStep::Back { .. }) => break Work::Slots(self.numbers.loop_back),
+                Some(TaskStep::Back { to }) if self.arch.pe.loop_back.value == 0 => {
+                    step = back(&mut loops, *to, step + 1)
+                }
+                Some(TaskStep::Back { .. }) => break Work::Slots(self.arch.pe.loop_back.value),
                 Some(TaskStep::Vector(vector)) => {
                     // C2: the main thread's setup starts when it reaches the instruction.
-                    break Work::Vector(vector::begin(element, code, *vector, self.now + 1, self.numbers));
+                    break Work::Vector(vector::begin(element, code, *vector, self.now + 1, self.arch));
                 }
                 Some(TaskStep::Addr(AddrOp::Wrap { .. })) => break Work::Slots(2),
                 Some(_) => break Work::Slots(1),

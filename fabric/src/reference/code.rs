@@ -52,7 +52,7 @@ pub(super) enum TaskStep {
     Back {
         to: usize,
     },
-    /// Address arithmetic.
+    /// Arithmetic on an address register.
     Addr(AddrOp),
     Activate(usize),
     Block(usize),
@@ -66,7 +66,7 @@ pub(super) enum TaskStep {
     Open(Color),
 }
 
-/// A vector instruction.
+/// A vector instruction, with what does not change while it runs.
 #[derive(Debug)]
 pub(super) struct VectorCode {
     pub(super) op: VecOp,

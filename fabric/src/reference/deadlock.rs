@@ -1,7 +1,7 @@
-//! The end of a run (M3), and what is in the way when it does not come.
+//! Whether a run is over (M3), and what is in the way when it does not come to its end.
 //!
 //! **Invariant.** A run that is not at its end and not in a deadlock changes in some later cycle.
-//! **Not here.** Who moves and issues.
+//! **Not here.** Who moves a wavelet and who issues (`router`, `ce`).
 
 use super::ce::{Thread, runnable, status};
 use super::state::{Fifo, Machine, Main, Pe};

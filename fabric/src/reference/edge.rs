@@ -37,9 +37,9 @@ pub(super) fn decide(machine: &Machine, entries: &mut Vec<usize>) {
     }
 }
 
-/// Puts them in.
+/// Puts a wavelet in at each of these ports, which [`decide`] has found.
 pub(super) fn commit(machine: &mut Machine, entries: &[usize]) {
-    let ready = machine.now + machine.numbers.hop;
+    let ready = machine.now + u64::from(machine.arch.router.hop.value);
     for &index in entries {
         let port = &mut machine.ports[index];
         let data = port.data.get(port.entered).copied().unwrap_or(0);

@@ -1,6 +1,8 @@
-//! What every run obeys, checked at its end.
+//! What every run obeys, checked at its end: wavelets are neither lost nor made, FIFOs keep their bounds,
+//! and every cycle of a PE counts once.
 //!
 //! **Invariant.** A run that violates one of them has no result.
+//! **Not here.** The same checks of the fast engine, which share no code with these.
 
 use super::state::{Fifo, Machine, Pe};
 use sim_core::coord::Dir;

@@ -1,12 +1,15 @@
 //! The reference engine: every PE, every cycle, every wavelet. It is the meaning of
 //! `docs/MODEL.md`, and is meant to be read beside it; rule numbers in comments are that page's.
 //!
+//! It is much slower than the fast engine and as simple as the page allows; a difference
+//! between the two on a random program is a bug in one of them.
+//!
 //! A cycle has two phases (M1): routers, compute elements and edges decide from the state at the
 //! start of the cycle (`router::decide`, `ce::decide`, `edge::decide`), then all decisions
 //! are committed. The order within a phase does not matter.
 //!
 //! **Invariant.** Shares types with the fast engine, and no rules.
-//! **Not here.** Speed, folding.
+//! **Not here.** Anything that is done for speed, and folding.
 
 mod build;
 mod ce;
@@ -144,7 +147,7 @@ fn commit_elements(
         let element = state.element.as_mut().expect("only compute elements choose");
         let memory = values.as_deref_mut().map(|v| v.memory.pes[choice.pe].as_mut_slice());
         let sram = memory.as_ref().map_or(0, |m| m.len() as u64);
-        let mut commit = Commit { code: &machine.codes[element.code], numbers: &machine.numbers, now, memory };
+        let mut commit = Commit { code: &machine.codes[element.code], arch: &machine.arch, now, memory };
         if let Err(values::MemoryFault(address)) =
             commit.choice(element, &mut state.router, &mut state.counters, *choice)
         {

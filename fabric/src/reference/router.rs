@@ -114,11 +114,11 @@ fn put(machine: &mut Machine, pe: usize, output: Output, wavelet: Wavelet) {
     let now = machine.now;
     match output.to {
         To::Channel { pe, channel, buffer } => {
-            let ready = now + machine.numbers.hop;
+            let ready = now + u64::from(machine.arch.router.hop.value);
             machine.pes[pe].router.channels[channel].buffers[buffer].1.push(Wavelet { ready, ..wavelet });
         }
         To::Input(q) => {
-            let ready = now + machine.numbers.ramp_down;
+            let ready = now + u64::from(machine.arch.router.ramp_down.value);
             let element = machine.pes[pe].element.as_mut().expect("an input queue has a compute element");
             element.inputs[q].1.push(Wavelet { ready, ..wavelet });
         }

@@ -5,6 +5,7 @@
 //! **Not here.** Behaviour: `router`, `ce`, `vector` and `edge`; how it is made: `build`.
 
 use super::code::ImageCode;
+use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, Grid, PeCoord, PeIdx};
 use sim_core::program::{AddrReg, DataReg, Flow, Pop, Priority, Then};
 use sim_core::report::PeCounters;
@@ -73,10 +74,11 @@ impl Fifo {
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) grid: Grid,
-    pub(super) numbers: Numbers,
-    /// One per image.
+    /// Whose numbers every rule asks for by its group and name.
+    pub(super) arch: ArchSpec,
+    /// The code of every image, by its number.
     pub(super) codes: Vec<ImageCode>,
-    /// Row by row.
+    /// The PEs of the mesh, row by row.
     pub(super) pes: Vec<Pe>,
     /// All ports of all edge streams.
     pub(super) ports: Vec<Port>,
@@ -87,21 +89,6 @@ impl Machine {
     pub(super) fn coord(&self, pe: usize) -> PeCoord {
         self.grid.coord(PeIdx(u32::try_from(pe).expect("build refuses grids beyond 32 bits")))
     }
-}
-
-/// The numbers of the `ArchSpec` that are asked for in every cycle.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers {
-    pub(super) hop: u64,
-    pub(super) edge_latency: u64,
-    pub(super) ramp_down: u64,
-    pub(super) ramp_up: u64,
-    pub(super) ce_latency: u64,
-    pub(super) vector_setup: u64,
-    pub(super) loop_back: u32,
-    pub(super) task_dispatch: u64,
-    pub(super) reduce_cycles: u32,
-    pub(super) bank_conflict: u32,
 }
 
 /// A processing element: router, compute element if it runs an image, and what they counted.
@@ -133,11 +120,11 @@ pub(super) struct Channel {
     pub(super) position: usize,
     /// S1: whether position 0 follows the last one.
     pub(super) ring: bool,
-    /// S3.
+    /// What happens to the first command of a control wavelet that passes (S3).
     pub(super) pop: Pop,
     /// S4: closed by a control wavelet.
     pub(super) closed: bool,
-    /// S5.
+    /// The counter of a filter down the ramp (S5).
     pub(super) filter: Option<Counter>,
     /// What came over the links that its positions take from.
     pub(super) buffers: Vec<(Dir, Fifo)>,
@@ -222,13 +209,13 @@ pub(super) struct Element {
     /// Per task: whether it is blocked.
     pub(super) blocked: Vec<bool>,
     pub(super) addr: [i32; AddrReg::COUNT as usize],
-    /// Bits of binary32.
+    /// Data registers, as bits of binary32.
     pub(super) data: [u32; DataReg::COUNT as usize],
     /// Input queues with their colors.
     pub(super) inputs: Vec<(Option<Color>, Fifo)>,
     /// Output queues with their colors.
     pub(super) outputs: Vec<(Option<Color>, Fifo)>,
-    /// FIFOs in memory.
+    /// What each FIFO in memory holds (C10).
     pub(super) occupancies: Vec<Occupancy>,
 }
 
@@ -237,7 +224,7 @@ pub(super) struct Element {
 pub(super) struct Occupancy {
     /// Place of the first element, counted in elements.
     pub(super) head: u32,
-    /// Elements in it.
+    /// Number of elements in it.
     pub(super) len: u32,
 }
 

@@ -5,8 +5,9 @@
 //! **Not here.** Elements per beat (`code`), who gets the issue slot (`ce`).
 
 use super::code::{ImageCode, VectorCode};
-use super::state::{Element, Numbers, Running, Wavelet};
+use super::state::{Element, Running, Wavelet};
 use super::values::{self, MemoryFault, Value};
+use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::{DType, FifoId, MemRef, Operand, Priority, Then};
 
@@ -33,7 +34,7 @@ pub(super) enum Status {
 
 /// Starts a vector instruction whose setup begins in cycle `start` (C2); addresses and bank
 /// conflicts are those of now (C5).
-pub(super) fn begin(element: &Element, code: &ImageCode, vector: usize, start: u64, numbers: &Numbers) -> Running {
+pub(super) fn begin(element: &Element, code: &ImageCode, vector: usize, start: u64, arch: &ArchSpec) -> Running {
     let op = &code.vectors[vector].op;
     let mut first = [0; 4];
     for (address, operand) in first.iter_mut().zip(std::iter::once(&op.dst).chain(&op.src)) {
@@ -43,14 +44,14 @@ pub(super) fn begin(element: &Element, code: &ImageCode, vector: usize, start: u
     }
     let mut slots = 1;
     if matches!(&op.dst, Operand::Mem(m) if m.is_scalar()) {
-        slots = numbers.reduce_cycles.max(1);
+        slots = arch.pe.reduce_cycles.value.max(1);
     }
     if conflict(&code.vectors[vector], &first) {
-        slots = slots.max(numbers.bank_conflict);
+        slots = slots.max(arch.pe.bank_conflict.value);
     }
     Running {
         vector,
-        ready: start + numbers.vector_setup,
+        ready: start + u64::from(arch.pe.vector_setup.value),
         first,
         slots,
         done: 0,
@@ -152,14 +153,14 @@ pub(super) fn slot(
     code: &ImageCode,
     run: &mut Running,
     now: u64,
-    numbers: &Numbers,
+    arch: &ArchSpec,
     memory: Option<&mut [u8]>,
 ) -> Result<(bool, u32), MemoryFault> {
     let vector = &code.vectors[run.vector];
     let mut computed = 0;
     if run.slots_left == 0 {
         computed = run.beat_len(vector);
-        beat(element, code, run, now, numbers, memory)?;
+        beat(element, code, run, now, arch, memory)?;
         run.slots_left = run.slots;
     }
     run.slots_left -= 1;
@@ -173,7 +174,7 @@ fn beat(
     code: &ImageCode,
     run: &mut Running,
     now: u64,
-    numbers: &Numbers,
+    arch: &ArchSpec,
     memory: Option<&mut [u8]>,
 ) -> Result<(), MemoryFault> {
     let vector = &code.vectors[run.vector];
@@ -197,7 +198,7 @@ fn beat(
     {
         // C6
         let queue = vector.output.expect("a beat that starts has its queues");
-        let ready = now + numbers.ce_latency + numbers.ramp_up;
+        let ready = now + u64::from(arch.pe.ce_latency.value) + u64::from(arch.router.ramp_up.value);
         element.outputs[queue].1.push(Wavelet { ready, data: run.held[0], control: false });
         run.held[0] = 0;
     }

@@ -1,8 +1,8 @@
-//! What can be seen of a run while it goes on, for traces.
+//! What can be seen of a run while it goes on, for traces: each cycle's wavelets and what every thread does.
 //!
 //! **Invariant.** Watching changes nothing: everything here is read from the start of a cycle and
 //! from what was decided in it.
-//! **Not here.** What becomes of it (the root package).
+//! **Not here.** What becomes of it (the files that `wafersim trace` writes).
 
 use super::ce::{self, Activity, Choice, Thread};
 use super::code::{ImageCode, TaskStep};

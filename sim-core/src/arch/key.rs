@@ -34,13 +34,13 @@ const MAX_QUEUES: usize = 24;
 /// One number of a machine, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchEntry {
-    /// The key.
+    /// The full key, such as `pe.sram`.
     pub key: String,
-    /// The value with its unit.
+    /// The value as text, with its unit.
     pub value: String,
     /// Kind of the source, such as `documented`.
     pub kind: String,
-    /// The citation or reason.
+    /// The citation of the source, or the reason for the assumption.
     pub source: String,
 }
 

@@ -37,29 +37,29 @@ pub struct Widths {
 /// A machine: its numbers in groups. Keys in TOML files and in `--set` are listed in [`groups`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchSpec {
-    /// Its name.
+    /// Name of the machine, such as `cs2`.
     pub name: String,
-    /// The wafer as a whole.
+    /// Numbers of the wafer as a whole.
     pub wafer: Wafer,
     /// What stands around the wafers.
     pub cluster: Cluster,
-    /// A wafer's power.
+    /// Numbers of a system: its power.
     pub system: System,
-    /// A processing element.
+    /// Numbers of a processing element without its router.
     pub pe: Pe,
-    /// A router.
+    /// Numbers of a router with its ramp and links.
     pub router: Router,
 }
 
 impl ArchSpec {
-    /// The mesh of PEs.
+    /// Size of the mesh of PEs.
     #[must_use]
     pub fn grid(&self) -> Grid {
         Grid { width: self.wafer.width.value, height: self.wafer.height.value }
     }
 }
 
-/// Names of the presets.
+/// Names of the presets that [`preset`] knows.
 pub const PRESETS: [&str; 7] = ["cs2", "cs3", "cs1", "andromeda16", "andromeda", "condor-galaxy-1", "teaching"];
 
 /// The preset with the given name.

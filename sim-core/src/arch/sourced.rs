@@ -3,19 +3,19 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A value with its source.
+/// A number of a machine with the source that it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sourced<T> {
-    /// The value.
+    /// The number.
     pub value: T,
-    /// Where it comes from.
+    /// The document, measurement or reason that it comes from.
     pub source: Source,
 }
 
 /// Where a number comes from, strongest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
-    /// Measured on silicon.
+    /// Measured on a real machine, with the citation.
     Measured(String),
     /// Cycle counts of the vendor's fabric simulator; not silicon.
     VendorSimulator(String),
@@ -33,7 +33,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The kind, in one word.
+    /// The kind of the source as reports show it, such as `documented`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Source {
         }
     }
 
-    /// The citation or reason.
+    /// The citation of the source, or the reason for an assumption.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {

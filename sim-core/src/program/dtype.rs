@@ -14,7 +14,7 @@ pub enum DType {
 }
 
 impl DType {
-    /// All types.
+    /// All types, in the order of their declaration.
     pub const ALL: [DType; 3] = [DType::F16, DType::Bf16, DType::F32];
 
     /// Size in memory, in bytes.
@@ -38,7 +38,7 @@ impl DType {
         len.div_ceil(self.per_wavelet())
     }
 
-    /// Name in the text form.
+    /// Its name in the text form, such as `f16`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use crate::coord::Color;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::borrow::Cow;
 
-/// An element of the list.
+/// An element of the list: an instruction, or the begin or the end of a loop.
 #[derive(Serialize, Deserialize)]
 enum Flat<'a> {
     Vec(Cow<'a, VecOp>),
@@ -25,7 +25,7 @@ enum Flat<'a> {
     Open(Color),
 }
 
-/// Stores a body.
+/// Stores the body of a task as a list without nesting.
 pub(super) fn serialize<S: Serializer>(body: &[Instr], to: S) -> Result<S::Ok, S::Error> {
     let mut flat = Vec::new();
     let mut open = vec![body.iter()];
@@ -56,7 +56,7 @@ pub(super) fn serialize<S: Serializer>(body: &[Instr], to: S) -> Result<S::Ok, S
     flat.serialize(to)
 }
 
-/// Reads a body.
+/// Reads the body of a task from such a list.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Instr>, D::Error> {
     let mut open: Vec<(u32, Vec<Instr>)> = Vec::new();
     let mut body = Vec::new();

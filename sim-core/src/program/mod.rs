@@ -43,13 +43,13 @@ use serde::{Deserialize, Serialize};
 pub struct Program {
     /// A name for people; not part of the meaning.
     pub name: String,
-    /// The mesh that it runs on.
+    /// Size of the mesh that it runs on, in PEs; a well-formed program has one.
     pub grid: Option<Grid>,
     /// Code and memory maps, referred to by index.
     pub images: Vec<Image>,
     /// Which PEs run which image. PEs without one only route.
     pub placements: Vec<Placement>,
-    /// Routes.
+    /// Where each color comes from and goes to, router by router.
     pub routes: Vec<Route>,
     /// Further positions of routes.
     pub switches: Vec<Switch>,
@@ -91,9 +91,9 @@ pub struct Buffer {
     pub name: String,
     /// Byte address of its first element.
     pub addr: u32,
-    /// Element type.
+    /// Type of its elements.
     pub dtype: DType,
-    /// Elements.
+    /// Number of elements.
     pub len: u32,
     /// Bits (as `f32`) of the first elements at the start of the run; the rest keep what the
     /// memory held. Rounded to `dtype`.
@@ -116,14 +116,14 @@ pub struct Fifo {
     pub name: String,
     /// Byte address of its first element.
     pub addr: u32,
-    /// Element type.
+    /// Type of its elements.
     pub dtype: DType,
     /// Elements that it can hold.
     pub len: u32,
 }
 
 impl Fifo {
-    /// First byte behind it.
+    /// First byte behind the FIFO (64-bit: a hostile one may leave the 32-bit range).
     #[must_use]
     pub fn end(&self) -> u64 {
         u64::from(self.addr) + u64::from(self.len) * u64::from(self.dtype.bytes())
@@ -145,7 +145,7 @@ pub struct Task {
     pub active: bool,
     /// Whether it is blocked when the run starts.
     pub blocked: bool,
-    /// Its instructions.
+    /// Its instructions, executed from first to last.
     #[serde(with = "flat")]
     pub body: Vec<Instr>,
 }
@@ -167,7 +167,7 @@ pub enum Trigger {
 /// Which PEs run an image, and the numbers in which they differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Placement {
-    /// The PEs.
+    /// The PEs that run the image.
     pub region: Region,
     /// Index into [`Program::images`].
     pub image: u32,
@@ -179,13 +179,13 @@ pub struct Placement {
 /// `base + dx · (i mod mod_x) + dy · (j mod mod_y)` for the PE in column `i` and row `j` of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Param {
-    /// The register.
+    /// The register that is set.
     pub reg: AddrReg,
     /// Value at `i = j = 0`.
     pub base: i32,
-    /// Change per column.
+    /// Change from a column to the next.
     pub dx: i32,
-    /// Change per row.
+    /// Change from a row to the next.
     pub dy: i32,
     /// Period over columns; at least 1.
     pub mod_x: u32,
@@ -194,7 +194,7 @@ pub struct Param {
 }
 
 impl Param {
-    /// The same value everywhere.
+    /// A start value that is the same on all PEs.
     #[must_use]
     pub const fn constant(reg: AddrReg, base: i32) -> Param {
         Param { reg, base, dx: 0, dy: 0, mod_x: 1, mod_y: 1 }
@@ -212,9 +212,9 @@ impl Param {
 /// The route of one color in the routers of a region (rules R1 to R3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Route {
-    /// The color.
+    /// The color that is routed.
     pub color: Color,
-    /// The routers.
+    /// The routers that the rule is for.
     pub region: Region,
     /// The one port that wavelets come from.
     pub rx: Dir,
@@ -225,9 +225,9 @@ pub struct Route {
 /// Which way an edge stream flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Flow {
-    /// Onto the wafer.
+    /// From the host onto the wafer.
     In,
-    /// Off the wafer.
+    /// Off the wafer to the host.
     Out,
 }
 
@@ -236,15 +236,15 @@ pub enum Flow {
 pub struct EdgeStream {
     /// A name, by which the host finds or keeps the values.
     pub name: String,
-    /// Onto or off the wafer.
+    /// Whether it flows onto or off the wafer.
     pub flow: Flow,
     /// The edge: North, East, South or West.
     pub side: Dir,
     /// Its ports: columns for North and South, rows for East and West.
     pub ports: Span,
-    /// The color.
+    /// The color of its wavelets.
     pub color: Color,
-    /// Wavelets per port.
+    /// Number of wavelets of each port.
     pub wavelets: u64,
     /// Least distance in cycles between two wavelets of a port; at least 1.
     pub interval: u32,

@@ -16,7 +16,7 @@ use smallvec::{Array, SmallVec, smallvec};
 pub struct AddrReg(pub u8);
 
 impl AddrReg {
-    /// How many a PE has.
+    /// Number of address registers of a PE.
     pub const COUNT: u8 = 16;
 }
 
@@ -25,7 +25,7 @@ impl AddrReg {
 pub struct DataReg(pub u8);
 
 impl DataReg {
-    /// How many a PE has.
+    /// Number of data registers of a PE.
     pub const COUNT: u8 = 16;
 }
 
@@ -61,9 +61,9 @@ where
 pub struct MemRef {
     /// Register added to the offset.
     pub base: Option<AddrReg>,
-    /// Bytes.
+    /// Byte address, or what is added to the register.
     pub offset: i32,
-    /// Element type.
+    /// Type of its elements.
     pub dtype: DType,
     /// At most four, outermost first.
     #[serde(deserialize_with = "short")]
@@ -156,7 +156,7 @@ pub enum Operand {
 }
 
 impl Operand {
-    /// A binary32 constant.
+    /// A constant operand with the bits of a binary32 number.
     #[must_use]
     pub fn imm(value: f32) -> Operand {
         Operand::Imm(value.to_bits())
@@ -186,7 +186,7 @@ impl Operand {
 /// What a vector instruction does to each element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Op {
-    /// `a`
+    /// `a`: copies, and converts if the types differ.
     Mov,
     /// `a + b`
     Add,
@@ -205,7 +205,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// All operations.
+    /// All operations, in the order of their declaration.
     pub const ALL: [Op; 8] = [Op::Mov, Op::Add, Op::Sub, Op::Mul, Op::Max, Op::Fmac, Op::Scale, Op::BitSub];
 
     /// How many sources it takes.
@@ -251,11 +251,11 @@ impl Op {
 /// A vector instruction: `dst[i] <- op(src[0][i], …)` for `i` in `0..len`, in that order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VecOp {
-    /// The operation.
+    /// What is done to each element.
     pub op: Op,
-    /// Elements; at least 1.
+    /// Number of elements; at least 1.
     pub len: u32,
-    /// Destination.
+    /// Where the results go.
     pub dst: Operand,
     /// Sources, as many as the operation takes.
     #[serde(deserialize_with = "short")]
@@ -265,20 +265,20 @@ pub struct VecOp {
 /// Priority class of a microthread; the main thread stands between `Medium` and `Low`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Priority {
-    /// Before medium.
+    /// Issues before microthreads of medium priority.
     High,
-    /// Before the main thread.
+    /// Issues before the main thread.
     Medium,
-    /// After the main thread.
+    /// Issues only where the main thread does not.
     Low,
 }
 
 /// What happens when an asynchronous instruction completes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Then {
-    /// Activate a task.
+    /// Activate a local task of the same PE.
     Activate(TaskId),
-    /// Unblock a task.
+    /// Unblock a task of the same PE.
     Unblock(TaskId),
 }
 
@@ -289,9 +289,9 @@ pub struct Async {
     pub thread: u8,
     /// Its priority while this instruction runs.
     pub priority: Priority,
-    /// The instruction.
+    /// The vector instruction that the microthread executes.
     pub op: VecOp,
-    /// What happens at its end.
+    /// What happens in the cycle of its last slot, if anything.
     pub then: Option<Then>,
 }
 
@@ -310,20 +310,20 @@ pub enum AddrOp {
     Clamp(AddrReg, i32, i32),
     /// `reg = reg - size` if `reg >= end`. Two cycles: compare and select.
     Wrap {
-        /// The register.
+        /// The register that is wrapped.
         reg: AddrReg,
         /// First value that is too large.
         end: i32,
-        /// What is subtracted then.
+        /// What is subtracted if it is at least `end`.
         size: i32,
     },
     /// `reg` = the unsigned 16-bit word at byte address `register + offset`.
     Load {
-        /// The register.
+        /// The register that is loaded.
         reg: AddrReg,
         /// Register added to the offset.
         base: Option<AddrReg>,
-        /// Bytes.
+        /// Byte address, or what is added to `base`.
         offset: i32,
     },
 }
@@ -353,22 +353,22 @@ pub enum Instr {
     Async(Async),
     /// Wait until a microthread is free.
     Join(u8),
-    /// The body, `count` times.
+    /// Its body, executed `count` times.
     Loop {
-        /// Repetitions; at least 1.
+        /// Number of repetitions; at least 1.
         count: u32,
         /// What is repeated; not empty.
         body: Vec<Instr>,
     },
-    /// Address arithmetic.
+    /// Arithmetic on an address register.
     Addr(AddrOp),
     /// Make a local task of this PE runnable.
     Activate(TaskId),
-    /// Hold a task.
+    /// Hold a task: it does not run until it is unblocked.
     Block(TaskId),
-    /// Release a task.
+    /// Release a task that was blocked.
     Unblock(TaskId),
-    /// Send a control wavelet.
+    /// Send a control wavelet on a color (rule S2).
     Control(Color, Control),
     /// Open a color in this PE's router that was closed, with its switch at position 0.
     Open(Color),

@@ -18,7 +18,7 @@ pub const ENTRIES: u8 = 64;
 /// The switch of one color in the routers of a region: positions beside that of the route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Switch {
-    /// The color.
+    /// The color whose wavelets the switch directs.
     pub color: Color,
     /// The routers; each has a route of the color, which is position 0.
     pub region: Region,
@@ -45,14 +45,14 @@ pub struct Position {
 pub enum Pop {
     /// Never: all routers on the way find the same first command.
     Never,
-    /// Always.
+    /// Every router takes it off.
     Always,
-    /// If it advanced the switch.
+    /// A router takes it off if it advanced its switch.
     OnAdvance,
 }
 
 impl Pop {
-    /// All modes.
+    /// All modes, in the order of their declaration.
     pub const ALL: [Pop; 3] = [Pop::Never, Pop::Always, Pop::OnAdvance];
 
     /// Name in the text form.
@@ -69,11 +69,11 @@ impl Pop {
 /// What a control wavelet tells a router to do with the switch of the wavelet's color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Command {
-    /// Nothing.
+    /// Do nothing.
     Nop,
-    /// Go to the next position.
+    /// Turn the switch to its next position.
     Advance,
-    /// Go to position 0.
+    /// Turn the switch to position 0.
     Reset,
     /// Close the color in this router until the PE opens it again.
     Teardown,
@@ -121,9 +121,9 @@ impl Control {
 /// the ramp, and those that find it below `pass` do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Filter {
-    /// The color.
+    /// The color whose wavelets are counted.
     pub color: Color,
-    /// The routers.
+    /// The routers that filter; each has a route of the color down its ramp.
     pub region: Region,
     /// Start of the counter in the region's first router, modulo `period`.
     pub start: u32,

@@ -1,5 +1,7 @@
 //! The paths of routers, and where each leads: to a FIFO of this band, to one that stands for a FIFO
 //! of a neighbouring band, or to a port of an edge stream.
+//!
+//! **Invariant.** A path that leads nowhere has the target `NONE`, which never has room.
 
 use super::routes::{Ends, Entries, Routes};
 use crate::fast::agent::router_agent;

@@ -1,4 +1,6 @@
-//! Tables of the ports of edge streams.
+//! The ports of edge streams, as tables: one entry per port, sorted by the PE at the edge.
+//!
+//! **Invariant.** A port that puts wavelets onto the wafer is the only producer of its FIFO.
 
 use super::routes::{Entries, Routes};
 use crate::fast::fifo::NONE;

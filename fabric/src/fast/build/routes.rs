@@ -1,4 +1,7 @@
-//! The routes of a mesh, router by router.
+//! The routes of a mesh, router by router: from rules over regions to a list per router.
+//!
+//! **Invariant.** The routes of a router are adjacent and sorted by color, so the position of a route in
+//! its router is the number of its path there.
 
 use sim_core::coord::{Dir, Grid};
 use sim_core::diag::Diagnostic;

@@ -1,4 +1,10 @@
-//! Tables of switches, control wavelets and filters.
+//! The colors in routers on which switches, control wavelets or filters act, as tables.
+//!
+//! Few colors of few routers are switched; so paths have only what plain colors need, and refer to a table
+//! of their own for the rest.
+//!
+//! **Invariant.** A path refers to an entry of that table if and only if its color is switched there.
+//! **Not here.** What a switch does when the run goes on (`switch`).
 
 use super::connect::Connect;
 use super::routes::{Ends, Entries, Routes, invalid};
