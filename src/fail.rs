@@ -1,7 +1,7 @@
-//! Why a command ends without a result: its exit status, and every fault at once.
+//! Why a command ends without a result: its exit status, and every diagnostic at once.
 //!
 //! **Invariant.** Whatever a user hands in ends here, never in a panic.
-//! **Not here.** The checks that find the faults.
+//! **Not here.** The checks that find what is wrong.
 
 use runner::Error;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub const CODES: &[(&str, &str)] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Our fault.
+    /// A bug of ours.
     Internal,
     /// The command line is wrong.
     Usage,
@@ -76,8 +76,8 @@ impl Kind {
 pub struct Failure {
     /// What kind.
     pub kind: Kind,
-    /// All faults; at least one.
-    pub faults: Vec<Diagnostic>,
+    /// All diagnostics; at least one.
+    pub diagnostics: Vec<Diagnostic>,
     /// What a deadlock looks like, for scripts.
     pub deadlock: Option<Deadlock>,
 }
@@ -147,22 +147,23 @@ struct ErrorDocument<'a> {
 struct ErrorBody<'a> {
     kind: Kind,
     status: u8,
-    faults: &'a [Diagnostic],
+    #[serde(rename = "faults")]
+    diagnostics: &'a [Diagnostic],
     #[serde(skip_serializing_if = "Option::is_none")]
     deadlock: Option<&'a Deadlock>,
 }
 
 impl Failure {
-    /// A failure with one fault.
+    /// A failure with one diagnostic.
     #[must_use]
-    pub fn one(kind: Kind, fault: Diagnostic) -> Failure {
-        Failure::many(kind, vec![fault])
+    pub fn one(kind: Kind, diagnostic: Diagnostic) -> Failure {
+        Failure::many(kind, vec![diagnostic])
     }
 
-    /// A failure with several faults.
+    /// A failure with several diagnostics.
     #[must_use]
-    pub fn many(kind: Kind, faults: Vec<Diagnostic>) -> Failure {
-        Failure { kind, faults, deadlock: None }
+    pub fn many(kind: Kind, diagnostics: Vec<Diagnostic>) -> Failure {
+        Failure { kind, diagnostics, deadlock: None }
     }
 
     /// As an error of the runner, for a failure to read an input that the runner checks together with
@@ -170,34 +171,34 @@ impl Failure {
     #[must_use]
     pub fn into_error(self) -> Error {
         match self.kind {
-            Kind::Usage | Kind::InvalidInput => Error::Invalid(self.faults),
-            Kind::Infeasible => Error::Infeasible(self.faults),
-            Kind::Refused | Kind::Incomplete => Error::Refused(self.faults),
-            Kind::Internal => Error::Internal(self.faults),
+            Kind::Usage | Kind::InvalidInput => Error::Invalid(self.diagnostics),
+            Kind::Infeasible => Error::Infeasible(self.diagnostics),
+            Kind::Refused | Kind::Incomplete => Error::Refused(self.diagnostics),
+            Kind::Internal => Error::Internal(self.diagnostics),
         }
     }
 
-    /// The faults as text for people.
+    /// The diagnostics as text for people.
     #[must_use]
     pub fn text(&self) -> String {
         let mut out = String::new();
-        for fault in &self.faults {
-            let _ = writeln!(out, "{fault}");
+        for diagnostic in &self.diagnostics {
+            let _ = writeln!(out, "{diagnostic}");
         }
-        let n = self.faults.len();
+        let n = self.diagnostics.len();
         if n > 1 {
             let _ = writeln!(out, "{n} faults");
         }
         out
     }
 
-    /// The faults as one JSON document.
+    /// The diagnostics as one JSON document.
     #[must_use]
     pub fn json(&self) -> String {
         let error = ErrorBody {
             kind: self.kind,
             status: self.kind.status(),
-            faults: &self.faults,
+            diagnostics: &self.diagnostics,
             deadlock: self.deadlock.as_ref(),
         };
         let text = serde_json::to_string_pretty(&ErrorDocument { error }).unwrap_or_else(|e| e.to_string());
@@ -221,8 +222,8 @@ impl From<Error> for Failure {
             },
         };
         let deadlock = if let Error::Execution { error, .. } = &error { Deadlock::of(error) } else { None };
-        let faults = error.diagnostics().into_iter().map(|d| Diagnostic { at: option(d.at), ..d }).collect();
-        Failure { kind, faults, deadlock }
+        let diagnostics = error.diagnostics().into_iter().map(|d| Diagnostic { at: option(d.at), ..d }).collect();
+        Failure { kind, diagnostics, deadlock }
     }
 }
 

@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// `cli-read` if it cannot be read or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let fault = |message: String, kind| Failure::one(kind, Diagnostic::new("cli-read", path.display(), message));
+    let diagnostic = |message: String, kind| Failure::one(kind, Diagnostic::new("cli-read", path.display(), message));
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| fault(e.to_string(), Kind::InvalidInput))?;
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| fault(e.to_string(), Kind::InvalidInput))?;
+    let file = File::open(path).map_err(|e| diagnostic(e.to_string(), Kind::InvalidInput))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| diagnostic(e.to_string(), Kind::InvalidInput))?;
     if bytes.len() as u64 > limit {
-        return Err(fault(format!("the file is larger than {limit} bytes"), Kind::Refused));
+        return Err(diagnostic(format!("the file is larger than {limit} bytes"), Kind::Refused));
     }
     Ok(bytes)
 }
@@ -54,25 +54,25 @@ pub struct Destination<'a> {
 /// way round, and for two results of one name.
 pub fn check(destinations: &[Destination<'_>]) -> Result<(), Failure> {
     let mut seen: BTreeMap<PathBuf, &str> = BTreeMap::new();
-    let mut faults = Vec::new();
+    let mut diagnostics = Vec::new();
     for d in destinations {
         let name = d.path.display();
-        let mut fault = |message: String, help: &str| {
-            faults.push(Diagnostic::new("cli-write", d.option, message).help(help));
+        let mut diagnostic = |message: String, help: &str| {
+            diagnostics.push(Diagnostic::new("cli-write", d.option, message).help(help));
         };
         let place = std::fs::canonicalize(d.path).or_else(|_| std::path::absolute(d.path));
         let other = seen.insert(place.unwrap_or_else(|_| d.path.to_owned()), d.option);
         if let Some(other) = other.filter(|_| !special(d.path)) {
-            fault(format!("{name} is what {other} names, too"), "another name");
+            diagnostic(format!("{name} is what {other} names, too"), "another name");
         } else if d.folder && d.path.exists() && !d.path.is_dir() {
-            fault(format!("{name} is a file, and a folder is needed"), "another name");
+            diagnostic(format!("{name} is a file, and a folder is needed"), "another name");
         } else if !d.folder && d.path.is_dir() {
-            fault(format!("{name} is a folder, and a file is needed"), "the name of a file in it");
+            diagnostic(format!("{name} is a folder, and a file is needed"), "the name of a file in it");
         } else if !d.folder && !parent(d.path).is_dir() {
-            fault(format!("there is no folder {} for it", parent(d.path).display()), "make the folder first");
+            diagnostic(format!("there is no folder {} for it", parent(d.path).display()), "make the folder first");
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, faults)) }
+    if diagnostics.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, diagnostics)) }
 }
 
 /// The folder that a file is in.
@@ -165,7 +165,7 @@ mod tests {
         ];
         let failure = check(&all).unwrap_err();
         let said: Vec<(String, bool)> =
-            failure.faults.iter().map(|f| (f.at.to_string(), f.message.contains("too"))).collect();
+            failure.diagnostics.iter().map(|f| (f.at.to_string(), f.message.contains("too"))).collect();
         let want = [("--report", true), ("--trace", false), ("--manifest", false), ("--plot", true)];
         assert_eq!(said, want.map(|(at, too)| (at.to_owned(), too)));
         assert!(check(&[to("-o", &new, false), to("--plot", &plots, true)]).is_ok());

@@ -1,6 +1,6 @@
 //! Models and machines that a user names: presets, or files that are read here.
 //!
-//! **Invariant.** All faults of a file are returned together.
+//! **Invariant.** All diagnostics of a file are returned together.
 //! **Not here.** What a model or a machine is (`runner`, `models`, `sim_core::arch`).
 
 use crate::fail::Failure;
@@ -14,7 +14,7 @@ use std::path::Path;
 /// A model: a preset, or the path of a Hugging Face `config.json`.
 ///
 /// # Errors
-/// Every fault of the name or of the file.
+/// Every diagnostic of the name or of the file.
 pub fn model(name: &str, request: Request) -> Result<Workload, Failure> {
     let path = Path::new(name);
     if path.extension().is_some_and(|e| e == "json") || path.is_file() {
@@ -27,7 +27,7 @@ pub fn model(name: &str, request: Request) -> Result<Workload, Failure> {
 /// A machine, a preset or the path of a TOML file, in which each of `sets` replaces a number.
 ///
 /// # Errors
-/// Every fault of the file, of the changes and of the machine as a whole.
+/// Every diagnostic of the file, of the changes and of the machine as a whole.
 pub fn machine(name: &str, sets: &[String]) -> Result<ArchSpec, Failure> {
     let path = Path::new(name);
     let file = path.extension().is_some_and(|e| e == "toml") || path.is_file();

@@ -155,18 +155,18 @@ pub fn executable() -> Option<String> {
 /// The digest of a report.
 ///
 /// # Errors
-/// If it is no JSON object: a fault of ours.
+/// If it is no JSON object: a bug of ours.
 pub fn digest<T: Serialize>(report: &T) -> Result<String, Failure> {
-    let fault = |e: &dyn ToString| Failure::one(Kind::Internal, Diagnostic::new("cli-json", "", e.to_string()));
-    let mut value = serde_json::to_value(report).map_err(|e| fault(&e))?;
-    let object = value.as_object_mut().ok_or_else(|| fault(&"a report is an object"))?;
+    let diagnostic = |e: &dyn ToString| Failure::one(Kind::Internal, Diagnostic::new("cli-json", "", e.to_string()));
+    let mut value = serde_json::to_value(report).map_err(|e| diagnostic(&e))?;
+    let object = value.as_object_mut().ok_or_else(|| diagnostic(&"a report is an object"))?;
     HOW.iter().for_each(|key| drop(object.remove(*key)));
     // What else there was to choose from is not known where the layout is given.
     if let Some(layout) = object.get_mut("layout").and_then(|l| l.as_object_mut()) {
         layout.remove("runner_up");
     }
     // Keys are sorted, and numbers have one shortest form.
-    let bytes = serde_json::to_vec(&value).map_err(|e| fault(&e))?;
+    let bytes = serde_json::to_vec(&value).map_err(|e| diagnostic(&e))?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 

@@ -238,6 +238,8 @@ fn colors_are_for_terminals() {
 
 #[test]
 fn machines_are_shown_with_sources_and_compared() {
+    assert_eq!(run(&["arch", "show", "andromeda16"], 0), run(&["arch", "show", "--arch", "andromeda16"], 0));
+    run(&["arch", "show", "cs2", "--arch", "cs2"], 2);
     let shown = json(&run(&["arch", "show", "--set", "pe.sram=64KiB", "--format", "json"], 0).0);
     let sram = shown["numbers"].as_array().unwrap().iter().find(|n| n["key"] == "pe.sram").unwrap().clone();
     assert_eq!((sram["value"].as_str(), sram["source"].as_str()), (Some("64KiB"), Some("user")));

@@ -32,6 +32,18 @@ fn the_page_of_examples_shows_what_they_print() {
     }
 }
 
+/// A caller of the library needs few lines, and nothing of the command line.
+#[test]
+fn a_model_is_run_by_the_library_alone() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/run_model.rs");
+    let source = std::fs::read_to_string(path).unwrap();
+    assert!(source.lines().count() <= 25 && !source.contains("wafersim::"));
+    let output = example("run_model");
+    for line in ["tiny: ", "memory: ", "slowest kernel: "] {
+        assert!(output.lines().any(|l| l.starts_with(line)), "{output}");
+    }
+}
+
 #[test]
 fn the_readme_shows_the_first_program() {
     let read =

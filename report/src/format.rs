@@ -29,7 +29,7 @@ pub trait Presentable {
     /// As a JSON document.
     ///
     /// # Errors
-    /// If it has no form in JSON: a fault of ours.
+    /// If it has no form in JSON: a bug of ours.
     fn json(&self) -> Result<Vec<u8>, Error>;
 
     /// Its main table; None for a result that is words only.

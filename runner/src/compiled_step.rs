@@ -29,7 +29,7 @@ impl CompiledStep {
     ///
     /// # Errors
     /// The first program that fails, in the order of the launches; or diagnostics of the verifier,
-    /// which then are a fault of the compiler.
+    /// which then are a bug of the compiler.
     pub fn execute(&self, executor: &Executor<'_>) -> Result<ExecutedStep, Error> {
         let programs = programs::distinct(&self.compiled, &self.arch)?;
         executor.execute(programs, &self.arch)

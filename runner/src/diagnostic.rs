@@ -36,7 +36,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("run-memory", "An instruction of the simulated program addressed memory that the PE does not have."),
     (
         "run-broken",
-        "A law that every run obeys was broken: wavelets were lost or came from nowhere, a queue held more than it can, or a PE's cycles do not add up. This is a fault of wafersim: please report it with the program.",
+        "An invariant of every run was violated: wavelets were lost or came from nowhere, a queue held more than it can, or a PE's cycles do not add up. This is a fault of wafersim: please report it with the program.",
     ),
     ("run-host", "The run would take more memory of this computer than it may (`--memory-limit`)."),
 ];

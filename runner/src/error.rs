@@ -25,7 +25,7 @@ pub enum Error {
         /// The evidence.
         error: RunError,
     },
-    /// A fault of this library, to be reported.
+    /// A bug of this library, to be reported.
     Internal(Vec<Diagnostic>),
 }
 

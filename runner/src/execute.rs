@@ -72,7 +72,7 @@ impl Executor<'_> {
     /// The first program that fails, in the order of the launches.
     ///
     /// # Panics
-    /// If cycles of PEs are missing from an outcome: a fault of the engines.
+    /// If cycles of PEs are missing from an outcome: a bug of the engines.
     pub fn execute(&self, programs: StepPrograms, arch: &ArchSpec) -> Result<ExecutedStep, Error> {
         let StepPrograms { programs: distinct, weights, launches, traffic, hash } = programs;
         self.progress.planned(launches.len(), distinct.len());

@@ -25,33 +25,33 @@ pub fn preset(name: &str) -> Result<ArchSpec, Error> {
 /// # Errors
 /// Every diagnostic at once.
 pub fn changed(base: Result<ArchSpec, Error>, sets: &[String]) -> Result<ArchSpec, Error> {
-    let mut faults = Vec::new();
+    let mut diagnostics = Vec::new();
     let known = base.is_ok();
     let mut spec = match base {
         Ok(spec) => spec,
         Err(Error::Invalid(all)) => {
-            faults.extend(all);
+            diagnostics.extend(all);
             arch::cs2::cs2()
         }
         Err(refused) => return Err(refused),
     };
     for set in sets {
         if set.contains('=') {
-            faults.extend(spec.set(set, &format!("--set {set}")).err());
+            diagnostics.extend(spec.set(set, &format!("--set {set}")).err());
         } else {
             let help = "KEY=VALUE, such as pe.sram=64KiB";
-            faults.push(Diagnostic::new("cli-set", format!("--set {set}"), "has no `=`").help(help));
+            diagnostics.push(Diagnostic::new("cli-set", format!("--set {set}"), "has no `=`").help(help));
         }
     }
     // What a machine that was not read implies is not the user's fault.
     if known {
-        for fault in spec.validate() {
-            if !faults.iter().any(|known| known.message == fault.message) {
-                faults.push(fault);
+        for diagnostic in spec.validate() {
+            if !diagnostics.iter().any(|known| known.message == diagnostic.message) {
+                diagnostics.push(diagnostic);
             }
         }
     }
-    if faults.is_empty() { Ok(spec) } else { Err(Error::Invalid(faults)) }
+    if diagnostics.is_empty() { Ok(spec) } else { Err(Error::Invalid(diagnostics)) }
 }
 
 /// The same machine with another number of systems.

@@ -120,7 +120,7 @@ impl StepPrograms {
 pub fn distinct(compiled: &Compiled, arch: &ArchSpec) -> Result<StepPrograms, Error> {
     let (numbers, firsts) = alike(&compiled.launches);
     let mut plan = StepPrograms::default();
-    let mut faults = Vec::new();
+    let mut diagnostics = Vec::new();
     // By content, and by timing.
     let (mut verified, mut known) = (BTreeMap::new(), BTreeMap::new());
     // Of each first one: its content, its program and its traffic.
@@ -144,9 +144,9 @@ pub fn distinct(compiled: &Compiled, arch: &ArchSpec) -> Result<StepPrograms, Er
                     plan.programs.push(Distinct { kernel: kernel.clone(), program, launches: 0, timing });
                     plan.weights.push(0);
                 }
-                for mut fault in found {
-                    fault.at = format!("kernel `{kernel}` ({}): {}", launch.phase, fault.at);
-                    faults.push(fault);
+                for mut diagnostic in found {
+                    diagnostic.at = format!("kernel `{kernel}` ({}): {}", launch.phase, diagnostic.at);
+                    diagnostics.push(diagnostic);
                 }
             }
             built.push((content, verified[&content], traffic));
@@ -163,5 +163,5 @@ pub fn distinct(compiled: &Compiled, arch: &ArchSpec) -> Result<StepPrograms, Er
         plan.traffic.push(*traffic);
     }
     plan.hash = hash.finalize().to_hex().to_string();
-    if faults.is_empty() { Ok(plan) } else { Err(Error::Internal(faults)) }
+    if diagnostics.is_empty() { Ok(plan) } else { Err(Error::Internal(diagnostics)) }
 }

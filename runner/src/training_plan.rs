@@ -109,15 +109,15 @@ impl TrainingPlan {
 }
 
 fn check(request: &Request) -> Result<(), Error> {
-    let mut faults = Vec::new();
+    let mut diagnostics = Vec::new();
     if request.steps == Some(0) {
-        faults.push(Diagnostic::new("cli-train", "steps", "is 0; at least 1 is needed"));
+        diagnostics.push(Diagnostic::new("cli-train", "steps", "is 0; at least 1 is needed"));
     }
     if let Some(n) = request.tokens_per_parameter.filter(|n| !(n.is_finite() && *n > 0.0 && *n <= 1e6)) {
         let message = format!("is {n}; a number above 0, up to 1000000, is needed");
-        faults.push(Diagnostic::new("cli-train", "tokens_per_parameter", message));
+        diagnostics.push(Diagnostic::new("cli-train", "tokens_per_parameter", message));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+    if diagnostics.is_empty() { Ok(()) } else { Err(Error::Invalid(diagnostics)) }
 }
 
 fn too_few(model: &str, most: u32, arch: &ArchSpec) -> Error {
@@ -198,7 +198,7 @@ mod tests {
         ));
         assert!(matches!(error(Request { steps: Some(u64::MAX), ..Request::default() }), Error::Refused(_)));
         let workload = Workload::preset("cerebras-gpt-6.7b").unwrap();
-        let fault = TrainingPlan::new(&workload, &arch::preset("cs2").unwrap(), &Request::default()).unwrap_err();
-        assert!(fault.diagnostics()[0].message.contains("used 16 systems; `cs2` has 1"), "{fault:?}");
+        let diagnostic = TrainingPlan::new(&workload, &arch::preset("cs2").unwrap(), &Request::default()).unwrap_err();
+        assert!(diagnostic.diagnostics()[0].message.contains("used 16 systems; `cs2` has 1"), "{diagnostic:?}");
     }
 }

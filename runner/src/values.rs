@@ -47,7 +47,7 @@ pub struct StepValues {
 ///
 /// # Errors
 /// Those of [`check`]; a program that fails; [`Error::Internal`] if a kernel takes other cycles than without values,
-/// which is a fault of the engines.
+/// which is a bug of the engines.
 pub fn run(step: &CompiledStep, executed: &ExecutedStep, options: &RunOptions, seed: u64) -> Result<StepValues, Error> {
     check(step, options)?;
     let shape = &step.workload.shape;

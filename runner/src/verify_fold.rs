@@ -47,7 +47,7 @@ pub struct VerifiedKernel {
 /// Executes a program folded and in full.
 ///
 /// # Errors
-/// Where the two differ: our fault.
+/// Where the two differ: a bug of ours.
 pub fn compare(
     kernel: &str,
     program: &Program,
@@ -130,10 +130,11 @@ fn small_step(step: &CompiledStep, rng: &mut SplitMix64) -> Result<(ArchSpec, Co
     let mut arch = arch.clone();
     arch.wafer.width.value = arch.wafer.width.value.min(rng.range(6, 13));
     arch.wafer.height.value = arch.wafer.height.value.min(rng.range(33, 61));
-    let mut faults = Vec::new();
+    let mut diagnostics = Vec::new();
     for sequences in [16, 8, 4, 2, 1] {
-        let graph = LayerGraph::training_step(&shape, sequences, seq_len)
-            .map_err(|faults| Error::internal(Diagnostic::new("fold-small", &shape.name, format!("{faults:?}"))))?;
+        let graph = LayerGraph::training_step(&shape, sequences, seq_len).map_err(|diagnostics| {
+            Error::internal(Diagnostic::new("fold-small", &shape.name, format!("{diagnostics:?}")))
+        })?;
         let options = Options {
             batch: sequences,
             micro_batch: Some(sequences as u32),
@@ -144,10 +145,10 @@ fn small_step(step: &CompiledStep, rng: &mut SplitMix64) -> Result<(ArchSpec, Co
         };
         match compile(&graph, &arch, &options) {
             Ok(compiled) => return Ok((arch, compiled)),
-            Err(why) => faults = why,
+            Err(why) => diagnostics = why,
         }
     }
-    Err(Error::Infeasible(faults))
+    Err(Error::Infeasible(diagnostics))
 }
 
 /// A model of the same design with few features.

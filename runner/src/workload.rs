@@ -56,7 +56,7 @@ impl Workload {
     /// Every diagnostic of the text, with its line.
     pub fn from_hf_json(text: &str, origin: &str, request: Request) -> Result<Workload, Error> {
         let shape = hf::from_hf_json(text, origin)
-            .map_err(|faults| Error::of_model(&faults, |f| place(text, origin, &f.at)))?;
+            .map_err(|diagnostics| Error::of_model(&diagnostics, |f| place(text, origin, &f.at)))?;
         Ok(Workload::from_shape(shape, request))
     }
 
@@ -95,11 +95,11 @@ impl Workload {
             key => format!("{}: {key}", self.shape.name),
         };
         LayerGraph::training_step(&self.shape, self.batch, self.seq_len)
-            .map_err(|faults| Error::of_model(&faults, name))
+            .map_err(|diagnostics| Error::of_model(&diagnostics, name))
     }
 }
 
-/// File, line and key of a fault in a JSON text.
+/// File, line and key of what is wrong in a JSON text.
 fn place(text: &str, origin: &str, key: &str) -> String {
     if key.is_empty() {
         return origin.to_owned();

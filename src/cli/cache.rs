@@ -19,8 +19,8 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command) -> Result<Reply, Failure> {
     let none = || {
-        let fault = Diagnostic::new("cli-cache", FOLDER, "there is no folder for a cache");
-        Failure::one(Kind::InvalidInput, fault.help("set it to the path of a folder"))
+        let diagnostic = Diagnostic::new("cli-cache", FOLDER, "there is no folder for a cache");
+        Failure::one(Kind::InvalidInput, diagnostic.help("set it to the path of a folder"))
     };
     let cache = Cache::open().ok_or_else(none)?;
     let (contents, verb) = match command {

@@ -115,9 +115,9 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let collective = arguments.collective(arch.grid())?;
     let program = collective.program();
-    let faults = verify(&program, &arch);
-    if !faults.is_empty() {
-        return Err(Failure::many(Kind::Infeasible, faults));
+    let diagnostics = verify(&program, &arch);
+    if !diagnostics.is_empty() {
+        return Err(Failure::many(Kind::Infeasible, diagnostics));
     }
     let Arguments { limits, finish, trace, verify, .. } = arguments;
     let at = program.name.clone();
@@ -140,16 +140,16 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
 
 impl Arguments {
     fn collective(&self, mesh: Grid) -> Result<Collective, Failure> {
-        let mut faults = Vec::new();
-        let mut fault = |at: &str, message: String, help: &str| {
-            faults.push(Diagnostic::new("cli-collective", at, message).help(help));
+        let mut diagnostics = Vec::new();
+        let mut diagnostic = |at: &str, message: String, help: &str| {
+            diagnostics.push(Diagnostic::new("cli-collective", at, message).help(help));
         };
         let Grid { width, height } = self.pes;
         if self.pes.pes() < 2 {
-            fault("--pes", format!("{width}x{height} is a single PE"), "at least two, such as 512x1 or 16x16");
+            diagnostic("--pes", format!("{width}x{height} is a single PE"), "at least two, such as 512x1 or 16x16");
         } else if width > mesh.width || height > mesh.height {
             let message = format!("{width}x{height} PEs; the machine has {}x{}", mesh.width, mesh.height);
-            fault("--pes", message, "fewer PEs, or a larger machine by --set wafer.width=N");
+            diagnostic("--pes", message, "fewer PEs, or a larger machine by --set wafer.width=N");
         }
         let how = match self.algorithm {
             None | Some(Algorithm::Multicast | Algorithm::Chain) => collective::Algorithm::Chain,
@@ -168,10 +168,10 @@ impl Arguments {
         let multicast = self.algorithm == Some(Algorithm::Multicast);
         if self.algorithm.is_some() && multicast != (self.kind == Collecting::Broadcast) {
             let help = "broadcast: multicast; reduce and all-reduce: chain, tree, two-phase or ring";
-            fault("--algorithm", "is not one of this collective".to_owned(), help);
+            diagnostic("--algorithm", "is not one of this collective".to_owned(), help);
         }
         if self.group.is_some() && self.algorithm != Some(Algorithm::TwoPhase) {
-            fault("--group", "only two-phase has groups".to_owned(), "--algorithm two-phase");
+            diagnostic("--group", "only two-phase has groups".to_owned(), "--algorithm two-phase");
         }
         let dtype = match self.dtype {
             Element::F16 => DType::F16,
@@ -179,10 +179,10 @@ impl Arguments {
         };
         let collective = Collective { kind, pes: self.pes, wavelets: self.wavelets, dtype };
         if let Some(message) = collective.ring_fault() {
-            fault("--algorithm ring", message, "other --pes or --wavelets, or another algorithm");
+            diagnostic("--algorithm ring", message, "other --pes or --wavelets, or another algorithm");
         }
-        if !faults.is_empty() {
-            return Err(Failure::many(Kind::InvalidInput, faults));
+        if !diagnostics.is_empty() {
+            return Err(Failure::many(Kind::InvalidInput, diagnostics));
         }
         Ok(collective)
     }

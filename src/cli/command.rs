@@ -24,7 +24,7 @@ const EXAMPLES: &str = "Examples:
   wafersim arch show --set pe.sram=64KiB      a machine, with the source of each number
   wafersim explain R020                       what a diagnostic means
 
-Exit status: 0 done, 1 a fault of wafersim, 2 usage, 3 invalid input,
+Exit status: 0 done, 1 a diagnostic of wafersim, 2 usage, 3 invalid input,
 4 infeasible or the simulated program failed, 5 refused by a limit, 6 incomplete,
 130 interrupted.";
 
@@ -125,8 +125,9 @@ fn reread(command: &str, at: &Path) -> Result<Command, Failure> {
 }
 
 fn unusable(command: &str, at: &Path, why: &str) -> Failure {
-    let fault = Diagnostic::new("cli-manifest", at.display(), format!("its command `{command}` cannot be used: {why}"));
-    Failure::one(Kind::InvalidInput, fault)
+    let diagnostic =
+        Diagnostic::new("cli-manifest", at.display(), format!("its command `{command}` cannot be used: {why}"));
+    Failure::one(Kind::InvalidInput, diagnostic)
 }
 
 #[cfg(test)]

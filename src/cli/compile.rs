@@ -185,19 +185,19 @@ impl Document for Planned {
 fn programs(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Result<Reply, Failure> {
     let programs = distinct(&step.compiled, &step.arch)?.programs;
     let programs: Vec<Distinct> = programs.into_iter().filter(|p| arguments.wants(&p.kernel)).collect();
-    let fault = |message: String| {
+    let diagnostic = |message: String| {
         let help = "`--dump after:scheduled` lists the kernels; -o FOLDER/ writes all of them";
         Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-kernel", "--kernel", message).help(help)))
     };
     let Some(first) = programs.first() else {
-        return fault("no kernel has this text in its name".to_owned());
+        return diagnostic("no kernel has this text in its name".to_owned());
     };
     match &output.file {
         Some(path) if path.is_dir() || path.to_string_lossy().ends_with('/') => folder(path, &programs),
         Some(path) if programs.len() == 1 || arguments.kernel.is_some() => {
             Ok(Reply::Bytes(program::bytes(Some(path), &first.program)))
         }
-        Some(_) => fault(format!("{} programs do not go into one file", programs.len())),
+        Some(_) => diagnostic(format!("{} programs do not go into one file", programs.len())),
         None => {
             let mut text = String::new();
             for p in &programs {

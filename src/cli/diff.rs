@@ -68,9 +68,9 @@ struct Kernel {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Reply, Failure> {
     let [a, b] = [read(&arguments.a), read(&arguments.b)];
-    let faults: Vec<Diagnostic> =
-        [&a, &b].iter().filter_map(|r| r.as_ref().err()).flat_map(|f| f.faults.clone()).collect();
-    let (Ok(a), Ok(b)) = (a, b) else { return Err(Failure::many(Kind::InvalidInput, faults)) };
+    let diagnostics: Vec<Diagnostic> =
+        [&a, &b].iter().filter_map(|r| r.as_ref().err()).flat_map(|f| f.diagnostics.clone()).collect();
+    let (Ok(a), Ok(b)) = (a, b) else { return Err(Failure::many(Kind::InvalidInput, diagnostics)) };
     Ok(Reply::of(Difference { values: values(&a, &b), kernels: kernels(&a, &b) }))
 }
 
@@ -87,9 +87,9 @@ impl Document for Difference {
 pub(super) fn read(path: &Path) -> Result<Value, Failure> {
     let at = path.display().to_string();
     let wrong = |message: String| {
-        let fault = Diagnostic::new("cli-report", &at, message)
+        let diagnostic = Diagnostic::new("cli-report", &at, message)
             .help("write one with `wafersim run MODEL --format json -o FILE`");
-        Failure::one(Kind::InvalidInput, fault)
+        Failure::one(Kind::InvalidInput, diagnostic)
     };
     let text = files::read_text(path, REPORT_MAX)?;
     let report: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("is not JSON: {e}")))?;

@@ -132,7 +132,7 @@ impl MapOptions {
         out
     }
 
-    /// Name of the wish for layer inputs.
+    /// Name of the request for layer inputs.
     pub(super) fn checkpoint_name(&self) -> &'static str {
         match self.checkpoint {
             Checkpoint::Auto => "auto",

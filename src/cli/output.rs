@@ -167,7 +167,7 @@ impl Output {
     }
 }
 
-/// Faults with their codes in red.
+/// Diagnostics with their codes in red.
 fn colored(text: &str) -> String {
     text.lines()
         .map(|line| match line.strip_prefix("error[").and_then(|rest| rest.split_once(']')) {

@@ -38,7 +38,8 @@ struct Verified {
     height: u32,
     images: usize,
     routes: usize,
-    faults: Vec<Diagnostic>,
+    #[serde(rename = "faults")]
+    diagnostics: Vec<Diagnostic>,
     /// The file, and the name of the machine.
     #[serde(skip)]
     of: (PathBuf, String),
@@ -48,7 +49,7 @@ impl Tabular for Verified {
     fn table(&self) -> Table {
         let mut table = Table::new(&["program", "width", "height", "images", "routes", "faults"]);
         let name = self.program.as_str();
-        table.row(row![name, self.width, self.height, self.images, self.routes, self.faults.len()]);
+        table.row(row![name, self.width, self.height, self.images, self.routes, self.diagnostics.len()]);
         table
     }
 }
@@ -73,7 +74,8 @@ pub(super) fn read(path: &Path) -> Result<Program, Failure> {
     let text = String::from_utf8(bytes).map_err(|e| {
         invalid("cli-read", format!("neither text nor a stored program (byte {})", e.utf8_error().valid_up_to()))
     })?;
-    program::parse(&text, &path.display().to_string()).map_err(|faults| Failure::many(Kind::InvalidInput, faults))
+    program::parse(&text, &path.display().to_string())
+        .map_err(|diagnostics| Failure::many(Kind::InvalidInput, diagnostics))
 }
 
 /// A program in the form that the extension names.
@@ -88,9 +90,9 @@ pub(super) fn bytes(path: Option<&Path>, program: &Program) -> Vec<u8> {
 pub(super) fn verify(arguments: &Arguments) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = read(&arguments.program)?;
-    let faults = program::verify(&program, &arch);
-    if !faults.is_empty() {
-        return Err(Error::of_program(faults).into());
+    let diagnostics = program::verify(&program, &arch);
+    if !diagnostics.is_empty() {
+        return Err(Error::of_program(diagnostics).into());
     }
     let grid = program.grid();
     Ok(Reply::of(Verified {
@@ -100,7 +102,7 @@ pub(super) fn verify(arguments: &Arguments) -> Result<Reply, Failure> {
         images: program.images.len(),
         routes: program.routes.len(),
         program: program.name,
-        faults,
+        diagnostics,
         of: (arguments.program.clone(), arch.name),
     }))
 }

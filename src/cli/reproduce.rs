@@ -90,16 +90,16 @@ impl Document for Reproduced {
 
 /// Whether the inputs are those of the result.
 fn unchanged(manifest: &Manifest) -> Result<(), Failure> {
-    let fault = |known: &FileHash| {
+    let diagnostic = |known: &FileHash| {
         let now = FileHash::of(&known.path);
         let message = match now {
-            Err(failure) => return failure.faults.into_iter().next(),
+            Err(failure) => return failure.diagnostics.into_iter().next(),
             Ok(now) if now == *known => return None,
             Ok(now) => format!("has changed: its hash is {}, and was {}", now.blake3, known.blake3),
         };
         let help = "the result was obtained from another file of this name";
         Some(Diagnostic::new("cli-reproduce", known.path.display(), message).help(help))
     };
-    let faults: Vec<Diagnostic> = manifest.inputs.iter().filter_map(fault).collect();
-    if faults.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, faults)) }
+    let diagnostics: Vec<Diagnostic> = manifest.inputs.iter().filter_map(diagnostic).collect();
+    if diagnostics.is_empty() { Ok(()) } else { Err(Failure::many(Kind::InvalidInput, diagnostics)) }
 }

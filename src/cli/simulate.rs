@@ -84,8 +84,8 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
     let recording = Recording::start();
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let program = program::read(&arguments.program)?;
-    for fault in check(&program, &arch)? {
-        output.warn(&fault.to_string());
+    for diagnostic in check(&program, &arch)? {
+        output.warn(&diagnostic.to_string());
     }
     let at = arguments.program.display().to_string();
     let Arguments { machine, limits, verify, finish, values, trace, .. } = arguments;

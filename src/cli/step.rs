@@ -109,7 +109,7 @@ impl StepArguments {
     /// The model on the machine, with the options; or what is wrong with all three.
     ///
     /// # Errors
-    /// Every fault of the options, the model and the machine.
+    /// Every diagnostic of the options, the model and the machine.
     pub(super) fn job(&self) -> Result<Job, Failure> {
         let arch = inputs::machine(&self.machine.arch, &self.sets());
         let model = inputs::model(&self.model, Request { batch: self.batch, seq_len: self.seq_len })
@@ -118,10 +118,10 @@ impl StepArguments {
         let checked = options.check().map_err(Failure::from);
         let failures = [arch.as_ref().err(), model.as_ref().err(), checked.as_ref().err()];
         let kind = failures.iter().flatten().map(|f| f.kind).min();
-        let faults: Vec<Diagnostic> = failures.into_iter().flatten().flat_map(|f| f.faults.clone()).collect();
+        let diagnostics: Vec<Diagnostic> = failures.into_iter().flatten().flat_map(|f| f.diagnostics.clone()).collect();
         match (arch, model, kind) {
             (Ok(arch), Ok((_, workload)), None) => Ok(Job::new(workload).machine(arch).options(options)),
-            (_, _, kind) => Err(Failure::many(kind.unwrap_or(Kind::InvalidInput), faults)),
+            (_, _, kind) => Err(Failure::many(kind.unwrap_or(Kind::InvalidInput), diagnostics)),
         }
     }
 

@@ -85,6 +85,6 @@ fn same(reported: &str, now: &str, arguments: &Arguments) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!("is of other programs than its command gives now: their hash is {now}, and was {reported}");
-    let fault = Diagnostic::new("cli-report", arguments.report.display(), message);
-    Err(Error::invalid(fault.help("write the report again with this version")))
+    let diagnostic = Diagnostic::new("cli-report", arguments.report.display(), message);
+    Err(Error::invalid(diagnostic.help("write the report again with this version")))
 }

@@ -56,7 +56,7 @@ impl Wave {
     /// Signals for the PEs of a part.
     ///
     /// # Errors
-    /// `cli-trace` if they cannot be written: a fault of ours.
+    /// `cli-trace` if they cannot be written: a bug of ours.
     pub fn new(program: &Program, part: &TraceWindow) -> Result<Wave, Error> {
         let built = || -> fst_writer::Result<Wave> {
             let info = FstInfo {
@@ -78,7 +78,7 @@ impl Wave {
             header.up_scope()?;
             Ok(Wave { body: header.finish()?, pes, now: None, failed: None })
         };
-        built().map_err(|e| fault(&e.to_string()))
+        built().map_err(|e| diagnostic(&e.to_string()))
     }
 
     pub(super) fn moved(&mut self, now: u64, pe: PeCoord, color: Color) {
@@ -144,13 +144,13 @@ impl Wave {
     /// The file; `end` is the first cycle that is not in it.
     ///
     /// # Errors
-    /// `cli-trace` if it cannot be written: a fault of ours.
+    /// `cli-trace` if it cannot be written: a bug of ours.
     pub fn finish(mut self, end: u64) -> Result<Vec<u8>, Error> {
         self.advance(end);
         if let Some(failed) = &self.failed {
-            return Err(fault(failed));
+            return Err(diagnostic(failed));
         }
-        self.body.finish().map(Cursor::into_inner).map_err(|e| fault(&e.to_string()))
+        self.body.finish().map(Cursor::into_inner).map_err(|e| diagnostic(&e.to_string()))
     }
 }
 
@@ -180,6 +180,6 @@ impl Signals {
     }
 }
 
-fn fault(message: &str) -> Error {
+fn diagnostic(message: &str) -> Error {
     Error::internal(Diagnostic::new("cli-trace", "--wave", message))
 }

@@ -22,7 +22,7 @@ fn encode(result: &dyn Presentable) -> Result<Vec<u8>, Error> {
 /// A value as a JSON document with a line for every value.
 ///
 /// # Errors
-/// `cli-json` if it has no form in JSON: a fault of ours.
+/// `cli-json` if it has no form in JSON: a bug of ours.
 pub fn document<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = serde_json::to_vec_pretty(value)
         .map_err(|e| Error::internal(Diagnostic::new("cli-json", "", e.to_string())))?;

@@ -28,12 +28,12 @@ pub const FORMAT: Format = Format {
 };
 
 fn encode(result: &dyn Presentable) -> std::result::Result<Vec<u8>, Error> {
-    let fault = |message: String| Error::internal(Diagnostic::new("cli-parquet", "--format", message));
+    let diagnostic = |message: String| Error::internal(Diagnostic::new("cli-parquet", "--format", message));
     let table = result.table().ok_or_else(|| {
-        let fault = Diagnostic::new("cli-parquet", "--format", "the result has no table");
-        Error::invalid(fault.help("--format text or json"))
+        let diagnostic = Diagnostic::new("cli-parquet", "--format", "the result has no table");
+        Error::invalid(diagnostic.help("--format text or json"))
     })?;
-    file(&table).map_err(|e| fault(e.to_string()))
+    file(&table).map_err(|e| diagnostic(e.to_string()))
 }
 
 /// The cells of a column, which all have the type of the column.

@@ -62,7 +62,7 @@ impl<'a> Wafer<'a> {
     ///
     /// # Panics
     /// If the sequences of `inputs` are not whole micro-batches, or not those of the model that was compiled; if two
-    /// micro-batches take different cycles, which is a fault of the engines.
+    /// micro-batches take different cycles, which is a bug of the engines.
     pub fn step(&self, inputs: &Inputs) -> Result<(Gradients, Vec<u64>), Error> {
         let size = self.step.compiled.micro_batch as usize;
         assert!(

@@ -71,8 +71,8 @@ impl Many {
 
 /// The failures as a report has them.
 pub(super) fn failed(bad: &[(String, Failure)]) -> Vec<Failed> {
-    let faults = |f: &Failure| f.faults.iter().map(ToString::to_string).collect();
-    bad.iter().map(|(model, failure)| Failed { model: model.clone(), faults: faults(failure) }).collect()
+    let diagnostics = |f: &Failure| f.diagnostics.iter().map(ToString::to_string).collect();
+    bad.iter().map(|(model, failure)| Failed { model: model.clone(), faults: diagnostics(failure) }).collect()
 }
 
 /// The result; if some models failed, it is written, and the command fails: as incomplete, or, if
@@ -80,12 +80,12 @@ pub(super) fn failed(bad: &[(String, Failure)]) -> Vec<Failed> {
 pub(super) fn ended(any: bool, bad: Vec<(String, Failure)>, result: Reply, output: &Output) -> Result<Reply, Failure> {
     let Some(kind) = bad.iter().map(|b| b.1.kind).min() else { return Ok(result) };
     let at = |(model, failure): (String, Failure)| {
-        failure.faults.into_iter().map(move |f| Diagnostic { at: format!("{model}: {}", f.at), ..f })
+        failure.diagnostics.into_iter().map(move |f| Diagnostic { at: format!("{model}: {}", f.at), ..f })
     };
-    let faults: Vec<Diagnostic> = bad.into_iter().flat_map(at).collect();
+    let diagnostics: Vec<Diagnostic> = bad.into_iter().flat_map(at).collect();
     if !any {
-        return Err(Failure::many(kind, faults));
+        return Err(Failure::many(kind, diagnostics));
     }
     output.finish(&result)?;
-    Err(Failure::many(Kind::Incomplete, faults))
+    Err(Failure::many(Kind::Incomplete, diagnostics))
 }

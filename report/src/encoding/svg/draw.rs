@@ -49,7 +49,7 @@ pub fn phase_color(phase: &str) -> RGBColor {
 /// Draws a picture as SVG text.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn picture(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, Error> {
     let mut text = String::new();
     {

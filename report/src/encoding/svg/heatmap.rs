@@ -17,7 +17,7 @@ const RECTANGLES: usize = 2400;
 /// Draws a map.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn svg(heat: &Heat, layer: Quantity, report: &RunReport) -> Result<String, Error> {
     picture(SIZE, |area| {
         let what = layer.title();

@@ -12,7 +12,7 @@ const BINS: usize = 40;
 /// Draws the picture.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn svg(heat: &Heat) -> Result<String, Error> {
     let cells = (0..heat.cells.height).flat_map(|r| (0..heat.cells.width).map(move |c| (c, r)));
     let busy: Vec<(f64, u64)> =

@@ -16,7 +16,7 @@ const BARS: (i32, i32) = (690, 870);
 /// Draws the picture.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn svg(report: &RunReport) -> Result<String, Error> {
     let m = &report.memory;
     picture(SIZE, |area| {

@@ -18,7 +18,7 @@ const KERNELS: usize = 22;
 /// Draws the picture.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn svg(heat: &Heat, report: &RunReport) -> Result<String, Error> {
     picture(SIZE, |area| {
         let pes = grouped(heat.mesh.pes());

@@ -27,7 +27,7 @@ pub struct PictureInput<'a> {
 /// The pictures as SVG: name without ending, and text.
 ///
 /// # Errors
-/// If one cannot be drawn: a fault of ours.
+/// If one cannot be drawn: a bug of ours.
 pub fn all(source: &PictureInput<'_>) -> Result<Vec<(String, String)>, Error> {
     let mut out = vec![("overview".to_owned(), overview::svg(source.heat, source.report)?)];
     for layer in Quantity::ALL.into_iter().chain(busiest(source.heat)) {
@@ -46,7 +46,7 @@ fn busiest(heat: &Heat) -> impl Iterator<Item = Quantity> {
 /// The pictures that are no maps.
 ///
 /// # Errors
-/// If one cannot be drawn: a fault of ours.
+/// If one cannot be drawn: a bug of ours.
 pub fn charts(source: &PictureInput<'_>) -> Result<Vec<(&'static str, String)>, Error> {
     let PictureInput { report, heat, timeline: spans, scaling: systems } = source;
     let mut out = vec![

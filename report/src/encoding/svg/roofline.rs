@@ -34,7 +34,7 @@ struct Point {
 /// Draws the picture.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn svg(report: &RunReport) -> Result<String, Error> {
     let points = points(report);
     picture(SIZE, |area| {

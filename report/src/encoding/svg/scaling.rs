@@ -10,7 +10,7 @@ const SIZE: (u32, u32) = (960, 460);
 /// Draws the picture; the first report is that of one system.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn svg(scaling: &[ClusterReport], report: &RunReport) -> Result<String, Error> {
     let alone = scaling.first().map_or(0.0, |c| c.step_seconds);
     let most = scaling.iter().map(|c| c.systems).max().unwrap_or(1).max(2);

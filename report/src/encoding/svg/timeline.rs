@@ -22,7 +22,7 @@ const EDGE: (i32, i32) = (262, 362);
 /// Draws the picture.
 ///
 /// # Errors
-/// If it cannot be drawn: a fault of ours.
+/// If it cannot be drawn: a bug of ours.
 pub fn svg(spans: &[Span], report: &RunReport) -> Result<String, Error> {
     let end = spans.last().map_or(1, Span::end).max(1);
     let x = Axis { pixels: X, range: (0.0, end as f64), log: false };
