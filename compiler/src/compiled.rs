@@ -6,25 +6,27 @@
 //! its addresses.
 //! **Not here.** Executing (`fabric`), reports (the root package).
 
-use crate::kernel::{Addresses, Kernel};
+use crate::ids::Phase;
+use crate::kernel::{Addresses, Requirement};
+use crate::kernels::KernelKind;
+use crate::kernels::stencil::Stencil;
 use crate::layout::Geometry;
-use crate::memory::{self, Codes, MemoryPlan};
+use crate::memory::{self, Codes, MemoryPlan, TooSmall};
 use crate::options::{MemoryStrategy, Reduction};
-use crate::passes::{lower, started};
+use crate::passes::{dataflow, lower, reduction, started};
 use crate::schedule::{Operations, Schedule, ScheduledKernel};
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::Program;
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// A kernel with its addresses.
 #[derive(Debug)]
 pub struct Launch {
     /// The kernel.
-    pub kernel: Arc<dyn Kernel>,
-    /// `forward`, `recompute`, `backward` or `weight_gradient`.
-    pub phase: &'static str,
+    pub kernel: Arc<KernelKind>,
+    /// Which part of the step it belongs to.
+    pub phase: Phase,
     /// The layer, if it belongs to one.
     pub layer: Option<u32>,
     /// Where its buffers are.
@@ -52,7 +54,6 @@ pub struct Compiled {
     pub estimate: u64,
     /// The mapping that would have been taken else.
     pub runner_up: Option<RunnerUp>,
-    schedule: String,
 }
 
 /// Matrix products with stationary outputs.
@@ -77,6 +78,14 @@ pub struct RunnerUp {
     pub estimate: u64,
 }
 
+impl Launch {
+    /// What it has in common with launches whose programs differ from its own in names only.
+    #[must_use]
+    pub fn stencil(&self) -> Stencil {
+        Stencil::of(&self.kernel, &self.addresses)
+    }
+}
+
 impl Compiled {
     /// The program of a launch.
     #[must_use]
@@ -89,7 +98,7 @@ impl Compiled {
     pub fn stationary_outputs(&self, arch: &ArchSpec) -> StationaryOutputs {
         let mut out = StationaryOutputs::default();
         for launch in &self.launches {
-            if let Some(saved) = launch.kernel.saved(&self.geometry, arch) {
+            if let Some(saved) = dataflow::saved(&launch.kernel, &self.geometry, arch) {
                 out.saved += saved * launch.count;
                 let name = launch.kernel.name();
                 if !out.names.contains(&name) {
@@ -103,7 +112,7 @@ impl Compiled {
     /// How vectors are summed over rows: chains, unless all that can be are summed otherwise.
     #[must_use]
     pub fn reduction(&self) -> Reduction {
-        let all = self.launches.iter().filter_map(|launch| launch.kernel.reduction());
+        let all = self.launches.iter().filter_map(|launch| reduction::reduction(&launch.kernel));
         all.max().unwrap_or(Reduction::Chain)
     }
 
@@ -111,7 +120,7 @@ impl Compiled {
     #[must_use]
     pub fn fastest_reductions_save(&self, arch: &ArchSpec) -> u64 {
         let estimate = |launch: &Launch, kind| {
-            let kernel = launch.kernel.reduced(&self.geometry, arch, kind)?;
+            let kernel = reduction::reduced(&launch.kernel, &self.geometry, arch, kind)?;
             Some(kernel.estimate(&self.geometry, arch))
         };
         let saved = |launch: &Launch| {
@@ -119,35 +128,6 @@ impl Compiled {
             Some(launch.count * chain.saturating_sub(estimate(launch, None)?))
         };
         self.launches.iter().filter_map(saved).sum()
-    }
-
-    /// Text of a stage: `tiled` (kernels and windows) or `placed` (addresses and lifetimes); None
-    /// for a name that is not a stage. Programs have their own text form.
-    #[must_use]
-    pub fn dump(&self, stage: &str) -> Option<String> {
-        match stage {
-            "tiled" => Some(self.schedule.clone()),
-            "placed" => {
-                let mut text = String::new();
-                let m = &self.memory;
-                writeln!(
-                    text,
-                    "peak {} B of {} B: code {} B, stack {} B; {} micro-batches of {}",
-                    m.peak_bytes, m.capacity, m.code_bytes, m.stack_bytes, self.micro_batches, self.micro_batch
-                )
-                .expect("writing to a string");
-                for b in &m.buffers {
-                    writeln!(
-                        text,
-                        "@{:<6} {:>6} B  launches {:>4}..={:<4} {}",
-                        b.addr, b.bytes, b.first, b.last, b.name
-                    )
-                    .expect("writing to a string");
-                }
-                Some(text)
-            }
-            _ => None,
-        }
     }
 }
 
@@ -172,17 +152,34 @@ pub(crate) fn build(
     if let Some(missing) = schedule.verify(operations).into_iter().next() {
         return Err(missing);
     }
-    let kernels: Vec<&dyn Kernel> = schedule.kernels.iter().map(|t| &*t.kernel).collect();
-    let (memory, addresses) = memory::plan(g, arch, &kernels, codes).map_err(|fault| *fault)?;
+    let kernels: Vec<&KernelKind> = schedule.kernels.iter().map(|t| &*t.kernel).collect();
+    let launches: Vec<Vec<Requirement>> = kernels.iter().map(|k| k.all_requirements(g, arch)).collect();
+    let planned = memory::plan(arch, &launches, |launch| codes.of(g, arch, kernels[launch]));
+    let (memory, addresses) = planned.map_err(|why| does_not_fit(g, arch, &why, &kernels))?;
     Ok(Compiled::of(g, choice, schedule, memory, addresses))
+}
+
+/// `M001`.
+fn does_not_fit(g: &Geometry, arch: &ArchSpec, why: &TooSmall, kernels: &[&KernelKind]) -> Diagnostic {
+    let TooSmall { launch, top, code, buffers } = why;
+    let largest: Vec<String> = buffers.iter().take(4).map(|(buffer, bytes)| format!("{buffer} {bytes} B")).collect();
+    let (stack, capacity) = (arch.pe.stack.value, arch.pe.sram.value);
+    let message = format!(
+        "with {} sequences at a time kernel `{}` needs {} B of a PE ({top} B of buffers, {code} B of code, {stack} B of stack), which has {capacity} B; `{}` does not fit; the largest buffers are {}",
+        g.sequences,
+        kernels.get(*launch).map_or(String::new(), |k| k.name()),
+        top + code + u64::from(stack),
+        buffers.first().map_or(String::new(), |(buffer, _)| buffer.to_string()),
+        largest.join(", ")
+    );
+    Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
 }
 
 impl Compiled {
     fn of(g: &Geometry, choice: Choice, schedule: Schedule, memory: MemoryPlan, addresses: Vec<Addresses>) -> Compiled {
-        let text = schedule.to_string();
         let launch = |(t, addresses): (ScheduledKernel, Addresses)| Launch {
             kernel: t.kernel,
-            phase: t.phase.name(),
+            phase: t.phase,
             layer: t.layer,
             addresses,
             count: 1,
@@ -196,7 +193,6 @@ impl Compiled {
             strategy: choice.strategy,
             estimate: choice.estimate,
             runner_up: None,
-            schedule: text,
         }
     }
 }

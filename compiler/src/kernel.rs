@@ -4,25 +4,21 @@
 //! addresses. The host's numbers enter only through [`Kernel::feed`].
 //! **Not here.** Which kernels a step needs (`schedule`) and where buffers go (`memory`).
 
+use crate::ids::{BufferId, TensorId};
 use crate::layout::{Features, Geometry};
-use crate::options::{Chunks, Reduction, Stationary};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-
-/// The name of a buffer, a parameter or a kernel. Mappings are compared by the thousand, and kernels
-/// are copied a lot while they are, so copies share it.
-pub type Name = Arc<str>;
+use std::ops::Index;
 
 /// A piece of every PE's memory that a kernel needs: an operand that other kernels share, or
 /// scratch that lives only as long as the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
-    /// Its name. Scratch names start with a dot.
-    pub name: Name,
+    /// Which piece.
+    pub buffer: BufferId,
     /// Element type.
     pub dtype: DType,
     /// Elements.
@@ -52,33 +48,81 @@ pub enum Access {
 impl Requirement {
     /// A shared operand.
     #[must_use]
-    pub fn operand(name: impl Into<Name>, dtype: DType, len: u32, access: Access) -> Requirement {
+    pub fn operand(buffer: impl Into<BufferId>, dtype: DType, len: u32, access: Access) -> Requirement {
         let phase = if dtype == DType::F32 { 4 } else { 0 };
-        Requirement { name: name.into(), dtype, len, phase, access, margin: 0 }
+        Requirement { buffer: buffer.into(), dtype, len, phase, access, margin: 0 }
     }
 
     /// Scratch; `name` starts with a dot.
     #[must_use]
-    pub fn scratch(name: impl Into<Name>, dtype: DType, len: u32, phase: u32) -> Requirement {
-        let name = name.into();
-        debug_assert!(name.starts_with('.'), "scratch names start with a dot");
-        Requirement { name, dtype, len, phase, access: Access::Scratch, margin: 0 }
+    pub fn scratch(name: &'static str, dtype: DType, len: u32, phase: u32) -> Requirement {
+        assert!(
+            name.starts_with('.'),
+            "names of scratch start with a dot, so that reports tell it from operands: {name}"
+        );
+        assert!(phase == 0 || phase == 4, "`{name}`: a buffer starts at 0 or 4 modulo 8, not at {phase}");
+        Requirement { buffer: BufferId::Scratch(name), dtype, len, phase, access: Access::Scratch, margin: 0 }
     }
 }
 
-/// The name of an operation or of a tensor within its layer: what follows the last dot.
-#[must_use]
-pub(crate) fn local(name: &str) -> &str {
-    name.rsplit('.').next().unwrap_or(name)
+/// Byte addresses of a kernel's buffers.
+///
+/// A kernel finds its scratch under the name that it gave it (`at[".weights"]`), and operands under their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Addresses(BTreeMap<BufferId, u32>);
+
+impl Addresses {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Addresses {
+        Addresses::default()
+    }
+
+    /// Puts a buffer at an address; gives the address that it had before.
+    pub fn insert(&mut self, buffer: BufferId, address: u32) -> Option<u32> {
+        self.0.insert(buffer, address)
+    }
+
+    /// All of them, in the order of the ids.
+    pub fn iter(&self) -> impl Iterator<Item = (BufferId, u32)> {
+        self.0.iter().map(|(&buffer, &address)| (buffer, address))
+    }
 }
 
-/// Byte addresses by name.
-pub type Addresses = BTreeMap<Name, u32>;
+impl FromIterator<(BufferId, u32)> for Addresses {
+    fn from_iter<I: IntoIterator<Item = (BufferId, u32)>>(all: I) -> Addresses {
+        Addresses(all.into_iter().collect())
+    }
+}
+
+impl Index<BufferId> for Addresses {
+    type Output = u32;
+
+    fn index(&self, buffer: BufferId) -> &u32 {
+        self.0.get(&buffer).unwrap_or_else(|| panic!("`{buffer}` has no address: the kernel did not ask for it"))
+    }
+}
+
+impl Index<&BufferId> for Addresses {
+    type Output = u32;
+
+    fn index(&self, buffer: &BufferId) -> &u32 {
+        &self[*buffer]
+    }
+}
+
+impl Index<&'static str> for Addresses {
+    type Output = u32;
+
+    fn index(&self, scratch: &'static str) -> &u32 {
+        &self[BufferId::Scratch(scratch)]
+    }
+}
 
 /// Where the host's numbers come from: parameters by the names of the layer graph, tokens, targets.
 pub trait HostSource {
     /// Element of a parameter tensor, e.g. `h.0.attn.c_attn.weight` at `[i, o]`.
-    fn value(&self, tensor: &str, index: &[u32]) -> f32;
+    fn value(&self, tensor: TensorId, index: &[u32]) -> f32;
     /// Token at a position of a sequence of the micro-batch.
     fn token(&self, sequence: u32, position: u32) -> u32;
     /// Type of the token at a position of a sequence of the micro-batch.
@@ -95,10 +139,11 @@ pub trait HostSource {
 /// Where the numbers go that leave the wafer: `add(tensor, index, value)` sums.
 pub trait HostSink {
     /// Adds to an element of the gradient of a parameter (`loss` at `[]` for the loss).
-    fn add(&mut self, tensor: &str, index: &[u32], value: f32);
+    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32);
 }
 
-/// A kernel before it has addresses.
+/// A kernel before it has addresses: what every kernel of a step has. What only one kind of kernel has is found by
+/// matching `kernels::KernelKind`.
 pub trait Kernel: fmt::Debug + Send + Sync {
     /// A short name that says what it computes, e.g. `gemm qkv`.
     fn name(&self) -> String;
@@ -140,59 +185,6 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         let _ = (g, stream, port, words, host, sink);
     }
 
-    /// Whether a stream is one of its own sequences: tokens, labels, activations, losses. Other
-    /// streams are weights, which are the same for all systems that share a batch, and gradients of
-    /// weights, of which only the sum counts.
-    fn own_stream(&self, stream: &str) -> bool {
-        let _ = stream;
-        false
-    }
-
-    /// The same in the form that is fastest on a geometry and a machine, if there are several, or in
-    /// that which is fixed.
-    fn tuned(&self, g: &Geometry, arch: &ArchSpec, fixed: Option<Stationary>) -> Option<Arc<dyn Kernel>> {
-        let _ = (g, arch, fixed);
-        None
-    }
-
-    /// Of a matrix product with stationary outputs, by how many cycles it is faster than with
-    /// stationary inputs, by estimate.
-    fn saved(&self, g: &Geometry, arch: &ArchSpec) -> Option<u64> {
-        let _ = (g, arch);
-        None
-    }
-
-    /// Of a sum over the rows, the same as a reduction of a kind, or as the fastest that is no chain.
-    fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Option<Arc<dyn Kernel>> {
-        let _ = (g, arch, kind);
-        None
-    }
-
-    /// How it sums over the rows, if that is all that it does.
-    fn reduction(&self) -> Option<Reduction> {
-        None
-    }
-
-    /// The same while it carries the transfer: that of the first of its rows, of as many as there is time for,
-    /// and how many these are; None if there is none.
-    fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Arc<dyn Kernel>, u32)> {
-        let _ = (g, arch, transfer);
-        None
-    }
-
-    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on;
-    /// over all such parts the kernels do together what this one does.
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let _ = (features, first, slots);
-        Part::Apart
-    }
-
-    /// The same with the tokens of a PE in chunks, if the kernel has them.
-    fn in_chunks(&self, chunks: Chunks) -> Option<Arc<dyn Kernel>> {
-        let _ = chunks;
-        None
-    }
-
     /// Rough number of cycles, used only to choose between mappings and never reported.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64;
 }
@@ -220,22 +212,34 @@ pub struct CheckpointTransfer {
     pub way: Way,
 }
 
-/// What [`Kernel::part`] leaves of a kernel.
+/// What is left of a kernel of the type `K` if buffers of some features hold only some slots of them; over all such
+/// parts the kernels do together what the whole one does.
 #[derive(Debug)]
-pub enum Part {
+pub enum Part<K> {
     /// It has nothing to do with such features.
     Apart,
     /// Nothing: its windows lie in other parts.
     Nothing,
     /// This.
-    Of(Arc<dyn Kernel>),
+    Of(K),
+}
+
+impl<K> Part<K> {
+    /// The same of another type of kernel.
+    pub fn map<L>(self, f: impl FnOnce(K) -> L) -> Part<L> {
+        match self {
+            Part::Apart => Part::Apart,
+            Part::Nothing => Part::Nothing,
+            Part::Of(kernel) => Part::Of(f(kernel)),
+        }
+    }
 }
 
 /// A window of an activation in PE memory: some slots and some tokens of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ActivationView {
-    /// Name of the buffer.
-    pub name: Name,
+    /// The buffer.
+    pub buffer: BufferId,
     /// Which features its slots are.
     pub features: Features,
     /// Element type.
@@ -259,10 +263,10 @@ pub struct ActivationView {
 impl ActivationView {
     /// A whole activation of the geometry's own type.
     #[must_use]
-    pub fn whole(g: &Geometry, name: impl Into<Name>, features: Features) -> ActivationView {
+    pub fn whole(g: &Geometry, buffer: impl Into<BufferId>, features: Features) -> ActivationView {
         let slots = g.slots(features);
         ActivationView {
-            name: name.into(),
+            buffer: buffer.into(),
             features,
             dtype: g.act,
             all_slots: slots,
@@ -280,7 +284,7 @@ impl ActivationView {
     pub fn requirement(&self, access: Access) -> Requirement {
         let whole = self.slots == self.all_slots && self.tokens == self.row;
         let access = if access == Access::Write && !whole { Access::Update } else { access };
-        Requirement::operand(self.name.clone(), self.dtype, self.all_slots * self.row, access)
+        Requirement::operand(self.buffer, self.dtype, self.all_slots * self.row, access)
     }
 
     /// Logical index of slot `slot` of the window in a column of a lane, or None for padding.
@@ -308,7 +312,7 @@ impl ActivationView {
     /// Byte address of the first token of slot `slot` of the window.
     #[must_use]
     pub fn slot(&self, at: &Addresses, slot: u32) -> u32 {
-        at[&self.name] + ((self.first_slot + slot) * self.row + self.first_token) * self.dtype.bytes()
+        at[self.buffer] + ((self.first_slot + slot) * self.row + self.first_token) * self.dtype.bytes()
     }
 }
 
@@ -316,11 +320,11 @@ impl ActivationView {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WeightRef {
     /// The parameter tensor.
-    pub tensor: Name,
+    pub tensor: TensorId,
     /// Whether its index is `[out, in]` instead of `[in, out]`.
     pub transposed: bool,
     /// The bias tensor, indexed by `[out]`.
-    pub bias: Option<Name>,
+    pub bias: Option<TensorId>,
     /// Whether outputs that are padding get the bias [`PAD_BIAS`] instead of zero.
     pub mask_padding: bool,
 }

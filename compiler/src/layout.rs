@@ -6,6 +6,7 @@
 use models::design::{Design, Positions, Rotary};
 use sim_core::coord::{Grid, PeCoord, Region, Span};
 use sim_core::program::DType;
+use std::fmt;
 
 /// Features of a head that make scores fall with the distance: see `kernels::alibi`.
 const DISTANCE_FEATURES: u32 = 3;
@@ -218,6 +219,26 @@ impl Geometry {
     #[must_use]
     pub fn len(&self, features: Features) -> u32 {
         self.slots(features) * self.tokens
+    }
+}
+
+impl fmt::Display for Geometry {
+    /// A line per number, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = [
+            ("mesh", format!("{} x {} PEs", self.grid.width, self.grid.height)),
+            ("lanes", format!("{} of {} columns", self.lanes, self.lane_columns())),
+            ("heads", format!("{} of {} columns, {} of keys and values", self.heads, self.head_columns, self.kv_heads)),
+            ("sequences", format!("{}, {} per lane", self.sequences, self.sequences_per_lane)),
+            ("rows per sequence", self.rows_per_sequence.to_string()),
+            ("tokens", format!("{} of {} per PE", self.tokens, self.seq_len)),
+            ("hidden features", format!("{} of {} per column", self.hidden, self.d_model)),
+            ("feed-forward features", format!("{} of {} per column", self.ffn, self.d_ff)),
+            ("vocabulary", format!("{} of {} per column", self.vocab_slots, self.vocab)),
+            ("activations", self.act.name().to_owned()),
+            ("accumulators", self.accumulator.name().to_owned()),
+        ];
+        rows.iter().try_for_each(|(what, value)| writeln!(f, "{what:<22}{value}"))
     }
 }
 

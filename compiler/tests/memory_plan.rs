@@ -1,15 +1,15 @@
 //! The memory of a PE: what lives in a launch has places of its own, below the code of its kernel.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use compiler::kernel::{Access, Addresses, Kernel, Requirement};
-use compiler::layout::Geometry;
-use compiler::memory::{Codes, MemoryPlan, plan};
-use compiler::options::MappingConstraints;
-use compiler::{Compiled, Options, compile};
+use compiler::ids::BufferId;
+use compiler::kernel::{Access, Addresses, Requirement};
+use compiler::memory::{MemoryPlan, TooSmall, plan};
+use compiler::options::{MappingConstraints, Options};
+use compiler::{Compiled, compile};
 use models::{LayerGraph, ModelShape, presets};
 use proptest::prelude::*;
 use sim_core::arch::{ArchSpec, cs2::cs2};
-use sim_core::program::{DType, Image, Instr, Op, Operand, Program, Task, Trigger, VecOp, code_bytes};
+use sim_core::program::DType;
 use std::collections::BTreeMap;
 
 fn step(shape: &ModelShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Result<Compiled, String> {
@@ -25,43 +25,21 @@ fn step(shape: &ModelShape, arch: &ArchSpec, micro_batch: u32, batch: u64) -> Re
     compile(&graph, arch, &options).map_err(|faults| format!("{faults:?}"))
 }
 
-fn geometry() -> Geometry {
-    let shape = ModelShape { layers: 1, max_positions: 16, vocab: 64, ..presets::find("gpt2-small").unwrap().shape };
-    let mut arch = cs2();
-    (arch.wafer.width.value, arch.wafer.height.value) = (24, 8);
-    step(&shape, &arch, 1, 1).unwrap().geometry
-}
-
-/// A kernel with given needs, and as many instructions.
-#[derive(Debug)]
+/// A made-up launch: what it needs of a PE's memory, and bytes of code.
 struct Made {
     requirements: Vec<Requirement>,
-    instructions: usize,
+    code: u64,
 }
 
-impl Kernel for Made {
-    fn name(&self) -> String {
-        format!("kernel of {} instructions", self.instructions)
-    }
+/// Bytes of code per instruction of a made-up launch.
+const INSTRUCTION: u64 = 32;
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
-        self.requirements.clone()
-    }
+/// Names of buffers.
+const NAMES: [&str; 9] = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8"];
 
-    fn program(&self, g: &Geometry, _arch: &ArchSpec, _at: &Addresses) -> Program {
-        let nothing = VecOp { op: Op::Mov, len: 1, dst: Operand::imm(0.0), src: vec![Operand::imm(0.0)].into() };
-        let body = vec![Instr::Vec(nothing); self.instructions];
-        let task = Task { name: "main".into(), trigger: Trigger::Local, active: true, blocked: false, body };
-        Program {
-            grid: Some(g.grid),
-            images: vec![Image { tasks: vec![task], ..Image::default() }],
-            ..Program::default()
-        }
-    }
-
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        0
-    }
+fn planned(kernels: &[Made], arch: &ArchSpec) -> Result<(MemoryPlan, Vec<Addresses>), Box<TooSmall>> {
+    let launches: Vec<Vec<Requirement>> = kernels.iter().map(|k| k.requirements.clone()).collect();
+    plan(arch, &launches, |launch| kernels[launch].code)
 }
 
 /// Numbers of a kernel: name, length and access of every need, and instructions.
@@ -73,7 +51,8 @@ fn kernels(steps: &[Numbers]) -> Vec<Made> {
     let one = |(requirements, instructions): &Numbers| {
         let mut out: Vec<Requirement> = Vec::new();
         for &(name, len, access) in requirements {
-            if out.iter().any(|n| *n.name == *format!("b{name}")) {
+            let buffer = BufferId::Named(NAMES[usize::from(name)]);
+            if out.iter().any(|n| n.buffer == buffer) {
                 continue;
             }
             let access = match access % 3 {
@@ -84,26 +63,26 @@ fn kernels(steps: &[Numbers]) -> Vec<Made> {
             let len = if access == Access::Write { u32::from(len) } else { written[&name] };
             written.insert(name, len);
             let dtype = if name % 2 == 0 { DType::F16 } else { DType::F32 };
-            out.push(Requirement::operand(format!("b{name}"), dtype, len, access));
+            out.push(Requirement::operand(buffer, dtype, len, access));
         }
         out.push(Requirement::scratch(".scratch", DType::F32, 1 + u32::from(*instructions), 4));
-        Made { requirements: out, instructions: usize::from(*instructions) }
+        Made { requirements: out, code: INSTRUCTION * u64::from(*instructions) }
     };
     steps.iter().map(one).collect()
 }
 
 /// What is in memory in every launch, found by following each buffer from its write to its last
 /// read: no two places meet, all lie below the code, and the plan's numbers are what they say.
-fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], g: &Geometry, arch: &ArchSpec) {
+fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], arch: &ArchSpec) {
     let bytes = |n: &Requirement| n.len * n.dtype.bytes();
     let mut peak = 0;
     for at in 0..kernels.len() {
         let mut places: Vec<(u32, u32)> = Vec::new();
-        let mut names: Vec<&str> = kernels.iter().flat_map(|k| k.requirements.iter().map(|n| &*n.name)).collect();
+        let mut names: Vec<BufferId> = kernels.iter().flat_map(|k| k.requirements.iter().map(|n| n.buffer)).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let requirement = |i: usize| kernels[i].requirements.iter().find(|n| *n.name == *name);
+            let requirement = |i: usize| kernels[i].requirements.iter().find(|n| n.buffer == name);
             let reads = |i: usize| requirement(i).is_some_and(|n| matches!(n.access, Access::Read | Access::Update));
             let writes = |i: usize| requirement(i).is_some_and(|n| !matches!(n.access, Access::Read | Access::Update));
             let Some(first) = (0..=at).rev().find(|&i| writes(i)) else { continue };
@@ -121,8 +100,7 @@ fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], g: &Geome
         }
         places.sort_unstable();
         assert!(places.windows(2).all(|w| w[0].1 <= w[1].0), "places meet in launch {at}: {places:?}");
-        let program = kernels[at].program(g, arch, &addresses[at]);
-        let code = code_bytes(&program.images[0], arch);
+        let code = kernels[at].code;
         assert_eq!(plan.code[at], code);
         let top = u64::from(places.last().map_or(0, |p| p.1));
         peak = peak.max(top + code + u64::from(arch.pe.stack.value));
@@ -137,14 +115,16 @@ proptest! {
     fn nothing_that_lives_overlaps(
         steps in prop::collection::vec((prop::collection::vec((0u8..9, 1u16..900, any::<u8>()), 1..5), 0u8..120), 1..24)
     ) {
-        let (g, mut arch, kernels) = (geometry(), cs2(), kernels(&steps));
-        let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
+        let (mut arch, kernels) = (cs2(), kernels(&steps));
         // Some fit into the last byte, some do not fit at all.
         for sram in [64 << 10, 12 << 10] {
             arch.pe.sram.value = sram;
-            match plan(&g, &arch, &all, &Codes::default()) {
-                Ok((plan, addresses)) => check(&plan, &addresses, &kernels, &g, &arch),
-                Err(fault) => prop_assert_eq!(fault.code, "M001"),
+            match planned(&kernels, &arch) {
+                Ok((plan, addresses)) => check(&plan, &addresses, &kernels, &arch),
+                Err(why) => {
+                    let bytes: u64 = why.buffers.iter().map(|(_, bytes)| bytes).sum();
+                    prop_assert!(why.top >= bytes && why.top + why.code + u64::from(arch.pe.stack.value) > u64::from(sram));
+                }
             }
         }
     }
@@ -153,22 +133,21 @@ proptest! {
 /// The code of a kernel counts beside what lives in its launch, not beside the fullest launch.
 #[test]
 fn large_code_and_large_buffers_share_memory_at_different_times() {
-    let (g, mut arch) = (geometry(), cs2());
+    let mut arch = cs2();
     let buffer = |len| Requirement::operand("b", DType::F16, len, Access::Write);
     let kernels = [
-        Made { requirements: vec![buffer(4)], instructions: 400 },
-        Made { requirements: vec![buffer(4000)], instructions: 1 },
+        Made { requirements: vec![buffer(4)], code: 400 * INSTRUCTION },
+        Made { requirements: vec![buffer(4000)], code: INSTRUCTION },
     ];
-    let all: Vec<&dyn Kernel> = kernels.iter().map(|k| k as &dyn Kernel).collect();
-    let (whole, _) = plan(&g, &arch, &all, &Codes::default()).unwrap();
+    let (whole, _) = planned(&kernels, &arch).unwrap();
     let sum = |i: usize, bytes: u64| bytes + whole.code[i] + whole.stack_bytes;
     assert_eq!(whole.peak_bytes, sum(0, 8).max(sum(1, 8000)));
     assert!(whole.peak_bytes < sum(0, 8000));
     arch.pe.sram.value = whole.peak_bytes as u32;
-    assert!(plan(&g, &arch, &all, &Codes::default()).is_ok(), "what is needed suffices");
+    assert!(planned(&kernels, &arch).is_ok(), "what is needed suffices");
     arch.pe.sram.value -= 1;
-    let fault = plan(&g, &arch, &all, &Codes::default()).unwrap_err();
-    assert!(fault.message.contains("`b` does not fit"), "{}", fault.message);
+    let why = planned(&kernels, &arch).unwrap_err();
+    assert_eq!(why.buffers[0].0, BufferId::Named("b"));
 }
 
 /// Where a layer takes time to start, it does so once forward and once backward; all else is as

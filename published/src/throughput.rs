@@ -3,6 +3,7 @@
 //! **Invariant.** Nothing is fitted to these numbers.
 //! **Not here.** Executing (`runner`), printing (`text`).
 
+use compiler::ids::{Label, Phase, Product, ProductPart};
 use runner::groups::{KernelGroup, groups};
 use runner::workload::Request;
 use runner::{CompiledStep, Error, Executor, Job, StepOptions, Workload, machine};
@@ -73,8 +74,8 @@ pub const MEASURED: [Measured; 16] = [
 /// What the vendor's compiler estimates of the kernels of an operation, forward and backward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
-    /// The operation, by the names of our kernels.
-    pub operation: &'static str,
+    /// The product.
+    pub product: Product,
     /// Multiply-accumulates per cycle and PE of those that it is given.
     pub macs: f64,
 }
@@ -90,18 +91,17 @@ pub const COMPILE_REPORT: &str =
 
 /// The estimates that apply: those of products of matrices.
 pub const ESTIMATES: [Estimate; 3] = [
-    Estimate { operation: "qkv", macs: 2.39 },
-    Estimate { operation: "ffn_up", macs: 2.447 },
-    Estimate { operation: "ffn_down", macs: 2.447 },
+    Estimate { product: Product::Qkv, macs: 2.39 },
+    Estimate { product: Product::FfnUp, macs: 2.447 },
+    Estimate { product: Product::FfnDown, macs: 2.447 },
 ];
 
 impl Estimate {
-    /// Whether a kernel of a step is one of the operation's.
+    /// Whether kernels of a step make the product, or a gradient of it, and do so for the first time.
     #[must_use]
-    pub fn has(&self, kernel: &str, phase: &str) -> bool {
-        let o = self.operation;
-        let names = [format!("gemm {o}"), format!("gemm {o} input gradient"), format!("outer {o} weight gradient")];
-        phase != "recompute" && names.iter().any(|name| name == kernel)
+    pub fn has(&self, label: Option<Label>, phase: Phase) -> bool {
+        let made = |label: Label| label.product == self.product && label.part != ProductPart::BiasGradient;
+        phase != Phase::Recompute && label.is_some_and(made)
     }
 }
 
@@ -258,10 +258,10 @@ fn estimates(arch: &ArchSpec, executor: &Executor<'_>) -> Result<Vec<KernelRow>,
 }
 
 fn kernel_row(estimate: &Estimate, groups: &[KernelGroup], pes: u64) -> KernelRow {
-    let of: Vec<_> = groups.iter().filter(|g| estimate.has(&g.name, g.phase)).collect();
+    let of: Vec<_> = groups.iter().filter(|g| estimate.has(g.label, g.phase)).collect();
     let [macs, cycles] = [of.iter().map(|g| g.macs).sum::<u64>(), of.iter().map(|g| g.cycles).sum()];
     let ours = macs as f64 / (cycles * pes).max(1) as f64;
-    let (operation, theirs) = (estimate.operation, estimate.macs);
+    let (operation, theirs) = (estimate.product.name(), estimate.macs);
     KernelRow { operation, ours, theirs, error: ours / theirs - 1.0, source: COMPILE_REPORT }
 }
 
@@ -275,7 +275,7 @@ fn row(measured: &Measured, arch: &ArchSpec, executor: &Executor<'_>) -> Result<
 
 fn compared(measured: &Measured, step: &CompiledStep, groups: &[KernelGroup]) -> Row {
     let cycles: u64 = groups.iter().map(|g| g.cycles).sum();
-    let again: u64 = groups.iter().filter(|g| g.phase == "recompute").map(|g| g.cycles).sum();
+    let again: u64 = groups.iter().filter(|g| g.phase == Phase::Recompute).map(|g| g.cycles).sum();
     let seconds = cycles as f64 / step.arch.wafer.clock_hz.value as f64;
     let ours = measured.batch as f64 / seconds;
     Row {
@@ -332,10 +332,11 @@ mod tests {
         let rows = [("qkv", 3 * 768_u64, 2304.0, 861.1), ("ffn_up", 4 * 768, 3010.0, 863.8)];
         for (operation, outputs, pes, samples_per_second) in rows {
             let macs = 3.0 * (u64::from(ESTIMATED.1) * 768 * outputs) as f64;
-            let of = ESTIMATES.iter().find(|e| e.operation == operation).map_or(0.0, |e| e.macs);
+            let of = ESTIMATES.iter().find(|e| e.product.name() == operation).map_or(0.0, |e| e.macs);
             assert!((macs * samples_per_second / (pes * 850e6) - of).abs() < 0.001, "{operation}");
         }
-        assert!(ESTIMATES[0].has("gemm qkv input gradient", "backward"));
-        assert!(!ESTIMATES[0].has("gemm qkv", "recompute") && !ESTIMATES[1].has("gemm qkv", "forward"));
+        assert!(ESTIMATES[0].has(Some(Product::Qkv.makes(ProductPart::InputGradient)), Phase::Backward));
+        let qkv = Some(Product::Qkv.makes(ProductPart::Output));
+        assert!(!ESTIMATES[0].has(qkv, Phase::Recompute) && !ESTIMATES[1].has(qkv, Phase::Forward));
     }
 }

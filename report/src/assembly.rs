@@ -146,7 +146,7 @@ fn throughput(workload: &Workload, arch: &ArchSpec, seconds: f64) -> Throughput 
 
 fn memory(plan: &MemoryPlan, pes: u64) -> Memory {
     let tensor = |b: &PlannedBuffer| TensorReport {
-        name: b.name.to_string(),
+        name: b.buffer.to_string(),
         bytes_per_pe: b.bytes,
         live: [b.first, b.last],
         at_peak: plan.at_peak(b),
@@ -165,7 +165,7 @@ impl From<KernelGroup> for KernelReport {
     fn from(g: KernelGroup) -> KernelReport {
         KernelReport {
             name: g.name,
-            phase: g.phase.to_owned(),
+            phase: g.phase.name().to_owned(),
             layer: g.layer,
             count: g.count,
             cycles: g.cycles,

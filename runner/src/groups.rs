@@ -5,6 +5,7 @@
 
 use crate::execute::ExecutedStep;
 use compiler::Compiled;
+use compiler::ids::{Label, Phase};
 use sim_core::report::PeCycles;
 use std::collections::BTreeMap;
 
@@ -13,8 +14,10 @@ use std::collections::BTreeMap;
 pub struct KernelGroup {
     /// What it computes.
     pub name: String,
+    /// Which part of which product it computes, if that is all that it does.
+    pub label: Option<Label>,
     /// Part of the step.
-    pub phase: &'static str,
+    pub phase: Phase,
     /// Layer, if it belongs to one.
     pub layer: Option<u32>,
     /// Executions in the step.
@@ -46,6 +49,7 @@ pub fn groups(compiled: &Compiled, executed: &ExecutedStep) -> Vec<KernelGroup> 
             let (count, cycles, macs) = (0, 0, 0);
             groups.push(KernelGroup {
                 name,
+                label: launch.kernel.label(),
                 phase,
                 layer,
                 count,

@@ -11,6 +11,7 @@
 
 use crate::error::Error;
 use crate::traffic::Traffic;
+use compiler::kernels::stencil::Stencil;
 use compiler::{Compiled, Launch};
 use fabric::fold::timing_key;
 use rayon::prelude::*;
@@ -50,46 +51,48 @@ pub struct StepPrograms {
     pub hash: String,
 }
 
-/// What of a launch its program depends on, beside the machine and the geometry, with the layers in
-/// the names of tensors and buffers (`h.3.attn`, `x.3`) numbered in the order in which they occur:
-/// launches with equal texts have programs that differ in names only.
-fn text(launch: &Launch) -> String {
-    let full = format!("{:?} {:?}", launch.kernel, launch.addresses);
-    ["h.", "\"x."].iter().fold(full, |text, key| renumbered(&text, key))
+/// Whether launches with equal stencils are believed to have equal programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hits {
+    /// They are.
+    #[default]
+    Believed,
+    /// Every launch's program is built and its content compared with that of the first launch of its stencil. Takes as
+    /// long as there are launches; for tests.
+    Rechecked,
 }
 
-/// A text with the numbers behind a key replaced by those of their first occurrence.
-fn renumbered(full: &str, key: &str) -> String {
-    let mut layers: Vec<&str> = Vec::new();
-    let mut parts = full.split(key);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
-        let (layer, rest) = part.split_at(digits);
-        let at = layers.iter().position(|l| *l == layer).unwrap_or_else(|| {
-            layers.push(layer);
-            layers.len() - 1
-        });
-        out += &format!("{key}{at}{rest}");
-    }
-    out
-}
+/// Numbers of launches by their stencils. Only looked up, never iterated over.
+#[expect(clippy::disallowed_types, reason = "nothing iterates over it")]
+type ByStencil = std::collections::HashMap<Stencil, usize>;
 
 /// Of every launch, which of those that differ in more than names it is like; and the first one of
 /// each of these.
 fn alike(launches: &[Launch]) -> (Vec<usize>, Vec<&Launch>) {
-    let texts: Vec<String> = launches.par_iter().map(text).collect();
-    let (mut known, mut firsts) = (BTreeMap::new(), Vec::new());
-    let number = |(launch, text)| {
+    let stencils: Vec<Stencil> = launches.par_iter().map(Launch::stencil).collect();
+    let (mut known, mut firsts) = (ByStencil::default(), Vec::new());
+    let number = |(launch, stencil)| {
         let next = firsts.len();
-        let number = *known.entry(text).or_insert(next);
+        let number = *known.entry(stencil).or_insert(next);
         if number == next {
             firsts.push(launch);
         }
         number
     };
-    let numbers = launches.iter().zip(texts).map(number).collect();
+    let numbers = launches.iter().zip(stencils).map(number).collect();
     (numbers, firsts)
+}
+
+/// Holds every launch's program to the content that the first one of its stencil has.
+fn recheck(compiled: &Compiled, arch: &ArchSpec, numbers: &[usize], contents: &[[u8; 32]]) {
+    compiled.launches.par_iter().zip(numbers).for_each(|(launch, &number)| {
+        let content = content_hash_mut(&mut compiled.program(launch, arch));
+        let (kernel, layer) = (launch.kernel.name(), launch.layer);
+        assert_eq!(
+            content, contents[number],
+            "`{kernel}` of layer {layer:?} has a program that its stencil does not tell"
+        );
+    });
 }
 
 impl StepPrograms {
@@ -118,6 +121,17 @@ impl StepPrograms {
 /// # Errors
 /// If the verifier refuses one: then the compiler is wrong.
 pub fn distinct(compiled: &Compiled, arch: &ArchSpec) -> Result<StepPrograms, Error> {
+    distinct_with(compiled, arch, Hits::Believed)
+}
+
+/// The same, with stencils believed or not.
+///
+/// # Errors
+/// As [`distinct`].
+///
+/// # Panics
+/// If stencils are rechecked and one of them does not tell its launches' programs: a mistake of the compiler.
+pub fn distinct_with(compiled: &Compiled, arch: &ArchSpec, hits: Hits) -> Result<StepPrograms, Error> {
     let (numbers, firsts) = alike(&compiled.launches);
     let mut plan = StepPrograms::default();
     let mut diagnostics = Vec::new();
@@ -145,12 +159,16 @@ pub fn distinct(compiled: &Compiled, arch: &ArchSpec) -> Result<StepPrograms, Er
                     plan.weights.push(0);
                 }
                 for mut diagnostic in found {
-                    diagnostic.at = format!("kernel `{kernel}` ({}): {}", launch.phase, diagnostic.at);
+                    diagnostic.at = format!("kernel `{kernel}` ({}): {}", launch.phase.name(), diagnostic.at);
                     diagnostics.push(diagnostic);
                 }
             }
             built.push((content, verified[&content], traffic));
         }
+    }
+    if hits == Hits::Rechecked {
+        let contents: Vec<[u8; 32]> = built.iter().map(|(content, ..)| *content).collect();
+        recheck(compiled, arch, &numbers, &contents);
     }
     let mut hash = blake3::Hasher::new();
     for (launch, number) in compiled.launches.iter().zip(numbers) {

@@ -6,6 +6,7 @@
 
 use crate::execute::ExecutedStep;
 use crate::traffic::Traffic;
+use compiler::ids::Phase;
 use compiler::{Compiled, Launch};
 
 /// A launch of a kernel in time.
@@ -14,7 +15,7 @@ pub struct Span {
     /// Name of the kernel.
     pub name: String,
     /// Part of the step.
-    pub phase: &'static str,
+    pub phase: Phase,
     /// Layer, if it belongs to one.
     pub layer: Option<u32>,
     /// Cycle in which it starts, counted from the start of the micro-batch.

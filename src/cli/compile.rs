@@ -20,13 +20,13 @@ use std::path::Path;
 
 /// Compiles one training step, and prints or writes what a stage makes of it
 #[derive(Debug, Args)]
-#[command(after_help = "Stages: graph (operations and tensors), placed (layout on the mesh),
-scheduled (kernels in order), planned (memory of a PE), programs (text form).
-Without --dump: `scheduled` on stdout, `programs` with -o.
+#[command(after_help = "Stages: graph (operations and tensors), layout (the model on the mesh),
+schedule (kernels in order), placed (memory of a PE), program (text form).
+Without --dump: `schedule` on stdout, `program` with -o.
 
 Examples:
-  wafersim compile cerebras-gpt-111m --dump after:planned
-  wafersim compile cerebras-gpt-111m --dump after:programs --kernel 'gemm qkv'
+  wafersim compile cerebras-gpt-111m --dump after:placed
+  wafersim compile cerebras-gpt-111m --dump after:program --kernel 'gemm qkv'
   wafersim compile cerebras-gpt-111m -o programs/           one file per program
   wafersim compile cerebras-gpt-111m --kernel 'gemm qkv' -o qkv.wbin")]
 pub(super) struct Arguments {
@@ -43,26 +43,29 @@ pub(super) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Stage {
     Graph,
+    Layout,
+    #[value(alias = "scheduled")]
+    Schedule,
+    #[value(alias = "planned")]
     Placed,
-    Scheduled,
-    Planned,
-    Programs,
+    #[value(alias = "programs")]
+    Program,
 }
 
 fn stage(text: &str) -> Result<Stage, String> {
     let name = text.strip_prefix("after:").unwrap_or(text);
-    Stage::from_str(name, false).map_err(|_| "after:graph, placed, scheduled, planned or programs".to_owned())
+    Stage::from_str(name, false).map_err(|_| "after:graph, layout, schedule, placed or program".to_owned())
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let compiled = arguments.step.job()?.compile()?;
-    let default = if output.file.is_some() { Stage::Programs } else { Stage::Scheduled };
+    let default = if output.file.is_some() { Stage::Program } else { Stage::Schedule };
     match arguments.dump.unwrap_or(default) {
         Stage::Graph => Ok(Reply::text(compiled.graph.to_string())),
-        Stage::Placed => Ok(Reply::text(format!("{:#?}\n", compiled.compiled.geometry))),
-        Stage::Scheduled => Ok(Reply::of(Scheduled::of(arguments, &compiled))),
-        Stage::Planned => Ok(Reply::of(Planned::of(&compiled))),
-        Stage::Programs => programs(arguments, &compiled, output),
+        Stage::Layout => Ok(Reply::text(compiled.compiled.geometry.to_string())),
+        Stage::Schedule => Ok(Reply::of(Scheduled::of(arguments, &compiled))),
+        Stage::Placed => Ok(Reply::of(Planned::of(&compiled))),
+        Stage::Program => programs(arguments, &compiled, output),
     }
 }
 
@@ -96,7 +99,7 @@ impl Scheduled {
         let report = |(launch, l): (usize, &Launch)| LaunchReport {
             launch,
             kernel: l.kernel.name(),
-            phase: l.phase,
+            phase: l.phase.name(),
             layer: l.layer,
             count: l.count,
         };
@@ -149,7 +152,7 @@ impl Planned {
     fn of(step: &CompiledStep) -> Planned {
         let plan = &step.compiled.memory;
         let buffer = |b: &PlannedBuffer| BufferReport {
-            name: b.name.to_string(),
+            name: b.buffer.to_string(),
             addr: b.addr,
             bytes: b.bytes,
             first: b.first,
@@ -186,7 +189,7 @@ fn programs(arguments: &Arguments, step: &CompiledStep, output: &Output) -> Resu
     let programs = distinct(&step.compiled, &step.arch)?.programs;
     let programs: Vec<Distinct> = programs.into_iter().filter(|p| arguments.wants(&p.kernel)).collect();
     let diagnostic = |message: String| {
-        let help = "`--dump after:scheduled` lists the kernels; -o FOLDER/ writes all of them";
+        let help = "`--dump after:schedule` lists the kernels; -o FOLDER/ writes all of them";
         Err(Failure::one(Kind::InvalidInput, Diagnostic::new("cli-kernel", "--kernel", message).help(help)))
     };
     let Some(first) = programs.first() else {

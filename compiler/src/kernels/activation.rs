@@ -12,7 +12,6 @@ use crate::kernel::{ActivationView, Addresses, Kernel, Part, Requirement};
 use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program};
-use std::sync::Arc;
 
 /// Vectors of scratch, like the operand and apart: of exact GELU, of functions by the logistic one,
 /// and of the gradient of SwiGLU.
@@ -198,6 +197,14 @@ impl Function {
     }
 }
 
+impl Activation {
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    pub(crate) fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
+        let acts = [&self.x, &self.y];
+        part_of(acts, (features, first, slots), |[x, y]| Activation { f: self.f, x, y })
+    }
+}
+
 impl Kernel for Activation {
     fn name(&self) -> String {
         self.f.name().to_owned()
@@ -213,13 +220,16 @@ impl Kernel for Activation {
         program(self, g, at, (&[&self.x, &self.y], self.f.vectors()), &|w, v| self.f.forward(&w[0], &w[1], v))
     }
 
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let acts = [&self.x, &self.y];
-        part_of(acts, (features, first, slots), |[x, y]| Arc::new(Activation { f: self.f, x, y }))
-    }
-
     fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
         36 * u64::from(self.x.slots * self.x.tokens) + 300
+    }
+}
+
+impl ActivationGrad {
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    pub(crate) fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
+        let acts = [&self.x, &self.dy, &self.dx];
+        part_of(acts, (features, first, slots), |[x, dy, dx]| ActivationGrad { f: self.f, x, dy, dx })
     }
 }
 
@@ -239,13 +249,16 @@ impl Kernel for ActivationGrad {
         program(self, g, at, (&acts, self.f.vectors()), &|w, v| self.f.backward(&w[0], &w[1], &w[2], v))
     }
 
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let acts = [&self.x, &self.dy, &self.dx];
-        part_of(acts, (features, first, slots), |[x, dy, dx]| Arc::new(ActivationGrad { f: self.f, x, dy, dx }))
-    }
-
     fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
         40 * u64::from(self.x.slots * self.x.tokens) + 300
+    }
+}
+
+impl SwiGlu {
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    pub(crate) fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
+        let acts = [&self.gate, &self.up, &self.y];
+        part_of(acts, (features, first, slots), |[gate, up, y]| SwiGlu { gate, up, y })
     }
 }
 
@@ -270,13 +283,22 @@ impl Kernel for SwiGlu {
         })
     }
 
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let acts = [&self.gate, &self.up, &self.y];
-        part_of(acts, (features, first, slots), |[gate, up, y]| Arc::new(SwiGlu { gate, up, y }))
-    }
-
     fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
         31 * u64::from(self.gate.slots * self.gate.tokens) + 250
+    }
+}
+
+impl SwiGluGrad {
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    pub(crate) fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
+        let acts = [&self.gate, &self.up, &self.dy, &self.d_gate, &self.d_up];
+        part_of(acts, (features, first, slots), |[gate, up, dy, d_gate, d_up]| SwiGluGrad {
+            gate,
+            up,
+            dy,
+            d_gate,
+            d_up,
+        })
     }
 }
 
@@ -288,9 +310,9 @@ impl Kernel for SwiGluGrad {
     fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         let mut requirements = operands(&[&self.gate, &self.up, &self.dy], &self.d_gate, false);
         for requirement in operands(&[&self.gate, &self.up, &self.dy], &self.d_up, false) {
-            match requirements.iter_mut().find(|n| n.name == requirement.name) {
+            match requirements.iter_mut().find(|n| n.buffer == requirement.buffer) {
                 // Written under one name, read under the other.
-                Some(known) if requirement.name == self.d_up.name => known.access = requirement.access,
+                Some(known) if requirement.buffer == self.d_up.buffer => known.access = requirement.access,
                 Some(_) => {}
                 None => requirements.push(requirement),
             }
@@ -321,13 +343,6 @@ impl Kernel for SwiGluGrad {
                 v.op(Op::Mov, d_up, &[last]),
             ]);
             code
-        })
-    }
-
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let acts = [&self.gate, &self.up, &self.dy, &self.d_gate, &self.d_up];
-        part_of(acts, (features, first, slots), |[gate, up, dy, d_gate, d_up]| {
-            Arc::new(SwiGluGrad { gate, up, dy, d_gate, d_up })
         })
     }
 

@@ -13,6 +13,7 @@ use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_flow, mai
 use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
 use crate::codegen::instr::{color, fab, imm, mem, op, pack, unpack, vec};
 use crate::codegen::streams::{broadcast_south, interval};
+use crate::ids::TensorId;
 use crate::kernel::{
     Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Requirement, Way,
 };
@@ -28,9 +29,9 @@ const BACK: u8 = 1;
 /// Input queue of that color.
 const BACK_QUEUE: u8 = 2;
 
-/// Name of the store's tensor, indexed by column, row and element of a PE.
-fn tensor(act: &ActivationView) -> String {
-    format!("checkpoint {}", act.name)
+/// The store's tensor, indexed by column, row and element of a PE.
+fn tensor(act: &ActivationView) -> TensorId {
+    TensorId::Checkpoint(act.buffer)
 }
 
 impl CheckpointTransfer {
@@ -121,7 +122,7 @@ impl CheckpointTransfer {
         let mut words = Vec::new();
         if self.way != Way::Out {
             let (n, tensor) = (len(&self.act), tensor(&self.act));
-            let row = |row| (0..n).map(|i| host.value(&tensor, &[port, row, i])).collect::<Vec<f32>>();
+            let row = |row| (0..n).map(|i| host.value(tensor, &[port, row, i])).collect::<Vec<f32>>();
             words.extend(self.rows.iter().flat_map(|y| pack(self.act.dtype, &row(y))));
         }
         words.resize(wavelets as usize, 0);
@@ -133,7 +134,7 @@ impl CheckpointTransfer {
         let (n, tensor) = (len(&self.act), tensor(&self.act));
         for (row, words) in self.rows.iter().zip(words.chunks(self.of_row() as usize)) {
             for (i, value) in (0..).zip(unpack(self.act.dtype, words, n as usize)) {
-                sink.add(&tensor, &[port, row, i], value);
+                sink.add(tensor, &[port, row, i], value);
             }
         }
     }
@@ -197,10 +198,6 @@ impl Kernel for StandaloneTransfer {
         sink: &mut dyn HostSink,
     ) {
         self.0.collect(port, words.get(1..).unwrap_or(&[]), sink);
-    }
-
-    fn own_stream(&self, _stream: &str) -> bool {
-        true
     }
 
     /// About the cycles until all columns' wavelets have passed the edge.

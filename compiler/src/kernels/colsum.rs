@@ -11,12 +11,12 @@ use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, ma
 use super::reduce::Levels;
 use crate::codegen::instr::{grid, vec};
 use crate::codegen::streams::interval;
-use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Part, Requirement};
+use crate::ids::{Label, TensorId};
+use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Part, Requirement};
 use crate::layout::{Features, Geometry};
 use crate::options::Reduction;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
-use std::sync::Arc;
 
 /// Name of the stream of results.
 const RESULTS: &str = "gradient";
@@ -25,13 +25,13 @@ const RESULTS: &str = "gradient";
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ColSum {
     /// What it computes, for people.
-    pub label: Name,
+    pub label: Label,
     /// What is summed. Zero at padding tokens, or `times` is.
     pub b: ActivationView,
     /// What it is multiplied by; a window of the same size.
     pub times: Option<ActivationView>,
     /// The parameter tensor that gets the gradient, indexed by feature.
-    pub tensor: Name,
+    pub tensor: TensorId,
     /// Levels in which rows are summed; else they are by a chain.
     pub levels: Option<Levels>,
 }
@@ -82,6 +82,27 @@ impl ColSum {
     }
 }
 
+impl ColSum {
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    pub(crate) fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
+        if self.b.features != features || self.times.is_some() {
+            return Part::Apart;
+        }
+        let one = |b| Part::Of(ColSum { b, ..self.clone() });
+        self.b.part(first, slots).map_or(Part::Nothing, one)
+    }
+
+    /// The same as a reduction of a kind, or as the fastest one that is no chain.
+    pub fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Self {
+        ColSum { levels: Levels::of(g, arch, self.b.slots, kind), ..self.clone() }
+    }
+
+    /// How it sums over the rows.
+    pub fn reduction(&self) -> Reduction {
+        self.levels.as_ref().map_or(Reduction::Chain, Levels::kind)
+    }
+}
+
 impl Kernel for ColSum {
     fn name(&self) -> String {
         format!("colsum {}", self.label)
@@ -89,7 +110,8 @@ impl Kernel for ColSum {
 
     fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
         let mut requirements = vec![self.b.requirement(Access::Read)];
-        requirements.extend(self.times.iter().filter(|t| t.name != self.b.name).map(|t| t.requirement(Access::Read)));
+        requirements
+            .extend(self.times.iter().filter(|t| t.buffer != self.b.buffer).map(|t| t.requirement(Access::Read)));
         requirements.push(Requirement::scratch(".sums", DType::F32, self.b.slots * self.stride(), 0));
         requirements
     }
@@ -133,25 +155,9 @@ impl Kernel for ColSum {
         let ahead = usize::from(self.levels.is_none());
         for (slot, value) in (0..).zip(results(words, ahead)) {
             if let Some(i) = self.b.feature(g, port % g.lane_columns(), slot) {
-                sink.add(&self.tensor, &[i], value);
+                sink.add(self.tensor, &[i], value);
             }
         }
-    }
-
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        if self.b.features != features || self.times.is_some() {
-            return Part::Apart;
-        }
-        let one = |b| Part::Of(Arc::new(ColSum { b, ..self.clone() }));
-        self.b.part(first, slots).map_or(Part::Nothing, one)
-    }
-
-    fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(ColSum { levels: Levels::of(g, arch, self.b.slots, kind), ..self.clone() }))
-    }
-
-    fn reduction(&self) -> Option<Reduction> {
-        Some(self.levels.as_ref().map_or(Reduction::Chain, Levels::kind))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

@@ -12,7 +12,6 @@ use crate::layout::{Features, Geometry};
 use models::design::Decimal;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Image, Instr, Op, Operand, Program};
-use std::sync::Arc;
 
 /// `out = a + b`; `out` may be `a` or `b`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,11 +56,11 @@ pub struct Fill {
 /// What is needed of operands that may be the same buffer: each buffer once.
 pub(super) fn operands(reads: &[&ActivationView], write: &ActivationView, update: bool) -> Vec<Requirement> {
     let covers = write.slots == write.all_slots && write.tokens == write.row;
-    let aliased = reads.iter().any(|r| r.name == write.name);
+    let aliased = reads.iter().any(|r| r.buffer == write.buffer);
     let access = if covers && !aliased && !update { Access::Write } else { Access::Update };
     let mut requirements = vec![write.requirement(access)];
     for read in reads {
-        if requirements.iter().all(|n| n.name != read.name) {
+        if requirements.iter().all(|n| n.buffer != read.buffer) {
             requirements.push(read.requirement(Access::Read));
         }
     }
@@ -80,11 +79,11 @@ pub(super) fn phase(act: &ActivationView) -> u32 {
 }
 
 /// The part of a kernel all of whose windows are of `features`.
-pub(super) fn part_of<const N: usize>(
+pub(super) fn part_of<K, const N: usize>(
     acts: [&ActivationView; N],
     (features, first, slots): (Features, u32, u32),
-    kernel: impl Fn([ActivationView; N]) -> Arc<dyn Kernel>,
-) -> Part {
+    kernel: impl Fn([ActivationView; N]) -> K,
+) -> Part<K> {
     if acts.iter().any(|act| act.features != features) {
         return Part::Apart;
     }

@@ -11,8 +11,10 @@ use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task};
 use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
 use crate::codegen::instr::{color, fab, imm, mem, pack, unpack, vec};
 use crate::codegen::streams::{broadcast_south, interval};
+use crate::ids::TensorId;
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
+use models::graph::{Module, ModuleKind};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, PeCoord, Span};
 use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Program};
@@ -49,20 +51,25 @@ pub enum Table {
 }
 
 impl Table {
-    /// Name of the parameter.
+    /// The table that a module is, if it is one.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn of(module: ModuleKind) -> Option<Table> {
+        [Table::Tokens, Table::Positions, Table::Types].into_iter().find(|table| table.module() == module)
+    }
+
+    /// The module that it is.
+    #[must_use]
+    pub const fn module(self) -> ModuleKind {
         match self {
-            Table::Tokens => "wte",
-            Table::Positions => "wpe",
-            Table::Types => "wtt",
+            Table::Tokens => ModuleKind::TokenTable,
+            Table::Positions => ModuleKind::PositionTable,
+            Table::Types => ModuleKind::TypeTable,
         }
     }
 
-    /// The table of this name.
-    #[must_use]
-    pub fn of(name: &str) -> Option<Table> {
-        [Table::Tokens, Table::Positions, Table::Types].into_iter().find(|table| table.name() == name)
+    /// The host's tensor.
+    fn tensor(self) -> TensorId {
+        Module { layer: None, kind: self.module() }.weight().into()
     }
 
     /// The row for a position of a sequence.
@@ -130,7 +137,7 @@ impl EmbedScatter {
     fn turn(&self, g: &Geometry, at: PeCoord, tables: &[Table], host: &dyn HostSource) -> Vec<u32> {
         let elements = elements(g, &self.x, at);
         let one = |table: &Table| {
-            let value = |(s, p, i)| host.value(table.name(), &[table.row(host, s, p), i]);
+            let value = |(s, p, i)| host.value(table.tensor(), &[table.row(host, s, p), i]);
             pack(self.x.dtype, &elements.iter().map(|e| e.map_or(0.0, value)).collect::<Vec<f32>>())
         };
         tables.iter().flat_map(one).collect()
@@ -201,10 +208,6 @@ impl Kernel for EmbedScatter {
         (0..rows).flat_map(|y| self.turn(g, PeCoord { x, y }, tables, host)).collect()
     }
 
-    fn own_stream(&self, _stream: &str) -> bool {
-        true
-    }
-
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let [own, shared] = self.intervals(g, arch);
         let tables = self.own().len() as u32;
@@ -258,14 +261,10 @@ impl Kernel for EmbedGrad {
             let values = unpack(self.dx.dtype, words, len(&self.dx) as usize);
             for (element, value) in elements(g, &self.dx, PeCoord { x: port, y }).into_iter().zip(values) {
                 if let Some((s, p, i)) = element {
-                    self.tables.iter().for_each(|t| sink.add(t.name(), &[t.row(host, s, p), i], value));
+                    self.tables.iter().for_each(|t| sink.add(t.tensor(), &[t.row(host, s, p), i], value));
                 }
             }
         }
-    }
-
-    fn own_stream(&self, _stream: &str) -> bool {
-        true
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

@@ -22,9 +22,10 @@ use super::lanes::{axpy_cycles, classes, place_with, ring_routes, row_ring};
 use super::pace::Pace;
 use crate::codegen::instr::{color, pack};
 use crate::codegen::streams::{broadcast_south, feed_north, interval};
+use crate::ids::Label;
 use crate::kernel::{
-    Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Name, PAD_BIAS, Part,
-    Requirement, Way, WeightRef,
+    Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, PAD_BIAS, Part, Requirement,
+    Way, WeightRef,
 };
 use crate::layout::{Features, Geometry};
 use crate::options::Stationary;
@@ -33,7 +34,6 @@ pub use piggyback::Piggyback;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
-use std::sync::Arc;
 
 /// Most AXPYs of a step that are written out; beyond that they are a loop.
 const UNROLLED: u32 = 64;
@@ -50,7 +50,7 @@ const STEP: u32 = 9;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gemm {
     /// What it computes, for people.
-    pub label: Name,
+    pub label: Label,
     /// Input window: its slots are the summed features of each column.
     pub x: ActivationView,
     /// Output window: one round per slot. As many tokens as `x`.
@@ -63,6 +63,15 @@ pub struct Gemm {
     pub outs: u32,
     /// What goes along.
     pub piggyback: Option<Piggyback>,
+}
+
+/// A product in one of its two forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tuned {
+    /// Inputs stay in place, sums travel.
+    Inputs(Gemm),
+    /// Sums stay in place, inputs travel.
+    Outputs(OutputStationary),
 }
 
 /// How sums travel.
@@ -176,7 +185,7 @@ impl Gemm {
         let weight = |i: u32| {
             let (i, o) = (self.x.feature(g, column, i)?, out?);
             let index = if self.weight.transposed { [o, i] } else { [i, o] };
-            Some(host.value(&self.weight.tensor, &index))
+            Some(host.value(self.weight.tensor, &index))
         };
         (0..self.x.slots).map(|i| weight(i).unwrap_or(0.0)).collect()
     }
@@ -210,9 +219,59 @@ impl Gemm {
 
     fn bias(&self, out: Option<u32>, host: &dyn HostSource) -> f32 {
         match (out, &self.weight.bias) {
-            (Some(o), Some(tensor)) => host.value(tensor, &[o]),
+            (Some(o), Some(tensor)) => host.value(*tensor, &[o]),
             (None, _) if self.weight.mask_padding => PAD_BIAS,
             _ => 0.0,
+        }
+    }
+}
+
+impl Gemm {
+    pub(crate) fn own_stream(&self, stream: &str) -> bool {
+        stream != WEIGHTS
+    }
+
+    /// The same in the form that is fastest on a geometry and a machine, or in that which is fixed.
+    pub(crate) fn tuned(&self, g: &Geometry, arch: &ArchSpec, fixed: Option<Stationary>) -> Tuned {
+        let inputs = self.fastest(g, arch);
+        let faster = |outputs: &OutputStationary| match fixed {
+            None => outputs.estimate(g, arch) < inputs.estimate(g, arch),
+            Some(fixed) => fixed == Stationary::Outputs,
+        };
+        let outputs = OutputStationary::of(self, g).filter(faster);
+        outputs.map_or_else(|| Tuned::Inputs(inputs), Tuned::Outputs)
+    }
+
+    /// The same while it carries rows of a buffer off the wafer or back: the first of the transfer's rows, as many as
+    /// there is time for, and how many these are; None if that costs more than a kernel of its own.
+    pub fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Gemm, u32)> {
+        let buffer = transfer.act.buffer;
+        if buffer == self.y.buffer || (buffer == self.x.buffer && transfer.way != Way::Out) {
+            return None;
+        }
+        let piggyback = Piggyback::of(self, g, arch, transfer)?;
+        let rows = piggyback.rows();
+        let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));
+        let loaded = Gemm { piggyback: Some(piggyback), ..self.clone() };
+        let worth_it = loaded.estimate(g, arch) < self.estimate(g, arch) + alone;
+        worth_it.then(|| (loaded, rows))
+    }
+
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    pub fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
+        let one = |x: ActivationView, y: ActivationView| {
+            // What is not the first part of the inputs is added to what is there.
+            let later = x.skipped + x.first_slot > self.x.first_slot;
+            let bias = self.weight.bias.filter(|_| !later);
+            let weight = WeightRef { bias, ..self.weight.clone() };
+            Part::Of(Gemm { x, y, weight, add: self.add || later, ..self.clone() })
+        };
+        if self.x.features == features {
+            self.x.part(first, slots).map_or(Part::Nothing, |x| one(x, self.y.clone()))
+        } else if self.y.features == features {
+            self.y.part(first, slots).map_or(Part::Nothing, |y| one(self.x.clone(), y))
+        } else {
+            Part::Apart
         }
     }
 }
@@ -314,50 +373,6 @@ impl Kernel for Gemm {
     ) {
         if let Some(piggyback) = &self.piggyback {
             piggyback.collect(g, port, words, sink);
-        }
-    }
-
-    fn own_stream(&self, stream: &str) -> bool {
-        stream != WEIGHTS
-    }
-
-    fn tuned(&self, g: &Geometry, arch: &ArchSpec, fixed: Option<Stationary>) -> Option<Arc<dyn Kernel>> {
-        let inputs = self.fastest(g, arch);
-        let faster = |outputs: &OutputStationary| match fixed {
-            None => outputs.estimate(g, arch) < inputs.estimate(g, arch),
-            Some(fixed) => fixed == Stationary::Outputs,
-        };
-        let outputs = OutputStationary::of(self, g).filter(faster);
-        Some(outputs.map_or_else(|| Arc::new(inputs) as Arc<dyn Kernel>, |outputs| Arc::new(outputs)))
-    }
-
-    fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Arc<dyn Kernel>, u32)> {
-        let name = &transfer.act.name;
-        if *name == self.y.name || (*name == self.x.name && transfer.way != Way::Out) {
-            return None;
-        }
-        let piggyback = Piggyback::of(self, g, arch, transfer)?;
-        let rows = piggyback.rows();
-        let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));
-        let loaded = Gemm { piggyback: Some(piggyback), ..self.clone() };
-        let worth_it = loaded.estimate(g, arch) < self.estimate(g, arch) + alone;
-        worth_it.then(|| (Arc::new(loaded) as Arc<dyn Kernel>, rows))
-    }
-
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let one = |x: ActivationView, y: ActivationView| {
-            // What is not the first part of the inputs is added to what is there.
-            let later = x.skipped + x.first_slot > self.x.first_slot;
-            let bias = self.weight.bias.clone().filter(|_| !later);
-            let weight = WeightRef { bias, ..self.weight.clone() };
-            Part::Of(Arc::new(Gemm { x, y, weight, add: self.add || later, ..self.clone() }))
-        };
-        if self.x.features == features {
-            self.x.part(first, slots).map_or(Part::Nothing, |x| one(x, self.y.clone()))
-        } else if self.y.features == features {
-            self.y.part(first, slots).map_or(Part::Nothing, |y| one(self.x.clone(), y))
-        } else {
-            Part::Apart
         }
     }
 

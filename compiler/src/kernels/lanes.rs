@@ -190,8 +190,8 @@ pub(super) fn results(words: &[u32], ahead: usize) -> Vec<f32> {
 /// The pieces of memory, for people who read the program.
 pub(super) fn buffers(requirements: &[Requirement], at: &Addresses) -> Vec<Buffer> {
     let one = |n: &Requirement| Buffer {
-        name: n.name.to_string(),
-        addr: at[&n.name],
+        name: n.buffer.to_string(),
+        addr: at[n.buffer],
         dtype: n.dtype,
         len: n.len,
         init: Vec::new(),

@@ -1,4 +1,10 @@
 //! The kernels that a training step is made of; one file each.
+//!
+//! A schedule holds kernels as [`KernelKind`], which has a variant for each of them. Passes that concern only some kinds
+//! match it without a default arm, so that a new kernel does not compile until every one of them has been thought of.
+//!
+//! **Invariant.** Two kernels that are equal have equal programs at equal addresses.
+//! **Not here.** Which kernels a step needs (`schedule`); which kernels are alike (`stencil`).
 
 pub mod activation;
 pub mod affine;
@@ -18,7 +24,213 @@ mod pace;
 pub mod reduce;
 pub mod rotary;
 pub mod row_sum;
+pub mod stencil;
 mod time_multiplex;
 mod window;
 
 pub(crate) use lanes::main_task;
+
+use crate::ids::Label;
+use crate::kernel::{Addresses, HostSink, HostSource, Kernel, Requirement};
+use crate::layout::Geometry;
+use sim_core::arch::ArchSpec;
+use sim_core::program::Program;
+
+/// Declares [`KernelKind`] with what holds for every variant alike.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident($kernel:path),)*) => {
+        /// A kernel of a step, by its kind.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum KernelKind {
+            $($(#[$doc])* $kind($kernel),)*
+        }
+
+        impl KernelKind {
+            /// What all kernels have.
+            #[must_use]
+            pub fn core(&self) -> &dyn Kernel {
+                match self {
+                    $(KernelKind::$kind(kernel) => kernel,)*
+                }
+            }
+
+            /// The same with its layers and windows relabelled: see [`stencil`].
+            pub(crate) fn relabelled(&self, with: &mut dyn stencil::Relabel) -> KernelKind {
+                match self {
+                    $(KernelKind::$kind(kernel) => KernelKind::$kind(stencil::Relabelled::relabelled(kernel, with)),)*
+                }
+            }
+        }
+
+        $(impl From<$kernel> for KernelKind {
+            fn from(kernel: $kernel) -> KernelKind {
+                KernelKind::$kind(kernel)
+            }
+        })*
+    };
+}
+
+kinds! {
+    /// An element function.
+    Activation(activation::Activation),
+    /// Its gradient.
+    ActivationGrad(activation::ActivationGrad),
+    /// SwiGLU.
+    SwiGlu(activation::SwiGlu),
+    /// Its gradients.
+    SwiGluGrad(activation::SwiGluGrad),
+    /// What makes scores fall with the distance.
+    Distances(alibi::Distances),
+    /// Attention.
+    AttentionForward(attention::AttentionForward),
+    /// Its gradients.
+    AttentionBackward(attention::AttentionBackward),
+    /// A buffer off the wafer or back, by itself.
+    StandaloneTransfer(checkpoint_transfer::StandaloneTransfer),
+    /// Sums over tokens.
+    ColSum(colsum::ColSum),
+    /// A sum of two activations.
+    Add(elementwise::Add),
+    /// A copy.
+    Copy(elementwise::Copy),
+    /// A constant.
+    Fill(elementwise::Fill),
+    /// A multiple.
+    Scale(elementwise::Scale),
+    /// Embeddings.
+    EmbedScatter(embed::EmbedScatter),
+    /// Their gradients.
+    EmbedGrad(embed::EmbedGrad),
+    /// A product whose inputs stay in place.
+    Gemm(gemm::Gemm),
+    /// A product whose outputs stay in place.
+    OutputStationary(gemm::OutputStationary),
+    /// The start of a layer.
+    LayerStart(layer_start::LayerStart),
+    /// The loss and its gradient.
+    CrossEntropy(loss::CrossEntropy),
+    /// A norm.
+    LayerNorm(norm::LayerNorm),
+    /// Its gradients.
+    LayerNormGrad(norm::LayerNormGrad),
+    /// The gradient of a matrix.
+    Outer(outer::Outer),
+    /// Rotary positions.
+    Rotate(rotary::Rotate),
+    /// A sum over the rows of the mesh.
+    RowSum(row_sum::RowSum),
+}
+
+impl KernelKind {
+    /// A short name that says what it computes, e.g. `gemm qkv`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.core().name()
+    }
+
+    /// The memory that it needs in every PE, whatever the machine.
+    #[must_use]
+    pub fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
+        self.core().requirements(g)
+    }
+
+    /// All memory that it needs in every PE of a machine.
+    #[must_use]
+    pub fn all_requirements(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Requirement> {
+        self.core().all_requirements(g, arch)
+    }
+
+    /// The program, for buffers at the given addresses.
+    #[must_use]
+    pub fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
+        self.core().program(g, arch, at)
+    }
+
+    /// The wavelets that the host feeds into a port of a stream: see [`Kernel::feed`].
+    #[must_use]
+    pub fn feed(&self, g: &Geometry, stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
+        self.core().feed(g, stream, port, host)
+    }
+
+    /// Takes the wavelets that left by a port of a stream: see [`Kernel::collect`].
+    pub fn collect(
+        &self,
+        g: &Geometry,
+        stream: &str,
+        port: u32,
+        words: &[u32],
+        host: &dyn HostSource,
+        sink: &mut dyn HostSink,
+    ) {
+        self.core().collect(g, stream, port, words, host, sink);
+    }
+
+    /// Rough number of cycles, used only to choose between mappings and never reported.
+    #[must_use]
+    pub fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        self.core().estimate(g, arch)
+    }
+
+    /// Which part of which product it computes, if that is all that it does: a product that carries a buffer besides has
+    /// none.
+    #[must_use]
+    pub fn label(&self) -> Option<Label> {
+        match self {
+            KernelKind::Gemm(kernel) => kernel.piggyback.is_none().then_some(kernel.label),
+            KernelKind::OutputStationary(kernel) => Some(kernel.label()),
+            KernelKind::Outer(kernel) => Some(kernel.label),
+            KernelKind::ColSum(kernel) => Some(kernel.label),
+            KernelKind::Activation(_)
+            | KernelKind::ActivationGrad(_)
+            | KernelKind::SwiGlu(_)
+            | KernelKind::SwiGluGrad(_)
+            | KernelKind::Distances(_)
+            | KernelKind::AttentionForward(_)
+            | KernelKind::AttentionBackward(_)
+            | KernelKind::StandaloneTransfer(_)
+            | KernelKind::Add(_)
+            | KernelKind::Copy(_)
+            | KernelKind::Fill(_)
+            | KernelKind::Scale(_)
+            | KernelKind::EmbedScatter(_)
+            | KernelKind::EmbedGrad(_)
+            | KernelKind::LayerStart(_)
+            | KernelKind::CrossEntropy(_)
+            | KernelKind::LayerNorm(_)
+            | KernelKind::LayerNormGrad(_)
+            | KernelKind::Rotate(_)
+            | KernelKind::RowSum(_) => None,
+        }
+    }
+
+    /// Whether a stream belongs to one system's own sequences: tokens, activations, checkpoints. Other streams are
+    /// weights, which are the same for all systems that share a batch, and gradients of weights, of which only the sum
+    /// counts.
+    #[must_use]
+    pub fn own_stream(&self, stream: &str) -> bool {
+        match self {
+            KernelKind::Gemm(kernel) => kernel.own_stream(stream),
+            KernelKind::StandaloneTransfer(_) | KernelKind::EmbedScatter(_) | KernelKind::EmbedGrad(_) => true,
+            KernelKind::Activation(_)
+            | KernelKind::ActivationGrad(_)
+            | KernelKind::SwiGlu(_)
+            | KernelKind::SwiGluGrad(_)
+            | KernelKind::Distances(_)
+            | KernelKind::AttentionForward(_)
+            | KernelKind::AttentionBackward(_)
+            | KernelKind::ColSum(_)
+            | KernelKind::Add(_)
+            | KernelKind::Copy(_)
+            | KernelKind::Fill(_)
+            | KernelKind::Scale(_)
+            | KernelKind::OutputStationary(_)
+            | KernelKind::LayerStart(_)
+            | KernelKind::CrossEntropy(_)
+            | KernelKind::LayerNorm(_)
+            | KernelKind::LayerNormGrad(_)
+            | KernelKind::Outer(_)
+            | KernelKind::Rotate(_)
+            | KernelKind::RowSum(_) => false,
+        }
+    }
+}

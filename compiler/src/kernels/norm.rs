@@ -10,14 +10,16 @@
 use super::affine::{Style, padded};
 use super::elementwise::{operands, phase, same_shape};
 use super::lanes::{buffers, main_task, place};
-use super::row_sum::{self, Parts};
+use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
 use crate::codegen::instr::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
 use crate::codegen::math::{self, Scratch};
 use crate::codegen::row::{RowClass, RowReduce};
 use crate::codegen::streams::{broadcast_south, feed_north, interval};
-use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Name, Requirement, local};
+use crate::ids::BufferId;
+use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
+use models::graph::{Module, Parameter};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
@@ -39,8 +41,8 @@ pub struct LayerNorm {
     pub x: ActivationView,
     /// Output.
     pub y: ActivationView,
-    /// The parameters are `{tensor}.weight` and `{tensor}.bias`, e.g. `h.0.ln_1`.
-    pub tensor: Name,
+    /// Whose parameters they are.
+    pub module: Module,
     /// Which norm it is.
     pub style: Style,
 }
@@ -57,7 +59,7 @@ pub struct LayerNormGrad {
     /// Gradient of the input.
     pub dx: ActivationView,
     /// As in [`LayerNorm`].
-    pub tensor: Name,
+    pub module: Module,
     /// Whether the gradient is added to `dx` instead of replacing it.
     pub add: bool,
     /// Which norm it is.
@@ -101,7 +103,7 @@ impl<'a> Frame<'a> {
         moving(SLOT_REG, per_slot(addr, slots, self.tokens()))
     }
 
-    fn scratch(&self, name: &str, slots: u32) -> Operand {
+    fn scratch(&self, name: &'static str, slots: u32) -> Operand {
         mem(DType::F32, self.at[name], slots * self.tokens())
     }
 
@@ -112,8 +114,8 @@ impl<'a> Frame<'a> {
         spawn(LOADER, op(Op::Mov, len, to, &[fab(color(0), DType::F32)]))
     }
 
-    fn zero(&self, name: &str, len: u32) -> Instr {
-        vec(Op::Mov, len, mem(DType::F32, self.at[name], len), &[imm(0.0)])
+    fn zero(&self, buffer: BufferId, len: u32) -> Instr {
+        vec(Op::Mov, len, mem(DType::F32, self.at[buffer], len), &[imm(0.0)])
     }
 
     /// Adds the sums and the sums of squares of a chunk to statistics 0 and 1.
@@ -183,17 +185,16 @@ fn scratch(x: &ActivationView, stats: u32, affine: u32) -> Vec<Requirement> {
 fn parameters(
     g: &Geometry,
     x: &ActivationView,
-    tensor: &str,
+    module: Module,
     column: u32,
     count: usize,
     host: &dyn HostSource,
 ) -> Vec<u32> {
-    let part = |name: &str| -> Vec<u32> {
-        let tensor = format!("{tensor}.{name}");
-        let value = |slot| x.feature(g, column, slot).map(|i| host.value(&tensor, &[i]));
+    let part = |parameter: Parameter| -> Vec<u32> {
+        let value = |slot| x.feature(g, column, slot).map(|i| host.value(parameter.into(), &[i]));
         (0..padded(x.slots)).map(|s| if s < x.slots { value(s).unwrap_or(0.0) } else { 0.0 }.to_bits()).collect()
     };
-    ["weight", "bias"].into_iter().take(count).flat_map(part).collect()
+    [module.weight(), module.bias()].into_iter().take(count).flat_map(part).collect()
 }
 
 /// An image that receives parameters from the north and takes part in the row's all-reduces.
@@ -209,7 +210,11 @@ impl LayerNorm {
         let (slots, per) = (self.x.slots, f.per);
         // Rows begin when γ and β come by, each as much later than the row above as these take for
         // the way: so all rows do the same.
-        let mut code = vec![f.load(self.style.parameters()), f.zero(".stats", 2 * f.tokens()), Instr::Join(LOADER)];
+        let mut code = vec![
+            f.load(self.style.parameters()),
+            f.zero(BufferId::Scratch(".stats"), 2 * f.tokens()),
+            Instr::Join(LOADER),
+        ];
         code.extend(sweep((slots, per), &[f.x], &[], |n| f.sums(n)));
         let (first, len) = f.summed(2);
         row.all_reduce(class, Op::Add, len, first, &mut code);
@@ -237,7 +242,7 @@ impl LayerNorm {
 
 impl Kernel for LayerNorm {
     fn name(&self) -> String {
-        format!("norm {}", local(&self.tensor))
+        format!("norm {}", self.module.kind.name())
     }
 
     fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
@@ -264,7 +269,7 @@ impl Kernel for LayerNorm {
     }
 
     fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        parameters(g, &self.x, &self.tensor, port % g.lane_columns(), self.style.parameters() as usize, host)
+        parameters(g, &self.x, self.module, port % g.lane_columns(), self.style.parameters() as usize, host)
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
@@ -327,7 +332,7 @@ impl LayerNormGrad {
     /// are different ones.
     fn reduce(f: &Frame<'_>, i: u32, chunk: Operand, n: u32) -> Instr {
         let tokens = f.tokens();
-        let addr = f.at[row_sum::AFFINE] + 4 * i * padded(f.x.act.slots);
+        let addr = f.at[BufferId::NormParts] + 4 * i * padded(f.x.act.slots);
         let sum = moving(SLOT_REG, grid(DType::F32, addr, &[(tokens, 0), (n, 1)]));
         vec(Op::Add, n * tokens, sum.clone(), &[sum, chunk])
     }
@@ -383,8 +388,8 @@ impl LayerNormGrad {
         let dx = Moving::along(f.x, &self.dx, REGS[2]);
         // A row is quiescent until its parameters come by; what it does before would have to end
         // before they come to the first rows, too.
-        let mut code = vec![f.load(1), Instr::Join(LOADER), f.zero(".stats", 4 * f.tokens())];
-        code.push(f.zero(row_sum::AFFINE, self.style.parameters() * padded(slots)));
+        let mut code = vec![f.load(1), Instr::Join(LOADER), f.zero(BufferId::Scratch(".stats"), 4 * f.tokens())];
+        code.push(f.zero(BufferId::NormParts, self.style.parameters() * padded(slots)));
         code.extend(sweep((slots, per), &[f.x, dy], &[(SLOT_REG, 4)], |n| self.sums(f, dy, n)));
         let (first, len) = f.summed(self.style.along() + 1);
         row.all_reduce(class, Op::Add, len, first, &mut code);
@@ -396,13 +401,13 @@ impl LayerNormGrad {
     /// What is summed up over rows after this.
     #[must_use]
     pub fn parts(&self) -> Parts {
-        Parts::Affine { tensor: self.tensor.clone(), x: self.x.clone(), style: self.style }
+        Parts::Affine { module: self.module, x: self.x.clone(), style: self.style }
     }
 }
 
 impl Kernel for LayerNormGrad {
     fn name(&self) -> String {
-        format!("norm grad {}", local(&self.tensor))
+        format!("norm grad {}", self.module.kind.name())
     }
 
     fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
@@ -433,7 +438,7 @@ impl Kernel for LayerNormGrad {
     }
 
     fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
-        parameters(g, &self.x, &self.tensor, port % g.lane_columns(), 1, host)
+        parameters(g, &self.x, self.module, port % g.lane_columns(), 1, host)
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

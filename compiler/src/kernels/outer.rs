@@ -16,11 +16,11 @@ use super::pace::Pace;
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::ring::RingClass;
 use crate::codegen::streams::interval;
-use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Part, Requirement};
+use crate::ids::{Label, TensorId};
+use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Part, Requirement};
 use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrOp, AddrReg, Async, DType, Image, Instr, Op, Operand, Priority, Program};
-use std::sync::Arc;
 
 /// Name of the stream of results.
 const RESULTS: &str = "gradient";
@@ -44,13 +44,13 @@ const SPARE: AddrReg = AddrReg(7);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Outer {
     /// What it computes, for people.
-    pub label: Name,
+    pub label: Label,
     /// One factor; its features stay where they are.
     pub a: ActivationView,
     /// The other factor; its features travel. As many tokens as `a`.
     pub b: ActivationView,
     /// The parameter tensor that gets the gradient.
-    pub tensor: Name,
+    pub tensor: TensorId,
     /// Whether its index is `[b, a]` instead of `[a, b]`.
     pub transposed: bool,
     /// Columns whose features are gathered before they are multiplied; divides the columns of a
@@ -266,6 +266,20 @@ impl Code<'_> {
     }
 }
 
+impl Outer {
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    pub(crate) fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
+        let one = |a: ActivationView, b: ActivationView| Part::Of(Outer { a, b, ..self.clone() });
+        if self.a.features == features {
+            self.a.part(first, slots).map_or(Part::Nothing, |a| one(a, self.b.clone()))
+        } else if self.b.features == features {
+            self.b.part(first, slots).map_or(Part::Nothing, |b| one(self.a.clone(), b))
+        } else {
+            Part::Apart
+        }
+    }
+}
+
 impl Kernel for Outer {
     fn name(&self) -> String {
         format!("outer {}", self.label)
@@ -276,7 +290,7 @@ impl Kernel for Outer {
         // Sums and gathered features are read together: never from one bank group.
         let phase = if self.b.dtype == DType::F32 { 4 } else { 0 };
         let mut requirements = vec![self.a.requirement(Access::Read)];
-        if self.b.name != self.a.name {
+        if self.b.buffer != self.a.buffer {
             requirements.push(self.b.requirement(Access::Read));
         }
         requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
@@ -342,21 +356,10 @@ impl Kernel for Outer {
                     let b = self.b.feature(g, owner, j % self.b.slots);
                     if let (Some(a), Some(b)) = (a, b) {
                         let index = if self.transposed { [b, a] } else { [a, b] };
-                        sink.add(&self.tensor, &index, value);
+                        sink.add(self.tensor, &index, value);
                     }
                 }
             }
-        }
-    }
-
-    fn part(&self, features: Features, first: u32, slots: u32) -> Part {
-        let one = |a: ActivationView, b: ActivationView| Part::Of(Arc::new(Outer { a, b, ..self.clone() }));
-        if self.a.features == features {
-            self.a.part(first, slots).map_or(Part::Nothing, |a| one(a, self.b.clone()))
-        } else if self.b.features == features {
-            self.b.part(first, slots).map_or(Part::Nothing, |b| one(self.a.clone(), b))
-        } else {
-            Part::Apart
         }
     }
 

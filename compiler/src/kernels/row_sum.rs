@@ -9,15 +9,14 @@ use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task, pl
 use super::reduce::Levels;
 use crate::codegen::instr::mem;
 use crate::codegen::streams::interval;
-use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Requirement, local};
+use crate::ids::{BufferId, TensorId};
+use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
 use crate::options::Reduction;
+use models::graph::Module;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Image, Instr, Program};
-use std::sync::Arc;
 
-/// Buffer of the gradients of γ and β.
-pub(super) const AFFINE: &str = "norm.parts";
 /// Stream of the sums.
 const SUMS: &str = "sums";
 
@@ -37,11 +36,11 @@ pub enum Parts {
     /// target` of the targets that the PE's column has. The sink gets `loss` at `[]`: the sum of
     /// `weight · (ln Σ e^logit − logit of the target)`.
     Loss,
-    /// Gradients of the γ and, of a LayerNorm, of the β. The sink gets `{tensor}.weight` and
-    /// `{tensor}.bias`.
+    /// Gradients of the γ and, of a LayerNorm, of the β. The sink gets the module's weight and
+    /// bias.
     Affine {
-        /// Name of the parameters.
-        tensor: Name,
+        /// Whose parameters they are.
+        module: Module,
         /// The features that they belong to.
         x: ActivationView,
         /// Which norm it is.
@@ -57,11 +56,11 @@ impl Parts {
         }
     }
 
-    /// Name of their buffer.
-    pub(super) fn buffer(&self) -> &'static str {
+    /// Their buffer.
+    pub(super) fn buffer(&self) -> BufferId {
         match self {
-            Parts::Loss => "loss.parts",
-            Parts::Affine { .. } => AFFINE,
+            Parts::Loss => BufferId::LossParts,
+            Parts::Affine { .. } => BufferId::NormParts,
         }
     }
 
@@ -75,11 +74,23 @@ impl Parts {
     }
 }
 
+impl RowSum {
+    /// The same as a reduction of a kind, or as the fastest one that is no chain.
+    pub fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Self {
+        RowSum { levels: Levels::of(g, arch, self.parts.len(), kind), ..self.clone() }
+    }
+
+    /// How it sums over the rows.
+    pub fn reduction(&self) -> Reduction {
+        self.levels.as_ref().map_or(Reduction::Chain, Levels::kind)
+    }
+}
+
 impl Kernel for RowSum {
     fn name(&self) -> String {
         match &self.parts {
             Parts::Loss => "loss sum".to_owned(),
-            Parts::Affine { tensor, .. } => format!("norm grad sum {}", local(tensor)),
+            Parts::Affine { module, .. } => format!("norm grad sum {}", module.kind.name()),
         }
     }
 
@@ -136,27 +147,19 @@ impl Kernel for RowSum {
             Parts::Loss => {
                 let [sums, targets] = [results[0], results[1]];
                 let sums = if column == 0 { sums } else { 0.0 };
-                sink.add("loss", &[], sums - targets);
+                sink.add(TensorId::Loss, &[], sums - targets);
             }
-            Parts::Affine { tensor, x, .. } => {
+            Parts::Affine { module, x, .. } => {
                 let parts = results.chunks(padded(x.slots) as usize);
-                for (part, name) in parts.zip(["weight", "bias"]) {
+                for (part, tensor) in parts.zip([module.weight(), module.bias()]) {
                     for (slot, &value) in (0..x.slots).zip(part) {
                         if let Some(i) = x.feature(g, column, slot) {
-                            sink.add(&format!("{tensor}.{name}"), &[i], value);
+                            sink.add(tensor.into(), &[i], value);
                         }
                     }
                 }
             }
         }
-    }
-
-    fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(RowSum { levels: Levels::of(g, arch, self.parts.len(), kind), ..self.clone() }))
-    }
-
-    fn reduction(&self) -> Option<Reduction> {
-        Some(self.levels.as_ref().map_or(Reduction::Chain, Levels::kind))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

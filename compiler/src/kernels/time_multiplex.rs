@@ -55,12 +55,12 @@ impl<'a> TimeMultiplex<'a> {
 
     /// Bytes from the buffer to what takes its place.
     fn distance(&self) -> i32 {
-        self.at[OTHER] as i32 - self.at[&self.act.name] as i32
+        self.at[OTHER] as i32 - self.at[self.act.buffer] as i32
     }
 
     /// The buffer, or what takes its place.
     pub(super) fn operand(&self) -> Operand {
-        at(PLACE, mem(self.act.dtype, self.at[&self.act.name], len(self.act)))
+        at(PLACE, mem(self.act.dtype, self.at[self.act.buffer], len(self.act)))
     }
 
     /// One turn after the other: `body`, on [`TimeMultiplex::operand`].

@@ -1,28 +1,27 @@
-//! The stage `Placed`: where every buffer of a step is in the memory of a PE, and for how long.
+//! Where every buffer of a step is in the memory of a PE, and for how long.
 //!
-//! A buffer lives from the kernel that writes it to the last kernel that reads what was written;
-//! scratch lives as long as its kernel. Buffers whose lives overlap never overlap in memory.
+//! A buffer lives from the kernel that writes it to the last kernel that reads what was written; scratch lives as long
+//! as its kernel. Buffers whose lives overlap never overlap in memory. A kernel's code is loaded when it is launched: it
+//! lies at the top, below the stack, and every buffer that lives in that launch lies below it.
 //!
-//! A kernel's code is loaded when it is launched: it lies at the top, below the stack, and every
-//! buffer that lives in that launch lies below it.
+//! Places are found by first fit: buffers in some order, each at the lowest address where nothing that lives at the same
+//! time is. Three orders are tried until everything fits.
 //!
-//! **Invariant.** The plan is the same for every PE. Buffers, code and stack of a launch do not
-//! overlap. Queues have registers of their own and take no memory.
+//! **Invariant.** The plan is the same for every PE. Buffers, code and stack of a launch do not overlap; [`check`] holds
+//! every plan to that. Queues have registers of their own and take no memory.
 //! **Not here.** What the buffers are for (`schedule`).
 
-use crate::kernel::{Access, Addresses, Kernel, Name, Requirement};
-use crate::layout::Geometry;
+use super::check::check;
+use crate::ids::BufferId;
+use crate::kernel::{Access, Addresses, Requirement};
 use sim_core::arch::ArchSpec;
-use sim_core::diag::Diagnostic;
-use sim_core::program::code_bytes;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
 
 /// A buffer with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedBuffer {
-    /// Its name.
-    pub name: Name,
+    /// Which buffer.
+    pub buffer: BufferId,
     /// Bytes.
     pub bytes: u64,
     /// First byte, margins included.
@@ -72,42 +71,57 @@ struct Life {
     margin: u64,
 }
 
-/// Plans the memory for kernels that are launched in this order.
+/// Why there is no plan: the launch that needs most, whatever is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooSmall {
+    /// The launch.
+    pub launch: usize,
+    /// Bytes up to the end of its highest buffer.
+    pub top: u64,
+    /// Bytes of its code.
+    pub code: u64,
+    /// The buffers that live in it, with their bytes, the largest first.
+    pub buffers: Vec<(BufferId, u64)>,
+}
+
+/// Plans the memory of launches in this order, each with what it needs of a PE's memory. `code` gives the bytes of a
+/// launch's code; it is asked only if the buffers alone fit.
 ///
 /// # Errors
-/// `M001` if the PE's memory is too small: what is needed, and by which buffers of which kernel.
+/// If the PE's memory is too small.
 pub fn plan(
-    g: &Geometry,
     arch: &ArchSpec,
-    kernels: &[&dyn Kernel],
-    codes: &Codes,
-) -> Result<(MemoryPlan, Vec<Addresses>), Box<Diagnostic>> {
-    let mut lives = lives(g, arch, kernels);
+    launches: &[Vec<Requirement>],
+    code: impl Fn(usize) -> u64,
+) -> Result<(MemoryPlan, Vec<Addresses>), Box<TooSmall>> {
+    let mut lives = lives(launches);
     let (capacity, stack_bytes) = (u64::from(arch.pe.sram.value), u64::from(arch.pe.stack.value));
     // Where this is too much, no places make it less.
-    let alive = living(&lives, kernels.len());
-    let most = peak(&alive, &vec![0; kernels.len()]);
+    let alive = living(&lives, launches.len());
+    let most = peak(&alive, &vec![0; launches.len()]);
     if alive[most] + stack_bytes > capacity {
-        return Err(Box::new(too_small(g, arch, kernels, &lives, (most, alive[most]))));
+        return Err(Box::new(too_small(&lives, (most, alive[most]), code(most))));
     }
-    let code: Vec<u64> = kernels.iter().map(|k| codes.of(g, arch, *k)).collect();
+    let code: Vec<u64> = (0..launches.len()).map(code).collect();
     let mut found: Option<(u64, usize)> = None;
     for order in ORDERS {
         place(&mut lives, order);
-        let tops = tops(&lives, kernels.len());
+        let tops = tops(&lives, launches.len());
         let at = peak(&tops, &code);
         let peak_bytes = tops[at] + code[at] + stack_bytes;
         if peak_bytes <= capacity {
-            let addresses = addresses(g, arch, kernels, &lives);
+            let addresses = addresses(launches, &lives);
             let buffers = lives.into_iter().map(|l| l.buffer).collect();
             let code_bytes = code[at];
             let plan = MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at, code };
+            check(&plan, launches, &addresses);
             return Ok((plan, addresses));
         }
         found = Some(found.unwrap_or((tops[at], at)).min((tops[at], at)));
     }
     let (top, at) = found.unwrap_or_default();
-    Err(Box::new(too_small(g, arch, kernels, &lives, (at, top))))
+    let code = code.get(at).copied().unwrap_or(0);
+    Err(Box::new(too_small(&lives, (at, top), code)))
 }
 
 /// The launch with the highest sum of its bytes of buffers and of code.
@@ -116,11 +130,10 @@ fn peak(buffers: &[u64], code: &[u64]) -> usize {
     (0..buffers.len()).max_by_key(sum).unwrap_or(0)
 }
 
-/// Bytes of buffers and code that live in every launch.
+/// Bytes of buffers that live in every launch.
 #[must_use]
-pub fn alive(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], codes: &Codes) -> Vec<u64> {
-    let buffers = living(&lives(g, arch, kernels), kernels.len());
-    buffers.iter().zip(kernels).map(|(bytes, k)| bytes + codes.of(g, arch, *k)).collect()
+pub fn alive(launches: &[Vec<Requirement>]) -> Vec<u64> {
+    living(&lives(launches), launches.len())
 }
 
 fn living(lives: &[Life], launches: usize) -> Vec<u64> {
@@ -141,63 +154,61 @@ fn tops(lives: &[Life], launches: usize) -> Vec<u64> {
     tops
 }
 
-/// `M001`: the buffers of the launch `at` end at `top`, so that with its code and the stack they
-/// are beyond the capacity.
-fn too_small(
-    g: &Geometry,
-    arch: &ArchSpec,
-    kernels: &[&dyn Kernel],
-    lives: &[Life],
-    (at, top): (usize, u64),
-) -> Diagnostic {
+/// The launch `at`, whose buffers end at `top`, so that with its code and the stack they are beyond the capacity.
+fn too_small(lives: &[Life], (at, top): (usize, u64), code: u64) -> TooSmall {
     let alive = |b: &&PlannedBuffer| b.first <= at && at <= b.last;
-    let mut peak: Vec<&PlannedBuffer> = lives.iter().map(|l| &l.buffer).filter(alive).collect();
-    peak.sort_by_key(|b| std::cmp::Reverse(b.bytes));
-    let largest: Vec<String> = peak.iter().take(4).map(|b| format!("{} {} B", b.name, b.bytes)).collect();
-    let (stack, capacity) = (arch.pe.stack.value, arch.pe.sram.value);
-    let code = kernels.get(at).map_or(0, |k| code_of(g, arch, *k));
-    let message = format!(
-        "with {} sequences at a time kernel `{}` needs {} B of a PE ({top} B of buffers, {code} B of code, {stack} B of stack), which has {capacity} B; `{}` does not fit; the largest buffers are {}",
-        g.sequences,
-        kernels.get(at).map_or(String::new(), |k| k.name()),
-        top + code + u64::from(stack),
-        peak.first().map_or("", |b| &b.name),
-        largest.join(", ")
-    );
-    Diagnostic::new("M001", "micro-batch", message).help("choose a smaller --micro-batch")
+    let mut buffers: Vec<&PlannedBuffer> = lives.iter().map(|l| &l.buffer).filter(alive).collect();
+    buffers.sort_by_key(|b| std::cmp::Reverse(b.bytes));
+    TooSmall { launch: at, top, code, buffers: buffers.iter().map(|b| (b.buffer, b.bytes)).collect() }
 }
 
-fn lives(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel]) -> Vec<Life> {
+/// The lives of all buffers, in order of their first use.
+fn lives(launches: &[Vec<Requirement>]) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
-    let mut current: BTreeMap<Name, usize> = BTreeMap::new();
-    for (at, kernel) in kernels.iter().enumerate() {
-        let requirements = kernel.all_requirements(g, arch);
-        for requirement in &requirements {
-            let alive = current.get(&requirement.name).copied();
+    let mut current: BTreeMap<BufferId, usize> = BTreeMap::new();
+    for (at, requirements) in launches.iter().enumerate() {
+        for requirement in requirements {
+            let alive = current.get(&requirement.buffer).copied();
             // A buffer that the kernel reads as well as writes (under two windows) goes on.
-            let read = requirements
-                .iter()
-                .any(|n| n.name == requirement.name && matches!(n.access, Access::Read | Access::Update));
-            let known = alive.filter(|&i| read || lives[i].buffer.first == at);
-            match known {
-                Some(i) => {
-                    let Life { buffer, margin, .. } = &mut lives[i];
-                    buffer.last = at;
-                    let inside = (buffer.bytes - 2 * *margin).max(bytes(requirement));
-                    *margin = (*margin).max(u64::from(requirement.margin));
-                    buffer.bytes = inside + 2 * *margin;
-                }
+            let reads =
+                |r: &Requirement| r.buffer == requirement.buffer && matches!(r.access, Access::Read | Access::Update);
+            let read = requirements.iter().any(reads);
+            match alive.filter(|&i| read || lives[i].buffer.first == at) {
+                Some(i) => lives[i].goes_on(at, requirement),
                 None => {
-                    let (name, margin) = (requirement.name.clone(), u64::from(requirement.margin));
-                    let buffer =
-                        PlannedBuffer { name, bytes: bytes(requirement) + 2 * margin, addr: 0, first: at, last: at };
-                    current.insert(requirement.name.clone(), lives.len());
-                    lives.push(Life { buffer, phase: u64::from(requirement.phase), margin });
+                    current.insert(requirement.buffer, lives.len());
+                    lives.push(Life::of(at, requirement));
                 }
             }
         }
     }
     lives
+}
+
+impl Life {
+    /// The life of a buffer from the launch `at` on.
+    fn of(at: usize, requirement: &Requirement) -> Life {
+        assert!(requirement.margin.is_multiple_of(8), "{}: a margin keeps the phase", requirement.buffer);
+        let margin = u64::from(requirement.margin);
+        let bytes = bytes(requirement) + 2 * margin;
+        let buffer = PlannedBuffer { buffer: requirement.buffer, bytes, addr: 0, first: at, last: at };
+        Life { buffer, phase: u64::from(requirement.phase), margin }
+    }
+
+    /// Another use of the buffer, in the launch `at`.
+    fn goes_on(&mut self, at: usize, requirement: &Requirement) {
+        let Life { buffer, margin, phase } = self;
+        assert_eq!(
+            *phase,
+            u64::from(requirement.phase),
+            "{}: a buffer's phase is that of its first use",
+            buffer.buffer
+        );
+        buffer.last = at;
+        let inside = (buffer.bytes - 2 * *margin).max(bytes(requirement));
+        *margin = (*margin).max(u64::from(requirement.margin));
+        buffer.bytes = inside + 2 * *margin;
+    }
 }
 
 /// In which order buffers get their places.
@@ -252,90 +263,19 @@ fn place(lives: &mut [Life], by: Order) {
     }
 }
 
-fn addresses(g: &Geometry, arch: &ArchSpec, kernels: &[&dyn Kernel], lives: &[Life]) -> Vec<Addresses> {
-    let mut by_name: BTreeMap<&str, Vec<&Life>> = BTreeMap::new();
-    for l in lives {
-        by_name.entry(&l.buffer.name).or_default().push(l);
+/// The addresses of every launch's buffers, behind their margins.
+fn addresses(launches: &[Vec<Requirement>], lives: &[Life]) -> Vec<Addresses> {
+    let mut of: BTreeMap<BufferId, Vec<&Life>> = BTreeMap::new();
+    for life in lives {
+        of.entry(life.buffer.buffer).or_default().push(life);
     }
-    let find = |name: &str, at: usize| {
-        let of = by_name.get(name).expect("every requirement has a life");
+    let find = |buffer: BufferId, at: usize| {
         let there = |l: &&&Life| l.buffer.first <= at && at <= l.buffer.last;
-        let life = of.iter().find(there).expect("a requirement lives where it is needed");
-        life.buffer.addr + life.margin
+        let life = of[&buffer].iter().find(there).expect("a buffer lives in every launch that asks for it");
+        u32::try_from(life.buffer.addr + life.margin).expect("an address is within a PE's memory")
     };
-    let names = |k: &dyn Kernel| k.all_requirements(g, arch).into_iter().map(|n| n.name).collect::<BTreeSet<_>>();
-    kernels
-        .iter()
-        .enumerate()
-        .map(|(at, k)| names(*k).into_iter().map(|n| (n.clone(), find(&n, at) as u32)).collect())
-        .collect()
-}
-
-/// Bytes of kernels' code on one geometry: emitted once for kernels that differ only in their layer and
-/// in where their windows begin, whichever thread asks first.
-#[derive(Debug, Default)]
-pub struct Codes {
-    known: Mutex<BTreeMap<String, Arc<OnceLock<u64>>>>,
-    guess: Option<u64>,
-}
-
-impl Codes {
-    /// So many bytes for every kernel: nothing is emitted.
-    #[must_use]
-    pub fn guess(bytes: u64) -> Codes {
-        Codes { guess: Some(bytes), ..Codes::default() }
-    }
-
-    /// Bytes of a kernel's code.
-    pub fn of(&self, g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
-        self.guess.unwrap_or_else(|| {
-            let alike = alike(&format!("{kernel:?}"));
-            let code = self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(alike).or_default().clone();
-            *code.get_or_init(|| code_of(g, arch, kernel))
-        })
-    }
-}
-
-/// Bytes of a kernel's code, with buffers one behind the other.
-fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &dyn Kernel) -> u64 {
-    let mut next = 0u32;
-    let mut at = Addresses::new();
-    for requirement in kernel.all_requirements(g, arch) {
-        let addr = next.next_multiple_of(8) + requirement.phase + requirement.margin;
-        at.insert(requirement.name.clone(), addr);
-        next = addr + bytes(&requirement) as u32 + requirement.margin;
-    }
-    let program = kernel.program(g, arch, &at);
-    program.images.iter().map(|i| code_bytes(i, arch)).max().unwrap_or(0)
-}
-
-/// A kernel's text without the numbers of layers in the names of tensors, `h.3.attn`, and of buffers,
-/// `x.3`, and without the beginnings of windows, `first_slot: 32`.
-fn alike(text: &str) -> String {
-    ["h.", "\"x.", "first_slot: ", "first_token: ", "skipped: "]
-        .iter()
-        .fold(text.to_owned(), |text, key| without(&text, key))
-}
-
-/// A text without the numbers that follow a key.
-fn without(text: &str, key: &str) -> String {
-    let mut parts = text.split(key);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out += key;
-        out += part.trim_start_matches(|c: char| c.is_ascii_digit());
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_layers_and_beginnings_go_and_numbers_stay() {
-        assert_eq!(alike("Gemm { out: \"h.11.attn.q\", slots: 4 }"), "Gemm { out: \"h..attn.q\", slots: 4 }");
-        assert_eq!(alike("h.x 12 h.0.y"), "h.x 12 h..y");
-        assert_eq!(alike("all_slots: 8, first_slot: 32, slots: 4"), "all_slots: 8, first_slot: , slots: 4");
-    }
+    let one = |(at, requirements): (usize, &Vec<Requirement>)| {
+        requirements.iter().map(|r| (r.buffer, find(r.buffer, at))).collect()
+    };
+    launches.iter().enumerate().map(one).collect()
 }

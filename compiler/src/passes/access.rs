@@ -2,31 +2,31 @@
 //!
 //! **Not here.** What passes do about it.
 
-use crate::kernel::{Access, Kernel, Name};
+use crate::ids::BufferId;
+use crate::kernel::Access;
+use crate::kernels::KernelKind;
 use crate::layout::Geometry;
-use crate::schedule::ScheduledKernel;
-use std::sync::Arc;
 
 /// Whether a kernel reads, and whether it writes a buffer.
-pub(super) fn access(kernel: &Arc<dyn Kernel>, g: &Geometry, buffer: &str) -> (bool, bool) {
+pub(super) fn access(kernel: &KernelKind, g: &Geometry, buffer: BufferId) -> (bool, bool) {
     let mut found = (false, false);
-    for requirement in kernel.requirements(g).iter().filter(|n| *n.name == *buffer) {
+    for requirement in kernel.requirements(g).iter().filter(|r| r.buffer == buffer) {
         found.0 |= matches!(requirement.access, Access::Read | Access::Update);
         found.1 |= matches!(requirement.access, Access::Write | Access::Update);
     }
     found
 }
 
-/// Names of the buffers that a kernel reads, and of those that it writes.
-pub(super) fn names(scheduled: &ScheduledKernel, g: &Geometry) -> (Vec<Name>, Vec<Name>) {
+/// The buffers that a kernel reads, and those that it writes.
+pub(super) fn buffers(kernel: &KernelKind, g: &Geometry) -> (Vec<BufferId>, Vec<BufferId>) {
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for requirement in scheduled.kernel.requirements(g) {
+    for requirement in kernel.requirements(g) {
         match requirement.access {
-            Access::Read => reads.push(requirement.name),
-            Access::Write => writes.push(requirement.name),
+            Access::Read => reads.push(requirement.buffer),
+            Access::Write => writes.push(requirement.buffer),
             Access::Update => {
-                reads.push(requirement.name.clone());
-                writes.push(requirement.name);
+                reads.push(requirement.buffer);
+                writes.push(requirement.buffer);
             }
             Access::Scratch => {}
         }

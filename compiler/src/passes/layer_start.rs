@@ -11,7 +11,7 @@ pub(crate) fn starts(kernels: Vec<ScheduledKernel>) -> Vec<ScheduledKernel> {
     let mut out = Vec::with_capacity(kernels.len());
     for scheduled in kernels {
         if scheduled.layer.is_some() && scheduled.layer != before {
-            out.push(ScheduledKernel { kernel: Arc::new(LayerStart), ..scheduled.clone() });
+            out.push(ScheduledKernel { kernel: Arc::new(LayerStart.into()), ..scheduled.clone() });
         }
         before = scheduled.layer;
         out.push(scheduled);

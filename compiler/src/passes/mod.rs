@@ -13,9 +13,11 @@
 //! **Not here.** Which passes are worth it (`step`).
 
 mod access;
+pub(crate) mod chunk_attention;
+pub(crate) mod dataflow;
 mod layer_start;
 mod offload;
-mod reduction;
+pub(crate) mod reduction;
 mod rematerialise;
 mod split_ffn;
 
@@ -28,22 +30,14 @@ use sim_core::arch::ArchSpec;
 #[must_use]
 pub fn lower(operations: &Operations, g: &Geometry, arch: &ArchSpec, strategy: &MemoryStrategy) -> Schedule {
     let mut schedule = Schedule::new(operations, g, strategy.lm_chunks, strategy.gather);
-    for scheduled in &mut schedule.kernels {
-        if let Some(kernel) = scheduled.kernel.in_chunks(strategy.chunks(scheduled.phase)) {
-            scheduled.kernel = kernel;
-        }
-    }
+    chunk_attention::cut(&mut schedule.kernels, strategy);
     if strategy.rematerialise {
         rematerialise::repeat_projections(&mut schedule.kernels, g);
     }
     if strategy.ffn_parts > 1 {
         split_ffn::cut(&mut schedule.kernels, g, strategy.ffn_parts);
     }
-    for scheduled in &mut schedule.kernels {
-        if let Some(kernel) = scheduled.kernel.tuned(g, arch, strategy.stationary) {
-            scheduled.kernel = kernel;
-        }
-    }
+    dataflow::tune(&mut schedule.kernels, g, arch, strategy.stationary);
     reduction::choose(&mut schedule.kernels, g, arch, strategy.reduction);
     match strategy.checkpoints {
         Checkpoints::Stay => {}

@@ -4,11 +4,12 @@
 //! **Not here.** The way over the edge (`kernels::checkpoint_transfer`).
 
 use super::access::access;
+use super::chunk_attention::is_attention;
 use crate::ids::Phase;
-use crate::kernel::{Access, ActivationView, CheckpointTransfer, Kernel, Requirement, Way};
+use crate::kernel::{Access, ActivationView, CheckpointTransfer, Requirement, Way};
+use crate::kernels::KernelKind;
 use crate::kernels::checkpoint_transfer::StandaloneTransfer;
 use crate::layout::Geometry;
-use crate::options::Chunks;
 use crate::schedule::ScheduledKernel;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
@@ -36,16 +37,16 @@ pub(super) fn waiting(kernels: &[ScheduledKernel], g: &Geometry) -> Vec<Waiting>
     let mut out = Vec::new();
     for scheduled in kernels[..turn].iter().filter(|t| t.layer.is_some()) {
         for requirement in scheduled.kernel.requirements(g).into_iter().filter(|n| n.access != Access::Scratch) {
-            if !seen.insert(requirement.name.clone()) {
+            if !seen.insert(requirement.buffer) {
                 continue;
             }
-            let uses = |t: &ScheduledKernel| access(&t.kernel, g, &requirement.name) != (false, false);
+            let uses = |t: &ScheduledKernel| access(&t.kernel, g, requirement.buffer) != (false, false);
             let forward = |t: &ScheduledKernel| t.phase == Phase::Forward && t.layer.is_some();
             let last = kernels[..turn].iter().rposition(|t| forward(t) && uses(t));
             let head = last.map(|l| l + 1..turn).is_some_and(|r| kernels[r].iter().any(uses));
             let next = kernels[turn..].iter().position(uses).map(|i| i + turn);
             if let (Some(last), Some(next), false) = (last, next, head)
-                && access(&kernels[next].kernel, g, &requirement.name).0
+                && access(&kernels[next].kernel, g, requirement.buffer).0
             {
                 out.push(Waiting { requirement, last, next });
             }
@@ -63,8 +64,8 @@ pub(super) fn offload(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, arch: &A
     let mut alone: Vec<(usize, ScheduledKernel)> = Vec::new();
     for w in &waiting {
         let act = whole(&w.requirement, g);
-        let transfer = |rows, way| -> Arc<dyn Kernel> {
-            Arc::new(StandaloneTransfer(CheckpointTransfer { act: act.clone(), rows, way }))
+        let transfer = |rows, way| -> Arc<KernelKind> {
+            Arc::new(StandaloneTransfer(CheckpointTransfer { act: act.clone(), rows, way }).into())
         };
         let layers = [w.last, w.next].map(|i| kernels[i].layer);
         let places = leaving(kernels, g, w);
@@ -95,7 +96,7 @@ pub(super) fn offload(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, arch: &A
 
 /// The whole buffer.
 fn whole(requirement: &Requirement, g: &Geometry) -> ActivationView {
-    let act = ActivationView::whole(g, requirement.name.clone(), crate::layout::Features::Hidden);
+    let act = ActivationView::whole(g, requirement.buffer, crate::layout::Features::Hidden);
     ActivationView {
         dtype: requirement.dtype,
         all_slots: requirement.len / g.tokens,
@@ -107,7 +108,7 @@ fn whole(requirement: &Requirement, g: &Geometry) -> ActivationView {
 /// Where a buffer may leave: from behind the kernel that makes it on, as long as its layer lasts and
 /// nothing else is made in its place.
 fn leaving(kernels: &[ScheduledKernel], g: &Geometry, w: &Waiting) -> Vec<usize> {
-    let writes = |t: &ScheduledKernel| access(&t.kernel, g, &w.requirement.name).1;
+    let writes = |t: &ScheduledKernel| access(&t.kernel, g, w.requirement.buffer).1;
     let made = kernels[..=w.last].iter().rposition(writes).map_or(0, |i| i + 1);
     let layer = kernels[w.last].layer;
     let stays = |t: &&ScheduledKernel| t.phase == Phase::Forward && !writes(t) && (t.layer == layer);
@@ -118,7 +119,7 @@ fn leaving(kernels: &[ScheduledKernel], g: &Geometry, w: &Waiting) -> Vec<usize>
 /// Where it may come back, the last place first: in the layer that is worked on before, behind its
 /// attention, in which memory is short, or `early`.
 fn returning(kernels: &[ScheduledKernel], w: &Waiting, early: bool) -> Vec<usize> {
-    let attention = |t: &ScheduledKernel| !early && t.kernel.in_chunks(Chunks::ONE).is_some();
+    let attention = |t: &ScheduledKernel| !early && is_attention(&t.kernel);
     let layer = kernels[w.next].layer.map(|layer| layer + 1);
     let before = |t: &&ScheduledKernel| t.phase != Phase::Forward && t.layer == layer && !attention(t);
     (w.next - kernels[..w.next].iter().rev().take_while(before).count()..w.next).rev().collect()
@@ -138,7 +139,7 @@ fn carry(
     let mut carriers: Vec<(usize, Span)> = Vec::new();
     for &place in places {
         let transfer = CheckpointTransfer { act: act.clone(), rows, way };
-        if let Some((_, done)) = kernels[place].kernel.carrying(g, arch, &transfer) {
+        if let Some((_, done)) = carrying(&kernels[place].kernel, g, arch, &transfer) {
             carriers.push((place, Span { count: done, ..rows }));
             rows = Span::run(rows.start + done, rows.count - done);
         }
@@ -150,11 +151,47 @@ fn carry(
     for &(place, rows) in &carriers {
         let way = if way == Way::Out { way } else { Way::In { begins: Some(place) == first } };
         let transfer = CheckpointTransfer { act: act.clone(), rows, way };
-        if let Some((kernel, _)) = kernels[place].kernel.carrying(g, arch, &transfer) {
-            kernels[place].kernel = kernel;
+        if let Some((kernel, _)) = carrying(&kernels[place].kernel, g, arch, &transfer) {
+            kernels[place].kernel = Arc::new(kernel);
         }
     }
     ((rows.count > 0).then_some(rows), carriers.iter().map(|c| c.0).max().unwrap_or(0))
+}
+
+/// A kernel while it carries rows of a buffer besides, and how many; None if it cannot, or if that is not worth it.
+fn carrying(
+    kernel: &KernelKind,
+    g: &Geometry,
+    arch: &ArchSpec,
+    transfer: &CheckpointTransfer,
+) -> Option<(KernelKind, u32)> {
+    let (kernel, rows) = match kernel {
+        KernelKind::Gemm(product) => product.carrying(g, arch, transfer)?,
+        KernelKind::OutputStationary(product) => product.carrying(g, arch, transfer)?,
+        KernelKind::Activation(_)
+        | KernelKind::ActivationGrad(_)
+        | KernelKind::SwiGlu(_)
+        | KernelKind::SwiGluGrad(_)
+        | KernelKind::Distances(_)
+        | KernelKind::AttentionForward(_)
+        | KernelKind::AttentionBackward(_)
+        | KernelKind::StandaloneTransfer(_)
+        | KernelKind::ColSum(_)
+        | KernelKind::Add(_)
+        | KernelKind::Copy(_)
+        | KernelKind::Fill(_)
+        | KernelKind::Scale(_)
+        | KernelKind::EmbedScatter(_)
+        | KernelKind::EmbedGrad(_)
+        | KernelKind::LayerStart(_)
+        | KernelKind::CrossEntropy(_)
+        | KernelKind::LayerNorm(_)
+        | KernelKind::LayerNormGrad(_)
+        | KernelKind::Outer(_)
+        | KernelKind::Rotate(_)
+        | KernelKind::RowSum(_) => return None,
+    };
+    Some((kernel.into(), rows))
 }
 
 /// Keeps the inputs of every `block`-th layer only, and computes those of the others again before

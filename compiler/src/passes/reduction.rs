@@ -4,11 +4,13 @@
 //! they make the step faster by more than differences between mappings count.
 //! **Not here.** What they are (`kernels::reduce`).
 
+use crate::kernels::KernelKind;
 use crate::layout::Geometry;
 use crate::options::NEAR;
 use crate::options::Reduction;
 use crate::schedule::ScheduledKernel;
 use sim_core::arch::ArchSpec;
+use std::sync::Arc;
 
 /// Makes all sums over rows reductions of a kind, or of the best one.
 pub(crate) fn choose(kernels: &mut [ScheduledKernel], g: &Geometry, arch: &ArchSpec, fixed: Option<Reduction>) {
@@ -18,7 +20,7 @@ pub(crate) fn choose(kernels: &mut [ScheduledKernel], g: &Geometry, arch: &ArchS
     let mut all = u64::MAX;
     if fixed.is_none() {
         let cycles = |scheduled: &ScheduledKernel| scheduled.kernel.estimate(g, arch);
-        let chains = kernels.iter().filter(|scheduled| scheduled.kernel.reduction().is_some());
+        let chains = kernels.iter().filter(|scheduled| reduction(&scheduled.kernel).is_some());
         let most: u64 = chains.map(cycles).sum();
         all = kernels.iter().map(cycles).sum();
         if most * NEAR <= all {
@@ -26,9 +28,9 @@ pub(crate) fn choose(kernels: &mut [ScheduledKernel], g: &Geometry, arch: &ArchS
         }
     }
     let (mut found, mut saved) = (Vec::new(), 0);
-    for (i, scheduled) in kernels.iter().enumerate().filter(|(_, scheduled)| scheduled.kernel.reduction().is_some()) {
+    for (i, scheduled) in kernels.iter().enumerate().filter(|(_, scheduled)| reduction(&scheduled.kernel).is_some()) {
         let cycles = scheduled.kernel.estimate(g, arch);
-        let Some(kernel) = scheduled.kernel.reduced(g, arch, fixed) else { continue };
+        let Some(kernel) = reduced(&scheduled.kernel, g, arch, fixed) else { continue };
         let faster = cycles.saturating_sub(kernel.estimate(g, arch));
         if fixed.is_some() || faster > 0 {
             saved += faster;
@@ -36,6 +38,71 @@ pub(crate) fn choose(kernels: &mut [ScheduledKernel], g: &Geometry, arch: &ArchS
         }
     }
     if fixed.is_some() || saved * NEAR > all {
-        found.into_iter().for_each(|(i, kernel)| kernels[i].kernel = kernel);
+        found.into_iter().for_each(|(i, kernel)| kernels[i].kernel = Arc::new(kernel));
+    }
+}
+
+/// How a kernel sums over the rows, if that is all that it does.
+pub(crate) fn reduction(kernel: &KernelKind) -> Option<Reduction> {
+    match kernel {
+        KernelKind::ColSum(sum) => Some(sum.reduction()),
+        KernelKind::RowSum(sum) => Some(sum.reduction()),
+        KernelKind::Activation(_)
+        | KernelKind::ActivationGrad(_)
+        | KernelKind::SwiGlu(_)
+        | KernelKind::SwiGluGrad(_)
+        | KernelKind::Distances(_)
+        | KernelKind::AttentionForward(_)
+        | KernelKind::AttentionBackward(_)
+        | KernelKind::StandaloneTransfer(_)
+        | KernelKind::Add(_)
+        | KernelKind::Copy(_)
+        | KernelKind::Fill(_)
+        | KernelKind::Scale(_)
+        | KernelKind::EmbedScatter(_)
+        | KernelKind::EmbedGrad(_)
+        | KernelKind::Gemm(_)
+        | KernelKind::OutputStationary(_)
+        | KernelKind::LayerStart(_)
+        | KernelKind::CrossEntropy(_)
+        | KernelKind::LayerNorm(_)
+        | KernelKind::LayerNormGrad(_)
+        | KernelKind::Outer(_)
+        | KernelKind::Rotate(_) => None,
+    }
+}
+
+/// A sum over the rows as a reduction of a kind, or as the fastest one that is no chain; None for all other kernels.
+pub(crate) fn reduced(
+    kernel: &KernelKind,
+    g: &Geometry,
+    arch: &ArchSpec,
+    kind: Option<Reduction>,
+) -> Option<KernelKind> {
+    match kernel {
+        KernelKind::ColSum(sum) => Some(sum.reduced(g, arch, kind).into()),
+        KernelKind::RowSum(sum) => Some(sum.reduced(g, arch, kind).into()),
+        KernelKind::Activation(_)
+        | KernelKind::ActivationGrad(_)
+        | KernelKind::SwiGlu(_)
+        | KernelKind::SwiGluGrad(_)
+        | KernelKind::Distances(_)
+        | KernelKind::AttentionForward(_)
+        | KernelKind::AttentionBackward(_)
+        | KernelKind::StandaloneTransfer(_)
+        | KernelKind::Add(_)
+        | KernelKind::Copy(_)
+        | KernelKind::Fill(_)
+        | KernelKind::Scale(_)
+        | KernelKind::EmbedScatter(_)
+        | KernelKind::EmbedGrad(_)
+        | KernelKind::Gemm(_)
+        | KernelKind::OutputStationary(_)
+        | KernelKind::LayerStart(_)
+        | KernelKind::CrossEntropy(_)
+        | KernelKind::LayerNorm(_)
+        | KernelKind::LayerNormGrad(_)
+        | KernelKind::Outer(_)
+        | KernelKind::Rotate(_) => None,
     }
 }

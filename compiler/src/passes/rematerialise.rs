@@ -3,11 +3,11 @@
 //!
 //! **Not here.** The first recomputation, from the layer's input (`schedule`).
 
-use super::access::names;
-use crate::ids::Phase;
-use crate::kernel::{Name, Part};
-use crate::layout::{Features, Geometry};
-use crate::options::Chunks;
+use super::access::buffers;
+use super::chunk_attention::is_attention;
+use super::split_ffn::apart;
+use crate::ids::{BufferId, Phase};
+use crate::layout::Geometry;
 use crate::schedule::ScheduledKernel;
 use std::collections::BTreeSet;
 
@@ -27,26 +27,28 @@ pub(super) fn repeat_projections(kernels: &mut Vec<ScheduledKernel>, g: &Geometr
 }
 
 fn repeat_layer(layer: Vec<ScheduledKernel>, g: &Geometry) -> Vec<ScheduledKernel> {
-    let wide = |t: &ScheduledKernel| !matches!(t.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart);
+    let wide = |t: &ScheduledKernel| !apart(t, g);
     let Some(end) = layer.iter().rposition(wide).map(|i| i + 1) else { return layer };
     let begin = layer.iter().position(|t| t.phase != Phase::Recompute).unwrap_or(end).min(end);
-    let used = |range: &[ScheduledKernel]| -> BTreeSet<Name> { range.iter().flat_map(|t| names(t, g).0).collect() };
+    let used = |range: &[ScheduledKernel]| -> BTreeSet<BufferId> {
+        range.iter().flat_map(|t| buffers(&t.kernel, g).0).collect()
+    };
     let (busy, later) = (used(&layer[begin..end]), used(&layer[end..]));
     // Recomputed kernels all of whose results wait, and that start from what is there.
-    let mut gone: BTreeSet<Name> = BTreeSet::new();
+    let mut gone: BTreeSet<BufferId> = BTreeSet::new();
     let mut again: Vec<ScheduledKernel> = Vec::new();
     for scheduled in &layer[..begin] {
-        let (reads, writes) = names(scheduled, g);
-        let waits = |n: &Name| later.contains(n) && !busy.contains(n);
-        let there = |n: &Name| gone.contains(n) || !written(&layer[..begin], g).contains(n);
-        let attention = scheduled.kernel.in_chunks(Chunks::ONE).is_some();
+        let (reads, writes) = buffers(&scheduled.kernel, g);
+        let waits = |n: &BufferId| later.contains(n) && !busy.contains(n);
+        let there = |n: &BufferId| gone.contains(n) || !written(&layer[..begin], g).contains(n);
+        let attention = is_attention(&scheduled.kernel);
         if !attention && writes.iter().all(waits) && reads.iter().all(there) {
             gone.extend(writes);
             again.push(scheduled.clone());
         }
     }
     // Attention is not computed again: its result and its statistics wait.
-    let Some(at) = layer[end..].iter().position(|t| names(t, g).0.iter().any(|n| gone.contains(n))) else {
+    let Some(at) = layer[end..].iter().position(|t| buffers(&t.kernel, g).0.iter().any(|n| gone.contains(n))) else {
         return layer;
     };
     let mut out = layer[..end + at].to_vec();
@@ -55,6 +57,6 @@ fn repeat_layer(layer: Vec<ScheduledKernel>, g: &Geometry) -> Vec<ScheduledKerne
     out
 }
 
-fn written(kernels: &[ScheduledKernel], g: &Geometry) -> BTreeSet<Name> {
-    kernels.iter().flat_map(|t| names(t, g).1).collect()
+fn written(kernels: &[ScheduledKernel], g: &Geometry) -> BTreeSet<BufferId> {
+    kernels.iter().flat_map(|t| buffers(&t.kernel, g).1).collect()
 }

@@ -2,13 +2,16 @@
 //! one part, then for the next.
 //!
 //! **Invariant.** A run of kernels is cut only if every kernel that uses one of its buffers can be.
-//! **Not here.** What a part of a kernel is ([`crate::kernel::Kernel::part`]).
+//! **Not here.** What a part of a kernel is ([`Part`]).
 
-use super::access::names;
-use crate::kernel::{Name, Part};
+use super::access::buffers;
+use crate::ids::{BufferId, Phase};
+use crate::kernel::Part;
+use crate::kernels::KernelKind;
 use crate::layout::{Features, Geometry};
 use crate::schedule::ScheduledKernel;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Cuts every layer's feed-forward kernels, forward as well as backward, into so many parts.
 pub(super) fn cut(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, parts: u32) {
@@ -16,7 +19,7 @@ pub(super) fn cut(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, parts: u32) 
     let mut rest = std::mem::take(kernels).into_iter().peekable();
     while let Some(scheduled) = rest.next() {
         // A layer's forward kernels, or its recomputed and backward ones.
-        let key = |t: &ScheduledKernel| (t.layer, t.phase == crate::ids::Phase::Forward);
+        let key = |t: &ScheduledKernel| (t.layer, t.phase == Phase::Forward);
         let of = key(&scheduled);
         let mut layer = vec![scheduled];
         while rest.peek().is_some_and(|t| key(t) == of) {
@@ -26,8 +29,8 @@ pub(super) fn cut(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, parts: u32) 
     }
 }
 
-fn apart(scheduled: &ScheduledKernel, g: &Geometry) -> bool {
-    matches!(scheduled.kernel.part(Features::Ffn, 0, g.ffn), Part::Apart)
+pub(super) fn apart(scheduled: &ScheduledKernel, g: &Geometry) -> bool {
+    matches!(part(&scheduled.kernel, 0, g.ffn), Part::Apart)
 }
 
 fn cut_layer(layer: Vec<ScheduledKernel>, g: &Geometry, size: u32) -> Vec<ScheduledKernel> {
@@ -36,9 +39,9 @@ fn cut_layer(layer: Vec<ScheduledKernel>, g: &Geometry, size: u32) -> Vec<Schedu
     let (Some(first), Some(last)) = (first, last) else { return layer };
     let (others, run): (Vec<ScheduledKernel>, Vec<ScheduledKernel>) =
         layer[first..=last].iter().cloned().partition(|t| apart(t, g));
-    let written: BTreeSet<Name> = run.iter().flat_map(|t| names(t, g).1).collect();
+    let written: BTreeSet<BufferId> = run.iter().flat_map(|t| buffers(&t.kernel, g).1).collect();
     let wide = |t: &ScheduledKernel| {
-        let (reads, writes) = names(t, g);
+        let (reads, writes) = buffers(&t.kernel, g);
         reads.iter().chain(&writes).any(|n| written.contains(n))
     };
     // What lies between goes ahead, if it does not depend on the run.
@@ -50,11 +53,43 @@ fn cut_layer(layer: Vec<ScheduledKernel>, g: &Geometry, size: u32) -> Vec<Schedu
     for start in (0..g.ffn).step_by(size as usize) {
         let slots = size.min(g.ffn - start);
         for scheduled in &run {
-            if let Part::Of(kernel) = scheduled.kernel.part(Features::Ffn, start, slots) {
-                out.push(ScheduledKernel { kernel, ..scheduled.clone() });
+            if let Part::Of(kernel) = part(&scheduled.kernel, start, slots) {
+                out.push(ScheduledKernel { kernel: Arc::new(kernel), ..scheduled.clone() });
             }
         }
     }
     out.extend_from_slice(&layer[last + 1..]);
     out
+}
+
+/// What is left of a kernel if feed-forward buffers hold only `slots` slots, from `first` on.
+fn part(kernel: &KernelKind, first: u32, slots: u32) -> Part<KernelKind> {
+    let features = Features::Ffn;
+    match kernel {
+        KernelKind::Gemm(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+        KernelKind::Outer(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+        KernelKind::ColSum(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+        KernelKind::Activation(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+        KernelKind::ActivationGrad(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+        KernelKind::SwiGlu(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+        KernelKind::SwiGluGrad(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+        // Products are tuned only once they are cut; the others work on hidden features, or on none.
+        KernelKind::Distances(_)
+        | KernelKind::AttentionForward(_)
+        | KernelKind::AttentionBackward(_)
+        | KernelKind::StandaloneTransfer(_)
+        | KernelKind::Add(_)
+        | KernelKind::Copy(_)
+        | KernelKind::Fill(_)
+        | KernelKind::Scale(_)
+        | KernelKind::EmbedScatter(_)
+        | KernelKind::EmbedGrad(_)
+        | KernelKind::OutputStationary(_)
+        | KernelKind::LayerStart(_)
+        | KernelKind::CrossEntropy(_)
+        | KernelKind::LayerNorm(_)
+        | KernelKind::LayerNormGrad(_)
+        | KernelKind::Rotate(_)
+        | KernelKind::RowSum(_) => Part::Apart,
+    }
 }

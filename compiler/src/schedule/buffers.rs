@@ -1,82 +1,119 @@
 //! Which buffers the tensors of a layer graph are in.
 //!
-//! **Invariant.** A buffer's name says what it holds; tensors of one buffer are never needed at the
-//! same time. All gradients of the residual stream are in [`STREAM`].
+//! **Invariant.** Tensors of one buffer are never needed at the same time. All gradients of the residual stream are in
+//! [`BufferId::StreamGradient`].
 //! **Not here.** Operations (`operations`), kernels.
 
-use crate::kernel::local;
+use crate::ids::BufferId;
 use crate::layout::Features;
+use models::LayerGraph;
 use models::design::{Block, Decimal, Design};
-use models::{LayerGraph, LayerOp};
+use models::graph::Activation;
 
-/// Buffer of the gradient of the residual stream.
-pub(super) const STREAM: &str = "d.x";
+/// An activation of a layer, or of what is below or above all layers.
+pub(super) type At = (Activation, Option<u32>);
 
-/// Names of buffers for the tensors of a model.
+/// What decides in which buffers the tensors of a model are.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Names {
+pub(super) struct Tensors {
     pub(super) design: Design,
     pub(super) layers: u32,
 }
 
-/// The residual stream that enters layer `l`; kept from the forward pass for recomputation.
-fn residual(l: u32) -> String {
-    format!("x.{l}")
-}
-
-impl Names {
-    pub(super) fn of(graph: &LayerGraph) -> Names {
-        Names { design: graph.shape().design, layers: graph.shape().layers }
+impl Tensors {
+    pub(super) fn of(graph: &LayerGraph) -> Tensors {
+        Tensors { design: graph.shape().design, layers: graph.shape().layers }
     }
 
-    /// What an operation multiplies by.
-    pub(super) fn factor(&self, op: &LayerOp) -> Decimal {
-        if op.name == "embed_scaled" { self.design.embedding_scale } else { self.design.logit_scale }
+    /// What the operation that makes an activation multiplies by.
+    pub(super) fn factor(&self, makes: Activation) -> Decimal {
+        if makes == Activation::EmbeddingScaled { self.design.embedding_scale } else { self.design.logit_scale }
     }
 
     /// The buffer behind the last layer.
-    pub(super) fn top(&self) -> String {
-        residual(self.layers)
+    pub(super) fn top(&self) -> BufferId {
+        BufferId::Residual(self.layers)
     }
 
-    /// The buffer of a tensor.
-    pub(super) fn buffer(&self, tensor: &str) -> String {
-        let name = local(tensor);
-        let layer = || tensor.split('.').nth(1).and_then(|l| l.parse::<u32>().ok());
-        let last = if self.design.block == Block::Post { "ln_2" } else { "resid_2" };
-        match name {
-            "embed_ln" => residual(0),
+    /// The buffer of an activation.
+    pub(super) fn buffer(&self, (of, layer): At) -> BufferId {
+        use Activation as A;
+        let last = if self.design.block == Block::Post { A::Norm2 } else { A::Residual2 };
+        match of {
+            A::EmbeddingNorm => BufferId::Residual(0),
             // Multiplied where it is.
-            "embed" | "embed_scaled" if !self.design.embedding_norm => residual(0),
-            "q" | "k" | "v" | "q_rot" | "k_rot" => "qkv".to_owned(),
-            name if name == last => residual(layer().map_or(0, |l| l + 1)),
-            name => name.to_owned(),
+            A::Embedding | A::EmbeddingScaled if !self.design.embedding_norm => BufferId::Residual(0),
+            A::Queries | A::Keys | A::Values | A::QueriesRotated | A::KeysRotated => BufferId::Qkv,
+            of if of == last => BufferId::Residual(layer.map_or(0, |l| l + 1)),
+            of => BufferId::Activation(of),
         }
     }
 
-    /// The buffer of the gradient with respect to a tensor.
-    pub(super) fn gradient(&self, tensor: &str) -> String {
-        let post = self.design.block == Block::Post;
-        match self.buffer(tensor).as_str() {
-            "embed" | "resid_1" | "resid_2" | "ffn_down" | "proj" => STREAM.to_owned(),
-            "ln_1" if post => STREAM.to_owned(),
-            name if name.starts_with("x.") => STREAM.to_owned(),
-            "gelu" | "swiglu" | "ffn_up" => "d.ffn".to_owned(),
-            "head_gelu" | "head_dense" => "d.head".to_owned(),
-            "pooler" | "pooled" => "d.pooled".to_owned(),
-            "embed_scaled" => STREAM.to_owned(),
-            "qkv" => "qkv".to_owned(),
-            name => format!("d.{name}"),
+    /// The buffer of the gradient with respect to an activation.
+    pub(super) fn gradient(&self, of: At) -> BufferId {
+        use Activation as A;
+        match self.buffer(of) {
+            BufferId::Residual(_) => BufferId::StreamGradient,
+            BufferId::Qkv => BufferId::Qkv,
+            BufferId::Activation(own) => match own {
+                A::Norm1 if self.design.block == Block::Post => BufferId::StreamGradient,
+                A::Embedding | A::EmbeddingScaled | A::Residual1 | A::Residual2 | A::FfnDown | A::Projection => {
+                    BufferId::StreamGradient
+                }
+                A::Gelu | A::SwiGlu | A::FfnUp => BufferId::FfnGradient,
+                A::HeadGelu | A::HeadDense => BufferId::HeadGradient,
+                A::Pooler | A::Pooled => BufferId::PooledGradient,
+                A::EmbeddingNorm
+                | A::Norm1
+                | A::Queries
+                | A::Keys
+                | A::Values
+                | A::QueriesRotated
+                | A::KeysRotated
+                | A::Scores
+                | A::ScoresByDistance
+                | A::Softmax
+                | A::Attention
+                | A::Norm2
+                | A::FfnGate
+                | A::FinalNorm
+                | A::FinalNormScaled
+                | A::HeadNorm
+                | A::Logits
+                | A::Loss => BufferId::Gradient(own),
+            },
+            other => unreachable!("no activation is in `{other}`"),
         }
     }
 }
 
-/// How a buffer is spread over the columns.
-pub(super) fn features(buffer: &str) -> Features {
-    match buffer {
-        "ffn_up" | "ffn_gate" | "gelu" | "swiglu" => Features::Ffn,
-        "qkv" => Features::Qkv,
-        "logits" => Features::Vocab,
-        _ => Features::Hidden,
+/// How an activation is spread over the columns.
+pub(super) fn features(of: Activation) -> Features {
+    use Activation as A;
+    match of {
+        A::FfnUp | A::FfnGate | A::Gelu | A::SwiGlu => Features::Ffn,
+        A::Queries | A::Keys | A::Values | A::QueriesRotated | A::KeysRotated => Features::Qkv,
+        A::Logits => Features::Vocab,
+        A::Embedding
+        | A::EmbeddingScaled
+        | A::EmbeddingNorm
+        | A::Norm1
+        | A::Scores
+        | A::ScoresByDistance
+        | A::Softmax
+        | A::Attention
+        | A::Projection
+        | A::Residual1
+        | A::Norm2
+        | A::FfnDown
+        | A::Residual2
+        | A::FinalNorm
+        | A::FinalNormScaled
+        | A::HeadDense
+        | A::HeadGelu
+        | A::HeadNorm
+        | A::Pooler
+        | A::Pooled
+        | A::Loss => Features::Hidden,
     }
 }

@@ -4,17 +4,18 @@
 //! **Invariant.** It ends with the gradient of the last layer's output in its buffer.
 //! **Not here.** Layers.
 
-use super::buffers::{Names, STREAM};
-use super::operations::Operation;
+use super::buffers::Tensors;
+use super::operations::{Name, Operation};
 use super::{Schedule, parts};
-use crate::ids::Phase;
-use crate::kernel::{ActivationView, Name, WeightRef};
+use crate::ids::{BufferId, Phase, Product, ProductPart};
+use crate::kernel::{ActivationView, WeightRef};
 use crate::kernels::elementwise::{Copy, Fill};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::loss::CrossEntropy;
 use crate::kernels::row_sum::{Parts, RowSum};
 use crate::layout::Features;
 use models::OpKind;
+use models::graph::Activation;
 use sim_core::program::DType;
 
 /// Tokens of a PE that the pooler works on, so that vectors are long enough: the first one of every
@@ -23,22 +24,21 @@ const POOLED: u32 = 4;
 
 impl Schedule {
     /// The head's operations, in their order: forward, loss, backward.
-    pub(super) fn head(&mut self, names: &Names, operations: &[Operation], chunks: u32) {
-        let pooled = operations.iter().any(|s| s.op.kind == OpKind::Classifier);
+    pub(super) fn head(&mut self, tensors: &Tensors, operations: &[Operation], chunks: u32) {
+        let pooled = operations.iter().any(|s| s.kind == OpKind::Classifier);
         if pooled {
-            return self.classifier(names, operations);
+            return self.classifier(tensors, operations);
         }
         for operation in operations {
-            self.forward(names, operation, Phase::Forward);
-            if operation.op.kind == OpKind::LmHead {
+            self.forward(tensors, operation, Phase::Forward);
+            if operation.kind == OpKind::LmHead {
                 self.lm_head(operation, chunks);
             }
         }
-        self.covered.insert("loss.backward".into());
+        self.covered.extend(operations.iter().filter(|o| o.kind == OpKind::CrossEntropy).map(|o| o.backward.clone()));
         self.begun.clear();
-        for operation in operations.iter().rev().filter(|s| !matches!(s.op.kind, OpKind::LmHead | OpKind::CrossEntropy))
-        {
-            self.back(names, operation);
+        for operation in operations.iter().rev().filter(|s| !matches!(s.kind, OpKind::LmHead | OpKind::CrossEntropy)) {
+            self.back(tensors, operation);
         }
     }
 
@@ -46,11 +46,15 @@ impl Schedule {
     fn lm_head(&mut self, operation: &Operation, chunks: u32) {
         self.covered.extend([&operation.backward, &operation.weight_gradient].map(Name::clone));
         let (tokens, hidden) = (self.geometry.tokens, self.tensor(&operation.inputs[0]));
-        let sums = ActivationView { dtype: DType::F32, ..self.hidden("d.head.sum") };
+        let sums = ActivationView { dtype: DType::F32, ..self.hidden(BufferId::HeadGradientSums) };
         for (first, count) in parts(tokens, tokens.div_ceil(chunks).next_multiple_of(4)) {
             let window = |a: &ActivationView| ActivationView { first_token: first, tokens: count, ..a.clone() };
-            let logits = ActivationView { row: count, tokens: count, ..self.act("logits", Features::Vocab) };
-            let (x, label) = (window(&hidden), "lm head".into());
+            let logits = ActivationView {
+                row: count,
+                tokens: count,
+                ..self.act(BufferId::Activation(Activation::Logits), Features::Vocab)
+            };
+            let (x, label) = (window(&hidden), Product::LmHead.makes(ProductPart::Output));
             let weight = last_weights(operation, true);
             self.push(
                 Phase::Forward,
@@ -59,9 +63,14 @@ impl Schedule {
             );
             self.loss(&logits, first, false);
             let (dx, weight) = (window(&sums), WeightRef { bias: None, ..last_weights(operation, false) });
-            self.gemm(&"lm head input gradient".into(), (Phase::Backward, None), (logits.clone(), dx, false), &weight);
-            let to = (operation.weights[0].clone(), false);
-            self.outer_parts(&"lm head weight gradient".into(), None, logits.clone(), x, to);
+            self.gemm(
+                Product::LmHead.makes(ProductPart::InputGradient),
+                (Phase::Backward, None),
+                (logits.clone(), dx, false),
+                &weight,
+            );
+            let to = (operation.weights[0].into(), false);
+            self.outer_parts(Product::LmHead.makes(ProductPart::WeightGradient), None, logits.clone(), x, to);
             self.bias_gradient(operation, logits);
         }
         let to = self.gradient(&operation.inputs[0]);
@@ -75,22 +84,26 @@ impl Schedule {
     }
 
     /// Pooler, classifier, loss, and their gradients, of the first tokens of all rows.
-    fn classifier(&mut self, names: &Names, operations: &[Operation]) {
-        let find = |kind| operations.iter().find(|s| s.op.kind == kind).expect("a classifier has these operations");
-        let operations = [OpKind::Pooler, OpKind::Tanh, OpKind::Classifier].map(find);
-        let [pooler, tanh, classifier] = operations;
+    fn classifier(&mut self, tensors: &Tensors, operations: &[Operation]) {
+        let find = |kind| operations.iter().find(|s| s.kind == kind).expect("a classifier has these operations");
+        let operations = [OpKind::Pooler, OpKind::Tanh, OpKind::Classifier, OpKind::CrossEntropy].map(find);
+        let [pooler, tanh, classifier, _] = operations;
         self.covered.extend(operations.into_iter().flat_map(|s| [&s.forward, &s.backward]).map(Name::clone));
         self.covered.extend([pooler, classifier].map(|s| s.weight_gradient.clone()));
-        self.covered.extend(["loss", "loss.backward"].map(Name::from));
         let tokens = POOLED.min(self.geometry.tokens);
         let small = |a: ActivationView| ActivationView { row: tokens, tokens, ..a };
-        let top = ActivationView { tokens, ..self.hidden(names.top()) };
-        let [dense, pooled, d_pooled] = ["pooler", "pooled", "d.pooled"].map(|name| small(self.hidden(name)));
-        let logits = small(self.act("logits", Features::Vocab));
+        let top = ActivationView { tokens, ..self.hidden(tensors.top()) };
+        let [dense, pooled, d_pooled] = [
+            BufferId::Activation(Activation::Pooler),
+            BufferId::Activation(Activation::Pooled),
+            BufferId::PooledGradient,
+        ]
+        .map(|buffer| small(self.hidden(buffer)));
+        let logits = small(self.act(BufferId::Activation(Activation::Logits), Features::Vocab));
         self.linear(pooler, Phase::Forward, top.clone(), dense.clone());
-        let f = super::function(tanh.op.kind).expect("a function of one operand");
+        let f = super::function(tanh.kind).expect("a function of one operand");
         self.push(Phase::Forward, None, super::Activation { f, x: dense, y: pooled.clone() });
-        let (label, weight) = (classifier.label.clone(), last_weights(classifier, false));
+        let (label, weight) = (classifier.product().makes(ProductPart::Output), last_weights(classifier, false));
         self.push(
             Phase::Forward,
             None,
@@ -101,7 +114,7 @@ impl Schedule {
         self.linear_back(classifier, pooled.clone(), logits, d_pooled.clone());
         let (dy, dx) = (d_pooled.clone(), d_pooled.clone());
         self.push(Phase::Backward, None, super::ActivationGrad { f, x: pooled, dy, dx });
-        let dx = self.hidden(STREAM);
+        let dx = self.hidden(BufferId::StreamGradient);
         self.push(Phase::Backward, None, Fill { to: dx.clone(), value: 0 });
         self.linear_back(pooler, top, d_pooled, ActivationView { tokens, ..dx });
     }
@@ -110,11 +123,11 @@ impl Schedule {
 /// The weights of the last product, whose padding outputs get no probability.
 fn last_weights(operation: &Operation, transposed: bool) -> WeightRef {
     // Those that make logits, rather than the gradient of their input.
-    let mask_padding = transposed || operation.op.kind == OpKind::Classifier;
+    let mask_padding = transposed || operation.kind == OpKind::Classifier;
     WeightRef {
-        tensor: operation.weights[0].clone(),
+        tensor: operation.weights[0].into(),
         transposed,
-        bias: operation.weights.get(1).cloned(),
+        bias: operation.weights.get(1).map(|&bias| bias.into()),
         mask_padding,
     }
 }

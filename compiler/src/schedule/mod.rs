@@ -11,8 +11,9 @@ mod buffers;
 mod head;
 mod operations;
 
-use crate::ids::Phase;
-use crate::kernel::{ActivationView, Kernel, Name, WeightRef};
+use crate::ids::{BufferId, Label, Phase, ProductPart, TensorId};
+use crate::kernel::{ActivationView, WeightRef};
+use crate::kernels::KernelKind;
 use crate::kernels::activation::{Activation, ActivationGrad, Function, SwiGlu, SwiGluGrad};
 use crate::kernels::affine::Style;
 use crate::kernels::alibi::Distances;
@@ -27,14 +28,13 @@ use crate::kernels::rotary::Rotate;
 use crate::kernels::row_sum::RowSum;
 use crate::layout::{Features, Geometry};
 use crate::options::Chunks;
-use buffers::{Names, STREAM, features};
+use buffers::Tensors;
 use models::OpKind;
 use models::design::Block;
 pub use operations::Operations;
-use operations::{Buffers, Operation, function, tables};
+use operations::{Buffers, Name, Operation, function};
 use sim_core::diag::Diagnostic;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 /// Most input slots of a GEMM: larger windows are cut, which bounds the weights of a step. Every cut
@@ -47,7 +47,7 @@ const SLOTS_MAX: u32 = 32;
 #[derive(Debug, Clone)]
 pub struct ScheduledKernel {
     /// The kernel.
-    pub kernel: Arc<dyn Kernel>,
+    pub kernel: Arc<KernelKind>,
     /// The part of the step.
     pub phase: Phase,
     /// The layer, if it belongs to one.
@@ -64,7 +64,7 @@ pub struct Schedule {
     /// Operations of the graph that the kernels execute.
     covered: BTreeSet<Name>,
     /// Gradients of products' inputs that a kernel of the layer has written.
-    begun: BTreeSet<Name>,
+    begun: BTreeSet<BufferId>,
     /// Length of AXPYs that outer products aim at.
     gather: u32,
 }
@@ -74,7 +74,7 @@ impl Schedule {
     /// parts, and AXPYs of about `gather` elements in outer products.
     #[must_use]
     pub fn new(operations: &Operations, geometry: &Geometry, lm_chunks: u32, gather: u32) -> Schedule {
-        let Operations { names, below, layers, above, .. } = operations;
+        let Operations { tensors, below, layers, above, .. } = operations;
         let mut t = Schedule {
             geometry: geometry.clone(),
             kernels: Vec::new(),
@@ -83,30 +83,30 @@ impl Schedule {
             gather,
         };
         for operation in below.iter().chain(layers.iter().flatten()) {
-            t.forward(names, operation, Phase::Forward);
+            t.forward(tensors, operation, Phase::Forward);
         }
-        t.head(names, above, lm_chunks);
+        t.head(tensors, above, lm_chunks);
         for operations in layers.iter().rev() {
             for operation in operations.iter().filter(|s| s.recomputed) {
-                t.forward(names, operation, Phase::Recompute);
+                t.forward(tensors, operation, Phase::Recompute);
             }
             let mut backward: Vec<&Operation> = operations.iter().rev().collect();
-            if names.design.block == Block::ParallelTwoNorms {
+            if tensors.design.block == Block::ParallelTwoNorms {
                 // Norms add to the gradient that both branches start from.
-                backward.sort_by_key(|s| s.op.kind.is_norm());
+                backward.sort_by_key(|s| s.kind.is_norm());
             }
             t.begun.clear();
             for operation in backward {
-                t.back(names, operation);
+                t.back(tensors, operation);
             }
         }
-        if names.design.embedding_norm {
+        if tensors.design.embedding_norm {
             for operation in &below[..below.len() - 1] {
-                t.forward(names, operation, Phase::Recompute);
+                t.forward(tensors, operation, Phase::Recompute);
             }
         }
         for operation in below.iter().rev() {
-            t.back(names, operation);
+            t.back(tensors, operation);
         }
         t
     }
@@ -121,26 +121,26 @@ impl Schedule {
         missing.chain(extra).map(|(name, text)| Diagnostic::new("M004", &**name, text)).collect()
     }
 
-    fn push(&mut self, phase: Phase, layer: Option<u32>, kernel: impl Kernel + 'static) {
-        self.kernels.push(ScheduledKernel { kernel: Arc::new(kernel), phase, layer });
+    fn push(&mut self, phase: Phase, layer: Option<u32>, kernel: impl Into<KernelKind>) {
+        self.kernels.push(ScheduledKernel { kernel: Arc::new(kernel.into()), phase, layer });
     }
 
-    fn act(&self, name: impl Into<Name>, features: Features) -> ActivationView {
-        ActivationView::whole(&self.geometry, name, features)
+    fn act(&self, buffer: BufferId, features: Features) -> ActivationView {
+        ActivationView::whole(&self.geometry, buffer, features)
     }
 
-    fn hidden(&self, name: impl Into<Name>) -> ActivationView {
-        self.act(name, Features::Hidden)
+    fn hidden(&self, buffer: BufferId) -> ActivationView {
+        self.act(buffer, Features::Hidden)
     }
 
     /// The buffer of a tensor of the graph.
     fn tensor(&self, buffers: &Buffers) -> ActivationView {
-        self.act(buffers.own.clone(), features(&buffers.own))
+        self.act(buffers.own, buffers.features)
     }
 
     /// The buffer of the gradient with respect to a tensor of the graph.
     fn gradient(&self, buffers: &Buffers) -> ActivationView {
-        self.act(buffers.gradient.clone(), features(&buffers.own))
+        self.act(buffers.gradient, buffers.features)
     }
 
     /// Query, key or value: a third of the fused buffer.
@@ -150,29 +150,28 @@ impl Schedule {
             features: Features::Hidden,
             first_slot: part * hidden,
             slots: hidden,
-            ..self.act("qkv", Features::Qkv)
+            ..self.act(BufferId::Qkv, Features::Qkv)
         }
     }
 
     /// The kernels of a forward operation.
-    fn forward(&mut self, names: &Names, operation: &Operation, phase: Phase) {
-        let op = &operation.op;
+    fn forward(&mut self, tensors: &Tensors, operation: &Operation, phase: Phase) {
         if phase == Phase::Forward {
             self.covered.insert(operation.forward.clone());
         }
-        let l = op.layer;
+        let l = operation.layer;
         let ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.tensor(of)).collect();
         let out = self.tensor(&operation.out);
-        match op.kind {
-            OpKind::Embedding => self.push(phase, l, EmbedScatter { x: out, tables: tables(op) }),
+        match operation.kind {
+            OpKind::Embedding => self.push(phase, l, EmbedScatter { x: out, tables: operation.tables() }),
             kind if kind.is_norm() => {
-                let (tensor, style) = (operation.stem.clone(), Style::of(&names.design));
-                self.push(phase, l, LayerNorm { x: ins[0].clone(), y: out, tensor, style });
+                let (module, style) = (operation.module(), Style::of(&tensors.design));
+                self.push(phase, l, LayerNorm { x: ins[0].clone(), y: out, module, style });
             }
             OpKind::AttentionScores | OpKind::Softmax => {} // in one kernel with the values
             OpKind::AttentionValues => {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third(i));
-                let stats = (phase == Phase::Recompute).then(|| "stats".into());
+                let stats = (phase == Phase::Recompute).then_some(BufferId::Statistics);
                 self.push(phase, l, AttentionForward { q, k, v, out, stats, chunks: Chunks::ONE });
             }
             OpKind::Rotary => {
@@ -184,7 +183,7 @@ impl Schedule {
                 self.push(phase, l, Distances { q, k });
             }
             OpKind::Scale => {
-                let (x, factor) = (ins[0].clone(), names.factor(op));
+                let (x, factor) = (ins[0].clone(), tensors.factor(operation.makes));
                 self.push(phase, l, Scale { x, y: out, factor });
             }
             OpKind::SwiGlu => {
@@ -203,18 +202,18 @@ impl Schedule {
     /// `y = x · W + b`.
     fn linear(&mut self, operation: &Operation, phase: Phase, x: ActivationView, y: ActivationView) {
         let weight = WeightRef {
-            tensor: operation.weights[0].clone(),
+            tensor: operation.weights[0].into(),
             transposed: false,
-            bias: operation.weights.get(1).cloned(),
+            bias: operation.weights.get(1).map(|&bias| bias.into()),
             mask_padding: false,
         };
-        self.gemm(&operation.label, (phase, operation.op.layer), (x, y, false), &weight);
+        self.gemm(operation.product().makes(ProductPart::Output), (phase, operation.layer), (x, y, false), &weight);
     }
 
     /// A GEMM, cut over its input slots where there are many.
     fn gemm(
         &mut self,
-        label: &Name,
+        label: Label,
         place: (Phase, Option<u32>),
         (x, y, add): (ActivationView, ActivationView, bool),
         weight: &WeightRef,
@@ -226,11 +225,7 @@ impl Schedule {
             }
             let x = ActivationView { first_slot: x.first_slot + first, slots, ..x.clone() };
             let add = add || i > 0;
-            self.push(
-                place.0,
-                place.1,
-                Gemm { label: label.clone(), x, y: y.clone(), weight, add, outs: 1, piggyback: None },
-            );
+            self.push(place.0, place.1, Gemm { label, x, y: y.clone(), weight, add, outs: 1, piggyback: None });
         }
     }
 
@@ -238,58 +233,60 @@ impl Schedule {
     fn outer(&mut self, operation: &Operation, x: ActivationView, dy: ActivationView) {
         // The operand with more slots is stationary; `[in][out]` is the parameter's own order.
         let (a, b, transposed) = if x.slots >= dy.slots { (x, dy.clone(), false) } else { (dy.clone(), x, true) };
-        let to = (operation.weights[0].clone(), transposed);
-        self.outer_parts(&operation.weight_gradient_label, operation.op.layer, a, b, to);
+        let to = (operation.weights[0].into(), transposed);
+        self.outer_parts(operation.product().makes(ProductPart::WeightGradient), operation.layer, a, b, to);
         self.bias_gradient(operation, dy);
     }
 
     /// The gradient of a product's bias, if it has one.
     fn bias_gradient(&mut self, operation: &Operation, dy: ActivationView) {
-        if let Some(tensor) = operation.weights.get(1).cloned() {
-            let label = operation.bias_gradient_label.clone();
+        if let Some(tensor) = operation.weights.get(1).map(|&bias| bias.into()) {
+            let label = operation.product().makes(ProductPart::BiasGradient);
             let kernel = ColSum { label, b: dy, times: None, tensor, levels: None };
-            self.push(Phase::WeightGradient, operation.op.layer, kernel);
+            self.push(Phase::WeightGradient, operation.layer, kernel);
         }
     }
 
     fn outer_parts(
         &mut self,
-        label: &Name,
+        label: Label,
         layer: Option<u32>,
         a: ActivationView,
         b: ActivationView,
-        to: (Name, bool),
+        to: (TensorId, bool),
     ) {
         let gather = gather(self.geometry.lane_columns(), b.slots, self.gather);
         for (first, slots) in parts(a.slots, SLOTS_MAX) {
             let a = ActivationView { first_slot: a.first_slot + first, slots, ..a.clone() };
-            let (tensor, transposed) = to.clone();
-            let kernel = Outer { label: label.clone(), a, b: b.clone(), tensor, transposed, gather };
+            let (tensor, transposed) = to;
+            let kernel = Outer { label, a, b: b.clone(), tensor, transposed, gather };
             self.push(Phase::WeightGradient, layer, kernel);
         }
     }
 
     /// The gradients of an operation: of its weights, then of its input.
-    fn back(&mut self, names: &Names, operation: &Operation) {
-        let (op, layer, phase) = (&operation.op, operation.op.layer, Phase::Backward);
-        if !op.weights.is_empty() {
+    fn back(&mut self, tensors: &Tensors, operation: &Operation) {
+        let (layer, phase) = (operation.layer, Phase::Backward);
+        if !operation.weights.is_empty() {
             self.covered.insert(operation.weight_gradient.clone());
         }
-        if op.kind != OpKind::Embedding {
+        if operation.kind != OpKind::Embedding {
             self.covered.insert(operation.backward.clone());
         }
         let ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.tensor(of)).collect();
         let d_ins: Vec<ActivationView> = operation.inputs.iter().map(|of| self.gradient(of)).collect();
         let dy = self.gradient(&operation.out);
-        match op.kind {
-            OpKind::Embedding => self.push(Phase::WeightGradient, layer, EmbedGrad { dx: dy, tables: tables(op) }),
+        match operation.kind {
+            OpKind::Embedding => {
+                self.push(Phase::WeightGradient, layer, EmbedGrad { dx: dy, tables: operation.tables() })
+            }
             kind if kind.is_norm() => {
                 let (x, dx) = (ins[0].clone(), d_ins[0].clone());
                 // In a layer the gradient by way of the norm joins that which goes past it, unless
                 // nothing does.
-                let add = layer.is_some() && dx.name != dy.name;
-                let (tensor, style) = (operation.stem.clone(), Style::of(&names.design));
-                let kernel = LayerNormGrad { x, dy, dx, tensor, add, style };
+                let add = layer.is_some() && dx.buffer != dy.buffer;
+                let (module, style) = (operation.module(), Style::of(&tensors.design));
+                let kernel = LayerNormGrad { x, dy, dx, module, add, style };
                 let parts = kernel.parts();
                 self.push(phase, layer, kernel);
                 self.push(Phase::WeightGradient, layer, RowSum { parts, levels: None });
@@ -298,7 +295,7 @@ impl Schedule {
                 let [q, k, v] = [0, 1, 2].map(|i| self.third(i));
                 // Gradients take the place of what they are the gradients of.
                 let [dq, dk, dv] = [&q, &k, &v].map(Clone::clone);
-                let (out, stats) = (self.tensor(&operation.out), "stats".into());
+                let (out, stats) = (self.tensor(&operation.out), BufferId::Statistics);
                 self.push(
                     phase,
                     layer,
@@ -310,7 +307,7 @@ impl Schedule {
                 self.push(phase, layer, Rotate { q, k, back: true });
             }
             OpKind::Scale => {
-                let (x, y, factor) = (dy, d_ins[0].clone(), names.factor(op));
+                let (x, y, factor) = (dy, d_ins[0].clone(), tensors.factor(operation.makes));
                 self.push(phase, layer, Scale { x, y, factor });
             }
             OpKind::SwiGlu => {
@@ -335,12 +332,17 @@ impl Schedule {
 
     fn linear_back(&mut self, operation: &Operation, x: ActivationView, dy: ActivationView, dx: ActivationView) {
         self.outer(operation, x, dy.clone());
-        let tensor = operation.weights[0].clone();
+        let tensor = operation.weights[0].into();
         let weight = WeightRef { tensor, transposed: true, bias: None, mask_padding: false };
         // What goes past the product is in the stream's gradient already; what another product
         // made of the same input, in its.
-        let add = !self.begun.insert(dx.name.clone()) || (*dx.name == *STREAM && operation.op.layer.is_some());
-        self.gemm(&operation.input_gradient_label, (Phase::Backward, operation.op.layer), (dy, dx, add), &weight);
+        let add = !self.begun.insert(dx.buffer) || (dx.buffer == BufferId::StreamGradient && operation.layer.is_some());
+        self.gemm(
+            operation.product().makes(ProductPart::InputGradient),
+            (Phase::Backward, operation.layer),
+            (dy, dx, add),
+            &weight,
+        );
     }
 }
 
@@ -358,38 +360,4 @@ fn parts(length: u32, most: u32) -> Vec<(u32, u32)> {
 /// nearest to `target` elements.
 fn gather(columns: u32, slots: u32, target: u32) -> u32 {
     (1..=columns).filter(|&n| columns.is_multiple_of(n)).min_by_key(|&n| ((n * slots).abs_diff(target), n)).unwrap_or(1)
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let g = &self.geometry;
-        writeln!(
-            f,
-            "geometry {} lanes x {} columns ({} per head), {} sequences per lane x {} rows, {} tokens, {} {} {} slots per PE",
-            g.lanes,
-            g.lane_columns(),
-            g.head_columns,
-            g.sequences_per_lane,
-            g.rows_per_sequence,
-            g.tokens,
-            g.hidden,
-            g.ffn,
-            g.vocab_slots
-        )?;
-        for scheduled in &self.kernels {
-            let layer = scheduled.layer.map_or_else(|| "-".to_owned(), |l| l.to_string());
-            writeln!(f, "{:<16} {layer:>4}  {}", scheduled.phase.name(), scheduled.kernel.name())?;
-            for requirement in scheduled.kernel.requirements(g) {
-                writeln!(
-                    f,
-                    "    {:?} {} {}[{}]",
-                    requirement.access,
-                    requirement.name,
-                    requirement.dtype.name(),
-                    requirement.len
-                )?;
-            }
-        }
-        Ok(())
-    }
 }

@@ -9,15 +9,16 @@
 use super::samples::{Samples, room};
 use crate::compiled::Choice;
 use crate::ids::Phase;
-use crate::kernel::{Access, Kernel, Requirement};
+use crate::kernel::{Access, Requirement};
+use crate::kernels::KernelKind;
 use crate::layout::Geometry;
 use crate::memory::{self, Codes};
 use crate::options::{CheckpointRequest, Checkpoints, Chunks, MappingConstraints, MemoryStrategy};
+use crate::passes::chunk_attention::{in_chunks, is_attention};
 use crate::passes::{lower, waiting_bytes};
 use crate::schedule::{Schedule, ScheduledKernel};
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
-use std::sync::Arc;
 
 /// Most parts of the feed-forward layer that are tried.
 const FFN_PARTS_MAX: u32 = 8;
@@ -224,17 +225,18 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     /// The kernels with the bytes that live in them, code included.
     fn alive<'t>(&self, schedule: &'t Schedule) -> Vec<(&'t ScheduledKernel, u64)> {
-        let kernels: Vec<&dyn Kernel> = schedule.kernels.iter().map(|t| &*t.kernel).collect();
-        let alive = memory::alive(self.g, self.arch, &kernels, &self.codes);
-        schedule.kernels.iter().zip(alive).collect()
+        let (g, arch) = (self.g, self.arch);
+        let launches: Vec<_> = schedule.kernels.iter().map(|t| t.kernel.all_requirements(g, arch)).collect();
+        let alive = schedule.kernels.iter().zip(memory::alive(&launches));
+        alive.map(|(t, bytes)| (t, bytes + self.codes.of(g, arch, &t.kernel))).collect()
     }
 
     /// Bytes of a kernel that live as long as it: scratch and code.
-    fn own(&self, kernel: &dyn Kernel) -> u64 {
+    fn own(&self, kernel: &KernelKind) -> u64 {
         self.scratch(kernel) + self.codes.of(self.g, self.arch, kernel)
     }
 
-    fn scratch(&self, kernel: &dyn Kernel) -> u64 {
+    fn scratch(&self, kernel: &KernelKind) -> u64 {
         let scratch = kernel.all_requirements(self.g, self.arch).into_iter().filter(|n| n.access == Access::Scratch);
         scratch.map(|n: Requirement| u64::from(n.len) * u64::from(n.dtype.bytes())).sum()
     }
@@ -248,7 +250,7 @@ impl Lowering<'_> {
         );
         let of_layer: Vec<(&ScheduledKernel, u64)> =
             self.alive(&two).into_iter().filter(|(t, _)| t.layer.is_some()).collect();
-        let attention = |t: &ScheduledKernel| t.kernel.in_chunks(Chunks::ONE).is_some();
+        let attention = |t: &ScheduledKernel| is_attention(&t.kernel);
         let (cut, rest): (Vec<_>, Vec<_>) = of_layer.into_iter().partition(|(t, _)| attention(t));
         let rest = rest.into_iter().map(|(_, bytes)| bytes).max().unwrap_or(0);
         let (g, arch) = (self.g, self.arch);
@@ -284,10 +286,10 @@ impl Lowering<'_> {
     /// What takes as many bytes as another and more cycles is left out before code is counted.
     fn cuts(&self, all: &[&(&ScheduledKernel, u64)], chunks: &[Chunks]) -> Vec<Cut> {
         let Some((first, _)) = all.first() else { return Vec::new() };
-        let mut kernels: Vec<(Chunks, Arc<dyn Kernel>, u64, u64)> = Vec::new();
+        let mut kernels: Vec<(Chunks, KernelKind, u64, u64)> = Vec::new();
         for &chunks in chunks {
-            if let Some(kernel) = first.kernel.in_chunks(chunks) {
-                let (bytes, cycles) = (self.scratch(&*kernel), kernel.estimate(self.g, self.arch));
+            if let Some(kernel) = in_chunks(&first.kernel, chunks) {
+                let (bytes, cycles) = (self.scratch(&kernel), kernel.estimate(self.g, self.arch));
                 kernels.push((chunks, kernel, bytes, cycles));
             }
         }
@@ -300,11 +302,11 @@ impl Lowering<'_> {
         });
         let mut beside = 0;
         for (scheduled, bytes) in all {
-            beside = beside.max(bytes - self.own(&*scheduled.kernel));
+            beside = beside.max(bytes - self.own(&scheduled.kernel));
         }
-        let cut = |(chunks, kernel, _, cycles): (Chunks, Arc<dyn Kernel>, u64, u64)| Cut {
+        let cut = |(chunks, kernel, _, cycles): (Chunks, KernelKind, u64, u64)| Cut {
             chunks,
-            bytes: beside + self.own(&*kernel),
+            bytes: beside + self.own(&kernel),
             cycles,
         };
         kernels.into_iter().map(cut).collect()

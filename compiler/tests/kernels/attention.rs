@@ -1,6 +1,7 @@
 //! Attention on a small wafer against f64: the result and the gradients of all operands.
 
 use crate::common::{TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
+use compiler::ids::BufferId;
 use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::alibi::Distances;
 use compiler::kernels::attention::{AttentionBackward, AttentionForward};
@@ -68,7 +69,7 @@ fn others(act: DType) -> Vec<Geometry> {
 }
 
 /// Queries, keys and values as windows of one fused buffer.
-fn fused(g: &Geometry, name: &str) -> [ActivationView; 3] {
+fn fused(g: &Geometry, name: &'static str) -> [ActivationView; 3] {
     [0, 1, 2].map(|part| ActivationView {
         features: Features::Qkv,
         all_slots: 3 * g.hidden,
@@ -278,7 +279,7 @@ fn gradients_may_replace_their_operands() {
 fn statistics_are_optional() {
     let g = wide(DType::F16, 8, 4);
     let kernel = AttentionForward { stats: None, ..forward(&g) };
-    assert!(kernel.requirements(&g).iter().all(|n| *n.name != *"stats"));
+    assert!(kernel.requirements(&g).iter().all(|n| n.buffer != BufferId::Named("stats")));
     let qkv = random_act(&g, Features::Qkv, 1, g.act);
     let mut w = wafer(&g, &qkv);
     w.run(&kernel, &TestHost::default());

@@ -9,7 +9,6 @@ use fabric::{EngineKind, Fold, RunOptions};
 use ndarray::{ArrayD, IxDyn};
 use sim_core::coord::Span;
 use sim_core::program::DType;
-use std::sync::Arc;
 
 fn acts(g: &Geometry) -> [ActivationView; 2] {
     [
@@ -27,7 +26,7 @@ fn transfer(g: &Geometry, act: &ActivationView, way: Way) -> StandaloneTransfer 
 
 /// What left, for a host to bring back.
 fn left(g: &Geometry, act: &ActivationView, gone: &Gradients) -> (String, ArrayD<f32>) {
-    let name = format!("checkpoint {}", act.name);
+    let name = format!("checkpoint {}", act.buffer);
     let shape = [g.used_columns(), g.used_rows(), act.all_slots * act.row];
     let kept = gone.dense(&name, &shape).mapv(|v| v as f32);
     (name, ArrayD::from_shape_fn(IxDyn(&shape.map(|n| n as usize)), |i| kept[&i]))
@@ -47,7 +46,7 @@ fn what_left_comes_back() {
             other.run(&transfer(&g, &act, BACK), &host);
             let len = act.all_slots * act.row;
             for pe in g.used().iter() {
-                assert_eq!(wafer.raw(pe, &act.name, len), other.raw(pe, &act.name, len), "{pe:?} of {g:?}");
+                assert_eq!(wafer.raw(pe, act.buffer, len), other.raw(pe, act.buffer, len), "{pe:?} of {g:?}");
             }
         }
     }
@@ -109,7 +108,7 @@ fn narrow(g: &Geometry) -> Wafer {
 }
 
 /// The product while it carries as many of the buffer's rows as it can, from one on, and how many.
-fn carrying(w: &Wafer, act: &ActivationView, from: u32, way: Way) -> (Arc<dyn Kernel>, Span) {
+fn carrying(w: &Wafer, act: &ActivationView, from: u32, way: Way) -> (Gemm, Span) {
     let rows = Span::run(from, w.g.used_rows() - from);
     let transfer = CheckpointTransfer { act: act.clone(), rows, way };
     let (kernel, count) = product(&w.g).carrying(&w.g, &w.arch, &transfer).expect("there is time");
@@ -133,18 +132,18 @@ fn products_carry_buffers_off_the_wafer_and_back() {
             wafer.put_array(&product(&g).x, &x);
             wafer.put_array(&act, &kept);
             let (kernel, rows) = carrying(&wafer, &act, from, Way::Out);
-            let (_, gone) = wafer.run(&*kernel, &host);
+            let (_, gone) = wafer.run(&kernel, &host);
             host.tensors.extend([left(&g, &act, &gone)]);
             let mut other = narrow(&g);
             other.put_array(&product(&g).x, &x);
             let (kernel, back) = carrying(&other, &act, from, BACK);
-            other.run(&*kernel, &host);
+            other.run(&kernel, &host);
             for wafer in [&wafer, &other] {
                 assert_close(&wafer.get(&product(&g).y), &plain.get(&product(&g).y), 0.0, "the product");
             }
             let len = act.all_slots * act.row;
             for pe in g.used().iter().filter(|pe| rows.iter().zip(back.iter()).any(|(y, _)| y == pe.y)) {
-                assert_eq!(wafer.raw(pe, &act.name, len), other.raw(pe, &act.name, len), "{pe:?} of {g:?}");
+                assert_eq!(wafer.raw(pe, act.buffer, len), other.raw(pe, act.buffer, len), "{pe:?} of {g:?}");
             }
         }
     }
@@ -157,7 +156,7 @@ fn engines_and_foldings_agree_on_loaded_products() {
         for way in [Way::Out, BACK] {
             let mut w = narrow(&g);
             let (kernel, _) = carrying(&w, &act, 0, way);
-            let at = w.addresses_of(&*kernel);
+            let at = w.addresses_of(&kernel);
             let program = kernel.program(&g, &w.arch, &at);
             let cycles = |engine, fold| {
                 let options = RunOptions { engine, fold, ..RunOptions::default() };

@@ -6,7 +6,8 @@
 //! **Not here.** What the results should be.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this module")]
 
-use compiler::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Name, Requirement};
+use compiler::ids::{BufferId, TensorId};
+use compiler::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
 use compiler::layout::{Features, Geometry};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
@@ -27,7 +28,7 @@ pub struct Wafer {
     pub arch: ArchSpec,
     pub engine: EngineKind,
     pub memory: WaferMemory,
-    operands: BTreeMap<Name, Requirement>,
+    operands: BTreeMap<BufferId, Requirement>,
     places: Addresses,
     next: u32,
 }
@@ -52,20 +53,20 @@ impl Wafer {
 
     /// Gives an operand its place, or checks that it has one of the same type and size.
     pub fn place(&mut self, requirement: &Requirement) {
-        if let Some(known) = self.operands.get(&requirement.name) {
+        if let Some(known) = self.operands.get(&requirement.buffer) {
             assert_eq!(
                 (known.dtype, known.len, known.phase),
                 (requirement.dtype, requirement.len, requirement.phase),
                 "{}",
-                requirement.name
+                requirement.buffer
             );
             return;
         }
-        assert!(requirement.margin <= MARGIN, "{}", requirement.name);
+        assert!(requirement.margin <= MARGIN, "{}", requirement.buffer);
         let addr = aligned(self.next, requirement.phase);
         self.next = addr + requirement.len * requirement.dtype.bytes() + MARGIN;
-        self.places.insert(requirement.name.clone(), addr);
-        self.operands.insert(requirement.name.clone(), requirement.clone());
+        self.places.insert(requirement.buffer, addr);
+        self.operands.insert(requirement.buffer, requirement.clone());
     }
 
     /// Places the operands of all kernels, and gives the addresses of the operands.
@@ -88,8 +89,8 @@ impl Wafer {
             if requirement.access == Access::Scratch {
                 let addr = aligned(next, requirement.phase);
                 next = addr + requirement.len * requirement.dtype.bytes();
-                let before = at.insert(requirement.name.clone(), addr);
-                assert!(before.is_none(), "{} is needed twice", requirement.name);
+                let before = at.insert(requirement.buffer, addr);
+                assert!(before.is_none(), "{} is needed twice", requirement.buffer);
             }
         }
         assert!(next <= self.arch.pe.sram.value, "{} does not fit", kernel.name());
@@ -164,13 +165,15 @@ impl Wafer {
     }
 
     /// Numbers at the start of a named operand of one PE.
-    pub fn raw(&self, pe: PeCoord, name: &str, len: u32) -> Vec<f32> {
-        self.read(pe, self.places[name], self.operands[name].dtype, len)
+    pub fn raw(&self, pe: PeCoord, buffer: impl Into<BufferId>, len: u32) -> Vec<f32> {
+        let buffer = buffer.into();
+        self.read(pe, self.places[buffer], self.operands[&buffer].dtype, len)
     }
 
     /// Overwrites the start of a named operand of one PE.
-    pub fn set_raw(&mut self, pe: PeCoord, name: &str, values: &[f32]) {
-        self.write(pe, self.places[name], self.operands[name].dtype, values);
+    pub fn set_raw(&mut self, pe: PeCoord, buffer: impl Into<BufferId>, values: &[f32]) {
+        let buffer = buffer.into();
+        self.write(pe, self.places[buffer], self.operands[&buffer].dtype, values);
     }
 
     /// Runs a kernel: feeds every stream onto the wafer, collects every stream off it.
@@ -279,9 +282,9 @@ impl TestHost {
 }
 
 impl HostSource for TestHost {
-    fn value(&self, tensor: &str, index: &[u32]) -> f32 {
+    fn value(&self, tensor: TensorId, index: &[u32]) -> f32 {
         let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        self.tensors.get(tensor).unwrap_or_else(|| panic!("no tensor {tensor}"))[&index[..]]
+        self.tensors.get(&tensor.to_string()).unwrap_or_else(|| panic!("no tensor {tensor}"))[&index[..]]
     }
 
     fn token(&self, sequence: u32, position: u32) -> u32 {
@@ -317,8 +320,8 @@ impl Gradients {
 }
 
 impl HostSink for Gradients {
-    fn add(&mut self, tensor: &str, index: &[u32], value: f32) {
-        let tensor = self.tensors.entry(tensor.to_owned()).or_default();
+    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32) {
+        let tensor = self.tensors.entry(tensor.to_string()).or_default();
         *tensor.entry(index.to_vec()).or_insert(0.0) += f64::from(value);
     }
 }

@@ -38,7 +38,7 @@ fn input(act: &ActivationView, g: &Geometry, seed: u32) -> Array3<f32> {
     random_act(g, act.features, seed, DType::F32).mapv(|v| round(act.dtype, 8.0 * v))
 }
 
-fn act(g: &Geometry, name: &str) -> ActivationView {
+fn act(g: &Geometry, name: &'static str) -> ActivationView {
     ActivationView::whole(g, name, Features::Ffn)
 }
 

@@ -73,7 +73,7 @@ fn check_as(g: &Geometry, gemm: &Gemm, kernel: &dyn Kernel) -> u64 {
     let mut host = TestHost::default();
     let shape = if gemm.weight.transposed { [outs, ins] } else { [ins, outs] };
     let w = host.random("w", &shape, g.act);
-    let b = gemm.weight.bias.as_ref().map(|name| host.random(name, &[outs], g.act));
+    let b = gemm.weight.bias.as_ref().map(|name| host.random(&name.to_string(), &[outs], g.act));
     let mut wafer = Wafer::cs2(g);
     let x = random_act(g, gemm.x.features, 1, gemm.x.dtype);
     let before = random_act(g, gemm.y.features, 2, gemm.y.dtype);

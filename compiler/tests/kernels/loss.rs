@@ -61,14 +61,14 @@ fn put(wafer: &mut Wafer, act: &ActivationView, token0: u32, x: &Array3<f32>) {
     let g = wafer.g.clone();
     wafer.put_from(act, token0, |s, p, i| x[[s as usize, p as usize, i as usize]]);
     for pe in g.used().iter() {
-        let mut all = wafer.raw(pe, &act.name, act.all_slots * act.row);
+        let mut all = wafer.raw(pe, act.buffer, act.all_slots * act.row);
         for slot in 0..act.slots {
             if g.feature(Features::Vocab, pe.x % g.lane_columns(), slot).is_none() {
                 let first = (slot * act.row + act.first_token) as usize;
                 all[first..first + act.tokens as usize].fill(PAD_BIAS);
             }
         }
-        wafer.set_raw(pe, &act.name, &all);
+        wafer.set_raw(pe, act.buffer, &all);
     }
 }
 

@@ -7,8 +7,12 @@ use compiler::kernels::norm::{LayerNorm, LayerNormGrad};
 use compiler::kernels::row_sum::RowSum;
 use compiler::layout::{Features, Geometry};
 use models::design::{Decimal, Norm};
+use models::graph::{Module, ModuleKind};
 use ndarray::{Array1, Array3, ArrayD, Axis};
 use sim_core::program::DType;
+
+/// The norm whose parameters these are.
+const MODULE: Module = Module { layer: None, kind: ModuleKind::FinalNorm };
 
 /// Rounding of 16-bit results; the rest is f32.
 fn tolerance(dtype: DType) -> f64 {
@@ -27,7 +31,7 @@ fn cases() -> Vec<Geometry> {
     all
 }
 
-fn hidden(g: &Geometry, name: &str) -> ActivationView {
+fn hidden(g: &Geometry, name: &'static str) -> ActivationView {
     ActivationView::whole(g, name, Features::Hidden)
 }
 
@@ -68,11 +72,11 @@ fn vector(x: &ArrayD<f32>) -> Array1<f64> {
 fn forward() {
     for (style, g) in STYLES.into_iter().flat_map(|style| cases().into_iter().map(move |g| (style, g))) {
         for name in ["x", "y"] {
-            let kernel = LayerNorm { x: hidden(&g, "x"), y: hidden(&g, name), tensor: "ln".into(), style };
+            let kernel = LayerNorm { x: hidden(&g, "x"), y: hidden(&g, name), module: MODULE, style };
             let mut host = TestHost::default();
-            let gamma = vector(&host.random("ln.weight", &[g.d_model], DType::F32));
+            let gamma = vector(&host.random("ln_f.weight", &[g.d_model], DType::F32));
             let beta = match style.norm {
-                Norm::LayerNorm => vector(&host.random("ln.bias", &[g.d_model], DType::F32)),
+                Norm::LayerNorm => vector(&host.random("ln_f.bias", &[g.d_model], DType::F32)),
                 Norm::RmsNorm => Array1::zeros(g.d_model as usize),
             };
             let mut wafer = Wafer::cs2(&g);
@@ -112,9 +116,9 @@ fn backward() {
     for (style, g) in STYLES.into_iter().flat_map(|style| cases().into_iter().map(move |g| (style, g))) {
         for (name, add) in [("dx", false), ("dx", true), ("dy", false)] {
             let [x, dy, dx] = ["x", "dy", name].map(|n| hidden(&g, n));
-            let kernel = LayerNormGrad { x, dy, dx, tensor: "ln".into(), add, style };
+            let kernel = LayerNormGrad { x, dy, dx, module: MODULE, add, style };
             let mut host = TestHost::default();
-            let gamma = vector(&host.random("ln.weight", &[g.d_model], DType::F32));
+            let gamma = vector(&host.random("ln_f.weight", &[g.d_model], DType::F32));
             let mut wafer = Wafer::cs2(&g);
             let x = input(&g, 1);
             let dy = random_act(&g, Features::Hidden, 2, g.act);
@@ -134,12 +138,12 @@ fn backward() {
             assert_close(&wafer.get(&kernel.dx), &want, tolerance(g.act), &what);
             assert!(wafer.padding(&kernel.dx).iter().all(|v| v.is_finite()), "{what}: padding");
             let sum = |a: Array3<f64>| a.sum_axis(Axis(0)).sum_axis(Axis(0)).into_dyn();
-            assert_close(&gradients.dense("ln.weight", &[g.d_model]), &sum(&dy * &n), 3e-6, &what);
+            assert_close(&gradients.dense("ln_f.weight", &[g.d_model]), &sum(&dy * &n), 3e-6, &what);
             match style.norm {
                 Norm::LayerNorm => {
-                    assert_close(&gradients.dense("ln.bias", &[g.d_model]), &sum(dy), 3e-6, &what);
+                    assert_close(&gradients.dense("ln_f.bias", &[g.d_model]), &sum(dy), 3e-6, &what);
                 }
-                Norm::RmsNorm => assert!(!gradients.tensors.contains_key("ln.bias"), "{what}"),
+                Norm::RmsNorm => assert!(!gradients.tensors.contains_key("ln_f.bias"), "{what}"),
             }
         }
     }

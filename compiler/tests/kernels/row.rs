@@ -4,6 +4,7 @@ use crate::common::*;
 use compiler::codegen::instr::{color, mem};
 use compiler::codegen::row::RowReduce;
 use compiler::codegen::scatter::Scatter;
+use compiler::ids::BufferId;
 use compiler::kernel::{Access, Addresses, HostSource, Kernel, Requirement};
 use compiler::layout::Geometry;
 use sim_core::arch::ArchSpec;
@@ -42,8 +43,8 @@ impl Kernel for Reduce {
         for group in 0..self.0.groups {
             for (class, columns) in self.0.classes() {
                 let mut body = Vec::new();
-                self.0.all_reduce(class, Op::Add, self.1, at["sum"], &mut body);
-                self.0.all_reduce(class, Op::Max, self.1, at["max"], &mut body);
+                self.0.all_reduce(class, Op::Add, self.1, at[BufferId::Named("sum")], &mut body);
+                self.0.all_reduce(class, Op::Max, self.1, at[BufferId::Named("max")], &mut body);
                 let mut image = image(body);
                 self.0.bind(class, &mut image);
                 for i in columns {
@@ -102,7 +103,7 @@ impl Kernel for Scattered {
         let mut program = Program { grid: Some(g.grid), routes: self.0.routes(), ..Program::default() };
         program.edges = vec![self.0.feed_west(arch, "in")];
         for (station, members) in self.0.classes() {
-            let mut body = vec![self.0.receive(station, mem(DType::F32, at["own"], self.0.wavelets))];
+            let mut body = vec![self.0.receive(station, mem(DType::F32, at[BufferId::Named("own")], self.0.wavelets))];
             body.extend(self.0.forward(station, 1));
             body.extend(self.0.finish(station, 1));
             let mut image = image(body);

@@ -15,9 +15,11 @@ mod build;
 mod check;
 mod macs;
 mod op;
+mod role;
 mod tensor;
 
 pub use op::{LayerOp, OpKind, Phase};
+pub use role::{Activation, Module, ModuleKind, Parameter, Part, Role};
 pub use tensor::{Axis, Dim, Tensor, TensorShape};
 
 use crate::shape::ModelShape;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::role::Role;
 use serde::{Deserialize, Serialize};
 
 /// What a dimension runs over.
@@ -112,6 +113,8 @@ impl fmt::Display for TensorShape {
 pub struct Tensor {
     /// Name of the activation or parameter; `d.` in front for a gradient.
     pub name: String,
+    /// What it is.
+    pub role: Role,
     /// Its dimensions.
     pub shape: TensorShape,
 }

@@ -26,13 +26,13 @@ use super::shape::{Arena, F32, Shape};
 use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window, window_requirements};
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::codegen::math::{self, Scratch};
-use crate::kernel::{Access, ActivationView, Addresses, Kernel, Name, Requirement};
+use crate::ids::BufferId;
+use crate::kernel::{Access, ActivationView, Addresses, Kernel, Requirement};
 use crate::kernels::lanes::buffers;
 use crate::layout::Geometry;
 use crate::options::Chunks;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
-use std::sync::Arc;
 
 /// Microthread that receives sums.
 const SUMS_IN: u8 = 2;
@@ -53,7 +53,7 @@ pub struct AttentionBackward {
     /// Gradient of the result; zero for padding tokens.
     pub d_out: ActivationView,
     /// Name of the statistics that the forward kernel left.
-    pub stats: Name,
+    pub stats: BufferId,
     /// Gradient of the queries; may be the window of an operand.
     pub dq: ActivationView,
     /// Gradient of the keys; may be the window of an operand.
@@ -341,7 +341,14 @@ impl Code<'_> {
 impl AttentionBackward {
     /// Whether the result's operand holds the gradient of the queries while these are needed.
     fn sums_in_out(&self) -> bool {
-        self.chunks != Chunks::ONE && self.dq.name == self.q.name
+        self.chunks != Chunks::ONE && self.dq.buffer == self.q.buffer
+    }
+}
+
+impl AttentionBackward {
+    /// The same with the tokens of a PE in chunks.
+    pub(crate) fn in_chunks(&self, chunks: Chunks) -> Self {
+        AttentionBackward { chunks, ..self.clone() }
     }
 }
 
@@ -356,7 +363,7 @@ impl Kernel for AttentionBackward {
         let mut writes = vec![&self.dq, &self.dk, &self.dv];
         writes.extend(Some(&self.out).filter(|_| self.sums_in_out()));
         let mut requirements = window_requirements(&reads, &writes);
-        requirements.push(Requirement::operand(self.stats.clone(), DType::F32, 2 * self.q.tokens, Access::Read));
+        requirements.push(Requirement::operand(self.stats, DType::F32, 2 * self.q.tokens, Access::Read));
         requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
         requirements
     }
@@ -367,10 +374,6 @@ impl Kernel for AttentionBackward {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })
-    }
-
-    fn in_chunks(&self, chunks: Chunks) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(AttentionBackward { chunks, ..self.clone() }))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

@@ -23,13 +23,13 @@ use super::shape::{Arena, F32, Shape};
 use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window_requirements};
 use crate::codegen::instr::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::codegen::math::{self, Scratch};
-use crate::kernel::{Access, ActivationView, Addresses, Kernel, Name, Requirement};
+use crate::ids::BufferId;
+use crate::kernel::{Access, ActivationView, Addresses, Kernel, Requirement};
 use crate::kernels::lanes::buffers;
 use crate::layout::Geometry;
 use crate::options::Chunks;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
-use std::sync::Arc;
 
 /// Most elements that are exponentiated by one sequence of instructions.
 const CHUNK: u32 = 256;
@@ -47,7 +47,7 @@ pub struct AttentionForward {
     pub out: ActivationView,
     /// Name of an f32 buffer `[2][tokens]` that gets, for every token and this column's head, the
     /// largest score and 1 / Σ e^(score − largest).
-    pub stats: Option<Name>,
+    pub stats: Option<BufferId>,
     /// Chunks into which a PE's tokens are cut.
     pub chunks: Chunks,
 }
@@ -300,6 +300,13 @@ impl Code<'_> {
     }
 }
 
+impl AttentionForward {
+    /// The same with the tokens of a PE in chunks.
+    pub(crate) fn in_chunks(&self, chunks: Chunks) -> Self {
+        AttentionForward { chunks, ..self.clone() }
+    }
+}
+
 impl Kernel for AttentionForward {
     fn name(&self) -> String {
         "attention".to_owned()
@@ -321,10 +328,6 @@ impl Kernel for AttentionForward {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })
-    }
-
-    fn in_chunks(&self, chunks: Chunks) -> Option<Arc<dyn Kernel>> {
-        Some(Arc::new(AttentionForward { chunks, ..self.clone() }))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {

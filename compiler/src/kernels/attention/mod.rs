@@ -57,13 +57,13 @@ fn window(act: &ActivationView, at: &Addresses) -> Operand {
 pub(super) fn window_requirements(reads: &[&ActivationView], writes: &[&ActivationView]) -> Vec<Requirement> {
     let mut requirements: Vec<Requirement> = Vec::new();
     for act in reads {
-        if requirements.iter().all(|n| n.name != act.name) {
+        if requirements.iter().all(|n| n.buffer != act.buffer) {
             requirements.push(act.requirement(Access::Read));
         }
     }
     for act in writes {
-        let filled: u32 = writes.iter().filter(|w| w.name == act.name).map(|w| w.slots * w.tokens).sum();
-        match requirements.iter_mut().find(|n| n.name == act.name) {
+        let filled: u32 = writes.iter().filter(|w| w.buffer == act.buffer).map(|w| w.slots * w.tokens).sum();
+        match requirements.iter_mut().find(|n| n.buffer == act.buffer) {
             Some(known) if known.access == Access::Read => known.access = Access::Update,
             Some(_) => {}
             None if filled == act.all_slots * act.row => requirements.push(act.requirement(Access::Write)),

@@ -16,6 +16,7 @@ use super::{Gemm, STEP, WEIGHTS};
 use crate::codegen::instr::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::ring::RingClass;
 use crate::codegen::streams::{broadcast_south, feed_north, interval};
+use crate::ids::Label;
 use crate::kernel::{Access, Addresses, CheckpointTransfer, HostSource, Kernel, Requirement};
 use crate::kernels::lanes::{RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring};
 use crate::kernels::pace::Pace;
@@ -23,7 +24,6 @@ use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
-use std::sync::Arc;
 
 /// Bytes from the first sums of AXPYs to those of the present output.
 const SUMS_REG: AddrReg = AddrReg(1);
@@ -39,7 +39,7 @@ const OUTPUT: u32 = 4;
 /// The product, of which `outs` outputs of every PE are summed in a round.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OutputStationary {
-    gemm: Gemm,
+    pub(in crate::kernels) gemm: Gemm,
 }
 
 /// The products of a step in the halves of a hop.
@@ -52,6 +52,12 @@ struct Hop {
 }
 
 impl OutputStationary {
+    /// Which part of which product it computes.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        self.gemm.label
+    }
+
     /// A product in this way, in as few rounds of about equally many outputs as sums have room for;
     /// None if it has no ring, or more inputs than are written out.
     #[must_use]
@@ -238,6 +244,20 @@ impl Code<'_> {
     }
 }
 
+impl OutputStationary {
+    /// The same with stationary inputs while it carries rows of a buffer, if that costs less than a kernel of its own.
+    pub(crate) fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Gemm, u32)> {
+        let (loaded, rows) = self.gemm.fastest(g, arch).carrying(g, arch, transfer)?;
+        let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));
+        (loaded.estimate(g, arch) < self.estimate(g, arch) + alone).then_some((loaded, rows))
+    }
+
+    /// By how many cycles it is faster than with stationary inputs, by estimate.
+    pub(crate) fn saved(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        self.gemm.fastest(g, arch).estimate(g, arch).saturating_sub(self.estimate(g, arch))
+    }
+}
+
 impl Kernel for OutputStationary {
     fn name(&self) -> String {
         self.gemm.name()
@@ -285,16 +305,6 @@ impl Kernel for OutputStationary {
     }
 
     /// With stationary inputs, as which it can.
-    fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Arc<dyn Kernel>, u32)> {
-        let (loaded, rows) = self.gemm.fastest(g, arch).carrying(g, arch, transfer)?;
-        let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));
-        (loaded.estimate(g, arch) < self.estimate(g, arch) + alone).then_some((loaded, rows))
-    }
-
-    fn saved(&self, g: &Geometry, arch: &ArchSpec) -> Option<u64> {
-        Some(self.gemm.fastest(g, arch).estimate(g, arch).saturating_sub(self.estimate(g, arch)))
-    }
-
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let (gemm, setup) = (&self.gemm, arch.pe.vector_setup.value);
         let run = |(outs, rounds): (u32, u32)| {

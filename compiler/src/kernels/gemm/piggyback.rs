@@ -43,15 +43,15 @@ const SPARE: u32 = 64;
 /// A transfer and its timetable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Piggyback {
-    transfer: CheckpointTransfer,
+    pub(in crate::kernels) transfer: CheckpointTransfer,
     /// Wavelets of a piece.
-    piece: u32,
+    pub(in crate::kernels) piece: u32,
     /// Pieces of a step.
-    moves: u32,
+    pub(in crate::kernels) moves: u32,
     /// Rounds in which pieces move: the first ones.
-    rounds: u32,
+    pub(in crate::kernels) rounds: u32,
     /// Least distances of wavelets of weights, and of the transfer, at the edge.
-    intervals: [u32; 2],
+    pub(in crate::kernels) intervals: [u32; 2],
 }
 
 /// Most wavelets of a piece that wait for a row to move them without holding up the row above: in its
@@ -227,7 +227,7 @@ impl Piggyback {
         chain: Option<&ChainRows>,
     ) -> Moves {
         let act = &self.transfer.act;
-        let (dtype, buffer) = (act.dtype, addresses[&act.name]);
+        let (dtype, buffer) = (act.dtype, addresses[&act.buffer]);
         let (bytes, all) = (self.bytes(), self.of_row() * self.bytes());
         let n = bytes / dtype.bytes();
         let margin = |place| mem(dtype, place, n);

@@ -4,19 +4,20 @@
 //! operations.
 //! **Not here.** gradients.
 
-use super::{Builder, New};
+use super::{Builder, Made, New};
+use crate::graph::role::{Activation as A, ModuleKind};
 use crate::graph::{OpKind, Phase, TensorShape};
 use crate::shape::design::{Block, Decimal, Head, Positions};
 
 impl Builder {
     pub(super) fn forward(&mut self) {
         let hidden = self.shapes.hidden.clone();
-        self.run(OpKind::Embedding, None, "embed", &[], &hidden);
+        self.run(OpKind::Embedding, None, A::Embedding, &[], &hidden);
         if self.shapes.design.embedding_scale != Decimal::ONE {
-            self.run(OpKind::Scale, None, "embed_scaled", &["embed"], &hidden);
+            self.run(OpKind::Scale, None, A::EmbeddingScaled, &["embed"], &hidden);
         }
         if self.shapes.design.embedding_norm {
-            self.run(self.shapes.norm().0, None, "embed_ln", &["embed"], &hidden);
+            self.run(self.shapes.norm().0, None, A::EmbeddingNorm, &["embed"], &hidden);
         }
         for l in 0..self.shapes.layers {
             self.forward_layer(l);
@@ -26,13 +27,25 @@ impl Builder {
         let kind = if logits == "classifier" { OpKind::Classifier } else { OpKind::LmHead };
         let input = self.head_input();
         let shape = self.shapes.logits.clone();
-        self.one(Phase::Forward, (kind, None, logits.to_owned()), &[&input], "logits", &shape);
-        self.run(OpKind::CrossEntropy, None, "loss", &["logits"], &TensorShape::new(&[]));
+        self.make((kind, None, logits.to_owned()), &[&input], &[(A::Logits, &shape)]);
+        self.run(OpKind::CrossEntropy, None, A::Loss, &["logits"], &TensorShape::new(&[]));
     }
 
     /// A forward operation that makes one tensor, of its own name.
-    fn run(&mut self, kind: OpKind, layer: Option<u32>, name: &str, inputs: &[&str], shape: &TensorShape) {
-        self.one(Phase::Forward, (kind, layer, name.to_owned()), inputs, name, shape);
+    fn run(&mut self, kind: OpKind, layer: Option<u32>, makes: A, inputs: &[&str], shape: &TensorShape) {
+        self.make((kind, layer, makes.named(layer)), inputs, &[(makes, shape)]);
+    }
+
+    /// A forward operation called `name`, with what it makes.
+    fn make(
+        &mut self,
+        (kind, layer, name): (OpKind, Option<u32>, String),
+        inputs: &[&str],
+        makes: &[(A, &TensorShape)],
+    ) {
+        let norm = makes.first().and_then(|(made, _)| norm_of(*made)).filter(|_| kind.is_norm());
+        let outputs: Vec<_> = makes.iter().map(|&(made, shape)| (Made::Activation(made), shape)).collect();
+        self.add(Phase::Forward, &New { name, kind, layer, inputs, outputs: &outputs, norm });
     }
 
     /// What the last product of the model is applied to.
@@ -56,24 +69,24 @@ impl Builder {
         let (hidden, pooled) = (self.shapes.hidden.clone(), self.shapes.pooled.clone());
         let (norm, last) = self.shapes.norm();
         if self.shapes.design.block != Block::Post {
-            self.run(last, None, "ln_f", &[&top], &hidden);
+            self.run(last, None, A::FinalNorm, &[&top], &hidden);
             "ln_f".clone_into(&mut top);
         }
         match self.shapes.design.head {
             Head::Tied | Head::Untied { .. } => {
                 // The scale of the logits, where it is least work.
                 if self.head_input() == "ln_f_scaled" {
-                    self.run(OpKind::Scale, None, "ln_f_scaled", &[&top], &hidden);
+                    self.run(OpKind::Scale, None, A::FinalNormScaled, &[&top], &hidden);
                 }
             }
             Head::MaskedLm => {
-                self.run(OpKind::HeadDense, None, "head_dense", &[&top], &hidden);
-                self.run(OpKind::Gelu, None, "head_gelu", &["head_dense"], &hidden);
-                self.run(norm, None, "head_ln", &["head_gelu"], &hidden);
+                self.run(OpKind::HeadDense, None, A::HeadDense, &[&top], &hidden);
+                self.run(OpKind::Gelu, None, A::HeadGelu, &["head_dense"], &hidden);
+                self.run(norm, None, A::HeadNorm, &["head_gelu"], &hidden);
             }
             Head::Classifier { .. } => {
-                self.run(OpKind::Pooler, None, "pooler", &[&top], &pooled);
-                self.run(OpKind::Tanh, None, "pooled", &["pooler"], &pooled);
+                self.run(OpKind::Pooler, None, A::Pooler, &[&top], &pooled);
+                self.run(OpKind::Tanh, None, A::Pooled, &["pooler"], &pooled);
             }
         }
     }
@@ -85,54 +98,51 @@ impl Builder {
         let block = self.shapes.design.block;
         if block == Block::Post {
             self.forward_attention(l, &x);
-            self.run(OpKind::Residual, layer, &n("resid_1"), &[&x, &n("proj")], &hidden);
-            self.run(norm, layer, &n("ln_1"), &[&n("resid_1")], &hidden);
+            self.run(OpKind::Residual, layer, A::Residual1, &[&x, &n("proj")], &hidden);
+            self.run(norm, layer, A::Norm1, &[&n("resid_1")], &hidden);
             self.forward_ffn(l, &n("ln_1"));
-            self.run(OpKind::Residual, layer, &n("resid_2"), &[&n("ln_1"), &n("ffn_down")], &hidden);
-            self.run(norm, layer, &n("ln_2"), &[&n("resid_2")], &hidden);
+            self.run(OpKind::Residual, layer, A::Residual2, &[&n("ln_1"), &n("ffn_down")], &hidden);
+            self.run(norm, layer, A::Norm2, &[&n("resid_2")], &hidden);
             return;
         }
-        self.run(norm, layer, &n("ln_1"), &[&x], &hidden);
+        self.run(norm, layer, A::Norm1, &[&x], &hidden);
         self.forward_attention(l, &n("ln_1"));
-        self.run(OpKind::Residual, layer, &n("resid_1"), &[&x, &n("proj")], &hidden);
+        self.run(OpKind::Residual, layer, A::Residual1, &[&x, &n("proj")], &hidden);
         let input = match block {
             Block::ParallelOneNorm => n("ln_1"),
             Block::ParallelTwoNorms | Block::Pre | Block::Post => {
                 let from = if block == Block::Pre { n("resid_1") } else { x };
-                self.run(norm, layer, &n("ln_2"), &[&from], &hidden);
+                self.run(norm, layer, A::Norm2, &[&from], &hidden);
                 n("ln_2")
             }
         };
         self.forward_ffn(l, &input);
-        self.run(OpKind::Residual, layer, &n("resid_2"), &[&n("resid_1"), &n("ffn_down")], &hidden);
+        self.run(OpKind::Residual, layer, A::Residual2, &[&n("resid_1"), &n("ffn_down")], &hidden);
     }
 
     fn forward_attention(&mut self, l: u32, input: &str) {
         let (hidden, keys, square) = (self.shapes.hidden.clone(), self.shapes.keys.clone(), self.shapes.square.clone());
         let n = |tensor: &str| format!("h.{l}.{tensor}");
         let (mut q, mut k, v) = (n("q"), n("k"), n("v"));
-        let outputs = [(q.as_str(), &hidden), (k.as_str(), &keys), (v.as_str(), &keys)];
-        let (layer, inputs) = (Some(l), [input]);
-        self.add(Phase::Forward, &New { name: n("qkv"), kind: OpKind::Qkv, layer, inputs: &inputs, outputs: &outputs });
+        let layer = Some(l);
+        let makes = [(A::Queries, &hidden), (A::Keys, &keys), (A::Values, &keys)];
+        self.make((OpKind::Qkv, layer, n("qkv")), &[input], &makes);
         if self.shapes.design.rotary().is_some() {
             let (from, to) = ([q, k], [n("q_rot"), n("k_rot")]);
             let inputs = [from[0].as_str(), &from[1]];
-            let outputs = [(to[0].as_str(), &hidden), (to[1].as_str(), &keys)];
-            self.add(
-                Phase::Forward,
-                &New { name: n("rotary"), kind: OpKind::Rotary, layer, inputs: &inputs, outputs: &outputs },
-            );
+            let makes = [(A::QueriesRotated, &hidden), (A::KeysRotated, &keys)];
+            self.make((OpKind::Rotary, layer, n("rotary")), &inputs, &makes);
             [q, k] = to;
         }
-        self.run(OpKind::AttentionScores, layer, &n("scores"), &[&q, &k], &square);
+        self.run(OpKind::AttentionScores, layer, A::Scores, &[&q, &k], &square);
         let mut scores = n("scores");
         if self.shapes.design.positions == Positions::Alibi {
-            self.run(OpKind::Alibi, layer, &n("alibi"), &[&scores], &square);
+            self.run(OpKind::Alibi, layer, A::ScoresByDistance, &[&scores], &square);
             scores = n("alibi");
         }
-        self.run(OpKind::Softmax, layer, &n("softmax"), &[&scores], &square);
-        self.run(OpKind::AttentionValues, layer, &n("attn"), &[&n("softmax"), &v], &hidden);
-        self.run(OpKind::Projection, layer, &n("proj"), &[&n("attn")], &hidden);
+        self.run(OpKind::Softmax, layer, A::Softmax, &[&scores], &square);
+        self.run(OpKind::AttentionValues, layer, A::Attention, &[&n("softmax"), &v], &hidden);
+        self.run(OpKind::Projection, layer, A::Projection, &[&n("attn")], &hidden);
     }
 
     fn forward_ffn(&mut self, l: u32, input: &str) {
@@ -141,12 +151,24 @@ impl Builder {
         let (layer, (activation, name)) = (Some(l), self.shapes.activation());
         let mut inputs = vec![n("ffn_up")];
         if self.shapes.design.gated() {
-            self.run(OpKind::FfnGate, layer, &n("ffn_gate"), &[input], &inner);
+            self.run(OpKind::FfnGate, layer, A::FfnGate, &[input], &inner);
             inputs.insert(0, n("ffn_gate"));
         }
-        self.run(OpKind::FfnUp, layer, &n("ffn_up"), &[input], &inner);
+        self.run(OpKind::FfnUp, layer, A::FfnUp, &[input], &inner);
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        self.run(activation, layer, &n(name), &inputs, &inner);
-        self.run(OpKind::FfnDown, layer, &n("ffn_down"), &[&n(name)], &hidden);
+        self.run(activation, layer, name, &inputs, &inner);
+        self.run(OpKind::FfnDown, layer, A::FfnDown, &[&n(name.name())], &hidden);
+    }
+}
+
+/// The parameters of the norm that makes an activation.
+pub(super) fn norm_of(made: A) -> Option<ModuleKind> {
+    match made {
+        A::EmbeddingNorm => Some(ModuleKind::EmbeddingNorm),
+        A::Norm1 => Some(ModuleKind::Norm1),
+        A::Norm2 => Some(ModuleKind::Norm2),
+        A::FinalNorm => Some(ModuleKind::FinalNorm),
+        A::HeadNorm => Some(ModuleKind::HeadNorm),
+        _ => None,
     }
 }

@@ -8,6 +8,7 @@ mod forward;
 mod shapes;
 
 use super::op::{LayerOp, OpKind, Phase};
+use super::role::{Activation, Module, ModuleKind, Role};
 use super::tensor::{Tensor, TensorShape};
 use crate::workload::{Mode, Workload};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -26,13 +27,23 @@ pub(super) fn build(workload: &Workload) -> DiGraph<LayerOp, Tensor> {
     builder.graph
 }
 
-/// Which operation: kind, layer, name of the forward operation.
-type At = (OpKind, Option<u32>, String);
+/// Which operation: kind, layer, name of the forward operation, and which norm it is, if it is one.
+struct At {
+    kind: OpKind,
+    layer: Option<u32>,
+    name: String,
+    norm: Option<ModuleKind>,
+}
+
+/// An operation that is no norm.
+fn at(kind: OpKind, layer: Option<u32>, name: impl Into<String>) -> At {
+    At { kind, layer, name: name.into(), norm: None }
+}
 
 struct Builder {
     graph: DiGraph<LayerOp, Tensor>,
-    /// Who makes the tensor of this name, and its shape.
-    made: BTreeMap<String, (NodeIndex, TensorShape)>,
+    /// Who makes the tensor of this name, and the tensor.
+    made: BTreeMap<String, (NodeIndex, Tensor)>,
     shapes: Shapes,
 }
 
@@ -42,7 +53,18 @@ struct New<'a> {
     kind: OpKind,
     layer: Option<u32>,
     inputs: &'a [&'a str],
-    outputs: &'a [(&'a str, &'a TensorShape)],
+    outputs: &'a [(Made<'a>, &'a TensorShape)],
+    /// Which norm it is, if it is one.
+    norm: Option<ModuleKind>,
+}
+
+/// What an operation makes.
+#[derive(Clone, Copy)]
+enum Made<'a> {
+    /// A forward operation: an activation of its layer.
+    Activation(Activation),
+    /// The others: a gradient of this name.
+    Gradient(&'a str),
 }
 
 impl Builder {
@@ -51,7 +73,7 @@ impl Builder {
     }
 
     fn add(&mut self, phase: Phase, new: &New<'_>) {
-        let mut weights = self.shapes.weights(new.kind, &new.name, new.layer);
+        let mut weights = self.shapes.weights(new.kind, new.norm, new.layer);
         if phase == Phase::Backward {
             // The gradient of a product's input needs the matrix, that of a norm the gain.
             weights.truncate(1);
@@ -61,8 +83,14 @@ impl Builder {
             Phase::Backward => ".backward",
             Phase::WeightGradient => ".weight_gradient",
         };
-        let outputs: Vec<Tensor> =
-            (new.outputs.iter()).map(|&(name, shape)| Tensor { name: name.to_owned(), shape: shape.clone() }).collect();
+        let tensor = |&(made, shape): &(Made<'_>, &TensorShape)| {
+            let (name, role) = match made {
+                Made::Activation(of) => (of.named(new.layer), Role::Activation(of, new.layer)),
+                Made::Gradient(name) => (name.to_owned(), Role::Gradient),
+            };
+            Tensor { name, role, shape: shape.clone() }
+        };
+        let outputs: Vec<Tensor> = new.outputs.iter().map(tensor).collect();
         let node = self.graph.add_node(LayerOp {
             name: format!("{}{suffix}", new.name),
             kind: new.kind,
@@ -72,38 +100,41 @@ impl Builder {
             weights,
         });
         for &name in new.inputs {
-            let (maker, shape) = &self.made[name];
-            self.graph.add_edge(*maker, node, Tensor { name: name.to_owned(), shape: shape.clone() });
+            let (maker, tensor) = self.made[name].clone();
+            self.graph.add_edge(maker, node, tensor);
         }
-        for Tensor { name, shape } in outputs {
-            let before = self.made.insert(name, (node, shape));
+        for tensor in outputs {
+            let before = self.made.insert(tensor.name.clone(), (node, tensor));
             assert!(before.is_none(), "every tensor of a layer graph is made once");
         }
     }
 
-    /// Adds an operation with one output of `shape`.
-    fn one(&mut self, phase: Phase, at: At, inputs: &[&str], output: &str, shape: &TensorShape) {
-        let (kind, layer, name) = at;
-        self.add(phase, &New { name, kind, layer, inputs, outputs: &[(output, shape)] });
+    /// Adds an operation that makes one gradient of `shape`.
+    fn back(&mut self, at: At, inputs: &[&str], gradient: &str, shape: &TensorShape) {
+        let At { kind, layer, name, norm } = at;
+        let outputs = [(Made::Gradient(gradient), shape)];
+        self.add(Phase::Backward, &New { name, kind, layer, inputs, outputs: &outputs, norm });
     }
 
     /// Adds the gradient of the parameters of the operation `name`, from the gradient(s) of its
     /// output and, except for the embedding, its input.
     fn weight_gradient(&mut self, at: At, inputs: &[&str]) {
-        let (kind, layer, name) = at;
-        let weights = self.shapes.weights(kind, &name, layer);
+        let At { kind, layer, name, norm } = at;
+        let weights = self.shapes.weights(kind, norm, layer);
         let tied = self.shapes.design.tied();
+        let table = Role::Parameter(Module { layer: None, kind: ModuleKind::TokenTable }.weight());
         let names: Vec<String> = weights
             .iter()
-            .map(|weight| match (kind, weight.name.as_str()) {
+            .map(|weight| match (kind, weight.role) {
                 // The tied table gets two gradients; whoever holds the table adds them.
-                (OpKind::Embedding, "wte") if tied => "d.wte.embed".to_owned(),
-                (OpKind::LmHead, "wte") => "d.wte.lm_head".to_owned(),
-                (_, name) => format!("d.{name}"),
+                (OpKind::Embedding, role) if tied && role == table => format!("d.{}.embed", weight.name),
+                (OpKind::LmHead, role) if role == table => format!("d.{}.lm_head", weight.name),
+                _ => format!("d.{}", weight.name),
             })
             .collect();
-        let outputs: Vec<_> = names.iter().zip(&weights).map(|(name, weight)| (name.as_str(), &weight.shape)).collect();
-        let new = New { name, kind, layer, inputs, outputs: &outputs };
+        let outputs: Vec<_> =
+            names.iter().zip(&weights).map(|(name, weight)| (Made::Gradient(name), &weight.shape)).collect();
+        let new = New { name, kind, layer, inputs, outputs: &outputs, norm };
         self.add(Phase::WeightGradient, &new);
     }
 }

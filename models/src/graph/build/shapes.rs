@@ -5,6 +5,7 @@
 //! [`crate::graph`] states a second time and holds what is built against.
 
 use crate::graph::op::OpKind;
+use crate::graph::role::{Activation, Module, ModuleKind, Parameter, Role};
 use crate::graph::tensor::{Axis, Tensor, TensorShape};
 use crate::shape::ModelShape;
 use crate::shape::design::{Block, Decimal, Design, FeedForward, Head, Norm, Positions};
@@ -62,58 +63,60 @@ impl Shapes {
         }
     }
 
-    /// The parameters of an operation.
-    pub(super) fn weights(&self, kind: OpKind, name: &str, layer: Option<u32>) -> Vec<Tensor> {
+    /// The parameters of an operation; `norm` says which norm it is, if it is one.
+    pub(super) fn weights(&self, kind: OpKind, norm: Option<ModuleKind>, layer: Option<u32>) -> Vec<Tensor> {
         let (d, k, f, biases) = (self.d, self.k, self.f, self.design.biases);
-        let stem = |module: &str| layer.map_or(module.to_owned(), |l| format!("h.{l}.{module}"));
-        let linear = |module: &str, input: u64, output: u64, bias: bool| {
+        let module = |kind| Module { layer, kind };
+        let linear = |kind, input: u64, output: u64, bias: bool| {
             let matrix = TensorShape::new(&[(Axis::Input, input), (Axis::Output, output)]);
-            named(&stem(module), matrix, bias.then(|| TensorShape::new(&[(Axis::Output, output)])))
+            parameters(module(kind), matrix, bias.then(|| TensorShape::new(&[(Axis::Output, output)])))
         };
         let feature = TensorShape::new(&[(Axis::Feature, d)]);
         match kind {
             OpKind::Embedding => self.tables(),
             OpKind::LmHead => self.lm_head(),
-            OpKind::LayerNorm | OpKind::FinalLayerNorm => named(name, feature.clone(), Some(feature)),
-            OpKind::RmsNorm | OpKind::FinalRmsNorm => named(name, feature, None),
-            OpKind::Qkv => linear("attn.c_attn", d, d + 2 * k, biases.qkv),
-            OpKind::Projection => linear("attn.c_proj", d, d, biases.projection),
-            OpKind::FfnGate => linear("mlp.c_gate", d, f, biases.feed_forward),
-            OpKind::FfnUp => linear("mlp.c_fc", d, f, biases.feed_forward),
-            OpKind::FfnDown => linear("mlp.c_proj", f, d, biases.feed_forward),
-            OpKind::HeadDense => linear("head.dense", d, d, true),
-            OpKind::Pooler => linear("pooler.dense", d, d, true),
-            OpKind::Classifier => linear("classifier", d, self.labels, true),
+            OpKind::LayerNorm | OpKind::FinalLayerNorm | OpKind::RmsNorm | OpKind::FinalRmsNorm => {
+                let of = module(norm.expect("whoever builds a norm says which one it is"));
+                let bias = self.design.norm == Norm::LayerNorm;
+                parameters(of, feature.clone(), bias.then_some(feature))
+            }
+            OpKind::Qkv => linear(ModuleKind::Qkv, d, d + 2 * k, biases.qkv),
+            OpKind::Projection => linear(ModuleKind::AttentionProjection, d, d, biases.projection),
+            OpKind::FfnGate => linear(ModuleKind::FfnGate, d, f, biases.feed_forward),
+            OpKind::FfnUp => linear(ModuleKind::FfnUp, d, f, biases.feed_forward),
+            OpKind::FfnDown => linear(ModuleKind::FfnDown, f, d, biases.feed_forward),
+            OpKind::HeadDense => linear(ModuleKind::HeadDense, d, d, true),
+            OpKind::Pooler => linear(ModuleKind::Pooler, d, d, true),
+            OpKind::Classifier => linear(ModuleKind::Classifier, d, self.labels, true),
             _ => Vec::new(),
         }
     }
 
     /// The tables of the embedding.
     pub(super) fn tables(&self) -> Vec<Tensor> {
-        let table = |name: &str, axis, rows| {
-            let shape = TensorShape::new(&[(axis, rows), (Axis::Feature, self.d)]);
-            Tensor { name: name.to_owned(), shape }
+        let table = |kind, axis, rows| {
+            parameter(Module { layer: None, kind }.weight(), TensorShape::new(&[(axis, rows), (Axis::Feature, self.d)]))
         };
-        let mut tables = vec![table("wte", Axis::Vocab, self.vocab)];
+        let mut tables = vec![table(ModuleKind::TokenTable, Axis::Vocab, self.vocab)];
         if self.design.positions == Positions::Learned {
-            tables.push(table("wpe", Axis::Position, self.positions));
+            tables.push(table(ModuleKind::PositionTable, Axis::Position, self.positions));
         }
         if self.design.token_types > 0 {
-            tables.push(table("wtt", Axis::TokenType, self.design.token_types.into()));
+            tables.push(table(ModuleKind::TypeTable, Axis::TokenType, self.design.token_types.into()));
         }
         tables
     }
 
     pub(super) fn lm_head(&self) -> Vec<Tensor> {
-        let (bias, name) = match self.design.head {
-            Head::Untied { bias } => (bias, "lm_head.weight"),
-            head => (head == Head::MaskedLm, "wte"),
+        let (bias, kind) = match self.design.head {
+            Head::Untied { bias } => (bias, ModuleKind::LmHead),
+            head => (head == Head::MaskedLm, ModuleKind::TokenTable),
         };
+        let of = |kind| Module { layer: None, kind };
         let shape = TensorShape::new(&[(Axis::Vocab, self.vocab), (Axis::Feature, self.d)]);
-        let mut weights = vec![Tensor { name: name.to_owned(), shape }];
+        let mut weights = vec![parameter(of(kind).weight(), shape)];
         if bias {
-            let shape = TensorShape::new(&[(Axis::Vocab, self.vocab)]);
-            weights.push(Tensor { name: "lm_head.bias".to_owned(), shape });
+            weights.push(parameter(of(ModuleKind::LmHead).bias(), TensorShape::new(&[(Axis::Vocab, self.vocab)])));
         }
         weights
     }
@@ -126,12 +129,12 @@ impl Shapes {
         }
     }
 
-    /// What stands between the products of the feed-forward block: kind and name.
-    pub(super) fn activation(&self) -> (OpKind, &'static str) {
+    /// What stands between the products of the feed-forward block: kind, and what it makes.
+    pub(super) fn activation(&self) -> (OpKind, Activation) {
         match self.design.feed_forward {
-            FeedForward::Gelu => (OpKind::Gelu, "gelu"),
-            FeedForward::GeluTanh => (OpKind::GeluTanh, "gelu"),
-            FeedForward::SwiGlu => (OpKind::SwiGlu, "swiglu"),
+            FeedForward::Gelu => (OpKind::Gelu, Activation::Gelu),
+            FeedForward::GeluTanh => (OpKind::GeluTanh, Activation::Gelu),
+            FeedForward::SwiGlu => (OpKind::SwiGlu, Activation::SwiGlu),
         }
     }
 
@@ -147,9 +150,13 @@ impl Shapes {
     }
 }
 
-/// `stem.weight`, and `stem.bias` if it has a shape.
-fn named(stem: &str, weight: TensorShape, bias: Option<TensorShape>) -> Vec<Tensor> {
-    let weight = Tensor { name: format!("{stem}.weight"), shape: weight };
-    let bias = bias.map(|shape| Tensor { name: format!("{stem}.bias"), shape });
-    [weight].into_iter().chain(bias).collect()
+/// A tensor of parameters, called as checkpoints call it.
+fn parameter(parameter: Parameter, shape: TensorShape) -> Tensor {
+    Tensor { name: parameter.to_string(), role: Role::Parameter(parameter), shape }
+}
+
+/// A module's weight, and its bias if that has a shape.
+fn parameters(module: Module, weight: TensorShape, bias: Option<TensorShape>) -> Vec<Tensor> {
+    let bias = bias.map(|shape| parameter(module.bias(), shape));
+    [parameter(module.weight(), weight)].into_iter().chain(bias).collect()
 }

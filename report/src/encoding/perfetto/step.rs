@@ -58,7 +58,7 @@ pub fn trace(source: &StepTrace<'_>, part: &TraceWindow, force: bool) -> Result<
                 writer.end(span.start, kernels);
             }
             let layer = span.layer.map_or(String::new(), |l| format!(", layer {l}"));
-            writer.begin(span.start, kernels, &format!("{}{layer}", span.phase.replace('_', " ")), &[]);
+            writer.begin(span.start, kernels, &format!("{}{layer}", span.phase.name().replace('_', " ")), &[]);
         }
         kernel(&mut writer, source, span, &[&[kernels][..], &lanes].concat());
         counters.of(&mut writer, source, span);
@@ -90,7 +90,7 @@ fn lanes(g: &Geometry, part: &TraceWindow) -> Vec<String> {
 fn kernel(writer: &mut Writer, source: &StepTrace<'_>, span: &Span, tracks: &[Track]) {
     let outcome = &source.executed.outcomes[span.program];
     let notes = [
-        Note::Text("phase", span.phase.to_owned()),
+        Note::Text("phase", span.phase.name().to_owned()),
         Note::Number("cycles", span.cycles),
         Note::Number("executions", span.count),
         Note::Number("macs", outcome.macs * span.count),

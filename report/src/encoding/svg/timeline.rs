@@ -65,7 +65,7 @@ fn rows(area: &Area<'_>, spans: &[Span], x: &Axis) -> Drawn {
 /// Kernels of a phase from pixel to pixel; those narrower than two pixels together.
 fn stretches<'a>(spans: &'a [Span], phase: &str, x: &Axis) -> Vec<(i32, i32, &'a str)> {
     let mut out: Vec<(i32, i32, &str)> = Vec::new();
-    for s in spans.iter().filter(|s| s.phase == phase && s.cycles > 0) {
+    for s in spans.iter().filter(|s| s.phase.name() == phase && s.cycles > 0) {
         let (from, to) = (x.at(s.start as f64), x.at(s.end() as f64));
         match out.last_mut() {
             Some(last) if last.1 >= from && (to - from < 2 || last.1 - last.0 < 2) => (last.1, last.2) = (to, ""),
