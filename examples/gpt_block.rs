@@ -1,6 +1,7 @@
 //! One block of a GPT: compiled for a mesh of 8 × 8 PEs and executed on both engines.
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
+use compiler::ids::Phase;
 use compiler::options::MappingConstraints;
 use compiler::{self as step, Options};
 use fabric::{EngineKind, Fold, RunOptions};
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let step = step::compile(&graph, &arch, &options).map_err(|faults| faults[0].to_string())?;
     println!("kernel           cycles  wavelet-hops    MACs");
-    let forward = step.launches.iter().filter(|l| l.layer == Some(0) && l.phase == "forward");
+    let forward = step.launches.iter().filter(|l| l.layer == Some(0) && l.phase == Phase::Forward);
     for launch in forward {
         let program = step.program(launch, &arch);
         assert!(verify(&program, &arch).is_empty(), "compiled programs are legal");

@@ -5,6 +5,7 @@
 #[path = "common/launches.rs"]
 mod launches;
 
+use compiler::ids::TensorId;
 use compiler::kernel::{HostSink, HostSource};
 use compiler::options::{CheckpointRequest, MappingConstraints};
 use compiler::options::{Reduction, Stationary};
@@ -86,9 +87,9 @@ impl Host {
 }
 
 impl HostSource for Host {
-    fn value(&self, tensor: &str, index: &[u32]) -> f32 {
+    fn value(&self, tensor: TensorId, index: &[u32]) -> f32 {
         let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        self.params.tensors[tensor][IxDyn(&index)] as f32
+        self.params.tensors[&tensor.to_string()][IxDyn(&index)] as f32
     }
     fn token(&self, sequence: u32, position: u32) -> u32 {
         self.tokens[sequence as usize][position as usize]
@@ -104,9 +105,9 @@ impl HostSource for Host {
 struct Sums(BTreeMap<String, ArrayD<f64>>);
 
 impl HostSink for Sums {
-    fn add(&mut self, tensor: &str, index: &[u32], value: f32) {
+    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32) {
         let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        let sum = self.0.get_mut(tensor).unwrap_or_else(|| panic!("no parameter {tensor}"));
+        let sum = self.0.get_mut(&tensor.to_string()).unwrap_or_else(|| panic!("no parameter {tensor}"));
         sum[IxDyn(&index)] += f64::from(value);
     }
 }

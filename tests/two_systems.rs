@@ -7,6 +7,7 @@
 mod launches;
 
 use cluster::values::{CEREBRAS_GPT, Master, reduce};
+use compiler::ids::TensorId;
 use compiler::kernel::{HostSink, HostSource};
 use compiler::options::MappingConstraints;
 use compiler::{Compiled, Options, compile};
@@ -76,9 +77,9 @@ struct Host<'a> {
 }
 
 impl HostSource for Host<'_> {
-    fn value(&self, tensor: &str, index: &[u32]) -> f32 {
+    fn value(&self, tensor: TensorId, index: &[u32]) -> f32 {
         let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        self.weights[tensor][IxDyn(&index)]
+        self.weights[&tensor.to_string()][IxDyn(&index)]
     }
     fn token(&self, sequence: u32, position: u32) -> u32 {
         ids(self.step, 1)[(self.first + sequence) as usize][position as usize]
@@ -95,9 +96,9 @@ impl HostSource for Host<'_> {
 struct Sums(BTreeMap<String, ArrayD<f32>>);
 
 impl HostSink for Sums {
-    fn add(&mut self, tensor: &str, index: &[u32], value: f32) {
+    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32) {
         let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        if let Some(sum) = self.0.get_mut(tensor) {
+        if let Some(sum) = self.0.get_mut(&tensor.to_string()) {
             sum[IxDyn(&index)] += value;
         }
     }

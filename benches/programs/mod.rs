@@ -62,7 +62,7 @@ pub(crate) fn gemm(width: u32, height: u32, tokens: u32, features: u32) -> Progr
     for requirement in kernel.all_requirements(&g, &cs2()) {
         assert!(requirement.access != Access::Update, "a product that replaces reads or writes");
         next = next.next_multiple_of(8) + requirement.phase;
-        at.insert(requirement.name.clone(), next);
+        at.insert(requirement.buffer, next);
         next += requirement.len * requirement.dtype.bytes();
     }
     kernel.program(&g, &cs2(), &at)

@@ -1,6 +1,7 @@
 //! A compiled step with values: all launches, one after the other, on one wafer.
 
 use compiler::Compiled;
+use compiler::ids::TensorId;
 use compiler::kernel::{HostSink, HostSource};
 use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
 use sim_core::arch::ArchSpec;
@@ -8,14 +9,14 @@ use sim_core::program::{Flow, verify};
 use std::collections::BTreeMap;
 
 /// Activations that the host keeps for the wafer.
-type Kept = BTreeMap<(String, Vec<u32>), f32>;
+type Kept = BTreeMap<(TensorId, Vec<u32>), f32>;
 
 /// A host that gives back what it keeps.
 struct Keeper<'a>(&'a dyn HostSource, &'a Kept);
 
 impl HostSource for Keeper<'_> {
-    fn value(&self, tensor: &str, index: &[u32]) -> f32 {
-        let kept = self.1.get(&(tensor.to_owned(), index.to_vec()));
+    fn value(&self, tensor: TensorId, index: &[u32]) -> f32 {
+        let kept = self.1.get(&(tensor, index.to_vec()));
         kept.copied().unwrap_or_else(|| self.0.value(tensor, index))
     }
     fn token(&self, sequence: u32, position: u32) -> u32 {
@@ -36,9 +37,9 @@ impl HostSource for Keeper<'_> {
 struct Sorter<'a>(&'a mut dyn HostSink, &'a mut Kept);
 
 impl HostSink for Sorter<'_> {
-    fn add(&mut self, tensor: &str, index: &[u32], value: f32) {
-        if tensor.starts_with("checkpoint ") {
-            self.1.insert((tensor.to_owned(), index.to_vec()), value);
+    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32) {
+        if let TensorId::Checkpoint(_) = tensor {
+            self.1.insert((tensor, index.to_vec()), value);
         } else {
             self.0.add(tensor, index, value);
         }

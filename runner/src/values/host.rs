@@ -4,6 +4,7 @@
 //! wafer does it.
 //! **Not here.** Which wavelet is which number: every kernel knows its own (`compiler`).
 
+use compiler::ids::{BufferId, TensorId};
 use compiler::kernel::{HostSink, HostSource};
 use models::oracle::Inputs;
 use ndarray::ArrayD;
@@ -65,12 +66,13 @@ impl Gradients {
 
 impl Gradients {
     /// Adds to an element of a parameter's gradient, or to the loss.
-    fn add_element(&mut self, tensor: &str, index: &[u32], value: f32) {
-        if tensor == "loss" {
+    fn add_element(&mut self, tensor: TensorId, index: &[u32], value: f32) {
+        if tensor == TensorId::Loss {
             self.loss += value;
             return;
         }
-        let sum = self.tensors.get_mut(tensor).expect("kernels make gradients of the model's parameters only");
+        let sum = self.tensors.get_mut(&tensor.to_string());
+        let sum = sum.expect("kernels make gradients of the model's parameters only");
         sum[place(index).as_slice()] += value;
     }
 }
@@ -81,12 +83,7 @@ fn place(index: &[u32]) -> Vec<usize> {
 }
 
 /// Layer inputs that leave the wafer until the backward pass needs them, element by element.
-type Checkpoints = BTreeMap<(String, Vec<u32>), f32>;
-
-/// Whether a tensor is a layer input on its way, and no parameter's gradient.
-fn is_checkpoint(tensor: &str) -> bool {
-    tensor.starts_with("checkpoint ")
-}
+type Checkpoints = BTreeMap<(BufferId, Vec<u32>), f32>;
 
 /// The host during one micro-batch of a step.
 pub(super) struct Host<'a> {
@@ -108,22 +105,22 @@ impl<'a> Host<'a> {
     /// Keeps checkpoints, and adds gradients up.
     pub(super) fn take(&mut self, left: Left) {
         for (tensor, index, value) in left.0 {
-            if is_checkpoint(&tensor) {
-                self.checkpoints.insert((tensor, index), value);
+            if let TensorId::Checkpoint(buffer) = tensor {
+                self.checkpoints.insert((buffer, index), value);
             } else {
-                self.gradients.add_element(&tensor, &index, value);
+                self.gradients.add_element(tensor, &index, value);
             }
         }
     }
 }
 
 impl HostSource for Host<'_> {
-    fn value(&self, tensor: &str, index: &[u32]) -> f32 {
-        if is_checkpoint(tensor) {
-            let key = (tensor.to_owned(), index.to_vec());
+    fn value(&self, tensor: TensorId, index: &[u32]) -> f32 {
+        if let TensorId::Checkpoint(buffer) = tensor {
+            let key = (buffer, index.to_vec());
             return *self.checkpoints.get(&key).expect("a checkpoint leaves the wafer before it comes back");
         }
-        self.inputs.params.tensors[tensor][place(index).as_slice()] as f32
+        self.inputs.params.tensors[&tensor.to_string()][place(index).as_slice()] as f32
     }
     fn token(&self, sequence: u32, position: u32) -> u32 {
         self.inputs.tokens[self.first + sequence as usize][position as usize]
@@ -138,10 +135,10 @@ impl HostSource for Host<'_> {
 
 /// The numbers that left the wafer in one launch, in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Left(Vec<(String, Vec<u32>, f32)>);
+pub(super) struct Left(Vec<(TensorId, Vec<u32>, f32)>);
 
 impl HostSink for Left {
-    fn add(&mut self, tensor: &str, index: &[u32], value: f32) {
-        self.0.push((tensor.to_owned(), index.to_vec(), value));
+    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32) {
+        self.0.push((tensor, index.to_vec(), value));
     }
 }
