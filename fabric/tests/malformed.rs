@@ -73,8 +73,11 @@ fn microthreads(p: &mut Program, change: fn(&mut Async)) {
     all(&mut p.images[0].tasks[0].body, change);
 }
 
+/// A way to break a program: what is wrong then, and the change.
+type Break = (&'static str, fn(&mut Program));
+
 /// Ways to break a program, each of which an engine would index or divide by.
-fn breaks() -> Vec<(&'static str, fn(&mut Program))> {
+fn breaks() -> Vec<Break> {
     vec![
         ("no grid", |p| p.grid = None),
         ("an empty grid", |p| p.grid = Some(Grid { width: 0, height: 2 })),

@@ -25,7 +25,7 @@ impl fmt::Display for PeCoord {
 }
 
 /// Width and height of a mesh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Grid {
     /// Number of columns.
     pub width: u32,

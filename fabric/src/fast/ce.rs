@@ -12,13 +12,13 @@
 //! (`class`).
 
 use super::agent::{ce_agent, router_agent};
-use super::fifo::{CONTROL, Fifos, Word, control_task};
+use super::fifo::{Fifos, Word, control_task};
 use super::lowered::{LoweredImage, LoweredInstr, LoweredVec, Start};
 use super::memory::Memory;
 use super::state::{Ce, Frame, LOOPS, Main, Micro, Registers, Running};
 use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrOp, Op, Operand, Priority, Then};
+use sim_core::program::{Op, Operand, Priority, Then};
 
 /// What a cycle of a compute element leaves to others to do.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl CeCycle<'_> {
     }
 
     #[inline]
-    fn wake(&mut self, at: u64) {
+    pub(super) fn wake(&mut self, at: u64) {
         self.wheel.wake(ce_agent(self.pe), at);
     }
 
@@ -187,7 +187,7 @@ impl CeCycle<'_> {
 
     /// The FIFO of a local output queue.
     #[inline]
-    fn output(&self, queue: u8) -> Option<u32> {
+    pub(super) fn output(&self, queue: u8) -> Option<u32> {
         let inputs = self.image.inputs.len() as u32;
         (usize::from(queue) < self.image.outputs.len()).then(|| self.ce.queues + inputs + u32::from(queue))
     }
@@ -215,7 +215,7 @@ impl CeCycle<'_> {
 
     /// Puts a wavelet into a local output queue.
     #[inline]
-    fn give(&mut self, queue: u8, word: Word) {
+    pub(super) fn give(&mut self, queue: u8, word: Word) {
         let fifo = self.output(queue).expect("there was room in its queue");
         let ready = self.now + self.costs.out_latency;
         if self.fifos.push(fifo, ready, word) {
@@ -235,13 +235,13 @@ impl CeCycle<'_> {
         found.min_by_key(|(_, (queue, _))| *queue).map(|(local, _)| local as u8)
     }
 
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         self.ce.pc += 1;
         self.ce.main = Main::At(0);
     }
 
     /// The main thread is at the end of a repetition of the loop whose body begins at `begin`.
-    fn repeat(&mut self, begin: u32) {
+    pub(super) fn repeat(&mut self, begin: u32) {
         debug_assert!(self.ce.depth > 0, "the end of a loop that was never entered");
         let frame = &mut self.registers.frames[usize::from(self.ce.depth.max(1)) - 1];
         debug_assert!(frame.left > 0, "a loop repeats more often than it says");
@@ -257,7 +257,7 @@ impl CeCycle<'_> {
     }
 
     /// Starts a vector instruction whose first beat may start in cycle `from`.
-    fn start(&mut self, index: u16, from: u64, thread: usize) -> Running {
+    pub(super) fn start(&mut self, index: u16, from: u64, thread: usize) -> Running {
         let image = self.image;
         let vector = &image.vectors[usize::from(index)];
         let mut addr = [0; 4];
@@ -443,60 +443,5 @@ impl CeCycle<'_> {
         running.beats -= 1;
         running.rest = running.slots - 1;
         running
-    }
-
-    /// Rule C8. `used` slots of the instruction are already used.
-    fn issue_scalar(&mut self, used: u8) -> bool {
-        let slots = match &self.image.code[self.ce.pc as usize] {
-            LoweredInstr::Join(t) | LoweredInstr::Async { thread: t, .. } => {
-                if self.ce.busy & 1 << (t % 8) != 0 {
-                    return false;
-                }
-                1
-            }
-            LoweredInstr::Control { queue, .. } => {
-                if !self.output(*queue).is_some_and(|f| self.fifos.room(f, self.now)) {
-                    return false;
-                }
-                1
-            }
-            LoweredInstr::Addr(AddrOp::Wrap { .. }) => 2,
-            LoweredInstr::LoopEnd(_) => self.costs.loop_back,
-            _ => 1,
-        };
-        self.wake(self.now + 1);
-        if used + 1 < slots {
-            self.ce.main = Main::At(used + 1);
-            return true;
-        }
-        self.finish_scalar();
-        true
-    }
-
-    fn finish_scalar(&mut self) {
-        let image = self.image;
-        match &image.code[self.ce.pc as usize] {
-            LoweredInstr::LoopEnd(begin) => return self.repeat(*begin),
-            LoweredInstr::Async { vector, thread } => {
-                let thread = usize::from(*thread) % 8;
-                debug_assert!(self.ce.busy & 1 << thread == 0, "two instructions on one microthread");
-                let running = self.start(*vector, self.now + 1 + self.costs.setup, thread);
-                self.wake(running.from);
-                self.micro[thread].running = running;
-                self.ce.busy |= 1 << thread;
-                let level = image.vectors[usize::from(*vector)].priority as usize;
-                self.ce.levels[level] |= 1 << thread;
-            }
-            LoweredInstr::Activate(t) => self.registers.active |= 1 << t,
-            LoweredInstr::Block(t) => self.registers.blocked |= 1 << t,
-            LoweredInstr::Unblock(t) => self.registers.blocked &= !(1 << t),
-            LoweredInstr::Control { queue, word } => {
-                self.give(*queue, CONTROL | Word::from(*word));
-            }
-            LoweredInstr::Open(color) => self.out.opens.push(*color),
-            LoweredInstr::Addr(op) => self.arithmetic(op),
-            _ => {}
-        }
-        self.advance();
     }
 }

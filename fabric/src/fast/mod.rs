@@ -27,6 +27,7 @@ mod lowered;
 mod memory;
 mod periods;
 mod router;
+mod scalar;
 pub(crate) mod snapshot;
 mod state;
 mod switch;

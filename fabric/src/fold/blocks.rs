@@ -12,7 +12,7 @@ use sim_core::axis::Axis;
 use sim_core::coord::{Dir, DirSet, Region};
 use sim_core::program::transform::{Window, clip, timing_only};
 use sim_core::program::{Image, Program};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Adjacent columns with their blocks, and where else equal columns are.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ fn blocks(strip: &Program, images: &[Image]) -> Vec<Block> {
 /// Parts of one program, each with its place, by what they are: equal parts once with all of their
 /// places, in the order of the first ones. The parts have no images, so comparing them is quick.
 fn distinct(parts: impl Iterator<Item = (u32, Program)>) -> Vec<(Vec<u32>, Program)> {
-    let mut numbers: HashMap<Program, usize> = HashMap::new();
+    let mut numbers: BTreeMap<Program, usize> = BTreeMap::new();
     let mut places: Vec<Vec<u32>> = Vec::new();
     for (at, part) in parts {
         let number = *numbers.entry(part).or_insert(places.len());

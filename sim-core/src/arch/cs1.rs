@@ -22,10 +22,7 @@ pub fn cs1() -> ArchSpec {
             io_bits_per_second: documented(1_200_000_000_000, "Cerebras CS-1 product page: 12 x 100 GbE"),
             ..base.wafer
         },
-        system: System {
-            power: documented(20_000, "AnandTech, 2020-08: a CS-1 requires about 20 kW of power peak"),
-            ..base.system
-        },
+        system: System { power: documented(20_000, "AnandTech, 2020-08: a CS-1 requires about 20 kW of power peak") },
         pe: Pe {
             sram: documented(49_152, "18 GB of memory on 400,000 cores (Cerebras WSE-1 white paper): 48 KB per PE"),
             microthreads: like_wse2(&base.pe.microthreads),

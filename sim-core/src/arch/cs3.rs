@@ -26,7 +26,6 @@ pub fn cs3() -> ArchSpec {
         },
         system: System {
             power: assumed(23_000, "Cerebras, March 2024: the same power as a CS-2; no data sheet was read"),
-            ..base.system
         },
         pe: Pe {
             sram: documented(49_152, "Cerebras WSE-3 data sheet: 44 GB on 900,000 cores, 48 KB per PE"),

@@ -39,7 +39,7 @@ use crate::coord::{Color, Dir, DirSet, Grid, Region, Span};
 use serde::{Deserialize, Serialize};
 
 /// What a wafer executes from a quiescent fabric to a quiescent fabric.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Program {
     /// A name for people; not part of the meaning.
     pub name: String,
@@ -68,7 +68,7 @@ impl Program {
 }
 
 /// Code and memory map shared by all PEs of a region.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Image {
     /// A name for people.
     pub name: String,
@@ -85,7 +85,7 @@ pub struct Image {
 }
 
 /// A named piece of a PE's memory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Buffer {
     /// A name for people.
     pub name: String,
@@ -110,7 +110,7 @@ impl Buffer {
 
 /// A FIFO in a PE's memory: one thread puts elements in, another one takes them out. It starts
 /// empty (rules C3 and C10).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fifo {
     /// A name for people.
     pub name: String,
@@ -135,7 +135,7 @@ impl Fifo {
 pub struct TaskId(pub u8);
 
 /// Run-to-completion code of the main thread (rules T1 to T4).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Task {
     /// A name for people.
     pub name: String,
@@ -151,7 +151,7 @@ pub struct Task {
 }
 
 /// What makes a task runnable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// An `activate` of the same PE.
     Local,
@@ -165,7 +165,7 @@ pub enum Trigger {
 }
 
 /// Which PEs run an image, and the numbers in which they differ.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Placement {
     /// The PEs that run the image.
     pub region: Region,
@@ -177,7 +177,7 @@ pub struct Placement {
 
 /// Start value of an address register, affine in the position within the placement's region:
 /// `base + dx · (i mod mod_x) + dy · (j mod mod_y)` for the PE in column `i` and row `j` of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Param {
     /// The register that is set.
     pub reg: AddrReg,
@@ -210,7 +210,7 @@ impl Param {
 }
 
 /// The route of one color in the routers of a region (rules R1 to R3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Route {
     /// The color that is routed.
     pub color: Color,
@@ -223,7 +223,7 @@ pub struct Route {
 }
 
 /// Which way an edge stream flows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Flow {
     /// From the host onto the wafer.
     In,
@@ -232,7 +232,7 @@ pub enum Flow {
 }
 
 /// Wavelets that enter or leave through the links of one edge of the mesh (rules E1 to E3).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EdgeStream {
     /// A name, by which the host finds or keeps the values.
     pub name: String,

@@ -16,7 +16,7 @@ pub const COMMANDS: usize = 8;
 pub const ENTRIES: u8 = 64;
 
 /// The switch of one color in the routers of a region: positions beside that of the route.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Switch {
     /// The color whose wavelets the switch directs.
     pub color: Color,
@@ -31,7 +31,7 @@ pub struct Switch {
 }
 
 /// What a position changes in the route; the rest stays as in the route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// The port that wavelets come from.
     pub rx: Option<Dir>,
@@ -41,7 +41,7 @@ pub struct Position {
 
 /// When a router takes the first command off a control wavelet, so that the next router finds the
 /// second one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Pop {
     /// Never: all routers on the way find the same first command.
     Never,
@@ -119,7 +119,7 @@ impl Control {
 /// Lets only some of the data wavelets of a color go down the ramps of a region: in each router a
 /// counter runs from `start` in a circle of `period`, one step per data wavelet that would go down
 /// the ramp, and those that find it below `pass` do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Filter {
     /// The color whose wavelets are counted.
     pub color: Color,

@@ -109,11 +109,14 @@ impl Found {
 
     fn vector(&mut self, op: &VecOp) {
         let VecOp { op: _, len: _, dst: _, src } = op;
-        let vector = |source| match source {
-            &Operand::Mem(ref m) => Some(m).filter(|m| !m.is_scalar()),
-            Operand::Fab(..) | Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => None,
-        };
-        let vectors: Vec<&MemRef> = src.iter().filter_map(vector).collect();
+        let mut vectors: Vec<&MemRef> = Vec::with_capacity(src.len());
+        for source in src {
+            match source {
+                Operand::Mem(m) if m.is_scalar() => {}
+                Operand::Mem(m) => vectors.push(m),
+                Operand::Fab(..) | Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => {}
+            }
+        }
         for (i, a) in vectors.iter().enumerate() {
             for b in vectors[i + 1..].iter().filter(|b| b.base != a.base) {
                 let bases = [a.base, b.base].into_iter().flatten().fold(0, |bits, reg| bits | bit(reg));

@@ -13,10 +13,10 @@
 use crate::axis::Axis;
 use crate::coord::{Color, Dir, DirSet, Grid, Span};
 use crate::program::{EdgeStream, Filter, Param, Placement, Pop, Position, Program, Route, Switch};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// A piece of a rule in one line. `across` is where in the line.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Piece<'a> {
     Placement {
         across: Span,
@@ -52,7 +52,7 @@ enum Piece<'a> {
 
 /// The pieces of all lines, as numbers: equal pieces have equal numbers.
 struct Lines<'a> {
-    numbers: HashMap<Piece<'a>, u32>,
+    numbers: BTreeMap<Piece<'a>, u32>,
     of: Vec<Vec<u32>>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Lines<'a> {
 #[must_use]
 pub fn line_kinds(program: &Program, axis: Axis) -> Vec<u32> {
     let mesh = program.grid();
-    let mut lines = Lines { numbers: HashMap::new(), of: vec![Vec::new(); axis.length(mesh) as usize] };
+    let mut lines = Lines { numbers: BTreeMap::new(), of: vec![Vec::new(); axis.length(mesh) as usize] };
     // Images are not compared: a placement names its image by number.
     let Program { name: _, grid: _, images: _, placements, routes, switches, filters, edges } = program;
     for &Placement { region, image, ref params } in placements {
@@ -97,7 +97,7 @@ pub fn line_kinds(program: &Program, axis: Axis) -> Vec<u32> {
     for (stream, edge) in edges.iter().enumerate() {
         lines.add(port_lines(edge, axis, mesh), Piece::Port { stream });
     }
-    let mut kinds: HashMap<&[u32], u32> = HashMap::new();
+    let mut kinds: BTreeMap<&[u32], u32> = BTreeMap::new();
     let mut out = Vec::with_capacity(lines.of.len());
     for pieces in &lines.of {
         let next = kinds.len() as u32;

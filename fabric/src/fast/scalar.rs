@@ -1,0 +1,71 @@
+//! Instructions of the main thread that are no vector instructions (rule C8): address arithmetic,
+//! loops, task control, waiting for a microthread or handing it an instruction, control wavelets.
+//!
+//! Each takes one issue slot, but for `wrap`, which takes two, and the end of a loop, which takes what
+//! the machine says. Its effects are visible from the next cycle on.
+//!
+//! **Invariant.** An instruction acts in its last slot, and only once.
+//! **Not here.** When the main thread gets the slot, and vector instructions (`ce`).
+
+use super::ce::CeCycle;
+use super::fifo::{CONTROL, Word};
+use super::lowered::LoweredInstr;
+use super::state::Main;
+use sim_core::program::AddrOp;
+
+impl CeCycle<'_> {
+    /// Rule C8. `used` slots of the instruction are already used.
+    pub(super) fn issue_scalar(&mut self, used: u8) -> bool {
+        let slots = match &self.image.code[self.ce.pc as usize] {
+            LoweredInstr::Join(t) | LoweredInstr::Async { thread: t, .. } => {
+                if self.ce.busy & 1 << (t % 8) != 0 {
+                    return false;
+                }
+                1
+            }
+            LoweredInstr::Control { queue, .. } => {
+                if !self.output(*queue).is_some_and(|f| self.fifos.room(f, self.now)) {
+                    return false;
+                }
+                1
+            }
+            LoweredInstr::Addr(AddrOp::Wrap { .. }) => 2,
+            LoweredInstr::LoopEnd(_) => self.costs.loop_back,
+            _ => 1,
+        };
+        self.wake(self.now + 1);
+        if used + 1 < slots {
+            self.ce.main = Main::At(used + 1);
+            return true;
+        }
+        self.finish_scalar();
+        true
+    }
+
+    fn finish_scalar(&mut self) {
+        let image = self.image;
+        match &image.code[self.ce.pc as usize] {
+            LoweredInstr::LoopEnd(begin) => return self.repeat(*begin),
+            LoweredInstr::Async { vector, thread } => {
+                let thread = usize::from(*thread) % 8;
+                debug_assert!(self.ce.busy & 1 << thread == 0, "two instructions on one microthread");
+                let running = self.start(*vector, self.now + 1 + self.costs.setup, thread);
+                self.wake(running.from);
+                self.micro[thread].running = running;
+                self.ce.busy |= 1 << thread;
+                let level = image.vectors[usize::from(*vector)].priority as usize;
+                self.ce.levels[level] |= 1 << thread;
+            }
+            LoweredInstr::Activate(t) => self.registers.active |= 1 << t,
+            LoweredInstr::Block(t) => self.registers.blocked |= 1 << t,
+            LoweredInstr::Unblock(t) => self.registers.blocked &= !(1 << t),
+            LoweredInstr::Control { queue, word } => {
+                self.give(*queue, CONTROL | Word::from(*word));
+            }
+            LoweredInstr::Open(color) => self.out.opens.push(*color),
+            LoweredInstr::Addr(op) => self.arithmetic(op),
+            _ => {}
+        }
+        self.advance();
+    }
+}
