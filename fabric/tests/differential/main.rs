@@ -6,13 +6,14 @@
 //! `tests/regressions`, whose programs are tried in every run.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod execute;
 mod random;
 mod shrink;
 
-use fabric::{EngineKind, Fold, HostStreams, RunOptions, Values, WaferMemory};
+use execute::{execute, execute_in};
+use fabric::{EngineKind, Fold};
 use random::{arch, program};
 use sim_core::arch::ArchSpec;
-use sim_core::coord::Grid;
 use sim_core::error::RunError;
 use sim_core::program::*;
 use sim_core::report::Outcome;
@@ -20,54 +21,6 @@ use sim_core::util::random::SplitMix64;
 
 fn cases(default: u64) -> u64 {
     std::env::var("WAFERSIM_CASES").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
-}
-
-struct Done {
-    result: Result<Outcome, RunError>,
-    memory: WaferMemory,
-    outputs: HostStreams,
-}
-
-fn execute(p: &Program, a: &ArchSpec, engine: EngineKind, with_values: bool, fold: Fold) -> Done {
-    execute_in(p, a, engine, with_values, fold, None)
-}
-
-fn execute_in(
-    p: &Program,
-    a: &ArchSpec,
-    engine: EngineKind,
-    with_values: bool,
-    fold: Fold,
-    bands: Option<u32>,
-) -> Done {
-    let mut memory = WaferMemory::new(p.grid(), a.pe.sram.value);
-    for (i, pe) in memory.pes.iter_mut().enumerate() {
-        for (k, b) in pe.iter_mut().enumerate() {
-            // Small finite numbers in every type: exponents near the middle.
-            *b = if k % 2 == 1 { 0x3c } else { (i * 7 + k) as u8 };
-        }
-    }
-    let mut inputs = HostStreams::default();
-    for e in p.edges.iter().filter(|e| e.flow == Flow::In) {
-        inputs.ports.insert((e.name.clone(), 0), (0..e.wavelets as u32).map(|k| 0x3c00_3c00 + k).collect());
-    }
-    let mut outputs = HostStreams::default();
-    let options = RunOptions {
-        engine,
-        fold,
-        per_pe: true,
-        cells: Some(Grid { width: 3, height: 2 }),
-        cycle_limit: 2_000_000,
-        bands,
-        ..RunOptions::default()
-    };
-    let result = if with_values {
-        let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
-        fabric::run(p, a, &options, Some(&mut values))
-    } else {
-        fabric::run(p, a, &options, None)
-    };
-    Done { result, memory, outputs }
 }
 
 /// What two runs must agree in.
