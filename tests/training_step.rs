@@ -2,22 +2,17 @@
 //! for the large ones: loss and every gradient agree with the f64 implementation in `models`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "common/launches.rs"]
-mod launches;
-
-use compiler::ids::TensorId;
-use compiler::kernel::{HostSink, HostSource};
 use compiler::options::{CheckpointRequest, MappingConstraints};
 use compiler::options::{Reduction, Stationary};
-use compiler::{Compiled, Options, compile};
 use fabric::{EngineKind, RunOptions};
 use models::design::{Decimal, Head, Pairs, Positions, Rotary};
-use models::oracle::{self, Params};
-use models::{Design, LayerGraph, ModelShape};
-use ndarray::{ArrayD, IxDyn};
+use models::oracle::{Inputs, Params};
+use models::{Design, ModelShape};
+use runner::values::{Comparison, Gradients, LossScale, Wafer};
+use runner::workload::Request;
+use runner::{CompiledStep, Job, StepOptions, Workload};
 use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::program::DType;
-use std::collections::BTreeMap;
 
 const BATCH: usize = 2;
 const SEQ: usize = 8;
@@ -62,69 +57,24 @@ fn designs() -> Vec<ModelShape> {
     ]
 }
 
-struct Host {
-    params: Params,
-    tokens: Vec<Vec<u32>>,
-    targets: Vec<Vec<u32>>,
-    scale: f32,
-    /// What the loss is the mean of: tokens, or sequences.
-    rows: usize,
-}
-
-impl Host {
-    fn new(shape: &ModelShape) -> Host {
-        let classes = shape.classes();
-        let ids = |salt: u32| {
-            (0..BATCH as u32)
-                .map(|s| (0..SEQ as u32).map(|p| (s * 11 + p * 7 + salt * p * p + salt) % 32).collect())
-                .collect::<Vec<Vec<u32>>>()
-        };
-        let targets =
-            ids(3).into_iter().map(|row: Vec<u32>| row.into_iter().map(|id| id % classes).collect()).collect();
-        let rows = if classes == shape.vocab { BATCH * SEQ } else { BATCH };
-        Host { params: Params::seeded(shape, 7), tokens: ids(1), targets, scale: 1.0, rows }
-    }
-}
-
-impl HostSource for Host {
-    fn value(&self, tensor: TensorId, index: &[u32]) -> f32 {
-        let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        self.params.tensors[&tensor.to_string()][IxDyn(&index)] as f32
-    }
-    fn token(&self, sequence: u32, position: u32) -> u32 {
-        self.tokens[sequence as usize][position as usize]
-    }
-    fn target(&self, sequence: u32, position: u32) -> u32 {
-        self.targets[sequence as usize][position as usize]
-    }
-    fn loss_weight(&self) -> f32 {
-        self.scale / self.rows as f32
-    }
-}
-
-struct Sums(BTreeMap<String, ArrayD<f64>>);
-
-impl HostSink for Sums {
-    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32) {
-        let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        let sum = self.0.get_mut(&tensor.to_string()).unwrap_or_else(|| panic!("no parameter {tensor}"));
-        sum[IxDyn(&index)] += f64::from(value);
-    }
+fn inputs(shape: &ModelShape) -> Inputs {
+    let ids = |salt: u32| {
+        (0..BATCH as u32)
+            .map(|s| (0..SEQ as u32).map(|p| (s * 11 + p * 7 + salt * p * p + salt) % 32).collect())
+            .collect::<Vec<Vec<u32>>>()
+    };
+    let classes = shape.classes();
+    let targets = ids(3).into_iter().map(|row: Vec<u32>| row.into_iter().map(|id| id % classes).collect()).collect();
+    Inputs { params: Params::seeded(shape, 7), tokens: ids(1), targets }
 }
 
 /// Runs all launches with values; gives the sums that left the wafer and the cycles per launch.
-fn train(compiled: &Compiled, arch: &ArchSpec, host: &Host, engine: EngineKind) -> (Sums, Vec<u64>) {
-    let mut sums = Sums(host.params.tensors.iter().map(|(n, t)| (n.clone(), ArrayD::zeros(t.raw_dim()))).collect());
-    sums.0.insert("loss".into(), ArrayD::zeros(IxDyn(&[])));
-    let cycles = launches::execute(compiled, arch, engine, host, &mut sums);
-    (sums, cycles)
-}
-
-/// Largest difference in a tensor, relative to its largest magnitude.
-fn error(ours: &ArrayD<f64>, theirs: &ArrayD<f64>) -> f64 {
-    let largest = theirs.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-    let off = ours.iter().zip(theirs).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
-    off / largest
+fn train(step: &CompiledStep, inputs: &Inputs, engine: EngineKind) -> (Gradients, Vec<u64>) {
+    let options = RunOptions { engine, ..RunOptions::default() };
+    // A loss scale keeps small gradients within binary16.
+    let scale = if step.compiled.geometry.act == DType::F16 { 64.0 } else { 1.0 };
+    let wafer = Wafer::new(step, &options).unwrap().scaled(LossScale(scale));
+    wafer.step(inputs).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn check(shape: &ModelShape, arch: &ArchSpec, act: DType, lanes: Option<u32>, tolerance: f64) {
@@ -139,38 +89,33 @@ fn check_map(
     constraints: MappingConstraints,
     tolerance: f64,
 ) -> Vec<String> {
-    let graph = LayerGraph::training_step(shape, BATCH as u64, SEQ as u32).unwrap();
-    let options = Options {
-        batch: BATCH as u64,
+    let request = Request { batch: Some(BATCH as u64), seq_len: Some(SEQ as u32) };
+    let options = StepOptions {
         micro_batch: Some(BATCH as u32),
-        seq_len: SEQ as u32,
         act,
-        accumulator: DType::F32,
+        precision_opt_level: Some(0),
         constraints,
+        ..StepOptions::default()
     };
-    let compiled = compile(&graph, arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
-    let mut host = Host::new(shape);
-    // A loss scale keeps small gradients within binary16.
-    host.scale = if act == DType::F16 { 64.0 } else { 1.0 };
-    let (loss, gradients) = oracle::loss_and_gradients(shape, &host.params, &host.tokens, &host.targets);
-    let (sums, cycles) = train(&compiled, arch, &host, EngineKind::Reference);
-    let scale = f64::from(host.scale);
-    let mut worst: Vec<(f64, String)> = Vec::new();
-    worst.push(((sums.0["loss"].sum() / scale - loss).abs() / loss, "loss".into()));
-    for (name, theirs) in &gradients.tensors {
-        worst.push((error(&(&sums.0[name] / scale), theirs), name.clone()));
-    }
+    let job = Job::new(Workload::from_shape(shape.clone(), request)).machine(arch.clone()).options(options);
+    let step = job.compile().unwrap_or_else(|e| panic!("{e}"));
+    let inputs = inputs(shape);
+    let (gradients, cycles) = train(&step, &inputs, EngineKind::Reference);
+    let compared = Comparison::of(shape, &inputs, &gradients);
+    let mut worst: Vec<(f64, &str)> = vec![(compared.loss_error(), "loss")];
+    worst.extend(compared.tensors.iter().map(|t| (t.max_error, t.name.as_str())));
     worst.sort_by(|a, b| b.0.total_cmp(&a.0));
     assert!(
         worst[0].0 < tolerance,
         "{}, {act:?}, {:?}: {:?}",
         shape.name,
-        compiled.geometry,
+        step.compiled.geometry,
         &worst[..worst.len().min(8)]
     );
-    let (again, same) = train(&compiled, arch, &host, EngineKind::Fast);
+    let (again, same) = train(&step, &inputs, EngineKind::Fast);
     assert_eq!(cycles, same, "cycles of the two engines");
-    assert!(again.0 == sums.0, "values of the two engines");
+    assert!(again == gradients, "values of the two engines");
+    let compiled = &step.compiled;
     // Timing does not depend on values, nor on folding.
     for (launch, &cycles) in compiled.launches.iter().zip(&cycles) {
         let folded = fabric::run(&compiled.program(launch, arch), arch, &RunOptions::default(), None).unwrap();

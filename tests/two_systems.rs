@@ -3,19 +3,16 @@
 //! one system on the whole batch, and as the f64 implementation in `models`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "common/launches.rs"]
-mod launches;
-
 use cluster::values::{CEREBRAS_GPT, Master, reduce};
-use compiler::ids::TensorId;
-use compiler::kernel::{HostSink, HostSource};
 use compiler::options::MappingConstraints;
-use compiler::{Compiled, Options, compile};
-use fabric::EngineKind;
-use models::oracle::{self, Params};
-use models::{Design, LayerGraph, ModelShape};
+use fabric::RunOptions;
+use models::oracle::{self, Inputs, Params};
+use models::{Design, ModelShape};
 use ndarray::{ArrayD, IxDyn};
-use sim_core::arch::{ArchSpec, cs2::cs2};
+use runner::values::{LossScale, Wafer};
+use runner::workload::Request;
+use runner::{CompiledStep, Job, StepOptions, Workload};
+use sim_core::arch::cs2::cs2;
 use sim_core::program::DType;
 use std::collections::BTreeMap;
 
@@ -68,42 +65,6 @@ fn flat<T: Clone>(tensors: &BTreeMap<String, ArrayD<T>>) -> Vec<T> {
     tensors.values().flat_map(|t| t.iter().cloned()).collect()
 }
 
-/// What feeds a system: parameters, and its sequences from `first` on.
-struct Host<'a> {
-    weights: &'a BTreeMap<String, ArrayD<f32>>,
-    step: usize,
-    first: u32,
-    scale: f32,
-}
-
-impl HostSource for Host<'_> {
-    fn value(&self, tensor: TensorId, index: &[u32]) -> f32 {
-        let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        self.weights[&tensor.to_string()][IxDyn(&index)]
-    }
-    fn token(&self, sequence: u32, position: u32) -> u32 {
-        ids(self.step, 1)[(self.first + sequence) as usize][position as usize]
-    }
-    fn target(&self, sequence: u32, position: u32) -> u32 {
-        ids(self.step, 3)[(self.first + sequence) as usize][position as usize]
-    }
-    fn loss_weight(&self) -> f32 {
-        self.scale / (BATCH * SEQ) as f32
-    }
-}
-
-/// Gradients as they leave a wafer, in 32 bits.
-struct Sums(BTreeMap<String, ArrayD<f32>>);
-
-impl HostSink for Sums {
-    fn add(&mut self, tensor: TensorId, index: &[u32], value: f32) {
-        let index: Vec<usize> = index.iter().map(|&i| i as usize).collect();
-        if let Some(sum) = self.0.get_mut(&tensor.to_string()) {
-            sum[IxDyn(&index)] += value;
-        }
-    }
-}
-
 /// A way to share the batch.
 #[derive(Clone, Copy)]
 struct Way {
@@ -112,53 +73,52 @@ struct Way {
 }
 
 struct Trainer {
-    arch: ArchSpec,
-    compiled: Compiled,
+    step: CompiledStep,
     layout: Layout,
     way: Way,
-    scale: f32,
+    scale: LossScale,
 }
 
 impl Trainer {
     fn new(way: Way, act: DType, lanes: Option<u32>) -> Trainer {
         let mut arch = cs2();
         (arch.wafer.width.value, arch.wafer.height.value) = (4, 4);
-        let batch = (BATCH / way.systems) as u64;
-        let graph = LayerGraph::training_step(&shape(), BATCH as u64, SEQ as u32).unwrap();
-        let options = Options {
-            batch,
+        arch.cluster.systems.value = way.systems as u32;
+        let request = Request { batch: Some(BATCH as u64), seq_len: Some(SEQ as u32) };
+        let options = StepOptions {
             micro_batch: Some(way.micro_batch as u32),
-            seq_len: SEQ as u32,
             act,
-            accumulator: DType::F32,
+            precision_opt_level: Some(0),
             constraints: MappingConstraints { lanes, ..MappingConstraints::default() },
+            ..StepOptions::default()
         };
-        let compiled = compile(&graph, &arch, &options).unwrap_or_else(|f| panic!("{}", f[0]));
+        let job = Job::new(Workload::from_shape(shape(), request)).machine(arch).options(options);
+        let step = job.compile().unwrap_or_else(|e| panic!("{e}"));
         let layout = Layout::of(&Params::zeros(&shape()));
-        Trainer { arch, compiled, layout, way, scale: if act == DType::F16 { 64.0 } else { 1.0 } }
+        Trainer { step, layout, way, scale: LossScale(if act == DType::F16 { 64.0 } else { 1.0 }) }
     }
 
     /// The gradients of one step of all systems, as MemoryX has them.
     fn gradients(&self, weights: &[f32], step: usize) -> Vec<f32> {
-        let weights = self.layout.cut(weights);
+        let weights: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
+        let params = Params { tensors: self.layout.cut(&weights) };
+        let inputs = Inputs { params, tokens: ids(step, 1), targets: ids(step, 3) };
+        let wafer = Wafer::new(&self.step, &RunOptions::default()).unwrap().scaled(self.scale);
         let per_system = BATCH / self.way.systems;
         let of = |system: usize, micro_batch: usize| {
-            let first = (system * per_system + micro_batch * self.way.micro_batch) as u32;
-            let host = Host { weights: &weights, step, first, scale: self.scale };
-            let mut sums = Sums(weights.iter().map(|(n, t)| (n.clone(), ArrayD::zeros(t.raw_dim()))).collect());
-            launches::execute(&self.compiled, &self.arch, EngineKind::Fast, &host, &mut sums);
-            flat(&sums.0)
+            let first = system * per_system + micro_batch * self.way.micro_batch;
+            flat(&wafer.micro_batch(&inputs, first).unwrap_or_else(|e| panic!("{e}")).0.tensors)
         };
         let mut all: Option<Vec<f32>> = None;
         for micro_batch in 0..per_system / self.way.micro_batch {
             let wafers: Vec<Vec<f32>> = (0..self.way.systems).map(|system| of(system, micro_batch)).collect();
-            let sum = reduce(&wafers, self.arch.cluster.fanout.value as usize);
+            let sum = reduce(&wafers, self.step.arch.cluster.fanout.value as usize);
             all = Some(match all {
                 None => sum,
                 Some(before) => before.iter().zip(&sum).map(|(a, b)| a + b).collect(),
             });
         }
-        all.unwrap().into_iter().map(|g| g / self.scale).collect()
+        all.unwrap()
     }
 }
 

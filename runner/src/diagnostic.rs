@@ -27,7 +27,14 @@ pub const CODES: &[(&str, &str)] = &[
         "cli-train",
         "A training run cannot be planned: it has no step, more than any run could have, or needs more systems than the machine has.",
     ),
-    ("cli-values", "Values cannot be kept for a run of this size: every PE needs its whole memory in the host's."),
+    (
+        "cli-values",
+        "A run of this size, or of a batch that is filled up with sequences that count for nothing, cannot carry values. Every PE that runs code needs its whole memory in this computer's, and the f64 implementation that a step is compared with keeps every activation. Without `--values` a run takes neither, and the same cycles.",
+    ),
+    (
+        "values-cycles",
+        "A kernel took other cycles with values than without, and timing does not depend on values: a fault of wafersim, to be reported with the command.",
+    ),
     (
         "run-deadlock",
         "Nothing in the simulated program can move any more, but work or wavelets are left. The PEs and colors that are listed wait for each other or for something that never comes: look for a receive without a send, for routes that differ from what the code sends, and for colors that wait for one another in a circle.",

@@ -9,6 +9,7 @@ use super::step::StepArguments;
 use super::trace::TraceOptions;
 use crate::fail::Failure;
 use crate::files::Destination;
+use crate::manifest::Setting;
 use crate::{files, manifest};
 use clap::Args;
 use cluster::Cluster;
@@ -81,6 +82,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failu
     }
     let mut config = arguments.step.settings(step, output);
     config.extend(provenance::settings(&arguments.limits, &arguments.verify, &step.arch, output));
+    config.extend(arguments.values.then(|| Setting::new("--values", "", "command line")));
     let files = [&arguments.report, &arguments.plot, &arguments.trace.trace];
     let facts = ManifestFacts {
         result_schema: RUN_SCHEMA,

@@ -1,8 +1,7 @@
 //! Tensors of the layer graph: a name and a shape whose dimensions say what they run over.
 //!
-//! **Invariant.** none beyond the types; [`crate::graph::LayerGraph::check`] holds shapes against each
-//! other.
-//! **Not here.** element types and layouts, which a mapping chooses.
+//! **Invariant.** A shape is plain data; [`LayerGraph::check`](crate::LayerGraph::check) holds shapes against each other.
+//! **Not here.** Element types and layouts, which a mapping chooses.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What the keys of each family of models mean, and the values that they have where they are absent.
 //!
-//! **Invariant.** defaults are those of Hugging Face's configuration classes.
-//! **Not here.** how a key is read ([`super::reader`]).
+//! **Invariant.** Defaults are those of Hugging Face's configuration classes.
+//! **Not here.** How a key is read ([`super::reader`]).
 
 use serde_json::Value;
 

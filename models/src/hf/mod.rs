@@ -1,10 +1,13 @@
 //! Import of a Hugging Face `config.json`.
 //!
-//! **Invariant.** a configuration is either taken for exactly what it says or refused; no operation is
+//! The file of a published model says in some thirty keys what the model consists of. Families use different keys, and a
+//! key that is overlooked (a window of attention, stretched positions) would make another model of it.
+//!
+//! **Invariant.** A configuration is either taken for exactly what it says or refused; no operation is
 //! replaced by a similar one. Every key is read, or known to change neither the operations nor
 //! their sizes ([`IGNORED`]; a layer graph has no dropout), or says that a feature is off (`null`,
 //! `false`, 0); any other key is refused by its name.
-//! **Not here.** opening the file; which keys a family has (`hf::family`).
+//! **Not here.** Opening the file; which keys a family has (`hf::family`).
 
 mod family;
 mod reader;

@@ -1,8 +1,8 @@
 //! Reads the keys of a configuration, one by one, and keeps what is wrong with them.
 //!
-//! **Invariant.** every key that is looked at is remembered, so that the rest can be refused. `null`
+//! **Invariant.** Every key that is looked at is remembered, so that the rest can be refused. `null`
 //! counts as absent.
-//! **Not here.** which keys there are ([`super::family`]).
+//! **Not here.** Which keys there are ([`super::family`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
-//! The backward half of the oracle.
+//! The backward half of the f64 implementation: from the loss back to every parameter.
 //!
-//! **Invariant.** a gradient is kept under the name that the layer graph gives it.
-//! **Not here.** the derivatives of single operations; see [`super::ops`].
+//! **Invariant.** A gradient is kept under the name that the layer graph gives it.
+//! **Not here.** The derivatives of single operations; see [`super::ops`].
 
 use ndarray::{Array, Array2, Axis, Dimension};
 

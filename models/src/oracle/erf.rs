@@ -1,7 +1,7 @@
 //! The error function to double precision.
 //!
-//! **Invariant.** relative error below 1e-14 wherever the result is not subnormal.
-//! **Not here.** rational approximations; a series and a continued fraction can be checked
+//! **Invariant.** Relative error below 1e-14 wherever the result is not subnormal.
+//! **Not here.** Rational approximations; a series and a continued fraction can be checked
 //! against a textbook (Abramowitz and Stegun 7.1.6 and 7.1.14).
 
 use std::f64::consts::PI;

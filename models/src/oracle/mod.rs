@@ -1,13 +1,14 @@
 //! A plain f64 implementation of one training step: loss, every gradient, every activation.
 //!
-//! Simulated values are compared with it. It follows the definition of the model
-//! ([`crate::design::Design`]; softmax attention scaled by `1/sqrt(d_head)`, mean cross-entropy over
-//! all tokens, or over all sequences of a classifier) and shares no code with the layer graph; only
-//! the names of tensors are the same. Tokens are all of type 0.
+//! A simulated step computes with numbers of 16 or 32 bits, in an order that its mapping decides; whether the result is
+//! right can only be said beside another implementation. This one follows the definition of the model
+//! ([`Design`](crate::Design)) operation by operation: softmax attention scaled by `1/sqrt(d_head)`, mean cross-entropy
+//! over all tokens, or over all sequences of a classifier. It shares no code with the layer graph; only the names of
+//! tensors are the same. Tokens are all of type 0. Its own gradients are held against finite differences.
 //!
-//! **Invariant.** nothing depends on the order of a map or on threads, so a result is repeatable to the
+//! **Invariant.** Nothing depends on the order of a map or on threads, so a result is repeatable to the
 //! bit on one platform.
-//! **Not here.** speed, rounding to narrow formats, the optimizer.
+//! **Not here.** Speed, rounding to narrow formats, the optimizer.
 
 mod backward;
 mod erf;

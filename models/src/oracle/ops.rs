@@ -1,9 +1,10 @@
-//! The operations of the oracle, forward and backward, each by its definition.
+//! The operations of the f64 implementation, forward and backward, each by its definition.
 //!
-//! Rows are tokens, sequence after sequence; columns are features.
-//! **Invariant.** a backward function takes the forward function's own inputs (or, for softmax, its
+//! Activations are matrices: rows are tokens, sequence after sequence; columns are features.
+//!
+//! **Invariant.** A backward function takes the forward function's own inputs (or, for softmax, its
 //! output) and the gradient of its output, and recomputes whatever else it needs.
-//! **Not here.** names and parameters; see [`super`].
+//! **Not here.** Names and parameters; see [`super`].
 
 // `ndarray::s!` expands to `allow(unsafe_code)`, which the workspace forbids: slices go by axis.
 

@@ -179,7 +179,7 @@ const OTHERS: [Other; 13] = [
     },
 ];
 
-/// All of them.
+/// All models of this file, in the order of the table.
 pub(super) fn list() -> impl Iterator<Item = Preset> {
     OTHERS.iter().map(preset)
 }

@@ -1,8 +1,12 @@
 //! Parameters, bytes and floating-point operations of a model, in closed form.
 //!
-//! **Invariant.** every count is an exact integer; nothing here rounds. Shapes that
+//! Published figures are held against these counts. There are three conventions of counting FLOPs
+//! ([`FlopConvention`]), which differ by a factor of 1.8 for Cerebras-GPT 111M: a utilisation says little without its
+//! convention.
+//!
+//! **Invariant.** Every count is an exact integer; nothing here rounds. Shapes that
 //! [`ModelShape::validate`] accepts never reach the ends of the types; others saturate.
-//! **Not here.** time, and operations that only a particular mapping adds (recomputation,
+//! **Not here.** Time, and operations that only a particular mapping adds (recomputation,
 //! padding).
 //!
 //! Letters in formulas: `V` vocab, `P` max_positions, `L` layers, `d` d_model, `k` features of keys,

@@ -1,8 +1,8 @@
 //! The design of a model: which operations its layers consist of, apart from their sizes.
 //!
-//! **Invariant.** every value describes operations that the layer graph has and that kernels execute;
+//! **Invariant.** Every value describes operations that the layer graph has and that kernels execute;
 //! what is not here is refused where a model is read ([`crate::hf`]).
-//! **Not here.** sizes ([`crate::shape`]).
+//! **Not here.** Sizes ([`crate::shape`]).
 
 use std::fmt;
 
@@ -165,7 +165,7 @@ pub struct Biases {
 }
 
 impl Biases {
-    /// All of them.
+    /// Every one of these products has a bias.
     pub const ALL: Biases = Biases { qkv: true, projection: true, feed_forward: true };
     /// None of them.
     pub const NONE: Biases = Biases { qkv: false, projection: false, feed_forward: false };

@@ -1,8 +1,8 @@
 //! What is known of whole training runs: the learning rate over tokens, and the loss that the
 //! published scaling law expects.
 //!
-//! **Invariant.** every number is followed to Cerebras-GPT, arXiv 2304.03208.
-//! **Not here.** time, and how the parameters are updated.
+//! **Invariant.** Every number is followed to Cerebras-GPT, arXiv 2304.03208.
+//! **Not here.** Time, and how the parameters are updated.
 
 use crate::presets::{LrDecay, Training};
 

@@ -2,9 +2,10 @@
 //!
 //! Where paths part, each path's gradient has a name of its own, and the backward operation of the
 //! sum that brings the paths together again adds two of them.
-//! **Invariant.** each forward operation but the embedding has one backward operation, and each that
+//!
+//! **Invariant.** Each forward operation but the embedding has one backward operation, and each that
 //! has parameters one for their gradients.
-//! **Not here.** the shape rules ([`crate::graph`]'s `check`).
+//! **Not here.** The shape rules ([`crate::graph`]'s `check`).
 
 use super::forward::norm_of;
 use super::{At, Builder, Made, New, at};

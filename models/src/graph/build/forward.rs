@@ -1,8 +1,8 @@
 //! The forward operations of the step.
 //!
-//! **Invariant.** those of a layer are added in an order whose reverse is an order of their backward
+//! **Invariant.** Those of a layer are added in an order whose reverse is an order of their backward
 //! operations.
-//! **Not here.** gradients.
+//! **Not here.** Gradients.
 
 use super::{Builder, Made, New};
 use crate::graph::role::{Activation as A, ModuleKind};
