@@ -26,7 +26,7 @@ fn shown(output: &str) -> bool {
 
 #[test]
 fn the_page_of_examples_shows_what_they_print() {
-    for name in ["hello_wavelet", "gemv", "gpt_block"] {
+    for name in ["hello_wavelet", "gemv", "gpt_block", "values"] {
         let output = example(name);
         assert!(shown(&output), "docs/EXAMPLES.md does not show what {name} prints:\n{output}");
     }
