@@ -6,11 +6,8 @@
 //! **Invariant.** A format is one module of `encoding`, and is listed there once.
 //! **Not here.** The encodings themselves (`encoding`), files.
 
-use crate::encoding::json;
 use crate::table::Table;
 use runner::Error;
-use serde::Serialize;
-use std::path::Path;
 
 /// What a result says in rows and columns.
 pub trait Tabular {
@@ -24,7 +21,8 @@ pub trait Document {
     fn text(&self) -> String;
 }
 
-/// A result that can be written in every format.
+/// A result that can be written in every format. Whatever is data, rows and words is one
+/// (`encoding`).
 pub trait Presentable {
     /// As a JSON document.
     ///
@@ -37,20 +35,6 @@ pub trait Presentable {
 
     /// As text for people.
     fn text(&self) -> String;
-}
-
-impl<T: Serialize + Tabular + Document> Presentable for T {
-    fn json(&self) -> Result<Vec<u8>, Error> {
-        json::document(self)
-    }
-
-    fn table(&self) -> Option<Table> {
-        Some(Tabular::table(self))
-    }
-
-    fn text(&self) -> String {
-        Document::text(self)
-    }
 }
 
 /// A format that a result can be written in.
@@ -68,20 +52,4 @@ pub struct Format {
     pub failures: bool,
     /// A result in it.
     pub encode: fn(&dyn Presentable) -> Result<Vec<u8>, Error>,
-}
-
-impl Format {
-    /// The format of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<&'static Format> {
-        crate::encoding::FORMATS.iter().find(|format| format.name == name)
-    }
-
-    /// The format that the ending of a file means; text where it means none.
-    #[must_use]
-    pub fn of_file(file: &Path) -> &'static Format {
-        let ending = file.extension().and_then(|e| e.to_str());
-        let meant = crate::encoding::FORMATS.iter().find(|format| ending.is_some() && format.ending == ending);
-        meant.unwrap_or(&crate::encoding::text::FORMAT)
-    }
 }

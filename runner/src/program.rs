@@ -1,6 +1,7 @@
 //! One program, instead of the step of a model.
 //!
-//! **Invariant.** A program is executed only after the verifier has seen it.
+//! **Invariant.** A program that the verifier ([`check`]) did not see or refuses ends in an error, never in
+//! a panic.
 //! **Not here.** The text form of programs (`sim_core::program`), what is reported (`report`).
 
 use crate::error::Error;

@@ -1,6 +1,6 @@
 //! Bytes that cross the edges of a wafer in a launch.
 //!
-//! **Not here.** When they cross (`fabric`), and what a cluster makes of them (`systems`).
+//! **Not here.** When they cross (`fabric`), and what a cluster makes of them (`cluster_step`).
 
 use sim_core::program::{EdgeStream, Flow, Program};
 

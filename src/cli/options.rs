@@ -5,7 +5,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 use fabric::{EngineKind, Fold, RunOptions};
 use report::Format;
-use report::encoding::FORMATS;
+use report::encoding::{FORMATS, named};
 use report::provenance::{engine_name, fold_name};
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 fn formats() -> impl TypedValueParser<Value = &'static Format> {
     let values = FORMATS.iter().map(|format| PossibleValue::new(format.name).help(format.about));
     PossibleValuesParser::new(values.collect::<Vec<_>>())
-        .map(|name| Format::named(&name).expect("the value is one of the names"))
+        .map(|name| named(&name).expect("the value is one of the names"))
 }
 
 /// What the option of the format says.

@@ -43,7 +43,7 @@ impl Output {
             Color::Never => anstream::ColorChoice::Never,
         };
         let file = global.output.as_deref();
-        let meant = file.map_or(&encoding::text::FORMAT, Format::of_file);
+        let meant = file.map_or(&encoding::text::FORMAT, encoding::of_file);
         Output {
             format: global.format.unwrap_or(meant),
             file: global.output.clone(),
