@@ -18,7 +18,7 @@ use super::memory::Memory;
 use super::state::{Ce, Frame, LOOPS, Main, Micro, Registers, Running};
 use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
-use sim_core::program::{Op, Operand, Priority, Then};
+use sim_core::program::{AddrOp, Op, Operand, Priority, Then};
 
 /// What a cycle of a compute element leaves to others to do.
 #[derive(Debug, Default)]
@@ -49,6 +49,16 @@ impl Costs {
             dispatch: u64::from(arch.pe.task_dispatch.value.max(1)),
             loop_back: arch.pe.loop_back.value.min(255) as u8,
             out_latency: u64::from((arch.pe.ce_latency.value + arch.router.ramp_up.value).max(1)),
+        }
+    }
+
+    /// Issue slots of an instruction that is no vector instruction (rule C8).
+    #[inline]
+    pub(super) fn slots(&self, instr: &LoweredInstr) -> u8 {
+        match instr {
+            LoweredInstr::Addr(AddrOp::Wrap { .. }) => 2,
+            LoweredInstr::LoopEnd(_) => self.loop_back,
+            _ => 1,
         }
     }
 }

@@ -11,28 +11,20 @@ use super::ce::CeCycle;
 use super::fifo::{CONTROL, Word};
 use super::lowered::LoweredInstr;
 use super::state::Main;
-use sim_core::program::AddrOp;
 
 impl CeCycle<'_> {
     /// Rule C8. `used` slots of the instruction are already used.
     pub(super) fn issue_scalar(&mut self, used: u8) -> bool {
-        let slots = match &self.image.code[self.ce.pc as usize] {
-            LoweredInstr::Join(t) | LoweredInstr::Async { thread: t, .. } => {
-                if self.ce.busy & 1 << (t % 8) != 0 {
-                    return false;
-                }
-                1
-            }
-            LoweredInstr::Control { queue, .. } => {
-                if !self.output(*queue).is_some_and(|f| self.fifos.room(f, self.now)) {
-                    return false;
-                }
-                1
-            }
-            LoweredInstr::Addr(AddrOp::Wrap { .. }) => 2,
-            LoweredInstr::LoopEnd(_) => self.costs.loop_back,
-            _ => 1,
+        let instr = &self.image.code[self.ce.pc as usize];
+        let held = match instr {
+            LoweredInstr::Join(t) | LoweredInstr::Async { thread: t, .. } => self.ce.busy & 1 << (t % 8) != 0,
+            LoweredInstr::Control { queue, .. } => !self.output(*queue).is_some_and(|f| self.fifos.room(f, self.now)),
+            _ => false,
         };
+        if held {
+            return false;
+        }
+        let slots = self.costs.slots(instr);
         self.wake(self.now + 1);
         if used + 1 < slots {
             self.ce.main = Main::At(used + 1);
