@@ -1,8 +1,14 @@
-//! What a kernel is: it names the memory it needs, and given addresses it emits a program.
+//! What a kernel is, and the types in which it speaks of memory and of the host.
 //!
-//! **Invariant.** A kernel's program depends on nothing but the geometry, the machine and the
-//! addresses. The host's numbers enter only through [`Kernel::feed`].
-//! **Not here.** Which kernels a step needs (`schedule`) and where buffers go (`memory`).
+//! A kernel is one program for all PEs of the wafer, such as a matrix product. It does not know where its buffers are:
+//! it lists what it needs of a PE's memory ([`Requirement`]s), the memory plan finds a place for each, and for these
+//! [`Addresses`] the kernel emits its program. What it reads and writes are [`ActivationView`]s: windows into buffers
+//! that hold some features of some tokens.
+//!
+//! **Invariant.** A kernel's program depends on the geometry, the machine and the addresses, and on nothing else. The
+//! host's numbers enter only through [`Kernel::feed`].
+//! **Not here.** The kernels themselves (`kernels`), which of them a step needs (`schedule`), where buffers go
+//! (`memory`).
 
 use crate::ids::{BufferId, TensorId};
 use crate::layout::{Features, Geometry};
@@ -282,6 +288,10 @@ impl ActivationView {
     /// The requirement of the whole buffer behind the window. Writing a part of a buffer keeps the rest.
     #[must_use]
     pub fn requirement(&self, access: Access) -> Requirement {
+        assert!(
+            self.first_slot + self.slots <= self.all_slots && self.first_token + self.tokens <= self.row,
+            "a window lies within its buffer: {self:?}"
+        );
         let whole = self.slots == self.all_slots && self.tokens == self.row;
         let access = if access == Access::Write && !whole { Access::Update } else { access };
         Requirement::operand(self.buffer, self.dtype, self.all_slots * self.row, access)
@@ -312,6 +322,7 @@ impl ActivationView {
     /// Byte address of the first token of slot `slot` of the window.
     #[must_use]
     pub fn slot(&self, at: &Addresses, slot: u32) -> u32 {
+        debug_assert!(slot < self.slots, "a window of {} slots has no slot {slot}", self.slots);
         at[self.buffer] + ((self.first_slot + slot) * self.row + self.first_token) * self.dtype.bytes()
     }
 }

@@ -1,7 +1,10 @@
-//! How a model is laid over the mesh: lanes, columns per head, rows per sequence, tokens per PE.
+//! How a model lies on the mesh: which PE holds which features of which tokens.
+//!
+//! Tokens lie along rows, features along columns; `docs/COMPILER.md`, *Layout*, has the whole story. A [`Geometry`] has
+//! the numbers of one such layout, and answers where a feature or a token is.
 //!
 //! **Invariant.** Features and tokens are padded so that every PE has the same counts.
-//! **Not here.** The choice between geometries (`mapping`).
+//! **Not here.** The choice between geometries (`search`).
 
 use models::design::{Design, Positions, Rotary};
 use sim_core::coord::{Grid, PeCoord, Region, Span};
@@ -11,7 +14,7 @@ use std::fmt;
 /// Features of a head that make scores fall with the distance: see `kernels::alibi`.
 const DISTANCE_FEATURES: u32 = 3;
 
-/// The layout of a micro-batch on a mesh; see `docs/COMPILER.md`, *Geometry*.
+/// The layout of a micro-batch on a mesh; see `docs/COMPILER.md`, *Layout*.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Geometry {
     /// The whole mesh; lanes start at its north-west corner.

@@ -18,6 +18,7 @@ pub fn word(dtype: DType, addr: u32) -> Operand {
 /// A vector with explicit `(length, stride)` dimensions, outermost first, strides in elements.
 #[must_use]
 pub fn grid(dtype: DType, addr: u32, dims: &[(u32, i32)]) -> Operand {
+    debug_assert!(dims.iter().all(|(len, _)| *len > 0), "a dimension has elements: {dims:?}");
     let dims = dims.iter().map(|&(len, stride)| Dim { len, stride }).collect();
     Operand::Mem(MemRef { base: None, offset: addr as i32, dtype, dims, ring: None })
 }

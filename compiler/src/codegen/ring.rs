@@ -1,6 +1,10 @@
 //! Rings: every position of a row or column sends to the next one of a cycle of short hops.
 //!
-//! See `docs/COMPILER.md`, *Rings*. **Not here.** What is sent.
+//! In a plain ring along a row the last position is far from the first. So a ring visits the even positions first and the
+//! odd ones on the way back: every hop is two links at most. `docs/COMPILER.md`, *Rings*, has the rest.
+//!
+//! **Invariant.** No link is used by two hops in the same direction and color.
+//! **Not here.** What is sent.
 
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::Route;
@@ -40,12 +44,14 @@ impl Ring {
     /// Place in the cycle of the position `pos`.
     #[must_use]
     pub fn index(&self, pos: u32) -> u32 {
+        debug_assert!(pos < self.len, "position {pos} is not on a ring of {}", self.len);
         if pos.is_multiple_of(2) { pos / 2 } else { self.len - pos.div_ceil(2) }
     }
 
     /// Position of the place `index` of the cycle.
     #[must_use]
     pub fn position(&self, index: u32) -> u32 {
+        debug_assert!(index < self.len, "a ring of {} has no place {index}", self.len);
         if index < self.len.div_ceil(2) { 2 * index } else { 2 * (self.len - index) - 1 }
     }
 
@@ -91,6 +97,7 @@ impl Ring {
     /// The routes of the rings that start at `start` of the axis, in all of `across`.
     #[must_use]
     pub fn routes(&self, start: u32, across: Span) -> Vec<Route> {
+        assert!(self.len >= 2, "a position does not send to itself: a ring has at least two");
         let (away, back) = match self.axis {
             Axis::X => (Dir::East, Dir::West),
             Axis::Y => (Dir::South, Dir::North),
@@ -99,6 +106,10 @@ impl Ring {
         for pos in 0..self.len {
             let color = self.send(pos);
             let to = self.next(pos);
+            assert!(
+                pos.abs_diff(to) <= 2,
+                "a hop from {pos} to {to} is two links at most, so all hops take the same time"
+            );
             let (out, step): (Dir, i64) = if to > pos { (away, 1) } else { (back, -1) };
             let mut at = i64::from(pos);
             routes.push(self.route(color, start + pos, across, Dir::Ramp, out));
@@ -128,6 +139,7 @@ impl Ring {
 /// Splits an increasing list of positions into arithmetic spans.
 #[must_use]
 pub fn spans(positions: &[u32]) -> Vec<Span> {
+    debug_assert!(positions.is_sorted_by(|a, b| a < b), "positions increase");
     let mut out: Vec<Span> = Vec::new();
     for &p in positions {
         if let Some(last) = out.last_mut() {

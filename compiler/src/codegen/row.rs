@@ -48,6 +48,7 @@ impl RowReduce {
     /// The class of column `i` of a group.
     #[must_use]
     pub fn class(&self, i: u32) -> RowClass {
+        debug_assert!(i < self.width, "a group of {} has no column {i}", self.width);
         let color = |i: u32| self.colors[(i % 2) as usize];
         RowClass { recv: (i > 0).then(|| color(i + 1)), send: (i + 1 < self.width).then(|| color(i)) }
     }
@@ -69,6 +70,7 @@ impl RowReduce {
     /// The routes of all groups.
     #[must_use]
     pub fn routes(&self) -> Vec<Route> {
+        assert!(self.width > 0, "a group has at least one column");
         let mut routes = Vec::new();
         if self.width == 1 {
             return routes;
@@ -109,6 +111,7 @@ impl RowReduce {
     /// Combines (`Add` or `Max`) the `len` f32 elements at byte address `addr` over the group, in
     /// place in every column.
     pub fn all_reduce(&self, class: RowClass, combine: Op, len: u32, addr: u32, code: &mut Vec<Instr>) {
+        assert!(matches!(combine, Op::Add | Op::Max), "partial results are combined in any order: {combine:?}");
         let own = || mem(DType::F32, addr, len);
         let stream = |color| fab(color, DType::F32);
         let back = self.colors[2];

@@ -43,6 +43,7 @@ impl Scatter {
     /// What station `i` receives and sends on.
     #[must_use]
     pub fn station(&self, i: u32) -> Station {
+        debug_assert!(i < self.stations, "there is no station {i} of {}", self.stations);
         let color = |i: u32| self.colors[(i % 2) as usize];
         Station { recv: color(i), send: (i + 1 < self.stations).then(|| color(i + 1)) }
     }
@@ -137,6 +138,11 @@ impl Scatter {
     /// The wavelets of one port from those of every station.
     #[must_use]
     pub fn feed(&self, of: impl Fn(u32) -> Vec<u32>) -> Vec<u32> {
-        (0..self.stations).flat_map(of).collect()
+        let own = |station| {
+            let words = of(station);
+            assert_eq!(words.len(), self.wavelets as usize, "station {station} keeps as many wavelets as all others");
+            words
+        };
+        (0..self.stations).flat_map(own).collect()
     }
 }

@@ -12,6 +12,7 @@ use sim_core::program::{EdgeStream, Flow, Route};
 /// the system's bandwidth in one direction evenly (rule E3).
 #[must_use]
 pub fn interval(arch: &ArchSpec, streams: u32) -> u32 {
+    assert!(streams > 0, "somebody shares the bandwidth of the edge");
     let bits = u128::from(streams) * 32 * u128::from(arch.wafer.clock_hz.value);
     let io = u128::from(arch.wafer.io_bits_per_second.value.max(1));
     u32::try_from(bits.div_ceil(io)).unwrap_or(u32::MAX).max(1)
@@ -69,6 +70,7 @@ pub fn chain_color(colors: [Color; 2], y: u32) -> Color {
 /// [`chain_color`] to row `y + 1`, the last one to the edge.
 #[must_use]
 pub fn chain_south(g: &Geometry, colors: [Color; 2]) -> Vec<Route> {
+    assert_ne!(colors[0], colors[1], "a row sends on another color than it receives on");
     let x = Span::run(0, g.used_columns());
     let rows = g.used_rows();
     let mut routes = Vec::new();

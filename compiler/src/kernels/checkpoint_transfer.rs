@@ -1,13 +1,13 @@
-//! Activations that leave the wafer for a while, and come back: checkpoints.
+//! Checkpoints: buffers that leave the wafer for a while and come back.
 //!
-//! Every column brings its rows' buffers to the south edge, one row after the other: a chain that
-//! adds a row's buffer while it is that row's turn, and zeros otherwise. They come back from the
-//! north, broadcast down their column: every row receives all, into the buffer when it is its
-//! turn, and elsewhere otherwise. So all rows do the same. That takes a kernel of its own
-//! ([`StandaloneTransfer`]), or goes on beside a matrix product (`gemm`).
+//! A buffer leaves by a chain down every column to the south edge: a row adds its buffer to what passes while it is that
+//! row's turn, and zeros otherwise. It comes back from the north edge as a broadcast down the column: every row receives
+//! everything, into its buffer when it is its turn, and into memory that nobody reads otherwise. So all rows do the
+//! same, and rows fold. A [`StandaloneTransfer`] is a kernel that does nothing else; a matrix product may do it besides
+//! (`gemm`, `piggyback`).
 //!
 //! **Invariant.** Only addresses depend on the row, and no timing on them.
-//! **Not here.** When an activation is worth the way (`passes`).
+//! **Not here.** Which buffers leave, and when (`passes::offload`).
 
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_flow, main_task};
 use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};

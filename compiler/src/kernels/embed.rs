@@ -1,7 +1,7 @@
 //! Embeddings from the north edge to their rows, and their gradients to the south edge.
 //!
-//! Rows take turns on their column (`turns`): every row of the mesh gets the rows of the tables
-//! that its tokens choose, as the store looks them up. Positions choose alike in all sequences, so
+//! The host looks up the rows of the tables that tokens choose; the wafer adds token, position and type. All rows of the
+//! mesh share a column's stream by time multiplexing (`time_multiplex`). Positions are the same in all sequences, so
 //! that table comes once for every row of a sequence, on a stream of its own which all lanes share.
 //!
 //! **Invariant.** Every row of the mesh does the same; only addresses depend on the row.

@@ -1,18 +1,16 @@
-//! `Y[o][t] = bias[o] + Σ_i X[i][t] · W[i][o]`: a reduce-scatter along the rows' rings, with the
-//! weights streamed from the north.
+//! `Y[o][t] = bias[o] + Σ_i X[i][t] · W[i][o]`: a matrix product with weights that stream in from the north.
 //!
-//! The owner of an output lets a sum that starts from the bias go around its ring. In a step every PE
-//! adds its own features' products for one output to it; what the step before gave goes on at the
-//! same time (`Sums`). Several outputs of an owner may go around together: then a hop's fixed time
-//! counts once for all of them.
+//! The inputs `i` of a product are spread over the columns of a lane, and so are its outputs. Here the inputs stay and
+//! sums travel: the owner of an output sends a sum that starts from the bias around the row's ring, and in every step
+//! each PE adds the products of its own inputs for one output to the sum that is there ([`Gemm`]; how a sum travels
+//! beside the products is `Sums`). Several outputs of an owner may go around together, so that the fixed time of a hop
+//! counts once for all of them. Where columns have few inputs it is faster to let the inputs travel instead
+//! ([`OutputStationary`]). A product may carry a checkpoint besides ([`Piggyback`]).
 //!
-//! A product may carry [`Piggyback`] besides. Where columns have few inputs, the outputs may be stationary
-//! instead ([`OutputStationary`]).
-//!
-//! **Invariant.** Weights are received one step ahead, and a PE receives while it sends, so that a
-//! ring full of senders drains.
-//! **Not here.** Code (`code`), the timetable of what is carried (`piggyback`), where weights come from
-//! (the store, by [`Kernel::feed`]).
+//! **Invariant.** Weights are received one step ahead, and a PE receives while it sends, so that a ring full of senders
+//! drains.
+//! **Not here.** Code (`code`), the timetable of a checkpoint that goes along (`piggyback`), where weights come from (the
+//! host, by [`Kernel::feed`]).
 
 mod code;
 mod output_stationary;
@@ -115,6 +113,7 @@ impl Gemm {
 
     /// Outputs that go around together, and the rounds with so many: the last round may have fewer.
     fn runs(&self) -> impl Iterator<Item = (u32, u32)> {
+        assert!(self.outs > 0, "{}: a round has outputs", self.label);
         let (outs, slots) = (self.outs, self.y.slots);
         [(outs, slots / outs), (slots % outs, 1)].into_iter().filter(|&(outs, rounds)| outs > 0 && rounds > 0)
     }
@@ -214,6 +213,12 @@ impl Gemm {
             next += rounds * outs;
             words.resize(words.len() + self.block_wavelets(g.act, outs) as usize, 0);
         }
+        assert_eq!(
+            words.len() as u64,
+            self.wavelets(g),
+            "{}: a column's weights are as many as its stream has",
+            self.label
+        );
         words
     }
 

@@ -1,5 +1,7 @@
-//! What lies the same way in every lane: rings along the rows, chains down the columns, and which
-//! PEs share an image in them.
+//! What kernels lay in every lane alike: rings along the rows, chains down the columns, and which PEs share an image.
+//!
+//! A *chain* sums a vector over rows: every row adds its own numbers to those that come from the row above and sends the
+//! sums to the row below. The first row adds to zeros from the north edge, so that it is like all others.
 //!
 //! **Invariant.** Lanes do not exchange wavelets here.
 //! **Not here.** Kernels.
@@ -184,6 +186,7 @@ pub(super) fn chain_results(words: &[u32]) -> Vec<f32> {
 
 /// The results among wavelets of which some went ahead.
 pub(super) fn results(words: &[u32], ahead: usize) -> Vec<f32> {
+    assert!(words.len() >= ahead, "what goes ahead of the results has left with them");
     unpack(DType::F32, words.get(ahead..).unwrap_or(&[]), words.len().saturating_sub(ahead))
 }
 

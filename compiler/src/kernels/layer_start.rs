@@ -1,9 +1,11 @@
 //! The start of a layer: a delay in which the wafer does nothing else.
 //!
-//! Between two layers a system loads kernels, sets routes anew and starts another stream of weights.
-//! What that takes is not published; a machine says it in cycles (`wafer.layer_start`), and this
-//! kernel is executed for it: two wavelets, so many cycles apart, pass the router in a corner.
-//! **Invariant.** All PEs are idle. **Not here.** When a layer starts (`passes`).
+//! Between two layers a system loads kernels, sets routes anew and starts another stream of weights. What that takes is
+//! not published; a machine says it in cycles (`wafer.layer_start`), and this kernel is executed for it: two wavelets,
+//! that many cycles apart, pass the router in a corner.
+//!
+//! **Invariant.** All PEs are idle.
+//! **Not here.** When a layer starts (`passes`).
 
 use crate::codegen::instr::color;
 use crate::codegen::streams::interval;

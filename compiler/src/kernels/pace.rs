@@ -1,12 +1,12 @@
 //! How long a hop of a ring takes at most, and how a PE waits for that long.
 //!
-//! Near the two ends of a ring the next PE is one link away instead of two. Where PEs go on as soon
-//! as a block has come, those there get ahead of the others, and the difference travels around the
-//! ring. So all PEs give a hop the same time, in which it ends everywhere, and stay in step: which
-//! lets rows and columns fold, and loops recur.
+//! Near the two ends of a ring the next PE is one link away instead of two. If PEs went on as soon as a block has come,
+//! those near the ends would get ahead of the others, and the difference would travel around the ring: no two columns
+//! would do the same at the same time. So all PEs give a hop the same time, in which it ends everywhere, and stay in
+//! step. That lets rows and columns fold, and loops recur.
 //!
-//! **Invariant.** The main thread comes first in every cycle that it can use; microthreads of low
-//! priority move in the issue slots that setups of its vector instructions leave free.
+//! **Invariant.** The main thread comes first in every cycle that it can use; microthreads of low priority move in the
+//! issue slots that setups of its vector instructions leave free.
 //! **Not here.** What is sent.
 
 use crate::codegen::instr::{repeat, vec};

@@ -1,17 +1,16 @@
 //! Sums down the columns in levels: chains of rows, then chains of these chains' last rows, and so on.
 //!
-//! One level is the chain of `lanes`. With two of them (*two-phase*) groups of adjacent rows
-//! sum at the same time, and then their last rows; with more, all of which have the same number of
-//! rows in a group, it is a *tree*. A wavelet passes rows of lower levels in their routers, a cycle
-//! each, while a row of its own level takes seven, so that more levels take less time, and more wavelets
-//! on their way, the longer the columns are.
+//! In a single chain (`lanes`) a sum takes seven cycles per row, through up to 994 rows. With two levels (*two-phase*)
+//! groups of adjacent rows are summed at the same time, and then their last rows. With more levels, all of which have
+//! equally many rows in a group, it is a *tree*. Wavelets pass the rows of lower levels in their routers, a cycle each.
+//! So more levels take less time the longer the columns are, and move more wavelets.
 //!
-//! Rows are counted from the last one up. A row takes part in level `l` if its number is a multiple of
-//! the rows of a group of the level before; the last one of a group has the group's sum.
+//! Rows are counted from the last one up. A row takes part in level `l` if its number is a multiple of the rows of a
+//! group of the level before; the last one of a group has the group's sum.
 //!
-//! **Invariant.** A level has two colors, in turns along a group, so that what a row sends is not taken
-//! for what it passes. A row receives a level's sum before the next level's.
-//! **Not here.** Whether sums go so (`passes`).
+//! **Invariant.** A level has two colors, in turns along a group, so that what a row sends is not taken for what it
+//! passes. A row receives a level's sum before the next level's.
+//! **Not here.** Which sums are summed in levels (`passes::reduction`).
 
 use super::lanes::CHAIN_QUEUES;
 use crate::codegen::instr::{color, fab, op, vec};
@@ -177,6 +176,8 @@ impl Levels {
         (name, results): (&str, u64),
         image: impl Fn(&Role) -> Image,
     ) {
+        let rows = self.0.iter().map(|&size| u64::from(size)).product::<u64>();
+        assert!(rows >= u64::from(g.used_rows()), "groups of {:?} rows reach all {}", self.0, g.used_rows());
         program.routes.extend(self.routes(g));
         program.edges.push(drain_south(g, arch, name, [self.edge(); 2], results));
         let x = Span::run(0, g.used_columns());

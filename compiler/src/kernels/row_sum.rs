@@ -1,8 +1,11 @@
-//! The sum over the rows of the mesh of a vector that every PE has: parts of the loss, gradients of
-//! LayerNorm's parameters.
+//! The sum over the rows of the mesh of a vector that every PE has: parts of the loss, and gradients of a norm's
+//! parameters.
+//!
+//! The kernels that make these parts (`loss`, `norm`) treat every row alike and independently, so that rows fold. What
+//! has to be summed over rows is therefore summed afterwards, by a kernel of its own.
 //!
 //! **Invariant.** A PE's parts are those that the kernel before left.
-//! **Not here.** The parts (`loss`, `norm`); the sum over columns and lanes (the sink).
+//! **Not here.** The parts; the sum over columns and lanes, which is the host's.
 
 use super::affine::{Style, padded};
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};

@@ -1,6 +1,8 @@
-//! Rows that take turns on a column: what is of a row goes to or comes from its buffer when it is
-//! that row's turn, and from zeros or into memory that nobody reads otherwise. So all rows do the
-//! same, and share the column's streams.
+//! Time multiplexing: all rows of the mesh share the streams of a column, one row after the other.
+//!
+//! When it is a row's turn, what is sent comes from the row's buffer, and what is received goes there. Otherwise zeros
+//! are sent, and what is received goes into memory that nobody reads. So all rows execute the same code; whose turn it
+//! is decides only an address, by registers that count.
 //!
 //! **Invariant.** Only addresses depend on the row, and no timing on them.
 //! **Not here.** What is sent or received.
@@ -45,6 +47,7 @@ pub(super) struct TimeMultiplex<'a> {
 
 impl<'a> TimeMultiplex<'a> {
     pub(super) fn new(act: &'a ActivationView, at: &'a Addresses, rows: Span) -> TimeMultiplex<'a> {
+        assert!(rows.count > 0, "somebody has a turn");
         TimeMultiplex { act, at, rows, period: None }
     }
 

@@ -77,6 +77,7 @@ pub(super) fn sweep(
     others: &[(AddrReg, i32)],
     chunk: impl Fn(u32) -> Vec<Instr>,
 ) -> Vec<Instr> {
+    assert!(per > 0, "a chunk has slots");
     let moves = windows.iter().map(|w| (w.reg, w.slot_bytes())).chain(others.iter().copied());
     let mut moves: Vec<(AddrReg, i32)> = moves.collect();
     moves.sort_unstable();

@@ -94,6 +94,7 @@ pub fn plan(
     launches: &[Vec<Requirement>],
     code: impl Fn(usize) -> u64,
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<TooSmall>> {
+    assert!(!launches.is_empty(), "a step has launches");
     let mut lives = lives(launches);
     let (capacity, stack_bytes) = (u64::from(arch.pe.sram.value), u64::from(arch.pe.stack.value));
     // Where this is too much, no places make it less.

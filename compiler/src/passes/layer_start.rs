@@ -1,5 +1,8 @@
-//! Layers start: wherever kernels of a layer follow those of another one, its weights begin to
-//! stream. Forward that is once per layer, backward once more.
+//! Machines on which a layer takes time to start (`wafer.layer_start`): a delay is put wherever kernels of a layer
+//! follow those of another one, since then its weights begin to stream. That is once per layer in the forward pass, and
+//! once more in the backward pass.
+//!
+//! **Not here.** The delay itself (`kernels::layer_start`).
 
 use crate::kernels::layer_start::LayerStart;
 use crate::schedule::ScheduledKernel;

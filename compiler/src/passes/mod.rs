@@ -1,16 +1,19 @@
-//! Passes over the kernels of a step that trade cycles for memory, between `Schedule` and `Placed`.
+//! Changes of a schedule so that a step needs less memory, at the price of cycles; and the fastest form of what is left.
 //!
-//! | what | takes | saves |
+//! Without them a step of most models does not fit into 48 KiB per PE. A [`MemoryStrategy`] says which passes are
+//! applied and how far; [`lower`] applies them in their order.
+//!
+//! | pass | what it costs | what it saves |
 //! |---|---|---|
-//! | chunks of attention | rounds around the column | gathered features, scores |
-//! | parts of the feed-forward layer | shorter rounds | its activations, of which one part lives at a time |
-//! | recomputing twice | products of queries, keys and values | their life over the feed-forward layer's backward pass |
-//! | shorter AXPYs of outer products | setups of more vector instructions | gathered features |
-//! | checkpoints off the wafer | edge traffic, beside matrix products as far as these have time | layer inputs |
-//! | recomputing blocks of layers | another forward pass | layer inputs inside a block |
+//! | `chunk_attention` | more rounds around the column | gathered features and scores |
+//! | `rematerialise` | products of queries, keys and values, once more | their life over the feed-forward block's backward pass |
+//! | `split_ffn` | shorter rounds | the feed-forward block's activations, of which one part lives at a time |
+//! | `dataflow` | nothing: the fastest form of every product | cycles |
+//! | `reduction` | nothing: the fastest form of sums over rows | cycles |
+//! | `offload` | traffic at the edge, mostly beside matrix products; or another forward pass | layer inputs |
 //!
-//! **Invariant.** A pass moves, cuts, repeats or inserts kernels; what they compute together stays.
-//! **Not here.** Which passes are worth it (`step`).
+//! **Invariant.** A pass moves, cuts, repeats, replaces or inserts kernels; what they compute together stays.
+//! **Not here.** Which strategy is worth it (`search`).
 
 mod access;
 pub(crate) mod chunk_attention;

@@ -1,7 +1,10 @@
-//! Buffers that a layer's backward pass needs of the forward pass: off the wafer and back, or
-//! computed again.
+//! What becomes of layer inputs between the forward and the backward pass: they leave the wafer and come back, or only
+//! some are kept and the others are computed again.
 //!
-//! **Not here.** The way over the edge (`kernels::checkpoint_transfer`).
+//! The input of every layer is a checkpoint: its backward pass starts by computing the layer's activations from it. In a
+//! deep model the checkpoints of all layers do not fit into memory at the same time.
+//!
+//! **Not here.** How a checkpoint crosses the edge (`kernels::checkpoint_transfer`, `kernels::gemm`'s `piggyback`).
 
 use super::access::access;
 use super::chunk_attention::is_attention;
@@ -83,19 +86,22 @@ pub(super) fn offload(kernels: &mut Vec<ScheduledKernel>, g: &Geometry, arch: &A
     }
     // Of those at one place, the ones that leave come first: they make room.
     alone.sort_by_key(|(place, scheduled)| (*place, scheduled.phase));
+    let all = kernels.len() + alone.len();
     let mut alone = alone.into_iter().peekable();
-    let mut out = Vec::with_capacity(kernels.len() + 2 * waiting.len());
+    let mut out = Vec::with_capacity(all);
     for (i, scheduled) in std::mem::take(kernels).into_iter().enumerate() {
         while let Some((_, transfer)) = alone.next_if(|(place, _)| *place == i) {
             out.push(transfer);
         }
         out.push(scheduled);
     }
+    assert_eq!(out.len(), all, "every transfer has found its place among the kernels");
     *kernels = out;
 }
 
 /// The whole buffer.
 fn whole(requirement: &Requirement, g: &Geometry) -> ActivationView {
+    assert!(requirement.len.is_multiple_of(g.tokens), "`{}` is an activation of all tokens", requirement.buffer);
     let act = ActivationView::whole(g, requirement.buffer, crate::layout::Features::Hidden);
     ActivationView {
         dtype: requirement.dtype,
@@ -148,6 +154,8 @@ fn carry(
         }
     }
     let first = carriers.iter().map(|c| c.0).min();
+    let carried: u32 = carriers.iter().map(|(_, rows)| rows.count).sum();
+    assert_eq!(carried + rows.count, g.used_rows(), "every row of a checkpoint is carried once, or is left");
     for &(place, rows) in &carriers {
         let way = if way == Way::Out { way } else { Way::In { begins: Some(place) == first } };
         let transfer = CheckpointTransfer { act: act.clone(), rows, way };
@@ -200,6 +208,7 @@ pub(super) fn recompute(kernels: &mut Vec<ScheduledKernel>, block: u32) {
     let forward = |t: &&ScheduledKernel| t.phase == Phase::Forward && t.layer.is_some();
     let by_layer: Vec<ScheduledKernel> = kernels.iter().filter(forward).cloned().collect();
     let layers = by_layer.iter().filter_map(|t| t.layer).max().map_or(0, |l| l + 1);
+    assert!(block > 1, "of every layer's input nothing is computed again");
     let turn = turning_point(kernels);
     let mut out = Vec::new();
     let mut begun = BTreeSet::new();

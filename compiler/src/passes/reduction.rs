@@ -1,8 +1,9 @@
 //! How vectors are summed over rows: by a chain, in two phases, or by a tree.
 //!
-//! Sums over rows are a small part of a step, and a chain folds best. So the others are taken only where
-//! they make the step faster by more than differences between mappings count.
-//! **Not here.** What they are (`kernels::reduce`).
+//! Sums over rows are a small part of a step, and chains fold best. So the others are taken only where they make the
+//! step faster by more than [`NEAR`], the difference below which mappings count as equal.
+//!
+//! **Not here.** What the reductions are (`kernels::reduce`).
 
 use crate::kernels::KernelKind;
 use crate::layout::Geometry;

@@ -1,5 +1,8 @@
-//! What a layer's attention needs in its backward pass, computed a second time, so that it does not
-//! take memory during the backward pass of the feed-forward layer.
+//! Queries, keys and values computed a second time in a layer's backward pass.
+//!
+//! The backward pass of a layer first recomputes the layer, and then goes back through the feed-forward block before it
+//! comes to attention. What attention needs would wait in memory all that time. Computed again right before attention's
+//! backward kernel, it takes none meanwhile.
 //!
 //! **Not here.** The first recomputation, from the layer's input (`schedule`).
 
@@ -51,6 +54,7 @@ fn repeat_layer(layer: Vec<ScheduledKernel>, g: &Geometry) -> Vec<ScheduledKerne
     let Some(at) = layer[end..].iter().position(|t| buffers(&t.kernel, g).0.iter().any(|n| gone.contains(n))) else {
         return layer;
     };
+    assert!(!again.is_empty(), "what is used late and has gone is computed again");
     let mut out = layer[..end + at].to_vec();
     out.extend(again);
     out.extend_from_slice(&layer[end + at..]);

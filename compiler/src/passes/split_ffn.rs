@@ -1,8 +1,10 @@
-//! The feed-forward layer in parts of its features: up, activation, down and their gradients for
-//! one part, then for the next.
+//! The feed-forward block in parts of its features: all its kernels for one part, then all for the next.
+//!
+//! The block is wider than the rest of the model, so its activations are often the largest buffers of a layer. Cut into
+//! parts, only those of one part live at a time; the last product adds the parts up.
 //!
 //! **Invariant.** A run of kernels is cut only if every kernel that uses one of its buffers can be.
-//! **Not here.** What a part of a kernel is ([`Part`]).
+//! **Not here.** What is left of a kernel in a part, which every kernel says itself ([`Part`]).
 
 use super::access::buffers;
 use crate::ids::{BufferId, Phase};
@@ -48,6 +50,7 @@ fn cut_layer(layer: Vec<ScheduledKernel>, g: &Geometry, size: u32) -> Vec<Schedu
     if others.iter().any(wide) {
         return layer;
     }
+    assert!(size > 0, "a part has features");
     let mut out = layer[..first].to_vec();
     out.extend(others);
     for start in (0..g.ffn).step_by(size as usize) {

@@ -1,5 +1,7 @@
-//! What stands on top of the layers, forward and backward: a head over the vocabulary, by chunks of
-//! tokens, or a pooler and a classifier of the first tokens.
+//! What stands on top of the layers, forward and backward: a head over the vocabulary, or a pooler and a classifier.
+//!
+//! Logits of all tokens would be the largest buffer of a step, so a head works on chunks of tokens: logits, loss and
+//! their gradients of one chunk, then of the next. A classifier works on the first tokens of every sequence only.
 //!
 //! **Invariant.** It ends with the gradient of the last layer's output in its buffer.
 //! **Not here.** Layers.

@@ -1,11 +1,12 @@
-//! The stage `Schedule`: which kernels a training step consists of, on which windows, in which order.
+//! Which kernels a training step consists of, on which windows, in which order.
 //!
-//! Every operation of the layer graph is lowered exactly once per phase over it; the forward
-//! operations of a layer are lowered once more, as *recompute*, before its backward operations.
+//! Every operation of the layer graph is lowered once in the forward pass and once in the backward pass. The forward
+//! operations of a layer are lowered once more, in the phase *recompute*, before its backward operations, since only a
+//! layer's input is kept.
 //!
-//! **Invariant.** An operation that no kernel executes is a fault ([`Schedule::verify`]): nothing is
-//! free. Names of buffers say what they hold; a buffer that is written anew is a new one.
-//! **Not here.** Addresses (`memory`), the choice of the geometry (`mapping`).
+//! **Invariant.** An operation that no kernel executes is an error ([`Schedule::verify`]): nothing is free. A buffer that
+//! is written anew is a new one.
+//! **Not here.** Addresses (`memory`), the choice of the geometry (`search`).
 
 mod buffers;
 mod head;
@@ -353,7 +354,10 @@ fn parts(length: u32, most: u32) -> Vec<(u32, u32)> {
     if most.is_multiple_of(4) && length.is_multiple_of(4) && size < most {
         size = size.next_multiple_of(4).min(most);
     }
-    (0..length).step_by(size.max(1) as usize).map(|first| (first, size.min(length - first))).collect()
+    let parts: Vec<(u32, u32)> =
+        (0..length).step_by(size.max(1) as usize).map(|first| (first, size.min(length - first))).collect();
+    assert_eq!(parts.iter().map(|part| part.1).sum::<u32>(), length, "parts are disjoint and cover everything");
+    parts
 }
 
 /// Blocks that an outer product gathers: the divisor of the ring's length that brings the AXPYs

@@ -1,8 +1,8 @@
-//! What the schedule takes of a layer graph: its forward operations in their order, with the names
-//! that their kernels have to do with. Made once, for every geometry that is tried.
+//! The layer graph as the schedule takes it: its forward operations in their order, each with its buffers and its
+//! parameters. It is made once, since thousands of geometries are tried and it is the same for all of them.
 //!
 //! **Invariant.** Nothing here depends on the geometry.
-//! **Not here.** Which buffers tensors are in (`names`), kernels.
+//! **Not here.** Which buffers tensors are in (`buffers`), kernels.
 
 use super::buffers::{At, Tensors, features};
 use crate::ids::{BufferId, Product};

@@ -1,7 +1,8 @@
-//! The choice of a geometry: how many lanes, how many columns per head, which micro-batch.
+//! The geometries that a mesh has room for: how many lanes, columns per head and tokens per PE, ranked by an estimate of
+//! their cycles.
 //!
-//! Candidates are ranked by the kernels' estimates. **Invariant.** An estimate only chooses.
-//! **Not here.** How a candidate is brought to fit the memory (`strategy`).
+//! **Invariant.** An estimate only chooses.
+//! **Not here.** How a geometry is brought to fit the memory (`strategies`).
 
 use super::samples::{Samples, Task};
 use crate::layout::Geometry;

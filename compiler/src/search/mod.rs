@@ -1,13 +1,14 @@
-//! The search for the mapping of a step: micro-batch, geometry and memory strategy, the cheapest first by the
-//! kernels' estimates.
+//! The choice of a step's mapping: micro-batch, geometry and memory strategy, the cheapest one by the kernels' estimates
+//! that fits into memory.
 //!
-//! Mappings become more precise when it is their turn: from the estimate without regard to memory,
-//! which bounds that of any memory strategy from below, to the cheapest memory strategy whose buffers fit, with code
-//! guessed and then known, to the memory plan of the whole step. Each of these costs at least as much
-//! as the one before, so the first mapping with a plan is the cheapest one.
+//! There are thousands of mappings, and planning the memory of one takes tenths of a second. So a mapping becomes more
+//! precise only when it is its turn: first it has an estimate without regard to memory, which no strategy can be cheaper
+//! than; then the cheapest strategy whose buffers fit, with the size of code guessed, and then known; then the memory
+//! plan of the whole step. Each of these costs at least as much as the one before, so the first mapping that has a plan
+//! is the cheapest one that fits.
 //!
 //! **Invariant.** Deterministic: equal costs are told apart by their geometry.
-//! **Not here.** Lowering (`passes`), the memory plan (`memory`).
+//! **Not here.** Lowering (`schedule`, `passes`), the memory plan (`memory`).
 
 mod geometries;
 mod samples;

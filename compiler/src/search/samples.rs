@@ -1,5 +1,5 @@
-//! What is known of a step from few of its layers: the task, operations of one and of two layers, and
-//! estimates from them.
+//! What the search knows of a model from few of its layers: layers are alike, so one and two of them tell the cycles and
+//! the bytes of any number.
 //!
 //! **Invariant.** An estimate only chooses; no report contains one, unless it says so.
 //! **Not here.** The choices (`geometries`, `strategies`).

@@ -1,10 +1,12 @@
-//! The choice of a memory strategy for a geometry: the cheapest one, by the kernels' estimates, that seems to
-//! fit a PE's memory.
+//! The choice of a memory strategy for one geometry: the cheapest one, by the kernels' estimates, that seems to fit a
+//! PE's memory.
 //!
-//! Layers are alike, so bytes and cycles come from lowering one and two layers. The memory plan of
-//! the whole step decides whether it fits in truth.
+//! One and two layers are lowered with every combination of passes. The difference tells the bytes and cycles of a
+//! layer, and what is left those of what is around the layers; any number of layers follows by arithmetic. Whether the
+//! step fits in truth is decided by its memory plan later.
+//!
 //! **Invariant.** An estimate only chooses; no report contains one, unless it says so.
-//! **Not here.** What a memory strategy does (`passes`), geometries (`mapping`).
+//! **Not here.** What a memory strategy does (`passes`), geometries (`geometries`).
 
 use super::samples::{Samples, room};
 use crate::compiled::Choice;

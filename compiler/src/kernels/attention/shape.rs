@@ -45,6 +45,10 @@ pub(super) struct Shape {
 impl Shape {
     pub(super) fn of(g: &Geometry, q: &ActivationView, chunks: Chunks) -> Shape {
         debug_assert!([chunks.queries, chunks.keys].iter().all(|n| q.tokens.is_multiple_of(*n)), "chunks are equal");
+        debug_assert!(
+            g.rows_per_sequence == 1 || g.rows_per_sequence.is_multiple_of(2),
+            "steps of a ring come in pairs"
+        );
         let (n, f) = (g.head_columns, q.slots);
         let (t, u) = (q.tokens / chunks.queries, q.tokens / chunks.keys);
         let head = n * f;

@@ -1,7 +1,7 @@
-//! The code of a matrix product: one class of PEs at a time.
+//! The instructions of a matrix product with stationary inputs, for one class of PEs at a time.
 //!
-//! **Invariant.** All PEs of a class run the same code; classes differ in colors, and in what they do in
-//! which half of a step.
+//! **Invariant.** All PEs of a class run the same code; classes differ in colors, and in what they do in which half of a
+//! step.
 //! **Not here.** How sums travel, and why (`gemm`).
 
 use super::piggyback::Moves;

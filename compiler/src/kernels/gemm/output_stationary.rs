@@ -1,15 +1,14 @@
-//! A matrix product whose outputs are stationary: inputs travel, sums stay.
+//! A matrix product with stationary outputs: inputs travel around the row's ring, sums stay.
 //!
-//! In a step every PE multiplies the inputs of one column, its own ones first, and adds to the sums
-//! of its own outputs; meanwhile these inputs go on to the next PE of the ring, and those of the
-//! column before arrive. So a step has products for every output of a round instead of one, and few
-//! wavelets: it pays where columns have few inputs. Where sums within a PE are narrower than f32,
-//! these are sums of the products of one step, as in the other way, and those of half a step's outputs
-//! are added to f32 sums by one instruction.
+//! In a step every PE multiplies the inputs of one column, its own ones first, and adds to the sums of its own outputs.
+//! Meanwhile these inputs go on to the next PE of the ring, and those of the column before arrive. So a step has
+//! products for every output of a round instead of one, and few wavelets; that pays where columns have few inputs.
+//! Where sums within a PE are narrower than 32 bits, they are sums of the products of one step, and one instruction per
+//! half step adds those of all of its outputs to 32-bit sums.
 //!
-//! **Invariant.** A buffer of inputs is written only after its products are finished and it is sent.
-//! After a round every PE has its own inputs again, in the first buffer: a ring has evenly many PEs.
-//! **Not here.** When this way is taken (`Gemm::tuned`); the other way (`code`).
+//! **Invariant.** A buffer of inputs is written only after its products are finished and it is sent. After a round every
+//! PE has its own inputs again, in the first buffer: a ring has evenly many PEs.
+//! **Not here.** When this form is taken (`Gemm::tuned`); the other form (`code`).
 
 use super::code::{LOADER, RECEIVER, SENDER, Y_REG};
 use super::{Gemm, STEP, WEIGHTS};
@@ -296,7 +295,7 @@ impl Kernel for OutputStationary {
     fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
         let (gemm, steps) = (&self.gemm, g.lane_columns());
         let column = port % steps;
-        let ring = row_ring(g).expect("there is a ring");
+        let ring = row_ring(g).expect("outputs are stationary only where there is a ring");
         gemm.stream(g, column, host, |step, slot| {
             // After some steps a PE has the inputs of the PE as many places before it.
             let owner = ring.position((ring.index(column) + steps - step) % steps);
@@ -304,7 +303,6 @@ impl Kernel for OutputStationary {
         })
     }
 
-    /// With stationary inputs, as which it can.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let (gemm, setup) = (&self.gemm, arch.pe.vector_setup.value);
         let run = |(outs, rounds): (u32, u32)| {

@@ -1,20 +1,18 @@
-//! What a matrix product carries along: buffers of some rows, off the wafer or back (`checkpoint_transfer`).
+//! A checkpoint that goes along with a matrix product: buffers of some rows, off the wafer or back.
 //!
-//! The main thread moves a *piece* of some wavelets behind every few AXPYs. Its instructions leave issue
-//! slots to the ring as pauses do, whose place they take; so what is carried costs little. And since
-//! the main thread moves it, it does so in all columns of a row at the same time, and disturbs no ring.
+//! A product leaves the edge and the issue slots of its pauses unused. The main thread moves a *piece* of some wavelets
+//! behind every few AXPYs; its instructions take the place of pauses, so what goes along costs little. Since the main
+//! thread moves it, it does so in all columns of a row at the same time, and disturbs no ring.
 //!
 //! Buffers leave by a chain down the columns, as in `checkpoint_transfer`, but for one thing: a row adds to the piece
-//! that the row above sent a move before. So a piece is there when it is due, although rows do not
-//! wait for each other, and rows are shifted by weights alone. At the start every row sends a piece of
-//! zeros ahead. They come back by broadcast.
+//! that the row above sent a move before. So a piece is there when it is due, although rows do not wait for each other.
+//! At the start every row sends a piece of zeros ahead. Buffers come back by broadcast.
 //!
-//! A register counts bytes from the row's first piece to the present one. Clamped to the buffer and one
-//! piece more on either side it is the address of what is added or received: in these margins are
-//! zeros, or what is of other rows.
+//! A register counts bytes from the row's first piece to the present one. Clamped to the buffer and one piece more on
+//! either side, it is the address of what is added or received. These margins hold zeros on the way out, and take what
+//! belongs to other rows on the way back.
 //!
-//! **Invariant.** No more wavelets than the edge lets through while a step's products are made. All rows
-//! do the same.
+//! **Invariant.** No more wavelets than the edge lets through while a step's products are made. All rows do the same.
 //! **Not here.** Which product carries what (`passes::offload`).
 
 use super::{Gemm, Hop, Sums, UNROLLED};
@@ -129,6 +127,7 @@ impl Piggyback {
         let count = transfer.rows.count.min(u32::try_from(most).unwrap_or(u32::MAX));
         let transfer = CheckpointTransfer { rows: Span { count, ..transfer.rows }, ..transfer.clone() };
         let rounds = (u64::from(count * one.of_row()) + one.lag(g)).div_ceil(of_round) as u32;
+        assert!(rounds <= gemm.y.slots / gemm.outs, "pieces move in rounds that there are");
         (count > 0).then_some(Piggyback { transfer, rounds, ..one })
     }
 
