@@ -6,7 +6,7 @@
 use compiler::collective::{Algorithm, Collective, Kind};
 use compiler::kernel::{Access, ActivationView, Addresses, Kernel, WeightRef};
 use compiler::kernels::gemm::Gemm;
-use compiler::layout::{Features, Geometry};
+use compiler::layout::{Features, Geometry, MeshLayout, ModelSizes, Precision};
 use compiler::{Compiled, Options, compile};
 use models::{Design, LayerGraph, ModelShape};
 use sim_core::arch::{ArchSpec, cs2::cs2};
@@ -17,30 +17,31 @@ use std::fmt::Write;
 /// A mesh that is one sequence high.
 fn geometry(grid: Grid, tokens: u32, features: u32) -> Geometry {
     let Grid { width, height } = grid;
-    Geometry {
+    let mesh = MeshLayout {
         grid,
         lanes: 1,
-        heads: width / 2,
-        kv_heads: width / 2,
         head_columns: 2,
         sequences_per_lane: 1,
         rows_per_sequence: height,
         tokens,
         sequences: 1,
         seq_len: tokens * height,
-        d_model: features * width,
         hidden: features,
-        d_ff: 8 * width,
         ffn: 8,
-        vocab: width,
         vocab_slots: 1,
+    };
+    let model = ModelSizes {
+        heads: width / 2,
+        kv_heads: width / 2,
+        d_model: features * width,
+        d_ff: 8 * width,
+        vocab: width,
         rotary: None,
         alibi: false,
         scores_by_features: false,
         causal: true,
-        act: DType::F16,
-        accumulator: DType::F32,
-    }
+    };
+    Geometry { mesh, model, precision: Precision { act: DType::F16, accumulator: DType::F32 } }
 }
 
 /// A weight-streaming matrix product, as the compiler emits it: weights down the columns, AXPYs over

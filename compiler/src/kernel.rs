@@ -274,7 +274,7 @@ impl ActivationView {
         ActivationView {
             buffer: buffer.into(),
             features,
-            dtype: g.act,
+            dtype: g.precision.act,
             all_slots: slots,
             row: g.tokens,
             skipped: 0,

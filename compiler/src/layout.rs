@@ -6,25 +6,35 @@
 //! **Invariant.** Features and tokens are padded so that every PE has the same counts.
 //! **Not here.** The choice between geometries (`search`).
 
+use models::ModelShape;
 use models::design::{Design, Positions, Rotary};
 use sim_core::coord::{Grid, PeCoord, Region, Span};
 use sim_core::program::DType;
 use std::fmt;
+use std::ops::Deref;
 
 /// Features of a head that make scores fall with the distance: see `kernels::alibi`.
 const DISTANCE_FEATURES: u32 = 3;
 
-/// The layout of a micro-batch on a mesh; see `docs/COMPILER.md`, *Layout*.
+/// The layout of a micro-batch of a model on a mesh; see `docs/COMPILER.md`, *Layout*. It is first of all a
+/// [`MeshLayout`], as which it can be used.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Geometry {
+    /// Where things are.
+    pub mesh: MeshLayout,
+    /// What of the model decides where they are, and what kernels compute.
+    pub model: ModelSizes,
+    /// Types of numbers.
+    pub precision: Precision,
+}
+
+/// How a mesh is divided: lanes, rows and columns, and what a PE holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MeshLayout {
     /// The whole mesh; lanes start at its north-west corner.
     pub grid: Grid,
     /// Lanes side by side.
     pub lanes: u32,
-    /// Attention heads.
-    pub heads: u32,
-    /// Heads of keys and values, each shared by equally many attention heads.
-    pub kv_heads: u32,
     /// Columns per head in a lane. Those of a lane are an even number, or 1.
     pub head_columns: u32,
     /// Sequences in a lane, one below the other.
@@ -37,18 +47,27 @@ pub struct Geometry {
     pub sequences: u32,
     /// Tokens in a sequence.
     pub seq_len: u32,
-    /// Hidden width of the model.
-    pub d_model: u32,
     /// Hidden features per column.
     pub hidden: u32,
-    /// Width of the feed-forward layer.
-    pub d_ff: u32,
     /// Feed-forward features per column.
     pub ffn: u32,
-    /// What the loss chooses from: entries of the vocabulary, or labels.
-    pub vocab: u32,
     /// Vocabulary entries per column.
     pub vocab_slots: u32,
+}
+
+/// What of a model decides where its features are, and what kernels compute.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelSizes {
+    /// Attention heads.
+    pub heads: u32,
+    /// Heads of keys and values, each shared by equally many attention heads.
+    pub kv_heads: u32,
+    /// Hidden width of the model.
+    pub d_model: u32,
+    /// Width of the feed-forward layer.
+    pub d_ff: u32,
+    /// What the loss chooses from: entries of the vocabulary, or labels.
+    pub vocab: u32,
     /// The rotation of queries and keys, which decides where a head's features are.
     pub rotary: Option<Rotary>,
     /// Whether scores fall with the distance of query and key. Then every column has some slots more,
@@ -58,11 +77,42 @@ pub struct Geometry {
     pub scores_by_features: bool,
     /// Whether a token sees only itself and the tokens before it. Otherwise no token is padding.
     pub causal: bool,
+}
+
+impl ModelSizes {
+    /// Those of a model.
+    #[must_use]
+    pub fn of(shape: &ModelShape) -> ModelSizes {
+        ModelSizes {
+            heads: shape.heads,
+            kv_heads: shape.kv_heads(),
+            d_model: shape.d_model,
+            d_ff: shape.d_ff,
+            vocab: shape.classes(),
+            rotary: shape.design.rotary(),
+            alibi: shape.design.positions == Positions::Alibi,
+            scores_by_features: shape.design.scores_by_features,
+            causal: shape.design.causal,
+        }
+    }
+}
+
+/// Types of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Precision {
     /// Type of activations and of streamed weights.
     pub act: DType,
     /// Type of the sums of products that a PE makes for a matrix product or its weights' gradient.
     /// Sums over PEs are of 32 bits always.
     pub accumulator: DType,
+}
+
+impl Deref for Geometry {
+    type Target = MeshLayout;
+
+    fn deref(&self) -> &MeshLayout {
+        &self.mesh
+    }
 }
 
 /// How the features of a tensor are spread over the columns of a lane.
@@ -81,10 +131,36 @@ pub enum Features {
 }
 
 impl Geometry {
+    /// Holds a layout to what every kernel relies on.
+    ///
+    /// # Panics
+    /// If it breaks one of the rules: a mistake of whoever has made it.
+    pub fn check(&self) {
+        let even = |n: u32| n == 1 || n.is_multiple_of(2);
+        let used = (self.used_columns(), self.used_rows());
+        assert!(even(self.lane_columns()), "a ring has evenly many columns, or one: {}", self.lane_columns());
+        assert!(even(self.rows_per_sequence), "a sequence has evenly many rows, or one: {}", self.rows_per_sequence);
+        assert!(
+            self.tokens.is_multiple_of(4),
+            "a PE has a multiple of 4 tokens, so that rows are aligned: {}",
+            self.tokens
+        );
+        assert!(
+            used.0 <= self.grid.width && used.1 <= self.grid.height,
+            "{used:?} PEs are on the mesh {:?}",
+            self.grid
+        );
+        assert!(self.rows_per_sequence * self.tokens >= self.seq_len, "every token of a sequence has a place");
+        assert!(self.lanes * self.sequences_per_lane >= self.sequences, "every sequence has a place");
+        assert!(self.hidden * self.head_columns >= self.d_head(), "every feature of a head has a slot");
+        assert!(self.lane_columns() * self.ffn >= self.model.d_ff, "every feed-forward feature has a slot");
+        assert!(self.lane_columns() * self.vocab_slots >= self.model.vocab, "every entry of the vocabulary has a slot");
+    }
+
     /// Columns of a lane.
     #[must_use]
     pub fn lane_columns(&self) -> u32 {
-        self.heads * self.head_columns
+        self.model.heads * self.head_columns
     }
 
     /// Columns that all lanes take.
@@ -109,26 +185,26 @@ impl Geometry {
     #[must_use]
     pub fn score_scale(&self) -> f32 {
         let d = self.d_head() as f32;
-        if self.scores_by_features { 1.0 / d } else { 1.0 / d.sqrt() }
+        if self.model.scores_by_features { 1.0 / d } else { 1.0 / d.sqrt() }
     }
 
     /// Features of a head.
     #[must_use]
     pub fn d_head(&self) -> u32 {
-        self.d_model / self.heads
+        self.model.d_model / self.model.heads
     }
 
     /// Pairs of features that every column rotates: slots `i` and `i + pairs`. Where a head has
     /// fewer pairs than its columns, the rest of these slots is not rotated, or padding.
     #[must_use]
     pub fn pairs(&self) -> u32 {
-        self.rotary.map_or(0, |rotary| (rotary.dims / 2).div_ceil(self.head_columns))
+        self.model.rotary.map_or(0, |rotary| (rotary.dims / 2).div_ceil(self.head_columns))
     }
 
     /// Slots of a column for ALiBi: three in a head, evenly.
     #[must_use]
     pub fn distance_slots(&self) -> u32 {
-        if self.alibi { DISTANCE_FEATURES.div_ceil(self.head_columns) } else { 0 }
+        if self.model.alibi { DISTANCE_FEATURES.div_ceil(self.head_columns) } else { 0 }
     }
 
     /// Hidden features per column that `d_head` features of a head need on `head_columns` columns.
@@ -144,7 +220,7 @@ impl Geometry {
     #[must_use]
     pub fn pair(&self, column: u32, i: u32) -> Option<u32> {
         let pair = (column % self.head_columns) * self.pairs() + i;
-        (i < self.pairs() && pair < self.rotary?.dims / 2).then_some(pair)
+        (i < self.pairs() && pair < self.model.rotary?.dims / 2).then_some(pair)
     }
 
     /// Feature of a head in a slot of one of its columns, counted from 0, or None for padding.
@@ -154,7 +230,7 @@ impl Geometry {
             return None;
         }
         let (at, per) = (column * own + slot, self.pairs());
-        let feature = match self.rotary {
+        let feature = match self.model.rotary {
             None => at,
             Some(rotary) => {
                 let all = rotary.dims / 2;
@@ -198,12 +274,14 @@ impl Geometry {
                 let head = column / self.head_columns;
                 let all = match (slot / self.hidden).checked_sub(1) {
                     None => head,
-                    Some(part) => self.heads + part * self.kv_heads + head * self.kv_heads / self.heads,
+                    Some(part) => {
+                        self.model.heads + part * self.model.kv_heads + head * self.model.kv_heads / self.model.heads
+                    }
                 };
                 Some(all * self.d_head() + in_head)
             }
-            Features::Ffn => Some(column * self.ffn + slot).filter(|&i| i < self.d_ff),
-            Features::Vocab => Some(column * self.vocab_slots + slot).filter(|&i| i < self.vocab),
+            Features::Ffn => Some(column * self.ffn + slot).filter(|&i| i < self.model.d_ff),
+            Features::Vocab => Some(column * self.vocab_slots + slot).filter(|&i| i < self.model.vocab),
         }
     }
 
@@ -231,15 +309,21 @@ impl fmt::Display for Geometry {
         let rows = [
             ("mesh", format!("{} x {} PEs", self.grid.width, self.grid.height)),
             ("lanes", format!("{} of {} columns", self.lanes, self.lane_columns())),
-            ("heads", format!("{} of {} columns, {} of keys and values", self.heads, self.head_columns, self.kv_heads)),
+            (
+                "heads",
+                format!(
+                    "{} of {} columns, {} of keys and values",
+                    self.model.heads, self.head_columns, self.model.kv_heads
+                ),
+            ),
             ("sequences", format!("{}, {} per lane", self.sequences, self.sequences_per_lane)),
             ("rows per sequence", self.rows_per_sequence.to_string()),
             ("tokens", format!("{} of {} per PE", self.tokens, self.seq_len)),
-            ("hidden features", format!("{} of {} per column", self.hidden, self.d_model)),
-            ("feed-forward features", format!("{} of {} per column", self.ffn, self.d_ff)),
-            ("vocabulary", format!("{} of {} per column", self.vocab_slots, self.vocab)),
-            ("activations", self.act.name().to_owned()),
-            ("accumulators", self.accumulator.name().to_owned()),
+            ("hidden features", format!("{} of {} per column", self.hidden, self.model.d_model)),
+            ("feed-forward features", format!("{} of {} per column", self.ffn, self.model.d_ff)),
+            ("vocabulary", format!("{} of {} per column", self.vocab_slots, self.model.vocab)),
+            ("activations", self.precision.act.name().to_owned()),
+            ("accumulators", self.precision.accumulator.name().to_owned()),
         ];
         rows.iter().try_for_each(|(what, value)| writeln!(f, "{what:<22}{value}"))
     }
@@ -252,30 +336,31 @@ mod tests {
 
     fn head(d_head: u32, head_columns: u32, rotary: Option<Rotary>) -> Geometry {
         let pairs = rotary.map_or(0, |r| (r.dims / 2).div_ceil(head_columns));
-        Geometry {
+        let mesh = MeshLayout {
             grid: Grid { width: 64, height: 1 },
             lanes: 1,
-            heads: 2,
-            kv_heads: 1,
             head_columns,
             sequences_per_lane: 1,
             rows_per_sequence: 1,
             tokens: 4,
             sequences: 1,
             seq_len: 4,
-            d_model: 2 * d_head,
             hidden: d_head.div_ceil(head_columns).max(2 * pairs),
-            d_ff: 4,
             ffn: 4,
-            vocab: 4,
             vocab_slots: 4,
+        };
+        let model = ModelSizes {
+            heads: 2,
+            kv_heads: 1,
+            d_model: 2 * d_head,
+            d_ff: 4,
+            vocab: 4,
             rotary,
             alibi: false,
             scores_by_features: false,
             causal: true,
-            act: DType::F16,
-            accumulator: DType::F32,
-        }
+        };
+        Geometry { mesh, model, precision: Precision { act: DType::F16, accumulator: DType::F32 } }
     }
 
     #[test]

@@ -34,18 +34,6 @@ pub mod passes;
 pub mod schedule;
 pub mod search;
 
-pub use codegen::instr as code;
 pub use compiled::{Compiled, Launch};
-pub use layout as geometry;
 pub use options::Options;
 pub use search::compile;
-
-/// Paths of before, until everybody uses the new ones.
-pub mod step {
-    pub use crate::compiled::{Compiled, Launch, RunnerUp, StationaryOutputs};
-    pub use crate::{Options, compile};
-}
-/// Paths of before, until everybody uses the new ones.
-pub mod strategy {
-    pub use crate::options::{CheckpointRequest, MappingConstraints};
-}

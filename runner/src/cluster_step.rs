@@ -112,7 +112,7 @@ impl WaferStep {
             batch: workload.batch,
             parameters: layers(shape),
             table: Table {
-                weights: embeddings * u64::from(compiled.geometry.act.bytes()),
+                weights: embeddings * u64::from(compiled.geometry.precision.act.bytes()),
                 gradients: embeddings * GRADIENT,
             },
         }

@@ -139,8 +139,8 @@ fn small_step(step: &CompiledStep, rng: &mut SplitMix64) -> Result<(ArchSpec, Co
             batch: sequences,
             micro_batch: Some(sequences as u32),
             seq_len,
-            act: compiled.geometry.act,
-            accumulator: compiled.geometry.accumulator,
+            act: compiled.geometry.precision.act,
+            accumulator: compiled.geometry.precision.accumulator,
             constraints: compiler::options::MappingConstraints::default(),
         };
         match compile(&graph, &arch, &options) {

@@ -182,7 +182,7 @@ impl StepArguments {
             Setting::new("--seq-len", workload.seq_len, origin(self.seq_len.is_some(), "model")),
             Setting::new("--micro-batch", compiled.micro_batch, origin(self.micro_batch.0.is_some(), "compiler")),
             Setting::new("--lanes", compiled.geometry.lanes, origin(self.map.map().lanes.is_some(), "compiler")),
-            Setting::new("--act", compiled.geometry.act.name(), output.origin("--act")),
+            Setting::new("--act", compiled.geometry.precision.act.name(), output.origin("--act")),
             Setting::new(
                 "--precision-opt-level",
                 self.level(workload),
@@ -225,7 +225,7 @@ impl StepArguments {
             workload.seq_len,
             resolved(compiled),
             self.map.checkpoint_name(),
-            compiled.geometry.act.name(),
+            compiled.geometry.precision.act.name(),
             self.level(workload)
         )
     }

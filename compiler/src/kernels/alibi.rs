@@ -73,7 +73,7 @@ fn padded(tokens: u32) -> u32 {
 
 impl Distances {
     fn words(&self, g: &Geometry) -> u32 {
-        3 * padded(self.q.tokens) + g.heads
+        3 * padded(self.q.tokens) + g.model.heads
     }
 
     /// The code of the columns at place `column` of their heads.
@@ -128,9 +128,9 @@ impl Kernel for Distances {
             image.buffers = buffers(&self.requirements(g), at);
             image.tasks = vec![main_task(self.body(g, at, column))];
             program.images.push(image);
-            let x = Span { start: column, count: g.lanes * g.heads, step: g.head_columns };
+            let x = Span { start: column, count: g.lanes * g.model.heads, step: g.head_columns };
             let region = Region { x, y: Span::run(0, g.used_rows()) };
-            let slope = Param { reg: HEAD, base: 0, dx: 4, dy: 0, mod_x: g.heads, mod_y: 1 };
+            let slope = Param { reg: HEAD, base: 0, dx: 4, dy: 0, mod_x: g.model.heads, mod_y: 1 };
             program.placements.push(Placement { region, image: column, params: vec![slope] });
         }
         program.edges = vec![EdgeStream {
@@ -154,7 +154,7 @@ impl Kernel for Distances {
             real.chain(std::iter::repeat_n(0.0, (padded(tokens) - tokens) as usize))
         };
         let positions = vector(|p| p / UNIT).chain(vector(|p| p % UNIT)).chain(vector(|p| p));
-        let slopes = (0..g.heads).map(|h| alibi_slope(h, g.heads) as f32);
+        let slopes = (0..g.model.heads).map(|h| alibi_slope(h, g.model.heads) as f32);
         positions.chain(slopes).map(f32::to_bits).collect()
     }
 

@@ -124,7 +124,8 @@ impl Gemm {
     fn wavelets(&self, g: &Geometry) -> u64 {
         let run = |(outs, rounds): (u32, u32)| {
             let blocks = u64::from(rounds) * u64::from(g.lane_columns()) + 1;
-            blocks * u64::from(self.block_wavelets(g.act, outs)) + u64::from(rounds * g.act.wavelets(outs))
+            blocks * u64::from(self.block_wavelets(g.precision.act, outs))
+                + u64::from(rounds * g.precision.act.wavelets(outs))
         };
         self.runs().map(run).sum()
     }
@@ -134,7 +135,7 @@ impl Gemm {
     fn hop(&self, g: &Geometry, arch: &ArchSpec, outs: u32, moves: [u32; 2]) -> Hop {
         let pace = Pace::of(arch);
         let (sums, axpys) = (outs * self.x.tokens, outs * self.axpys());
-        let halves = [pace.slots(sums + self.block_wavelets(g.act, outs)), pace.slots(sums)];
+        let halves = [pace.slots(sums + self.block_wavelets(g.precision.act, outs)), pace.slots(sums)];
         let first = (axpys * halves[0]).div_ceil(halves[0] + halves[1]);
         let free = [pace.free(first + moves[0]), pace.free(axpys - first + moves[1])];
         Hop { first, pauses: [0, 1].map(|i| pace.pauses(halves[i], free[i])) }
@@ -147,7 +148,7 @@ impl Gemm {
 
     /// Cycles of a step of so many outputs if sums travel so, but for what every step has.
     fn step_cycles(&self, g: &Geometry, arch: &ArchSpec, (outs, way): (u32, Sums)) -> u32 {
-        let (axpy, setup) = (self.axpy_cycles(arch, g.accumulator), arch.pe.vector_setup.value);
+        let (axpy, setup) = (self.axpy_cycles(arch, g.precision.accumulator), arch.pe.vector_setup.value);
         let between = setup + 2 * self.x.tokens;
         match way {
             Sums::Beside(hop) => outs * self.axpys() * axpy + (hop.pauses[0] + hop.pauses[1]) * (setup + 1),
@@ -163,7 +164,7 @@ impl Gemm {
         if self.outs > 1 {
             return beside;
         }
-        let other = if g.accumulator == DType::F32 { Sums::InPlace } else { Sums::Between };
+        let other = if g.precision.accumulator == DType::F32 { Sums::InPlace } else { Sums::Between };
         let cycles = |way| self.step_cycles(g, arch, (1, way));
         if cycles(beside) <= cycles(other) { beside } else { other }
     }
@@ -203,15 +204,18 @@ impl Gemm {
             for first in (0..rounds).map(|round| next + round * outs) {
                 let slots = || first..first + outs;
                 for step in 0..g.lane_columns() {
-                    words.extend(pack(g.act, &slots().flat_map(|slot| weights(step, slot)).collect::<Vec<f32>>()));
+                    words.extend(pack(
+                        g.precision.act,
+                        &slots().flat_map(|slot| weights(step, slot)).collect::<Vec<f32>>(),
+                    ));
                     if step == 0 {
                         let bias = |slot| self.bias(self.y.feature(g, column, slot), host);
-                        words.extend(pack(g.act, &slots().map(bias).collect::<Vec<f32>>()));
+                        words.extend(pack(g.precision.act, &slots().map(bias).collect::<Vec<f32>>()));
                     }
                 }
             }
             next += rounds * outs;
-            words.resize(words.len() + self.block_wavelets(g.act, outs) as usize, 0);
+            words.resize(words.len() + self.block_wavelets(g.precision.act, outs) as usize, 0);
         }
         assert_eq!(
             words.len() as u64,
@@ -296,7 +300,7 @@ impl Kernel for Gemm {
         let mut requirements = vec![
             self.x.requirement(Access::Read),
             self.y.requirement(write),
-            Requirement::scratch(".weights", g.act, 2 * self.weights_stride(), 0),
+            Requirement::scratch(".weights", g.precision.act, 2 * self.weights_stride(), 0),
         ];
         requirements.extend(self.piggyback.iter().map(Piggyback::requirement));
         requirements
@@ -323,7 +327,7 @@ impl Kernel for Gemm {
             2
         };
         if sums > 0 {
-            requirements.push(Requirement::scratch(".acc", g.accumulator, sums * tokens, 4 - phase));
+            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * tokens, 4 - phase));
         }
         requirements
     }
@@ -382,12 +386,12 @@ impl Kernel for Gemm {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let alone = if g.lane_columns() > 1 { 0 } else { self.axpy_cycles(arch, g.accumulator) };
+        let alone = if g.lane_columns() > 1 { 0 } else { self.axpy_cycles(arch, g.precision.accumulator) };
         let least = interval(arch, g.lane_columns());
         let interval = self.piggyback.as_ref().map_or(least, Piggyback::weights_interval);
         let loaded = self.piggyback.as_ref().map_or(0, Piggyback::rounds);
         let run = |(outs, rounds): (u32, u32)| {
-            let weights = interval * self.block_wavelets(g.act, outs);
+            let weights = interval * self.block_wavelets(g.precision.act, outs);
             let of_steps = |step: u32| u64::from(g.lane_columns()) * u64::from((step + alone + STEP).max(weights));
             let edges = u64::from(3 * arch.pe.vector_setup.value + 2 * outs * self.x.tokens);
             let plain = of_steps(self.step_cycles(g, arch, (outs, self.way(g, arch, outs))));

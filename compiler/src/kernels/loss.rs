@@ -437,8 +437,8 @@ impl Kernel for CrossEntropy {
                     return None;
                 }
                 let entry = host.target(sequence, position);
-                debug_assert!(entry < g.vocab && (self.wide || entry <= u32::from(u16::MAX)), "target {entry}");
-                let per = if self.wide { g.vocab_slots } else { g.vocab };
+                debug_assert!(entry < g.model.vocab && (self.wide || entry <= u32::from(u16::MAX)), "target {entry}");
+                let per = if self.wide { g.vocab_slots } else { g.model.vocab };
                 Some((0x3F80_0000 | (entry % per), entry / per))
             };
             let targets: Vec<(u32, u32)> = (0..tokens).map(|t| target(t).unwrap_or((0, 0))).collect();

@@ -80,7 +80,7 @@ struct Frame<'a> {
 impl<'a> Frame<'a> {
     fn new(g: &Geometry, x: &'a ActivationView, at: &'a Addresses, style: Style) -> Frame<'a> {
         let per = chunk_slots(x.slots, x.tokens);
-        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.d_model as f32, style }
+        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.model.d_model as f32, style }
     }
 
     fn tokens(&self) -> u32 {

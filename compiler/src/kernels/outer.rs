@@ -107,7 +107,7 @@ impl Outer {
     /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
     /// travels meanwhile takes issue slots that setups leave free.
     fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let axpy = axpy_cycles(arch, (self.b.dtype, g.accumulator), self.len());
+        let axpy = axpy_cycles(arch, (self.b.dtype, g.precision.accumulator), self.len());
         u64::from(self.a.tokens * axpy + 12).max(self.drain_cycles(g, arch))
     }
 
@@ -294,7 +294,7 @@ impl Kernel for Outer {
             requirements.push(self.b.requirement(Access::Read));
         }
         requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
-        requirements.push(Requirement::scratch(".sums", g.accumulator, 2 * self.stride(), 4 - phase));
+        requirements.push(Requirement::scratch(".sums", g.precision.accumulator, 2 * self.stride(), 4 - phase));
         requirements
     }
 
@@ -316,7 +316,8 @@ impl Kernel for Outer {
                 }
                 chain.bind(&mut image);
                 let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
-                let (pace, sums, interval) = (Pace::of(arch), g.accumulator, interval(arch, g.used_columns()));
+                let (pace, sums, interval) =
+                    (Pace::of(arch), g.precision.accumulator, interval(arch, g.used_columns()));
                 let code =
                     Code { outer: self, pace, interval, at, sums, class: class.as_ref(), sends_first, chain: &chain };
                 image.tasks = vec![main_task(code.body(self.phases(g)))];

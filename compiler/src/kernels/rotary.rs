@@ -224,7 +224,7 @@ impl Kernel for Rotate {
         let first = port % g.rows_per_sequence * g.tokens + self.q.first_token;
         let positions = (0..self.q.tokens).map(|t| (first + t) as f32);
         let pair = |c| (0..g.pairs()).map(move |i| g.pair(c, i));
-        let frequency = |i| g.rotary.map_or(0.0, |rotary| rotary.frequency(i));
+        let frequency = |i| g.model.rotary.map_or(0.0, |rotary| rotary.frequency(i));
         let all: Vec<(f32, f32)> =
             (0..g.head_columns).flat_map(pair).map(|i| i.map_or((0.0, 0.0), |i| turns(frequency(i)))).collect();
         let words = positions.chain(all.iter().map(|t| t.0)).chain(all.iter().map(|t| t.1));

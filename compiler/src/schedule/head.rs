@@ -80,7 +80,7 @@ impl Schedule {
     }
 
     fn loss(&mut self, logits: &ActivationView, first_token: u32, per_sequence: bool) {
-        let wide = self.geometry.vocab > 1 << 16;
+        let wide = self.geometry.model.vocab > 1 << 16;
         self.push(Phase::Backward, None, CrossEntropy { logits: logits.clone(), first_token, per_sequence, wide });
         self.push(Phase::Backward, None, RowSum { parts: Parts::Loss, levels: None });
     }

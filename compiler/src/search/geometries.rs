@@ -5,8 +5,7 @@
 //! **Not here.** How a geometry is brought to fit the memory (`strategies`).
 
 use super::samples::{Samples, Task};
-use crate::layout::Geometry;
-use models::design::Positions;
+use crate::layout::{Geometry, MeshLayout, ModelSizes};
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
@@ -72,29 +71,23 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
         }
     }
     let rows = rows(tokens);
-    (rows <= room).then(|| Geometry {
-        grid,
-        lanes,
-        heads: s.heads,
-        kv_heads: s.kv_heads(),
-        head_columns,
-        sequences_per_lane,
-        rows_per_sequence: rows,
-        tokens,
-        sequences: task.sequences,
-        seq_len: task.seq_len,
-        d_model: s.d_model,
-        hidden: Geometry::hidden_slots(&s.design, s.d_head(), head_columns),
-        d_ff: s.d_ff,
-        ffn: s.d_ff.div_ceil(columns),
-        vocab: s.classes(),
-        vocab_slots: s.classes().div_ceil(columns),
-        rotary: s.design.rotary(),
-        alibi: s.design.positions == Positions::Alibi,
-        scores_by_features: s.design.scores_by_features,
-        causal: s.design.causal,
-        act: task.act,
-        accumulator: task.accumulator,
+    (rows <= room).then(|| {
+        let mesh = MeshLayout {
+            grid,
+            lanes,
+            head_columns,
+            sequences_per_lane,
+            rows_per_sequence: rows,
+            tokens,
+            sequences: task.sequences,
+            seq_len: task.seq_len,
+            hidden: Geometry::hidden_slots(&s.design, s.d_head(), head_columns),
+            ffn: s.d_ff.div_ceil(columns),
+            vocab_slots: s.classes().div_ceil(columns),
+        };
+        let geometry = Geometry { mesh, model: ModelSizes::of(s), precision: task.precision };
+        geometry.check();
+        geometry
     })
 }
 

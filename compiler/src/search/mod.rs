@@ -15,6 +15,7 @@ mod samples;
 mod strategies;
 
 use crate::compiled::{Choice, Compiled, RunnerUp, build};
+use crate::layout::Precision;
 use crate::memory::Codes;
 use crate::options::{MemoryStrategy, NEAR, Options};
 use crate::schedule::Operations;
@@ -276,8 +277,7 @@ fn task<'a>(graph: &'a LayerGraph, options: &Options, sequences: u32) -> Task<'a
         shape: graph.shape(),
         sequences,
         seq_len: options.seq_len,
-        act: options.act,
-        accumulator: options.accumulator,
+        precision: Precision { act: options.act, accumulator: options.accumulator },
         constraints: options.constraints,
     }
 }

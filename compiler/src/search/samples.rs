@@ -4,13 +4,12 @@
 //! **Invariant.** An estimate only chooses; no report contains one, unless it says so.
 //! **Not here.** The choices (`geometries`, `strategies`).
 
-use crate::layout::Geometry;
+use crate::layout::{Geometry, Precision};
 use crate::options::{MappingConstraints, MemoryStrategy};
 use crate::passes::lower;
 use crate::schedule::Operations;
 use models::{LayerGraph, ModelShape};
 use sim_core::arch::ArchSpec;
-use sim_core::program::DType;
 
 /// What a geometry is chosen for.
 #[derive(Debug, Clone, Copy)]
@@ -21,10 +20,8 @@ pub(super) struct Task<'a> {
     pub(super) sequences: u32,
     /// Tokens of a sequence.
     pub(super) seq_len: u32,
-    /// Type of activations and streamed weights.
-    pub(super) act: DType,
-    /// Type of the sums of products within a PE.
-    pub(super) accumulator: DType,
+    /// Types of numbers.
+    pub(super) precision: Precision,
     /// What is fixed by hand.
     pub(super) constraints: MappingConstraints,
 }

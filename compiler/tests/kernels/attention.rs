@@ -1,6 +1,6 @@
 //! Attention on a small wafer against f64: the result and the gradients of all operands.
 
-use crate::common::{TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
+use crate::common::{Sizes, TestHost, Wafer, assert_close, geometries, one_column, padded, random_act};
 use compiler::ids::BufferId;
 use compiler::kernel::{ActivationView, Kernel};
 use compiler::kernels::alibi::Distances;
@@ -16,7 +16,7 @@ use sim_core::program::{DType, verify};
 /// Four columns per head and four rows; two lanes, sequences and heads; as many tokens per PE as
 /// are not a multiple of the columns where `tokens` says so.
 fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
-    Geometry {
+    Sizes {
         grid: Grid { width: 4 * head_columns, height: 8 },
         lanes: 2,
         heads: 2,
@@ -40,6 +40,7 @@ fn wide(act: DType, tokens: u32, head_columns: u32) -> Geometry {
         act,
         accumulator: DType::F32,
     }
+    .geometry()
 }
 
 /// All geometries, with one chunk and several: 1 to 6 columns per head; 1, 2 and 4 rows.
@@ -48,15 +49,18 @@ fn all(act: DType) -> Vec<Geometry> {
     all.extend([wide(act, 8, 4), wide(act, 8, 6), wide(act, 4, 6), wide(act, 8, 3), wide(act, 4, 5)]);
     // Chunks of 8 and 4 tokens, of which the columns have equal and unequal shares.
     all.extend([wide(act, 16, 4), wide(act, 12, 6), wide(act, 16, 3), wide(act, 12, 5)]);
-    all.push(Geometry { rows_per_sequence: 1, seq_len: 11, ..wide(act, 12, 2) });
+    all.push(Sizes { rows_per_sequence: 1, seq_len: 11, ..Sizes::of(&wide(act, 12, 2)) }.geometry());
     all
 }
 
 /// Without the causal mask, and so without padding tokens; with scores that fall with the distance,
 /// for which a head has three slots more.
 fn others(act: DType) -> Vec<Geometry> {
-    let both = |g: Geometry| Geometry { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..g };
-    let alibi = |g: Geometry| Geometry { alibi: true, hidden: g.hidden + 3u32.div_ceil(g.head_columns), ..g };
+    let both =
+        |g: Geometry| Sizes { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..Sizes::of(&g) }.geometry();
+    let alibi = |g: Geometry| {
+        Sizes { alibi: true, hidden: g.hidden + 3u32.div_ceil(g.head_columns), ..Sizes::of(&g) }.geometry()
+    };
     vec![
         both(padded(act)),
         both(wide(act, 4, 6)),
@@ -105,19 +109,23 @@ struct Reference {
 }
 
 fn reference(g: &Geometry, qkv: &Array3<f32>, d_out: &Array3<f32>) -> Reference {
-    let (d, dh, len) = (g.d_model as usize, g.d_head() as usize, g.seq_len as usize);
+    let (d, dh, len) = (g.model.d_model as usize, g.d_head() as usize, g.seq_len as usize);
     let scale = f64::from(g.score_scale());
     let mut out = Array3::zeros(d_out.raw_dim());
     let mut grads = Array3::zeros(qkv.raw_dim());
     for s in 0..g.sequences as usize {
-        for h in 0..g.heads as usize {
+        for h in 0..g.model.heads as usize {
             let at = |part: usize, p: usize, i: usize| f64::from(qkv[[s, p, part * d + h * dh + i]]);
             let go = |p: usize, i: usize| f64::from(d_out[[s, p, h * dh + i]]);
             for query in 0..len {
-                let seen = if g.causal { query + 1 } else { len };
+                let seen = if g.model.causal { query + 1 } else { len };
                 let score = |key: usize| {
                     (0..dh).map(|i| at(0, query, i) * at(1, key, i)).sum::<f64>() * scale
-                        - if g.alibi { alibi_slope(h as u32, g.heads) * query.abs_diff(key) as f64 } else { 0.0 }
+                        - if g.model.alibi {
+                            alibi_slope(h as u32, g.model.heads) * query.abs_diff(key) as f64
+                        } else {
+                            0.0
+                        }
                 };
                 let scores: Vec<f64> = (0..seen).map(score).collect();
                 let largest = scores.iter().fold(f64::MIN, |m, v| m.max(*v));
@@ -188,12 +196,12 @@ fn check(g: &Geometry, tolerance: f64) {
 
 /// The same, in some number of chunks.
 fn check_in(g: &Geometry, chunks: Chunks, tolerance: f64) {
-    let qkv = random_act(g, Features::Qkv, 1, g.act).mapv(|v| 2.0 * v);
-    let d_out = random_act(g, Features::Hidden, 2, g.act);
+    let qkv = random_act(g, Features::Qkv, 1, g.precision.act).mapv(|v| 2.0 * v);
+    let d_out = random_act(g, Features::Hidden, 2, g.precision.act);
     let want = reference(g, &qkv, &d_out);
     let mut w = wafer(g, &qkv);
     let (first, second) = (AttentionForward { chunks, ..forward(g) }, AttentionBackward { chunks, ..backward(g) });
-    if g.alibi {
+    if g.model.alibi {
         w.run(&Distances { q: first.q.clone(), k: first.k.clone() }, &TestHost::default());
     }
     w.run(&first, &TestHost::default());
@@ -206,7 +214,7 @@ fn check_in(g: &Geometry, chunks: Chunks, tolerance: f64) {
     assert_close(&w.get(&d_qkv), &want.grads, tolerance, &name);
     // Features of distance have gradients too, which nobody asks for.
     let padding = w.padding(&d_qkv);
-    assert!(padding.iter().all(|v| if g.alibi { v.is_finite() } else { *v == 0.0 }), "{name}");
+    assert!(padding.iter().all(|v| if g.model.alibi { v.is_finite() } else { *v == 0.0 }), "{name}");
 }
 
 #[test]
@@ -242,7 +250,7 @@ fn queries_and_keys_may_be_cut_differently() {
     of(wide(DType::F32, 8, 4), &[(2, 1), (1, 2)]);
     of(wide(DType::F32, 12, 6), &[(3, 1), (3, 2), (1, 2)]);
     let g = wide(DType::F32, 16, 4);
-    of(Geometry { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..g }, &[(4, 1), (2, 4)]);
+    of(Sizes { causal: false, seq_len: g.rows_per_sequence * g.tokens, ..Sizes::of(&g) }.geometry(), &[(4, 1), (2, 4)]);
 }
 
 #[test]
@@ -262,8 +270,8 @@ fn brain_floats_lose_more() {
 #[test]
 fn gradients_may_replace_their_operands() {
     for g in all(DType::F32) {
-        let qkv = random_act(&g, Features::Qkv, 1, g.act);
-        let d_out = random_act(&g, Features::Hidden, 2, g.act);
+        let qkv = random_act(&g, Features::Qkv, 1, g.precision.act);
+        let d_out = random_act(&g, Features::Hidden, 2, g.precision.act);
         let mut w = wafer(&g, &qkv);
         let [dq, dk, dv] = fused(&g, "qkv");
         let kernel = AttentionBackward { dq, dk, dv, ..backward(&g) };
@@ -280,10 +288,10 @@ fn statistics_are_optional() {
     let g = wide(DType::F16, 8, 4);
     let kernel = AttentionForward { stats: None, ..forward(&g) };
     assert!(kernel.requirements(&g).iter().all(|n| n.buffer != BufferId::Named("stats")));
-    let qkv = random_act(&g, Features::Qkv, 1, g.act);
+    let qkv = random_act(&g, Features::Qkv, 1, g.precision.act);
     let mut w = wafer(&g, &qkv);
     w.run(&kernel, &TestHost::default());
-    let want = reference(&g, &qkv, &random_act(&g, Features::Hidden, 2, g.act));
+    let want = reference(&g, &qkv, &random_act(&g, Features::Hidden, 2, g.precision.act));
     assert_close(&w.get(&kernel.out), &want.out, 4e-3, "without statistics");
 }
 

@@ -1,6 +1,6 @@
 //! Activations leave a small wafer and come back as they were.
 
-use crate::common::{Gradients, TestHost, Wafer, assert_close, geometries, padded, random_act};
+use crate::common::{Gradients, Sizes, TestHost, Wafer, assert_close, geometries, padded, random_act};
 use compiler::kernel::{ActivationView, CheckpointTransfer, Kernel, Way, WeightRef};
 use compiler::kernels::checkpoint_transfer::StandaloneTransfer;
 use compiler::kernels::gemm::Gemm;
@@ -75,26 +75,30 @@ fn engines_and_foldings_agree_on_the_cycles() {
 /// Geometries whose products have time for other things, on a machine with a narrow edge: one lane and
 /// two, one row and more, padding rows below.
 fn loaded() -> Vec<Geometry> {
-    let sizes = |lanes, rows, tokens| Geometry {
-        lanes,
-        head_columns: 4 / lanes,
-        rows_per_sequence: rows,
-        tokens,
-        seq_len: rows * tokens - 1,
-        d_model: 8 / lanes * 24 - 3,
-        hidden: 24,
-        d_ff: 8 / lanes * 12,
-        ffn: 12,
-        ..padded(DType::F16)
+    let sizes = |lanes, rows, tokens| {
+        Sizes {
+            lanes,
+            head_columns: 4 / lanes,
+            rows_per_sequence: rows,
+            tokens,
+            seq_len: rows * tokens - 1,
+            d_model: 8 / lanes * 24 - 3,
+            hidden: 24,
+            d_ff: 8 / lanes * 12,
+            ffn: 12,
+            ..Sizes::of(&padded(DType::F16))
+        }
+        .geometry()
     };
-    let one = |rows, tokens| Geometry { sequences_per_lane: 1, sequences: 1, ..sizes(1, rows, tokens) };
-    let narrow = |g| Geometry { accumulator: DType::F16, ..g };
+    let one =
+        |rows, tokens| Sizes { sequences_per_lane: 1, sequences: 1, ..Sizes::of(&sizes(1, rows, tokens)) }.geometry();
+    let narrow = |g| Sizes { accumulator: DType::F16, ..Sizes::of(&g) }.geometry();
     vec![one(1, 16), one(2, 16), one(4, 20), sizes(2, 2, 16), narrow(sizes(2, 2, 24)), narrow(one(4, 16))]
 }
 
 /// With several outputs on their way together if sums are narrow.
 fn product(g: &Geometry) -> Gemm {
-    let outs = if g.accumulator == DType::F16 { 2 } else { 1 };
+    let outs = if g.precision.accumulator == DType::F16 { 2 } else { 1 };
     let weight = WeightRef { tensor: "w".into(), transposed: false, bias: None, mask_padding: false };
     let [x, y] = [("x", Features::Hidden), ("y", Features::Ffn)].map(|(name, f)| ActivationView::whole(g, name, f));
     Gemm { label: "test".into(), x, y, weight, add: false, outs, piggyback: None }
@@ -122,9 +126,9 @@ fn products_carry_buffers_off_the_wafer_and_back() {
         for from in [0, g.used_rows() - 1] {
             let act = ActivationView::whole(&g, "kept", Features::Hidden);
             let mut host = TestHost::default();
-            host.random("w", &[g.d_model, g.d_ff], g.act);
-            let x = random_act(&g, Features::Hidden, 1, g.act);
-            let kept = random_act(&g, Features::Hidden, 2, g.act);
+            host.random("w", &[g.model.d_model, g.model.d_ff], g.precision.act);
+            let x = random_act(&g, Features::Hidden, 1, g.precision.act);
+            let kept = random_act(&g, Features::Hidden, 2, g.precision.act);
             let mut plain = narrow(&g);
             plain.put_array(&product(&g).x, &x);
             plain.run(&product(&g), &host);

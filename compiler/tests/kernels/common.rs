@@ -8,8 +8,9 @@
 
 use compiler::ids::{BufferId, TensorId};
 use compiler::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
-use compiler::layout::{Features, Geometry};
+use compiler::layout::{Features, Geometry, MeshLayout, ModelSizes, Precision};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
+use models::design::Rotary;
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use sim_core::arch::{ArchSpec, cs2};
 use sim_core::coord::{Grid, PeCoord};
@@ -248,10 +249,10 @@ fn aligned(next: u32, phase: u32) -> u32 {
 /// Logical features of a tensor.
 pub fn width(g: &Geometry, features: Features) -> u32 {
     match features {
-        Features::Hidden => g.d_model,
-        Features::Qkv => g.d_model + 2 * g.kv_heads * g.d_head(),
-        Features::Ffn => g.d_ff,
-        Features::Vocab => g.vocab,
+        Features::Hidden => g.model.d_model,
+        Features::Qkv => g.model.d_model + 2 * g.model.kv_heads * g.d_head(),
+        Features::Ffn => g.model.d_ff,
+        Features::Vocab => g.model.vocab,
     }
 }
 
@@ -365,9 +366,97 @@ pub fn assert_close<D: ndarray::Dimension>(
     }
 }
 
+/// All numbers of a geometry side by side, to write one down or to change some of them:
+/// `Sizes { tokens: 64, ..Sizes::of(&g) }.geometry()`.
+#[derive(Clone)]
+pub struct Sizes {
+    pub grid: Grid,
+    pub lanes: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_columns: u32,
+    pub sequences_per_lane: u32,
+    pub rows_per_sequence: u32,
+    pub tokens: u32,
+    pub sequences: u32,
+    pub seq_len: u32,
+    pub d_model: u32,
+    pub hidden: u32,
+    pub d_ff: u32,
+    pub ffn: u32,
+    pub vocab: u32,
+    pub vocab_slots: u32,
+    pub rotary: Option<Rotary>,
+    pub alibi: bool,
+    pub scores_by_features: bool,
+    pub causal: bool,
+    pub act: DType,
+    pub accumulator: DType,
+}
+
+impl Sizes {
+    /// Those of a geometry.
+    pub fn of(g: &Geometry) -> Sizes {
+        let Geometry { mesh, model, precision } = g.clone();
+        Sizes {
+            grid: mesh.grid,
+            lanes: mesh.lanes,
+            heads: model.heads,
+            kv_heads: model.kv_heads,
+            head_columns: mesh.head_columns,
+            sequences_per_lane: mesh.sequences_per_lane,
+            rows_per_sequence: mesh.rows_per_sequence,
+            tokens: mesh.tokens,
+            sequences: mesh.sequences,
+            seq_len: mesh.seq_len,
+            d_model: model.d_model,
+            hidden: mesh.hidden,
+            d_ff: model.d_ff,
+            ffn: mesh.ffn,
+            vocab: model.vocab,
+            vocab_slots: mesh.vocab_slots,
+            rotary: model.rotary,
+            alibi: model.alibi,
+            scores_by_features: model.scores_by_features,
+            causal: model.causal,
+            act: precision.act,
+            accumulator: precision.accumulator,
+        }
+    }
+
+    /// The geometry.
+    pub fn geometry(self) -> Geometry {
+        let mesh = MeshLayout {
+            grid: self.grid,
+            lanes: self.lanes,
+            head_columns: self.head_columns,
+            sequences_per_lane: self.sequences_per_lane,
+            rows_per_sequence: self.rows_per_sequence,
+            tokens: self.tokens,
+            sequences: self.sequences,
+            seq_len: self.seq_len,
+            hidden: self.hidden,
+            ffn: self.ffn,
+            vocab_slots: self.vocab_slots,
+        };
+        let model = ModelSizes {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            d_model: self.d_model,
+            d_ff: self.d_ff,
+            vocab: self.vocab,
+            rotary: self.rotary,
+            alibi: self.alibi,
+            scores_by_features: self.scores_by_features,
+            causal: self.causal,
+        };
+        Geometry { mesh, model, precision: Precision { act: self.act, accumulator: self.accumulator } }
+    }
+}
+
 /// Two lanes, padding in every dimension: 8 × 4 PEs in use on a mesh of 9 × 5.
 pub fn padded(act: DType) -> Geometry {
-    Geometry {
+    Sizes {
         grid: Grid { width: 9, height: 5 },
         lanes: 2,
         heads: 2,
@@ -391,11 +480,12 @@ pub fn padded(act: DType) -> Geometry {
         act,
         accumulator: DType::F32,
     }
+    .geometry()
 }
 
 /// One lane, one head, one row, nothing padded: 2 × 1 PEs, the whole mesh.
 pub fn tiny(act: DType) -> Geometry {
-    Geometry {
+    Sizes {
         grid: Grid { width: 2, height: 1 },
         lanes: 1,
         heads: 1,
@@ -419,11 +509,12 @@ pub fn tiny(act: DType) -> Geometry {
         act,
         accumulator: DType::F32,
     }
+    .geometry()
 }
 
 /// One column per lane, so no row rings: 2 × 2 PEs in use on a mesh of 3 × 2.
 pub fn one_column(act: DType) -> Geometry {
-    Geometry {
+    Sizes {
         grid: Grid { width: 3, height: 2 },
         lanes: 2,
         heads: 1,
@@ -447,11 +538,12 @@ pub fn one_column(act: DType) -> Geometry {
         act,
         accumulator: DType::F32,
     }
+    .geometry()
 }
 
 /// Heads of one column each, four rows per sequence: 6 × 8 PEs, one slot per column.
 pub fn narrow(act: DType) -> Geometry {
-    Geometry {
+    Sizes {
         grid: Grid { width: 6, height: 9 },
         lanes: 1,
         heads: 6,
@@ -475,6 +567,7 @@ pub fn narrow(act: DType) -> Geometry {
         act,
         accumulator: DType::F32,
     }
+    .geometry()
 }
 
 /// All geometries.

@@ -45,8 +45,8 @@ fn act(g: &Geometry, name: &'static str) -> ActivationView {
 fn cases() -> Vec<Geometry> {
     let mut all: Vec<Geometry> = [DType::F32, DType::F16, DType::Bf16].into_iter().flat_map(geometries).collect();
     // More than one chunk, and a rest.
-    all.push(Geometry { tokens: 64, seq_len: 120, ffn: 9, ..padded(DType::F16) });
-    all.push(Geometry { tokens: 64, seq_len: 120, ffn: 9, ..padded(DType::F32) });
+    all.push(Sizes { tokens: 64, seq_len: 120, ffn: 9, ..Sizes::of(&padded(DType::F16)) }.geometry());
+    all.push(Sizes { tokens: 64, seq_len: 120, ffn: 9, ..Sizes::of(&padded(DType::F32)) }.geometry());
     all
 }
 
@@ -122,7 +122,7 @@ fn activation_gradients() {
             let kernel = ActivationGrad { f, x: act(&g, "x"), dy: act(&g, "dy"), dx: act(&g, name) };
             // The result is `dy`, up to 8, times what is exact to 4e-7.
             let operands: (&[&ActivationView], &ActivationView) = (&[&kernel.x, &kernel.dy], &kernel.dx);
-            check_to(3.0 * tolerance(g.act), &g, &kernel, operands, |x, dy| dy * slope(x));
+            check_to(3.0 * tolerance(g.precision.act), &g, &kernel, operands, |x, dy| dy * slope(x));
         }
     }
 }
@@ -173,9 +173,9 @@ fn gradients_of_the_gated_linear_unit() {
             let slope = |x: f64| logistic(x) * (1.0 + x * logistic(-x));
             let want_gate = &x[2] * &x[1] * &x[0].mapv(slope);
             let want_up = &x[2] * &x[0].mapv(|x| x * logistic(x));
-            let what = format!("{:?} {} tokens", g.act, g.tokens);
-            assert_close(&wafer.get(&kernel.d_gate), &want_gate, tolerance(g.act), &what);
-            assert_close(&wafer.get(&kernel.d_up), &want_up, tolerance(g.act), &what);
+            let what = format!("{:?} {} tokens", g.precision.act, g.tokens);
+            assert_close(&wafer.get(&kernel.d_gate), &want_gate, tolerance(g.precision.act), &what);
+            assert_close(&wafer.get(&kernel.d_up), &want_up, tolerance(g.precision.act), &what);
             for act in [&kernel.d_gate, &kernel.d_up] {
                 assert!(wafer.padding(act).iter().all(|&v| v == 0.0), "{what}: padding");
             }

@@ -9,7 +9,11 @@ use sim_core::program::DType;
 
 /// Rounding of the results, and of every sum within a PE.
 fn rounding(g: &Geometry, gemm: &Gemm) -> f64 {
-    let within = if g.accumulator == DType::F32 { 0.0 } else { f64::from(gemm.x.slots) * tolerance(g.accumulator) };
+    let within = if g.precision.accumulator == DType::F32 {
+        0.0
+    } else {
+        f64::from(gemm.x.slots) * tolerance(g.precision.accumulator)
+    };
     tolerance(gemm.y.dtype) + within
 }
 
@@ -68,12 +72,12 @@ fn check(g: &Geometry, gemm: &Gemm) -> u64 {
 
 /// The same as one of its kernels.
 fn check_as(g: &Geometry, gemm: &Gemm, kernel: &dyn Kernel) -> u64 {
-    let what = format!("{:?} {:?} to {:?}", g.act, gemm.x, gemm.y);
+    let what = format!("{:?} {:?} to {:?}", g.precision.act, gemm.x, gemm.y);
     let (ins, outs) = (width(g, gemm.x.features), width(g, gemm.y.features));
     let mut host = TestHost::default();
     let shape = if gemm.weight.transposed { [outs, ins] } else { [ins, outs] };
-    let w = host.random("w", &shape, g.act);
-    let b = gemm.weight.bias.as_ref().map(|name| host.random(&name.to_string(), &[outs], g.act));
+    let w = host.random("w", &shape, g.precision.act);
+    let b = gemm.weight.bias.as_ref().map(|name| host.random(&name.to_string(), &[outs], g.precision.act));
     let mut wafer = Wafer::cs2(g);
     let x = random_act(g, gemm.x.features, 1, gemm.x.dtype);
     let before = random_act(g, gemm.y.features, 2, gemm.y.dtype);
@@ -86,7 +90,7 @@ fn check_as(g: &Geometry, gemm: &Gemm, kernel: &dyn Kernel) -> u64 {
     }
     assert_close(&wafer.get(&gemm.y), &want, rounding(g, gemm), &what);
     let pad = if gemm.weight.mask_padding { PAD_BIAS } else { 0.0 };
-    assert!(wafer.padding(&gemm.y).iter().all(|&v| v == pad || v == round(g.act, pad)), "{what}: padding");
+    assert!(wafer.padding(&gemm.y).iter().all(|&v| v == pad || v == round(g.precision.act, pad)), "{what}: padding");
     outcome.cycles.0
 }
 
@@ -107,7 +111,7 @@ fn an_activation_survives_scatter_and_gather() {
     for g in geometries(DType::F16) {
         for features in [Features::Hidden, Features::Qkv, Features::Ffn, Features::Vocab] {
             let mut w = Wafer::cs2(&g);
-            let x = random_act(&g, features, 1, g.act);
+            let x = random_act(&g, features, 1, g.precision.act);
             let act = ActivationView::whole(&g, "x", features);
             w.put_array(&act, &x);
             assert_close(&w.get(&act), &x.mapv(f64::from), 0.0, "scatter and gather");
@@ -118,7 +122,7 @@ fn an_activation_survives_scatter_and_gather() {
 #[test]
 fn products_are_right_in_every_geometry_and_type() {
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        for g in geometries(act).into_iter().flat_map(|g| [Geometry { accumulator: act, ..g.clone() }, g]) {
+        for g in geometries(act).into_iter().flat_map(|g| [Sizes { accumulator: act, ..Sizes::of(&g) }.geometry(), g]) {
             check(&g, &gemm(&g, Features::Hidden, Features::Qkv));
             check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
         }
@@ -129,7 +133,7 @@ fn products_are_right_in_every_geometry_and_type() {
 #[test]
 fn outputs_may_go_around_together() {
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        for g in geometries(act).into_iter().flat_map(|g| [Geometry { accumulator: act, ..g.clone() }, g]) {
+        for g in geometries(act).into_iter().flat_map(|g| [Sizes { accumulator: act, ..Sizes::of(&g) }.geometry(), g]) {
             for outs in 2..=4 {
                 let one = gemm(&g, Features::Hidden, Features::Ffn);
                 if g.lane_columns() > 1 && outs <= one.y.slots {
@@ -160,7 +164,9 @@ fn transposed_weights_give_the_input_gradient() {
 #[test]
 fn a_product_can_be_added_to_f32_and_to_the_type_of_activations() {
     for dtype in [DType::F32, DType::F16] {
-        for g in geometries(DType::F16).into_iter().flat_map(|g| [Geometry { accumulator: DType::F16, ..g.clone() }, g])
+        for g in geometries(DType::F16)
+            .into_iter()
+            .flat_map(|g| [Sizes { accumulator: DType::F16, ..Sizes::of(&g) }.geometry(), g])
         {
             let mut k = gemm(&g, Features::Hidden, Features::Ffn);
             k.add = true;
@@ -184,15 +190,18 @@ fn windows_of_slots_leave_the_rest_alone() {
 
 #[test]
 fn a_window_of_tokens_is_computed_alone() {
-    let g = Geometry { tokens: 8, seq_len: 15, ..padded(DType::F16) };
+    let g = Sizes { tokens: 8, seq_len: 15, ..Sizes::of(&padded(DType::F16)) }.geometry();
     let mut k = gemm(&g, Features::Hidden, Features::Ffn);
     for act in [&mut k.x, &mut k.y] {
         (act.first_token, act.tokens) = (4, 4);
     }
     let mut wafer = Wafer::cs2(&g);
     let mut host = TestHost::default();
-    let (w, b) = (host.random("w", &[g.d_model, g.d_ff], g.act), host.random("b", &[g.d_ff], g.act));
-    let x = random_act(&g, Features::Hidden, 1, g.act);
+    let (w, b) = (
+        host.random("w", &[g.model.d_model, g.model.d_ff], g.precision.act),
+        host.random("b", &[g.model.d_ff], g.precision.act),
+    );
+    let x = random_act(&g, Features::Hidden, 1, g.precision.act);
     wafer.put_array(&ActivationView { first_token: 0, tokens: 8, ..k.x.clone() }, &x);
     wafer.run(&k, &host);
     let mut want = expected(&g, &k, &x, &w, Some(&b));
@@ -202,7 +211,7 @@ fn a_window_of_tokens_is_computed_alone() {
         }
     }
     let got = wafer.get(&ActivationView { first_token: 0, tokens: 8, ..k.y.clone() });
-    assert_close(&got, &want, tolerance(g.act), "second half of the tokens");
+    assert_close(&got, &want, tolerance(g.precision.act), "second half of the tokens");
 }
 
 #[test]
@@ -217,9 +226,9 @@ fn padding_of_the_vocabulary_is_masked() {
 
 #[test]
 fn many_inputs_run_in_a_loop() {
-    let g = Geometry { d_ff: 300, ffn: 75, ..padded(DType::F16) };
+    let g = Sizes { d_ff: 300, ffn: 75, ..Sizes::of(&padded(DType::F16)) }.geometry();
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
-    let g = Geometry { d_ff: 147, ffn: 147, ..one_column(DType::F32) };
+    let g = Sizes { d_ff: 147, ffn: 147, ..Sizes::of(&one_column(DType::F32)) }.geometry();
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
 }
 
@@ -239,9 +248,19 @@ fn a_step_takes_the_expected_cycles() {
         (f32, f32, 8, 16, 6 * (6 + 16) + 6 + 2 * 16),
     ] {
         let (d_model, seq_len) = (8 * f, 2 * t);
-        let sizes =
-            Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, accumulator: sums, ..padded(act) };
-        let g = Geometry { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 24, ffn: 3, ..sizes };
+        let sizes = Sizes {
+            tokens: t,
+            seq_len,
+            sequences: 1,
+            d_model,
+            hidden: f,
+            act,
+            accumulator: sums,
+            ..Sizes::of(&padded(act))
+        }
+        .geometry();
+        let g = Sizes { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 24, ffn: 3, ..Sizes::of(&sizes) }
+            .geometry();
         let mut k = gemm(&g, Features::Hidden, Features::Ffn);
         let mut cycles = [2, 3].map(|rounds| {
             k.y.slots = rounds;
@@ -268,9 +287,19 @@ fn a_step_with_stationary_outputs_takes_the_expected_cycles() {
         (f32, f32, (3, 8, 24), 24 * 3 * (6 + 8)),
     ] {
         let (d_model, seq_len) = (8 * f, 2 * t);
-        let sizes =
-            Geometry { tokens: t, seq_len, sequences: 1, d_model, hidden: f, act, accumulator: sums, ..padded(act) };
-        let g = Geometry { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 384, ffn: 48, ..sizes };
+        let sizes = Sizes {
+            tokens: t,
+            seq_len,
+            sequences: 1,
+            d_model,
+            hidden: f,
+            act,
+            accumulator: sums,
+            ..Sizes::of(&padded(act))
+        }
+        .geometry();
+        let g = Sizes { lanes: 1, head_columns: 4, sequences_per_lane: 1, d_ff: 384, ffn: 48, ..Sizes::of(&sizes) }
+            .geometry();
         let cycles = [1, 2].map(|rounds| {
             let mut k = gemm(&g, Features::Hidden, Features::Ffn);
             k.y.slots = rounds * outs;

@@ -20,23 +20,25 @@ fn tolerance(dtype: DType) -> f64 {
 fn cases() -> Vec<Geometry> {
     let mut all: Vec<Geometry> = [DType::F32, DType::F16, DType::Bf16].into_iter().flat_map(geometries).collect();
     // Several chunks of slots, a row that is no power of two, three lanes, and lanes of one column.
-    let large = |act| Geometry { tokens: 12, seq_len: 24, vocab: 200, vocab_slots: 51, ..padded(act) };
+    let large =
+        |act| Sizes { tokens: 12, seq_len: 24, vocab: 200, vocab_slots: 51, ..Sizes::of(&padded(act)) }.geometry();
     let grid = sim_core::coord::Grid { width: 13, height: 4 };
-    let lanes = Geometry { grid, lanes: 3, sequences: 5, ..padded(DType::F16) };
-    let column = Geometry { lanes: 3, sequences: 3, ..one_column(DType::F32) };
+    let lanes = Sizes { grid, lanes: 3, sequences: 5, ..Sizes::of(&padded(DType::F16)) }.geometry();
+    let column = Sizes { lanes: 3, sequences: 3, ..Sizes::of(&one_column(DType::F32)) }.geometry();
     all.extend([large(DType::F16), large(DType::F32), lanes, column]);
     all
 }
 
 /// Logits of up to ±`size`.
 fn logits(g: &Geometry, size: f32) -> Array3<f32> {
-    random_act(g, Features::Vocab, 1, DType::F32).mapv(|v| round(g.act, size * v))
+    random_act(g, Features::Vocab, 1, DType::F32).mapv(|v| round(g.precision.act, size * v))
 }
 
 fn host(g: &Geometry, loss_weight: f32) -> TestHost {
     let shape = (g.sequences as usize, g.seq_len as usize);
     // All entries of the vocabulary, the first and the last one among them.
-    let targets = Array2::from_shape_fn(shape, |(s, p)| ((s * 5 + p * 7 + g.vocab as usize - 1) as u32) % g.vocab);
+    let targets =
+        Array2::from_shape_fn(shape, |(s, p)| ((s * 5 + p * 7 + g.model.vocab as usize - 1) as u32) % g.model.vocab);
     TestHost { targets, loss_weight, ..TestHost::default() }
 }
 
@@ -92,7 +94,7 @@ fn check(g: &Geometry, size: f32, weight: f32, wide: bool) -> u64 {
     let (gradient, loss) = expected(&x, &host, |_| true);
     let what = format!("{g:?}, logits to {size}");
     let scale = f64::from(weight);
-    assert_close(&(wafer.get(&kernel.logits) / scale), &(gradient / scale), tolerance(g.act), &what);
+    assert_close(&(wafer.get(&kernel.logits) / scale), &(gradient / scale), tolerance(g.precision.act), &what);
     let got = sums.dense("loss", &[]).sum();
     assert!((got - loss).abs() <= 2e-6 * loss.abs().max(scale * f64::from(size)), "{what}: loss {got}, not {loss}");
     assert!(wafer.padding(&kernel.logits).iter().all(|v| v.abs() < 1e-30), "{what}: padding");
@@ -123,12 +125,12 @@ fn timing_does_not_depend_on_targets() {
         let run = |shift: u32| {
             let kernel = kernel(&g, wide);
             let mut host = host(&g, 1.0);
-            host.targets.mapv_inplace(|v| (v + shift) % g.vocab);
+            host.targets.mapv_inplace(|v| (v + shift) % g.model.vocab);
             let mut wafer = Wafer::cs2(&g);
             put(&mut wafer, &kernel.logits, 0, &logits(&g, 1.0));
             wafer.run(&kernel, &host).0.cycles
         };
-        assert!((1..g.vocab).all(|shift| run(shift) == run(0)), "{dtype:?}");
+        assert!((1..g.model.vocab).all(|shift| run(shift) == run(0)), "{dtype:?}");
     }
 }
 

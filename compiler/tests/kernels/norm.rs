@@ -26,7 +26,7 @@ fn tolerance(dtype: DType) -> f64 {
 fn cases() -> Vec<Geometry> {
     let mut all: Vec<Geometry> = [DType::F32, DType::F16, DType::Bf16].into_iter().flat_map(geometries).collect();
     // Several chunks, and a rest: at most 4 slots of 64 tokens.
-    let large = |act| Geometry { tokens: 64, seq_len: 120, d_model: 34, hidden: 9, ..padded(act) };
+    let large = |act| Sizes { tokens: 64, seq_len: 120, d_model: 34, hidden: 9, ..Sizes::of(&padded(act)) }.geometry();
     all.extend([large(DType::F16), large(DType::F32)]);
     all
 }
@@ -61,7 +61,7 @@ fn normalise(x: &Array3<f32>, style: Style) -> (Array3<f64>, Array3<f64>) {
 }
 
 fn input(g: &Geometry, seed: u32) -> Array3<f32> {
-    random_act(g, Features::Hidden, seed, DType::F32).mapv(|v| round(g.act, 3.0 * v + 0.5))
+    random_act(g, Features::Hidden, seed, DType::F32).mapv(|v| round(g.precision.act, 3.0 * v + 0.5))
 }
 
 fn vector(x: &ArrayD<f32>) -> Array1<f64> {
@@ -74,18 +74,18 @@ fn forward() {
         for name in ["x", "y"] {
             let kernel = LayerNorm { x: hidden(&g, "x"), y: hidden(&g, name), module: MODULE, style };
             let mut host = TestHost::default();
-            let gamma = vector(&host.random("ln_f.weight", &[g.d_model], DType::F32));
+            let gamma = vector(&host.random("ln_f.weight", &[g.model.d_model], DType::F32));
             let beta = match style.norm {
-                Norm::LayerNorm => vector(&host.random("ln_f.bias", &[g.d_model], DType::F32)),
-                Norm::RmsNorm => Array1::zeros(g.d_model as usize),
+                Norm::LayerNorm => vector(&host.random("ln_f.bias", &[g.model.d_model], DType::F32)),
+                Norm::RmsNorm => Array1::zeros(g.model.d_model as usize),
             };
             let mut wafer = Wafer::cs2(&g);
             let x = input(&g, 1);
             wafer.put_array(&kernel.x, &x);
             wafer.run(&kernel, &host);
             let want = normalise(&x, style).0 * &gamma + &beta;
-            let what = format!("{style:?} {:?}, {} tokens", g.act, g.tokens);
-            assert_close(&wafer.get(&kernel.y), &want, tolerance(g.act), &what);
+            let what = format!("{style:?} {:?}, {} tokens", g.precision.act, g.tokens);
+            assert_close(&wafer.get(&kernel.y), &want, tolerance(g.precision.act), &what);
             assert!(wafer.padding(&kernel.y).iter().all(|&v| v == 0.0), "{what}: padding");
             for pe in g.used().iter() {
                 let all = wafer.raw(pe, name, g.len(Features::Hidden));
@@ -118,11 +118,11 @@ fn backward() {
             let [x, dy, dx] = ["x", "dy", name].map(|n| hidden(&g, n));
             let kernel = LayerNormGrad { x, dy, dx, module: MODULE, add, style };
             let mut host = TestHost::default();
-            let gamma = vector(&host.random("ln_f.weight", &[g.d_model], DType::F32));
+            let gamma = vector(&host.random("ln_f.weight", &[g.model.d_model], DType::F32));
             let mut wafer = Wafer::cs2(&g);
             let x = input(&g, 1);
-            let dy = random_act(&g, Features::Hidden, 2, g.act);
-            let before = random_act(&g, Features::Hidden, 3, g.act);
+            let dy = random_act(&g, Features::Hidden, 2, g.precision.act);
+            let before = random_act(&g, Features::Hidden, 3, g.precision.act);
             wafer.put_array(&kernel.x, &x);
             wafer.put_array(&kernel.dx, &before);
             wafer.put_array(&kernel.dy, &dy);
@@ -134,14 +134,14 @@ fn backward() {
             if add {
                 want += &before.mapv(f64::from);
             }
-            let what = format!("{style:?} grad {:?}, {} tokens, {name} {add}", g.act, g.tokens);
-            assert_close(&wafer.get(&kernel.dx), &want, tolerance(g.act), &what);
+            let what = format!("{style:?} grad {:?}, {} tokens, {name} {add}", g.precision.act, g.tokens);
+            assert_close(&wafer.get(&kernel.dx), &want, tolerance(g.precision.act), &what);
             assert!(wafer.padding(&kernel.dx).iter().all(|v| v.is_finite()), "{what}: padding");
             let sum = |a: Array3<f64>| a.sum_axis(Axis(0)).sum_axis(Axis(0)).into_dyn();
-            assert_close(&gradients.dense("ln_f.weight", &[g.d_model]), &sum(&dy * &n), 3e-6, &what);
+            assert_close(&gradients.dense("ln_f.weight", &[g.model.d_model]), &sum(&dy * &n), 3e-6, &what);
             match style.norm {
                 Norm::LayerNorm => {
-                    assert_close(&gradients.dense("ln_f.bias", &[g.d_model]), &sum(dy), 3e-6, &what);
+                    assert_close(&gradients.dense("ln_f.bias", &[g.model.d_model]), &sum(dy), 3e-6, &what);
                 }
                 Norm::RmsNorm => assert!(!gradients.tensors.contains_key("ln_f.bias"), "{what}"),
             }

@@ -37,7 +37,7 @@ fn inside(g: &Geometry, act: &ActivationView, feature: usize) -> bool {
 
 /// Rounding of the results, and of every sum within a PE: one per token.
 fn rounding(g: &Geometry) -> f64 {
-    let unit = match g.accumulator {
+    let unit = match g.precision.accumulator {
         DType::F32 => 0.0,
         DType::F16 => 1.0 / 2048.0,
         DType::Bf16 => 1.0 / 256.0,
@@ -47,7 +47,7 @@ fn rounding(g: &Geometry) -> f64 {
 
 /// Runs an outer product on random numbers and checks it; gives the cycles.
 fn check_outer(g: &Geometry, k: &Outer) -> u64 {
-    let what = format!("{:?}, {k:?}", g.act);
+    let what = format!("{:?}, {k:?}", g.precision.act);
     let (a, b) = (random_act(g, k.a.features, 1, k.a.dtype), random_act(g, k.b.features, 2, k.b.dtype));
     let mut wafer = Wafer::cs2(g);
     wafer.put_array(&k.a, &a);
@@ -76,7 +76,7 @@ fn dot(a: &Array3<f32>, i: usize, b: &Array3<f32>, j: usize) -> f64 {
 #[test]
 fn products_are_right_in_every_geometry_type_and_gathering() {
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        for g in geometries(act).into_iter().flat_map(|g| [Geometry { accumulator: act, ..g.clone() }, g]) {
+        for g in geometries(act).into_iter().flat_map(|g| [Sizes { accumulator: act, ..Sizes::of(&g) }.geometry(), g]) {
             for gather in (1..=g.lane_columns()).filter(|n| g.lane_columns().is_multiple_of(*n)) {
                 check_outer(&g, &outer(&g, Features::Hidden, Features::Qkv, gather));
                 check_outer(&g, &outer(&g, Features::Ffn, Features::Hidden, gather));
@@ -103,8 +103,10 @@ fn products_of_windows_and_transposed_ones_are_right() {
 #[test]
 fn a_gathering_takes_the_expected_cycles() {
     let (f, t) = (16, 16);
-    let sizes = Geometry { tokens: t, seq_len: 2 * t, sequences: 1, d_model: 8 * f, hidden: f, ..padded(DType::F16) };
-    let g = Geometry { lanes: 1, head_columns: 4, sequences_per_lane: 1, ..sizes };
+    let sizes =
+        Sizes { tokens: t, seq_len: 2 * t, sequences: 1, d_model: 8 * f, hidden: f, ..Sizes::of(&padded(DType::F16)) }
+            .geometry();
+    let g = Sizes { lanes: 1, head_columns: 4, sequences_per_lane: 1, ..Sizes::of(&sizes) }.geometry();
     let cycles = check_outer(&g, &outer(&g, Features::Hidden, Features::Hidden, 2));
     let expected = u64::from(4 * f * t * (6 + 2 * f / 2));
     println!("outer: {cycles} cycles, of which {expected} are AXPYs");
@@ -114,8 +116,13 @@ fn a_gathering_takes_the_expected_cycles() {
 /// Rows do the same, each a fixed time after the one above it.
 #[test]
 fn rows_of_chains_fold() {
-    let g =
-        Geometry { grid: Grid { width: 8, height: 24 }, sequences_per_lane: 12, sequences: 24, ..padded(DType::F16) };
+    let g = Sizes {
+        grid: Grid { width: 8, height: 24 },
+        sequences_per_lane: 12,
+        sequences: 24,
+        ..Sizes::of(&padded(DType::F16))
+    }
+    .geometry();
     let b = ActivationView::whole(&g, "b", Features::Hidden);
     let sums = ColSum { label: "test".into(), b, times: None, tensor: "b".into(), levels: None };
     for k in [&outer(&g, Features::Ffn, Features::Hidden, 2) as &dyn Kernel, &sums] {
@@ -135,7 +142,7 @@ fn rows_of_chains_fold() {
 #[test]
 fn column_sums_are_right_in_every_geometry_and_type() {
     for act in [DType::F32, DType::F16] {
-        let odd = Geometry { tokens: 12, seq_len: 23, ..padded(act) };
+        let odd = Sizes { tokens: 12, seq_len: 23, ..Sizes::of(&padded(act)) }.geometry();
         for g in geometries(act).into_iter().chain([odd]) {
             for times in [false, true] {
                 let b = ActivationView::whole(&g, "b", Features::Qkv);
@@ -146,7 +153,7 @@ fn column_sums_are_right_in_every_geometry_and_type() {
                 if k.times.is_none() {
                     y.fill(1.0);
                 }
-                let n = 3 * g.d_model;
+                let n = 3 * g.model.d_model;
                 let want = ArrayD::from_shape_fn(IxDyn(&[n as usize]), |i| dot(&x, i[0], &y, i[0]));
                 for kind in Reduction::ALL {
                     let mut wafer = Wafer::cs2(&g);
@@ -164,11 +171,11 @@ fn column_sums_are_right_in_every_geometry_and_type() {
 /// A host with embeddings and tokens, some of them equal.
 fn embeddings(g: &Geometry) -> TestHost {
     let mut host = TestHost::default();
-    host.random("wte", &[g.vocab, g.d_model], g.act);
-    host.random("wpe", &[g.seq_len, g.d_model], g.act);
-    host.random("wtt", &[2, g.d_model], g.act);
+    host.random("wte", &[g.model.vocab, g.model.d_model], g.precision.act);
+    host.random("wpe", &[g.seq_len, g.model.d_model], g.precision.act);
+    host.random("wtt", &[2, g.model.d_model], g.precision.act);
     let shape = (g.sequences as usize, g.seq_len as usize);
-    host.tokens = Array2::from_shape_fn(shape, |(s, p)| ((5 * s + p * p) % g.vocab as usize) as u32);
+    host.tokens = Array2::from_shape_fn(shape, |(s, p)| ((5 * s + p * p) % g.model.vocab as usize) as u32);
     host
 }
 
@@ -181,7 +188,7 @@ fn embeddings_reach_their_columns() {
                 EmbedScatter { x: ActivationView::whole(&g, "x", Features::Hidden), tables: TABLES[..tables].to_vec() };
             let mut wafer = Wafer::cs2(&g);
             wafer.run(&k, &host);
-            let mut want = Array3::zeros((g.sequences as usize, g.seq_len as usize, g.d_model as usize));
+            let mut want = Array3::zeros((g.sequences as usize, g.seq_len as usize, g.model.d_model as usize));
             for ((s, p, i), v) in want.indexed_iter_mut() {
                 let token = host.tokens[[s, p]] as usize;
                 let rows = [("wte", token), ("wpe", p), ("wtt", 0)];
@@ -204,23 +211,23 @@ fn gradients_of_embeddings_reach_the_host() {
             let mut wafer = Wafer::cs2(&g);
             wafer.put_array(&k.dx, &dx);
             let (_, gradients) = wafer.run(&k, &host);
-            let table = |rows: u32| Array2::<f64>::zeros((rows as usize, g.d_model as usize));
-            let (mut wte, mut wpe, mut wtt) = (table(g.vocab), table(g.seq_len), table(2));
+            let table = |rows: u32| Array2::<f64>::zeros((rows as usize, g.model.d_model as usize));
+            let (mut wte, mut wpe, mut wtt) = (table(g.model.vocab), table(g.seq_len), table(2));
             for ((s, p, i), &v) in dx.indexed_iter() {
                 wte[[host.tokens[[s, p]] as usize, i]] += f64::from(v);
                 wpe[[p, i]] += f64::from(v);
                 wtt[[0, i]] += f64::from(v);
             }
-            assert_close(&gradients.dense("wtt", &[2, g.d_model]), &wtt.into_dyn(), 1e-9, "wtt");
-            assert_close(&gradients.dense("wte", &[g.vocab, g.d_model]), &wte.into_dyn(), 1e-9, "wte");
-            assert_close(&gradients.dense("wpe", &[g.seq_len, g.d_model]), &wpe.into_dyn(), 1e-9, "wpe");
+            assert_close(&gradients.dense("wtt", &[2, g.model.d_model]), &wtt.into_dyn(), 1e-9, "wtt");
+            assert_close(&gradients.dense("wte", &[g.model.vocab, g.model.d_model]), &wte.into_dyn(), 1e-9, "wte");
+            assert_close(&gradients.dense("wpe", &[g.seq_len, g.model.d_model]), &wpe.into_dyn(), 1e-9, "wpe");
         }
     }
 }
 
 #[test]
 fn estimates_are_of_the_right_size() {
-    let g = Geometry { grid: Grid { width: 8, height: 4 }, ..padded(DType::F16) };
+    let g = Sizes { grid: Grid { width: 8, height: 4 }, ..Sizes::of(&padded(DType::F16)) }.geometry();
     let arch = sim_core::arch::cs2::cs2();
     let host = embeddings(&g);
     let mut wafer = Wafer::cs2(&g);
@@ -261,23 +268,26 @@ fn columns_stay_in_step_where_slots_are_short() {
             fabric::run(&program, &wafer.arch, &fabric::RunOptions::default(), None).expect("the kernel runs");
         assert!(outcome.folds.iter().any(|f| f.kind == "columns"), "{k:?}: {:?}", outcome.folds);
     };
-    let rows = Geometry { lanes: 1, sequences_per_lane: 3, sequences: 3, ..padded(DType::F16) };
-    let sized = |heads: u32, head_columns: u32, tokens: u32, hidden: u32| Geometry {
-        grid: Grid { width: heads * head_columns, height: 6 },
-        heads,
-        kv_heads: heads,
-        head_columns,
-        tokens,
-        seq_len: 2 * tokens,
-        hidden,
-        d_model: heads * head_columns * hidden,
-        ffn: 14,
-        d_ff: heads * head_columns * 14,
-        ..rows.clone()
+    let rows = Sizes { lanes: 1, sequences_per_lane: 3, sequences: 3, ..Sizes::of(&padded(DType::F16)) }.geometry();
+    let sized = |heads: u32, head_columns: u32, tokens: u32, hidden: u32| {
+        Sizes {
+            grid: Grid { width: heads * head_columns, height: 6 },
+            heads,
+            kv_heads: heads,
+            head_columns,
+            tokens,
+            seq_len: 2 * tokens,
+            hidden,
+            d_model: heads * head_columns * hidden,
+            ffn: 14,
+            d_ff: heads * head_columns * 14,
+            ..Sizes::of(&rows.clone())
+        }
+        .geometry()
     };
     // Rows in both halves of a hop, in one half only, and less than one per half.
     short(sized(31, 2, 36, 40), 12, 2);
-    short(Geometry { accumulator: DType::F16, ..sized(16, 4, 56, 8) }, 8, 8);
+    short(Sizes { accumulator: DType::F16, ..Sizes::of(&sized(16, 4, 56, 8)) }.geometry(), 8, 8);
     short(sized(16, 3, 40, 22), 14, 3);
     short(sized(31, 2, 36, 32), 1, 2);
 }
@@ -286,8 +296,8 @@ fn columns_stay_in_step_where_slots_are_short() {
 /// fewer cycles.
 #[test]
 fn reductions_take_the_expected_cycles() {
-    let g = Geometry { sequences_per_lane: 50, sequences: 100, ..padded(DType::F16) };
-    let g = Geometry { grid: Grid { width: g.grid.width, height: 210 }, ..g };
+    let g = Sizes { sequences_per_lane: 50, sequences: 100, ..Sizes::of(&padded(DType::F16)) }.geometry();
+    let g = Sizes { grid: Grid { width: g.grid.width, height: 210 }, ..Sizes::of(&g) }.geometry();
     let b = ActivationView::whole(&g, "b", Features::Qkv);
     let k = ColSum { label: "test".into(), b, times: None, tensor: "b".into(), levels: None };
     let cycles = Reduction::ALL.map(|kind| {

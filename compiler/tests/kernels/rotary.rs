@@ -21,18 +21,18 @@ fn tolerance(dtype: DType) -> f64 {
 fn rotated(g: Geometry, dims: u32, pairs: Pairs) -> Geometry {
     let rotary = Rotary { dims, base: 10_000, pairs };
     let hidden = g.d_head().div_ceil(g.head_columns).max(2 * (dims / 2).div_ceil(g.head_columns));
-    Geometry { rotary: Some(rotary), hidden, ..g }
+    Sizes { rotary: Some(rotary), hidden, ..Sizes::of(&g) }.geometry()
 }
 
 /// All pairs or some, evenly over the columns or not; several chunks; grouped keys.
 fn cases() -> Vec<Geometry> {
     let mut all = Vec::new();
     for act in [DType::F32, DType::F16, DType::Bf16] {
-        let wide = Geometry { d_model: 28, ..padded(act) };
-        let long = Geometry { tokens: 64, seq_len: 120, d_model: 60, ..padded(act) };
+        let wide = Sizes { d_model: 28, ..Sizes::of(&padded(act)) }.geometry();
+        let long = Sizes { tokens: 64, seq_len: 120, d_model: 60, ..Sizes::of(&padded(act)) }.geometry();
         for pairs in [Pairs::Halves, Pairs::Neighbours] {
             all.push(rotated(wide.clone(), 14, pairs));
-            all.push(rotated(Geometry { kv_heads: 1, ..wide.clone() }, 6, pairs));
+            all.push(rotated(Sizes { kv_heads: 1, ..Sizes::of(&wide.clone()) }.geometry(), 6, pairs));
             all.push(rotated(long.clone(), 26, pairs));
             all.push(rotated(tiny(act), 4, pairs));
             all.push(rotated(one_column(act), 2, pairs));
@@ -51,11 +51,11 @@ fn thirds(g: &Geometry) -> [ActivationView; 2] {
 
 /// The definition, on the fused tensor.
 fn reference(g: &Geometry, x: &Array3<f32>, back: bool) -> Array3<f64> {
-    let rotary = g.rotary.expect("a rotated geometry");
+    let rotary = g.model.rotary.expect("a rotated geometry");
     let mut y = x.mapv(f64::from);
     for ((s, p), head) in ndarray::indices((x.dim().0, x.dim().1))
         .into_iter()
-        .flat_map(|at| (0..g.heads + g.kv_heads).map(move |head| (at, head)))
+        .flat_map(|at| (0..g.model.heads + g.model.kv_heads).map(move |head| (at, head)))
     {
         for i in 0..rotary.dims / 2 {
             let angle = p as f64 * 10_000f64.powf(-2.0 * f64::from(i) / f64::from(rotary.dims));
@@ -79,13 +79,13 @@ fn queries_and_keys_are_turned_and_gradients_turned_back() {
         let [q, k] = thirds(&g);
         let kernel = Rotate { q, k, back };
         let whole = ActivationView::whole(&g, "qkv", Features::Qkv);
-        let x = random_act(&g, Features::Qkv, 5, g.act).mapv(|v| 4.0 * v);
-        let x = x.mapv(|v| round(g.act, v));
+        let x = random_act(&g, Features::Qkv, 5, g.precision.act).mapv(|v| 4.0 * v);
+        let x = x.mapv(|v| round(g.precision.act, v));
         let mut wafer = Wafer::cs2(&g);
         wafer.put_array(&whole, &x);
         wafer.run(&kernel, &TestHost::default());
         let what = format!("{g:?} {back}");
-        assert_close(&wafer.get(&whole), &reference(&g, &x, back), tolerance(g.act), &what);
+        assert_close(&wafer.get(&whole), &reference(&g, &x, back), tolerance(g.precision.act), &what);
         assert!(wafer.padding(&whole).iter().all(|&v| v == 0.0), "{what}: padding");
     }
 }
@@ -93,7 +93,7 @@ fn queries_and_keys_are_turned_and_gradients_turned_back() {
 /// At a far position an angle has many turns.
 #[test]
 fn far_positions_are_exact() {
-    let g = rotated(Geometry { tokens: 2048, seq_len: 2048, ..tiny(DType::F32) }, 4, Pairs::Halves);
+    let g = rotated(Sizes { tokens: 2048, seq_len: 2048, ..Sizes::of(&tiny(DType::F32)) }.geometry(), 4, Pairs::Halves);
     let [q, k] = thirds(&g);
     let kernel = Rotate { q, k, back: false };
     let mut wafer = Wafer::cs2(&g);
@@ -101,7 +101,7 @@ fn far_positions_are_exact() {
     wafer.arch.pe.sram.value = 1 << 20;
     wafer.memory = fabric::WaferMemory::new(g.grid, 1 << 20);
     let whole = ActivationView::whole(&g, "qkv", Features::Qkv);
-    let x = random_act(&g, Features::Qkv, 5, g.act);
+    let x = random_act(&g, Features::Qkv, 5, g.precision.act);
     wafer.put_array(&whole, &x);
     wafer.run(&kernel, &TestHost::default());
     assert_close(&wafer.get(&whole), &reference(&g, &x, false), 1e-6, "2048 positions");
@@ -109,7 +109,7 @@ fn far_positions_are_exact() {
 
 #[test]
 fn engines_and_foldings_agree_on_the_cycles() {
-    let g = rotated(Geometry { d_model: 28, ..padded(DType::F16) }, 14, Pairs::Halves);
+    let g = rotated(Sizes { d_model: 28, ..Sizes::of(&padded(DType::F16)) }.geometry(), 14, Pairs::Halves);
     let [q, k] = thirds(&g);
     let kernel = Rotate { q, k, back: false };
     let mut wafer = Wafer::cs2(&g);

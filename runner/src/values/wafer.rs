@@ -91,7 +91,7 @@ impl<'a> Wafer<'a> {
     pub fn micro_batch(&self, inputs: &Inputs, first: usize) -> Result<(Gradients, Vec<u64>), Error> {
         let CompiledStep { workload, arch, compiled, .. } = self.step;
         let losses = inputs.losses(&workload.shape);
-        let scale = self.scale.unwrap_or_else(|| LossScale::of(compiled.geometry.act, losses));
+        let scale = self.scale.unwrap_or_else(|| LossScale::of(compiled.geometry.precision.act, losses));
         let mut host = Host::new(inputs, first, scale.0 / losses as f32);
         let mut memory = WaferMemory::of_programs(&self.programs, arch.pe.sram.value);
         let mut cycles = Vec::with_capacity(self.programs.len());

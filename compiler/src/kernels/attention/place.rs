@@ -109,7 +109,7 @@ pub(super) fn build(
 ) -> Program {
     let mut program = Program { name: name.to_owned(), grid: Some(g.grid), ..Program::default() };
     let (used, pace) = (g.used(), Pace::of(arch));
-    let (across, down) = (g.lanes * g.heads, g.sequences_per_lane);
+    let (across, down) = (g.lanes * g.model.heads, g.sequences_per_lane);
     let row = ring(Axis::X, shape.n, 4);
     let column = ring(Axis::Y, shape.r, 8);
     let second = ring(Axis::Y, shape.r, 12).filter(|_| sums);

@@ -64,7 +64,7 @@ impl Shape {
             kc: u.div_ceil(n),
             act: q.dtype,
             scale: g.score_scale(),
-            causal: g.causal,
+            causal: g.model.causal,
         }
     }
 

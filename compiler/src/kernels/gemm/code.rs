@@ -73,7 +73,7 @@ impl Gemm {
         let mut piggyback = self.piggyback.as_ref().map(|piggyback| piggyback.moves(self, (g, arch), at, chain));
         for (outs, rounds) in self.runs() {
             let (way, piggyback, class) = (self.way(g, arch, outs), piggyback.take(), class.clone());
-            let (act, sums) = (g.act, g.accumulator);
+            let (act, sums) = (g.precision.act, g.precision.accumulator);
             let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.pe.vector_setup.value + 1);
             let code = Code { gemm: self, at, act, sums, outs, way, axpy, pause, piggyback, class, sends_first };
             body.extend(code.rounds(g.lane_columns(), rounds));

@@ -62,7 +62,8 @@ impl OutputStationary {
     #[must_use]
     pub fn of(gemm: &Gemm, g: &Geometry) -> Option<OutputStationary> {
         // Narrower ones are of half the outputs.
-        let narrow = if g.accumulator == DType::F32 { 0 } else { g.accumulator.bytes().div_ceil(2) };
+        let narrow =
+            if g.precision.accumulator == DType::F32 { 0 } else { g.precision.accumulator.bytes().div_ceil(2) };
         let bytes = gemm.x.tokens * (DType::F32.bytes() + narrow);
         let most = (SUMS_MAX / bytes).clamp(1, gemm.y.slots.max(1));
         let outs = gemm.y.slots.div_ceil(gemm.y.slots.div_ceil(most).max(1));
@@ -79,7 +80,7 @@ impl OutputStationary {
     /// The halves of a hop in a round of so many outputs. Weights arrive during the first one.
     fn hop(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> Hop {
         let pace = Pace::of(arch);
-        let weights = self.gemm.block_wavelets(g.act, outs);
+        let weights = self.gemm.block_wavelets(g.precision.act, outs);
         let outs = [outs.div_ceil(2), outs / 2];
         let slots = [pace.slots(self.block() + weights), pace.slots(self.block())];
         let pauses = [0, 1].map(|i| pace.pauses(slots[i], pace.free(outs[i] * self.gemm.x.slots)));
@@ -89,17 +90,18 @@ impl OutputStationary {
     /// Cycles of the products of so many outputs, until they are in f32 sums.
     fn products_cycles(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> u32 {
         let (x, f32) = (&self.gemm.x, DType::F32);
-        let widen = if g.accumulator == f32 || outs == 0 {
+        let widen = if g.precision.accumulator == f32 || outs == 0 {
             0
         } else {
-            axpy_cycles(arch, (g.accumulator, f32), outs * x.tokens)
+            axpy_cycles(arch, (g.precision.accumulator, f32), outs * x.tokens)
         };
-        outs * (x.slots * axpy_cycles(arch, (x.dtype, g.accumulator), x.tokens) + OUTPUT) + widen
+        outs * (x.slots * axpy_cycles(arch, (x.dtype, g.precision.accumulator), x.tokens) + OUTPUT) + widen
     }
 
     fn image(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses, class: &RingClass) -> Image {
         let sends_first = row_ring(g).is_none_or(|ring| ring.index(class.positions[0]).is_multiple_of(2));
-        let code = Code { product: self, at, act: g.act, narrow: g.accumulator, class, sends_first };
+        let code =
+            Code { product: self, at, act: g.precision.act, narrow: g.precision.accumulator, class, sends_first };
         let mut body = vec![set(Y_REG, 0)];
         for (first, (outs, rounds)) in self.gemm.runs().enumerate() {
             body.push(code.load(0, outs));
@@ -268,11 +270,12 @@ impl Kernel for OutputStationary {
         // Inputs and what their products are added to are read together, and narrow sums and f32 ones:
         // never from one bank group.
         requirements.push(Requirement::scratch(".inputs", x.dtype, 2 * gemm.x.slots * gemm.x.tokens, x.phase));
-        let narrow = g.accumulator != DType::F32;
+        let narrow = g.precision.accumulator != DType::F32;
         let phase = if narrow { x.phase } else { 4 - x.phase };
         requirements.push(Requirement::scratch(".sums", DType::F32, gemm.outs * gemm.x.tokens, phase));
         let half = gemm.outs.div_ceil(2) * gemm.x.tokens;
-        requirements.extend(narrow.then(|| Requirement::scratch(".narrow", g.accumulator, half, 4 - x.phase)));
+        requirements
+            .extend(narrow.then(|| Requirement::scratch(".narrow", g.precision.accumulator, half, 4 - x.phase)));
         requirements
     }
 
@@ -309,7 +312,7 @@ impl Kernel for OutputStationary {
             let hop = self.hop(g, arch, outs);
             let products: u32 = hop.outs.iter().map(|&outs| self.products_cycles(g, arch, outs)).sum();
             let step = products + (hop.pauses[0] + hop.pauses[1]) * (setup + 1) + STEP;
-            let weights = interval(arch, g.lane_columns()) * gemm.block_wavelets(g.act, outs);
+            let weights = interval(arch, g.lane_columns()) * gemm.block_wavelets(g.precision.act, outs);
             let edges = u64::from(3 * setup + 2 * outs * gemm.x.tokens);
             u64::from(rounds) * (edges + u64::from(g.lane_columns()) * u64::from(step.max(weights)))
         };

@@ -70,7 +70,7 @@ struct Step {
 
 impl Step {
     fn of(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, (moves, piece): (u32, u32)) -> Step {
-        let (axpy, setup) = (gemm.axpy_cycles(arch, g.accumulator), arch.pe.vector_setup.value);
+        let (axpy, setup) = (gemm.axpy_cycles(arch, g.precision.accumulator), arch.pe.vector_setup.value);
         let with = |counts: [u32; 2]| {
             let hop = gemm.hop(g, arch, gemm.outs, counts);
             let axpys = [hop.first, gemm.outs * gemm.axpys() - hop.first];
@@ -100,7 +100,7 @@ fn intervals(gemm: &Gemm, g: &Geometry, arch: &ArchSpec, way: Way) -> Option<[u3
         return Some([interval_beside(arch, lane, (1, transfer))?, transfer]);
     }
     let step: u32 = Step::of(gemm, g, arch, (0, 0)).cycles.iter().sum();
-    let weights = step.saturating_sub(SPARE) / (gemm.block_wavelets(g.act, gemm.outs) + 1);
+    let weights = step.saturating_sub(SPARE) / (gemm.block_wavelets(g.precision.act, gemm.outs) + 1);
     let enough = weights > interval(arch, lane);
     let transfer = interval_beside(arch, all, (lane, weights)).filter(|_| enough)?;
     Some([weights, transfer])
