@@ -10,6 +10,7 @@
 //! **Not here.** The kernels themselves (`kernels`), which of them a step needs (`schedule`), where buffers go
 //! (`memory`).
 
+use crate::codegen::resources::{Ports, Uses};
 use crate::ids::{BufferId, TensorId};
 use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
@@ -168,6 +169,17 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         [self.requirements(g), self.scratch(g, arch)].concat()
     }
 
+    /// The colors, queues and microthreads that it uses.
+    fn uses(&self, g: &Geometry) -> Uses {
+        let _ = g;
+        Uses::default()
+    }
+
+    /// The colors and queues that it gets on a machine.
+    fn ports(&self, g: &Geometry, arch: &ArchSpec) -> Ports {
+        Ports::allot(&self.uses(g), arch)
+    }
+
     /// The program, for buffers at the given addresses.
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program;
 
@@ -191,7 +203,14 @@ pub trait Kernel: fmt::Debug + Send + Sync {
         let _ = (g, stream, port, words, host, sink);
     }
 
-    /// Rough number of cycles, used only to choose between mappings and never reported.
+    /// Cycles that it takes at least, whatever form it is brought into: never more than
+    /// [`Kernel::estimate`], and far cheaper to tell. By it the search leaves out mappings.
+    fn at_least(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let _ = (g, arch);
+        0
+    }
+
+    /// The price of its code in cycles (`cost`), used only to choose between mappings and never reported.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64;
 }
 

@@ -24,6 +24,7 @@
 pub mod codegen;
 pub mod collective;
 pub mod compiled;
+pub mod cost;
 pub mod ids;
 pub mod kernel;
 pub mod kernels;

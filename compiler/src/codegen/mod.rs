@@ -6,6 +6,7 @@
 
 pub mod instr;
 pub mod math;
+pub mod resources;
 pub mod ring;
 pub mod row;
 pub mod scatter;

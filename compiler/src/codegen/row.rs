@@ -5,8 +5,12 @@
 //! once. All columns end with the same bits.
 //! **Not here.** Rings (`ring`); reductions down the columns (`streams`).
 
-use crate::codegen::instr::{fab, mem, vec};
+use crate::codegen::instr::{fab, mem, op, vec};
+use crate::codegen::resources::Port;
+use crate::cost::instr::{Beats, Registers};
+use crate::cost::{Path, Source};
 use crate::layout::Geometry;
+use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
 use sim_core::program::{DType, Image, Instr, Op, Route};
 
@@ -37,12 +41,12 @@ pub struct RowClass {
 }
 
 impl RowReduce {
-    /// Over the rows of every lane, on colors 12 to 14, input queues 1 and 3 and output queue 2.
+    /// Over the rows of every lane, on the colors and queues of a port.
     #[must_use]
-    pub fn lanes(g: &Geometry) -> RowReduce {
-        let colors = [12, 13, 14].map(crate::codegen::instr::color);
-        let rows = Span::run(0, g.used_rows());
-        RowReduce { first: 0, width: g.lane_columns(), groups: g.lanes, rows, colors, queues: [1, 3, 2] }
+    pub fn lanes(g: &Geometry, port: Port) -> RowReduce {
+        let ([chain, back], rows) = (port.inputs(), Span::run(0, g.used_rows()));
+        let queues = [chain, back, port.output()];
+        RowReduce { first: 0, width: g.lane_columns(), groups: g.lanes, rows, colors: port.colors(), queues }
     }
 
     /// The class of column `i` of a group.
@@ -129,9 +133,14 @@ impl RowReduce {
         }
     }
 
-    /// Rough number of cycles of an all-reduce of `len` elements.
+    /// When the first one of `len` sums is back at a group's west end, after it began to send: the
+    /// chain, the east end's part, and the way back.
     #[must_use]
-    pub fn estimate(&self, len: u32) -> u64 {
-        if self.width == 1 { 0 } else { u64::from(7 * self.width + 2 * len + 30) }
+    pub fn source(&self, arch: &ArchSpec, len: u32) -> (Color, Source) {
+        let (path, links) = (Path::of(arch), u64::from(self.width - 1));
+        let own = || mem(DType::F32, 0, len);
+        let add = op(Op::Add, len, own(), &[fab(self.colors[0], DType::F32), own()]);
+        let east = Beats::of(arch, &add, &Registers::default()).all() + u64::from(arch.pe.vector_setup.value);
+        (self.colors[2], Source::Reply { after: path.chain(links) + east + path.links(links) })
     }
 }

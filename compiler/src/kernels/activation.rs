@@ -5,9 +5,11 @@
 //! **Not here.** How exponentials and inverses are computed (`math`).
 
 use super::elementwise::{local, operands, part_of, phase, same_shape};
+use super::price;
 use super::window::{Moving, chunk_slots, sweep};
 use crate::codegen::instr::{imm, mem, vec_of};
 use crate::codegen::math::{self, Scratch};
+use crate::cost::remembered;
 use crate::kernel::{ActivationView, Addresses, Kernel, Part, Requirement};
 use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
@@ -220,8 +222,9 @@ impl Kernel for Activation {
         program(self, g, at, (&[&self.x, &self.y], self.f.vectors()), &|w, v| self.f.forward(&w[0], &w[1], v))
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        36 * u64::from(self.x.slots * self.x.tokens) + 300
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.x, &self.y].map(price::shape);
+        remembered(arch, (self.f, key), || price::whole(self, g, arch, &[]))
     }
 }
 
@@ -249,8 +252,9 @@ impl Kernel for ActivationGrad {
         program(self, g, at, (&acts, self.f.vectors()), &|w, v| self.f.backward(&w[0], &w[1], &w[2], v))
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        40 * u64::from(self.x.slots * self.x.tokens) + 300
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.x, &self.dy, &self.dx].map(price::shape);
+        remembered(arch, (self.f, key), || price::whole(self, g, arch, &[]))
     }
 }
 
@@ -283,8 +287,9 @@ impl Kernel for SwiGlu {
         })
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        31 * u64::from(self.gate.slots * self.gate.tokens) + 250
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.gate, &self.up, &self.y].map(price::shape);
+        remembered(arch, ("swiglu", key), || price::whole(self, g, arch, &[]))
     }
 }
 
@@ -346,7 +351,8 @@ impl Kernel for SwiGluGrad {
         })
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        38 * u64::from(self.gate.slots * self.gate.tokens) + 300
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.gate, &self.up, &self.dy, &self.d_gate, &self.d_up].map(price::shape);
+        remembered(arch, ("swiglu grad", key), || price::whole(self, g, arch, &[]))
     }
 }

@@ -30,6 +30,11 @@ impl Style {
         if self.centred() { 3 } else { 2 }
     }
 
+    /// Of so many statistics, those that a row sums up: without a mean the first one is none.
+    pub(super) fn summed(self, count: u32) -> u32 {
+        if self.centred() { count } else { count - 1 }
+    }
+
     /// Vectors of parameters: γ, and β.
     pub(super) fn parameters(self) -> u32 {
         if self.centred() { 2 } else { 1 }

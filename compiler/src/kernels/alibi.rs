@@ -16,22 +16,27 @@
 
 use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
+use super::price;
 use super::rotary::west_routes;
-use crate::codegen::instr::{at as moving, color, fab, grid, imm, mem, vec, word};
+use crate::codegen::instr::{at as moving, fab, grid, imm, mem, vec, word};
+use crate::codegen::resources::{Use, Uses, address_registers};
 use crate::codegen::streams::interval;
+use crate::cost::remembered;
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
 use models::design::alibi_slope;
 use sim_core::arch::ArchSpec;
-use sim_core::coord::{Dir, Region, Span};
-use sim_core::program::{AddrReg, DType, EdgeStream, Flow, Image, Instr, Op, Operand, Param, Placement, Program};
+use sim_core::coord::{Color, Dir, Region, Span};
+use sim_core::program::{DType, EdgeStream, Flow, Image, Instr, Op, Operand, Param, Placement, Program};
 
 /// Stream of positions and slopes.
 const POSITIONS: &str = "positions";
-/// Its color.
-const COLOR: u8 = 16;
-/// Bytes from the first head's slope to this one's.
-const HEAD: AddrReg = AddrReg(0);
+
+address_registers! {
+    /// Bytes from the first head's slope to this one's.
+    HEAD,
+}
+
 /// Positions are split into multiples of this and rests.
 const UNIT: u32 = 64;
 
@@ -77,14 +82,14 @@ impl Distances {
     }
 
     /// The code of the columns at place `column` of their heads.
-    fn body(&self, g: &Geometry, at: &Addresses, column: u32) -> Vec<Instr> {
+    fn body(&self, g: &Geometry, at: &Addresses, (column, from): (u32, Color)) -> Vec<Instr> {
         let (tokens, base) = (self.q.tokens, at[".words"]);
         let received = |i: u32| mem(DType::F32, base + 4 * i * padded(tokens), tokens);
         let [multiples, rests, positions] = [0, 1, 2].map(received);
         let slope = moving(HEAD, word(DType::F32, base + 12 * padded(tokens)));
         let [a, b] = [".a", ".b"].map(|name| mem(DType::F32, at[name], tokens));
         let words = self.words(g);
-        let mut code = vec![vec(Op::Mov, words, mem(DType::F32, base, words), &[fab(color(COLOR), DType::F32)])];
+        let mut code = vec![vec(Op::Mov, words, mem(DType::F32, base, words), &[fab(from, DType::F32)])];
         let slots = g.distance_slots();
         for i in 0..slots {
             let f = feature(column * slots + i, g.score_scale());
@@ -120,13 +125,20 @@ impl Kernel for Distances {
         requirements
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = vec![Use::West];
+        Uses { ports, ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        program.routes = west_routes(g, color(COLOR));
+        let west = self.ports(g, arch).of(Use::West);
+        program.routes = west_routes(g, west.color());
         for column in 0..g.head_columns {
-            let mut image = Image { name: "alibi".to_owned(), inputs: vec![(0, color(COLOR))], ..Image::default() };
+            let mut image =
+                Image { name: "alibi".to_owned(), inputs: vec![(west.input(), west.color())], ..Image::default() };
             image.buffers = buffers(&self.requirements(g), at);
-            image.tasks = vec![main_task(self.body(g, at, column))];
+            image.tasks = vec![main_task(self.body(g, at, (column, west.color())))];
             program.images.push(image);
             let x = Span { start: column, count: g.lanes * g.model.heads, step: g.head_columns };
             let region = Region { x, y: Span::run(0, g.used_rows()) };
@@ -138,7 +150,7 @@ impl Kernel for Distances {
             flow: Flow::In,
             side: Dir::West,
             ports: Span::run(0, g.used_rows()),
-            color: color(COLOR),
+            color: west.color(),
             wavelets: u64::from(self.words(g)),
             interval: interval(arch, g.rows_per_sequence),
             fanout: g.sequences_per_lane,
@@ -159,7 +171,10 @@ impl Kernel for Distances {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let edge = u64::from(self.words(g)) * u64::from(interval(arch, g.rows_per_sequence));
-        u64::from(arch.router.edge_latency.value) + edge + u64::from(g.distance_slots() * 5 * (self.q.tokens + 7))
+        let positions = price::edge(arch, g.rows_per_sequence);
+        let key = ([&self.q, &self.k].map(price::shape), g.distance_slots(), g.head_columns, g.model.heads, positions);
+        remembered(arch, ("alibi", key), || {
+            price::whole(self, g, arch, &[(self.ports(g, arch).of(Use::West).color(), positions)])
+        })
     }
 }

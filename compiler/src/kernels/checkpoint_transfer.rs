@@ -10,9 +10,12 @@
 //! **Not here.** Which buffers leave, and when (`passes::offload`).
 
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_flow, main_task};
+use super::price;
 use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
-use crate::codegen::instr::{color, fab, imm, mem, op, pack, unpack, vec};
+use crate::codegen::instr::{fab, imm, mem, op, pack, unpack, vec};
+use crate::codegen::resources::{Ports, Use, Uses};
 use crate::codegen::streams::{broadcast_south, interval};
+use crate::cost::remembered;
 use crate::ids::TensorId;
 use crate::kernel::{
     Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Requirement, Way,
@@ -24,10 +27,6 @@ use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Operand, Program, Ve
 
 /// Name of the stream, onto the wafer and off it.
 const CHECKPOINT: &str = "checkpoint";
-/// Color on which buffers come back.
-const BACK: u8 = 1;
-/// Input queue of that color.
-const BACK_QUEUE: u8 = 2;
 
 /// The store's tensor, indexed by column, row and element of a PE.
 fn tensor(act: &ActivationView) -> TensorId {
@@ -41,6 +40,11 @@ impl CheckpointTransfer {
             Way::Out => "checkpoint out",
             Way::In { .. } => "checkpoint in",
         }
+    }
+
+    /// What it travels on.
+    pub(super) fn port(&self) -> Use {
+        if self.way == Way::Out { Use::Chain } else { Use::CheckpointIn }
     }
 
     /// Wavelets of a row.
@@ -64,17 +68,25 @@ impl CheckpointTransfer {
 
     /// Lays routes and streams: of so many wavelets of a column onto the wafer, with an interval if they
     /// are no zeros, and of so many off it.
-    pub(super) fn lay(&self, program: &mut Program, g: &Geometry, arch: &ArchSpec, [on, off]: [u64; 2], interval: u32) {
+    pub(super) fn lay(
+        &self,
+        program: &mut Program,
+        g: &Geometry,
+        (arch, ports): (&ArchSpec, &Ports),
+        [on, off]: [u64; 2],
+        interval: u32,
+    ) {
         if self.way == Way::Out {
-            return lay_flow(program, g, arch, CHECKPOINT, [on, off]);
+            return lay_flow(program, g, (arch, ports), CHECKPOINT, [on, off]);
         }
-        program.routes.extend(broadcast_south(g, color(BACK)));
+        let color = ports.of(Use::CheckpointIn).color();
+        program.routes.extend(broadcast_south(g, color));
         program.edges.push(EdgeStream {
             name: CHECKPOINT.to_owned(),
             flow: Flow::In,
             side: Dir::North,
             ports: Span::run(0, g.used_columns()),
-            color: color(BACK),
+            color,
             wavelets: on,
             interval,
             fanout: 1,
@@ -82,17 +94,22 @@ impl CheckpointTransfer {
     }
 
     /// Rows that have an image in common: those of a parity where buffers leave, else all.
-    pub(super) fn images(&self, g: &Geometry) -> Vec<(Option<ChainRows>, Span)> {
+    pub(super) fn images(&self, g: &Geometry, ports: &Ports) -> Vec<(Option<ChainRows>, Span)> {
         match self.way {
-            Way::Out => chain_rows(g).into_iter().map(|c| (c.rows, c)).map(|(rows, c)| (Some(c), rows)).collect(),
+            Way::Out => {
+                chain_rows(g, ports).into_iter().map(|c| (c.rows, c)).map(|(rows, c)| (Some(c), rows)).collect()
+            }
             Way::In { .. } => vec![(None, Span::run(0, g.used_rows()))],
         }
     }
 
-    pub(super) fn bind(&self, image: &mut Image, chain: Option<&ChainRows>) {
+    pub(super) fn bind(&self, image: &mut Image, ports: &Ports, chain: Option<&ChainRows>) {
         match chain {
             Some(chain) => chain.bind(image),
-            None => image.inputs.push((BACK_QUEUE, color(BACK))),
+            None => {
+                let port = ports.of(Use::CheckpointIn);
+                image.inputs.push((port.input(), port.color()));
+            }
         }
     }
 
@@ -104,16 +121,16 @@ impl CheckpointTransfer {
     }
 
     /// What every row does in a turn.
-    fn pass(&self, turns: &TimeMultiplex<'_>, chain: Option<&ChainRows>) -> VecOp {
-        self.piece(chain, len(&self.act), turns.operand())
+    fn pass(&self, turns: &TimeMultiplex<'_>, (ports, chain): (&Ports, Option<&ChainRows>)) -> VecOp {
+        self.piece((ports, chain), len(&self.act), turns.operand())
     }
 
     /// The same for some elements of a row.
-    pub(super) fn piece(&self, chain: Option<&ChainRows>, n: u32, place: Operand) -> VecOp {
+    pub(super) fn piece(&self, (ports, chain): (&Ports, Option<&ChainRows>), n: u32, place: Operand) -> VecOp {
         let dtype = self.act.dtype;
         match chain {
             Some(chain) => chain.pass(dtype, n, place),
-            None => op(Op::Mov, n, place, &[fab(color(BACK), dtype)]),
+            None => op(Op::Mov, n, place, &[fab(ports.of(Use::CheckpointIn).color(), dtype)]),
         }
     }
 
@@ -140,11 +157,6 @@ impl CheckpointTransfer {
     }
 }
 
-/// Cycles until what a chain passes on is passed on by the next row.
-pub(super) fn chain_hop(arch: &ArchSpec) -> u32 {
-    2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value
-}
-
 /// A kernel that does nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StandaloneTransfer(pub CheckpointTransfer);
@@ -168,16 +180,21 @@ impl Kernel for StandaloneTransfer {
         requirements(&self.0.act, self.0.access())
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        Uses { ports: vec![self.0.port()], ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        self.0.lay(&mut program, g, arch, [self.wavelets(); 2], interval(arch, g.used_columns()));
+        let ports = self.ports(g, arch);
+        self.0.lay(&mut program, g, (arch, &ports), [self.wavelets(); 2], interval(arch, g.used_columns()));
         let turns = TimeMultiplex::new(&self.0.act, at, self.0.rows);
-        for (chain, rows) in self.0.images(g) {
+        for (chain, rows) in self.0.images(g, &ports) {
             let mut image =
                 Image { name: self.name(), buffers: buffers(&self.requirements(g), at), ..Image::default() };
-            self.0.bind(&mut image, chain.as_ref());
+            self.0.bind(&mut image, &ports, chain.as_ref());
             let mut code = self.0.begin(at, chain.as_ref());
-            code.extend(turns.code(vec![Instr::Vec(self.0.pass(&turns, chain.as_ref()))]));
+            code.extend(turns.code(vec![Instr::Vec(self.0.pass(&turns, (&ports, chain.as_ref())))]));
             image.tasks = vec![main_task(code)];
             turns.place(&mut program, g, image, rows);
         }
@@ -200,9 +217,12 @@ impl Kernel for StandaloneTransfer {
         self.0.collect(port, words.get(1..).unwrap_or(&[]), sink);
     }
 
-    /// About the cycles until all columns' wavelets have passed the edge.
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let pass = self.0.wavelets() * u64::from(interval(arch, g.used_columns()));
-        u64::from(arch.router.edge_latency.value) + pass + u64::from(chain_hop(arch)) * u64::from(g.used_rows())
+        let key = (self.0.of_row(), self.0.rows.count, self.0.way == Way::Out, interval(arch, g.used_columns()));
+        let edge = price::edge(arch, g.used_columns());
+        let colors = || self.ports(g, arch).of(self.0.port()).colors::<2>().map(|color| (color, edge));
+        let chain = || price::whole(self, g, arch, &colors());
+        let rows = if self.0.way == Way::Out { price::rows_of_chain } else { price::rows_of_broadcast };
+        remembered(arch, ("checkpoint", key), chain) + rows(g, arch)
     }
 }

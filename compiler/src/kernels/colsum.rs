@@ -8,9 +8,12 @@
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
+use super::price;
 use super::reduce::Levels;
 use crate::codegen::instr::{grid, vec};
+use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::interval;
+use crate::cost::remembered;
 use crate::ids::{Label, TensorId};
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Part, Requirement};
 use crate::layout::{Features, Geometry};
@@ -116,20 +119,26 @@ impl Kernel for ColSum {
         requirements
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = self.levels.as_ref().map_or_else(|| vec![Use::Chain], Levels::uses);
+        Uses { ports, ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let columns: Vec<u32> = (0..g.lane_columns()).collect();
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
+        let ports = self.ports(g, arch);
         if let Some(levels) = &self.levels {
             let slots = self.b.slots;
-            levels.lay(&mut program, (g, arch), (RESULTS, u64::from(slots)), |role| {
+            levels.lay(&mut program, (g, arch), &ports, (RESULTS, u64::from(slots)), |role| {
                 let body = [self.own(at), role.pass(slots, &self.sums(at, 0, 1))].concat();
                 let buffers = buffers(&self.requirements(g), at);
                 Image { name: "colsum".to_owned(), buffers, tasks: vec![main_task(body)], ..Image::default() }
             });
             return program;
         }
-        lay_chain(&mut program, g, arch, RESULTS, u64::from(self.b.slots));
-        for chain in chain_rows(g) {
+        lay_chain(&mut program, g, (arch, &ports), RESULTS, u64::from(self.b.slots));
+        for chain in chain_rows(g, &ports) {
             let mut image = Image { name: "colsum".to_owned(), ..Image::default() };
             chain.bind(&mut image);
             image.buffers = buffers(&self.requirements(g), at);
@@ -161,13 +170,15 @@ impl Kernel for ColSum {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let elements = u64::from(self.b.slots * self.b.tokens);
-        let products = if self.times.is_some() { 2 * elements } else { 0 };
+        let key = (price::shape(&self.b), self.times.as_ref().map(price::shape));
+        let numbers = (interval(arch, g.used_columns()), self.levels.is_some());
         if let Some(levels) = &self.levels {
-            return products + elements + levels.estimate(g, arch, self.b.slots);
+            let own = remembered(arch, ("colsum in levels", key, numbers), || {
+                price::code(arch, &[], &self.own(&price::anywhere(&self.requirements(g))))
+            });
+            return own + levels.estimate(g, arch, self.b.slots);
         }
-        let drain = u64::from(self.b.slots * interval(arch, g.used_columns()));
-        let hop = u64::from(2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value);
-        u64::from(arch.router.edge_latency.value) + products + elements + drain + hop * u64::from(g.used_rows())
+        let chain = || price::whole(self, g, arch, &price::chain(g, arch, &self.ports(g, arch)));
+        remembered(arch, ("colsum", key, numbers), chain) + price::rows_of_chain(g, arch)
     }
 }

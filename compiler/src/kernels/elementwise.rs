@@ -5,8 +5,10 @@
 //! **Not here.** Functions (`activation`).
 
 use super::lanes::{buffers, main_task};
+use super::price;
 use super::window::{uniform, whole};
 use crate::codegen::instr::{imm, vec};
+use crate::cost::remembered;
 use crate::kernel::{Access, ActivationView, Addresses, Kernel, Part, Requirement};
 use crate::layout::{Features, Geometry};
 use models::design::Decimal;
@@ -120,8 +122,9 @@ impl Kernel for Add {
         local(self, g, at, one(Op::Add, &self.out, &[&self.a, &self.b], at))
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        u64::from(self.out.slots * self.out.tokens) + 10
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.a, &self.b, &self.out].map(price::shape);
+        remembered(arch, ("add", key), || price::whole(self, g, arch, &[]))
     }
 }
 
@@ -139,8 +142,9 @@ impl Kernel for Copy {
         local(self, g, at, one(Op::Mov, &self.to, &[&self.from], at))
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        u64::from(self.to.slots * self.to.tokens / 2) + 10
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.from, &self.to].map(price::shape);
+        remembered(arch, ("copy", key), || price::whole(self, g, arch, &[]))
     }
 }
 
@@ -160,8 +164,9 @@ impl Kernel for Scale {
         local(self, g, at, vec![vec(Op::Mul, self.x.slots * self.x.tokens, y, &[x, factor])])
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        u64::from(self.x.slots * self.x.tokens) + 10
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.x, &self.y].map(price::shape);
+        remembered(arch, ("scale", key), || price::whole(self, g, arch, &[]))
     }
 }
 
@@ -180,7 +185,8 @@ impl Kernel for Fill {
         local(self, g, at, vec![vec(Op::Mov, self.to.slots * self.to.tokens, to, &[value])])
     }
 
-    fn estimate(&self, _g: &Geometry, _arch: &ArchSpec) -> u64 {
-        u64::from(self.to.slots * self.to.tokens / 2) + 10
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let key = [&self.to].map(price::shape);
+        remembered(arch, ("fill", key), || price::whole(self, g, arch, &[]))
     }
 }

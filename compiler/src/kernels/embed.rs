@@ -8,9 +8,12 @@
 //! **Not here.** The choice of rows by token, position and type, which is the host's.
 
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task};
+use super::price;
 use super::time_multiplex::{OTHER, TimeMultiplex, len, requirements};
-use crate::codegen::instr::{color, fab, imm, mem, pack, unpack, vec};
+use crate::codegen::instr::{fab, imm, mem, pack, unpack, vec};
+use crate::codegen::resources::{Ports, Use, Uses};
 use crate::codegen::streams::{broadcast_south, interval};
+use crate::cost::remembered;
 use crate::ids::TensorId;
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
@@ -23,8 +26,8 @@ use sim_core::program::{EdgeStream, Flow, Image, Instr, Op, Program};
 const EMBEDDINGS: &str = "embeddings";
 /// Name of the stream of embeddings of positions.
 const POSITIONS: &str = "positions";
-/// Colors of both.
-const COLORS: [u8; 2] = [0, 3];
+/// What both come on.
+const STREAMS: [Use; 2] = [Use::North, Use::Positions];
 /// Of this many parts of the edge's bandwidth, positions have one.
 const SHARES: u32 = 12;
 /// Name of the stream of their gradients off the wafer.
@@ -107,12 +110,6 @@ fn wavelets(act: &ActivationView) -> u32 {
     act.dtype.wavelets(len(act))
 }
 
-/// Cycles of the turns of `rows` rows, each of `wavelets` per column at an interval.
-fn turn_cycles(g: &Geometry, arch: &ArchSpec, rows: u32, wavelets: u32, interval: u32) -> u64 {
-    let hop = u64::from(2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value);
-    u64::from(rows) * u64::from(wavelets * interval + 20) + hop * u64::from(g.used_rows())
-}
-
 impl EmbedScatter {
     /// Tables that every row of the mesh has its own rows of.
     fn own(&self) -> Vec<Table> {
@@ -143,10 +140,10 @@ impl EmbedScatter {
         tables.iter().flat_map(one).collect()
     }
 
-    fn body(&self, turns: &TimeMultiplex<'_>) -> Vec<Instr> {
+    fn body(&self, ports: &Ports, turns: &TimeMultiplex<'_>) -> Vec<Instr> {
         let n = len(&self.x);
         let x = || turns.operand();
-        let from = |i: usize| fab(color(COLORS[i]), self.x.dtype);
+        let from = |i: usize| fab(ports.of(STREAMS[i]).color(), self.x.dtype);
         let mut own = vec![vec(Op::Mov, n, x(), &[from(0)])];
         own.extend((1..self.own().len()).map(|_| vec(Op::Add, n, x(), &[x(), from(0)])));
         let mut code = turns.code(own);
@@ -166,16 +163,22 @@ impl Kernel for EmbedScatter {
         requirements(&self.x, Access::Write)
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = std::iter::once(Use::North).chain(self.by_position().then_some(Use::Positions)).collect();
+        Uses { ports, ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         let turns = TimeMultiplex::new(&self.x, at, Span::run(0, g.used_rows())).with_period(g.rows_per_sequence);
         let mut image = Image { name: self.name(), buffers: buffers(&self.requirements(g), at), ..Image::default() };
-        let [own, shared] = self.intervals(g, arch);
+        let (ports, [own, shared]) = (self.ports(g, arch), self.intervals(g, arch));
         let per = u64::from(wavelets(&self.x));
         let mut stream = |name: &str, i: usize, wavelets, interval, fanout| {
-            let color = color(COLORS[i]);
+            let port = ports.of(STREAMS[i]);
+            let color = port.color();
             program.routes.extend(broadcast_south(g, color));
-            image.inputs.push((i as u8, color));
+            image.inputs.push((port.input(), color));
             let ports = Span::run(0, g.used_columns());
             let name = name.to_owned();
             program.edges.push(EdgeStream {
@@ -193,7 +196,7 @@ impl Kernel for EmbedScatter {
         if self.by_position() {
             stream(POSITIONS, 1, u64::from(g.rows_per_sequence) * per, shared, g.lanes);
         }
-        image.tasks = vec![main_task(self.body(&turns))];
+        image.tasks = vec![main_task(self.body(&ports, &turns))];
         turns.place(&mut program, g, image, Span::run(0, g.used_rows()));
         program
     }
@@ -209,11 +212,16 @@ impl Kernel for EmbedScatter {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let [own, shared] = self.intervals(g, arch);
-        let tables = self.own().len() as u32;
-        let positions = if self.by_position() { g.rows_per_sequence } else { 0 };
-        let per = wavelets(&self.x);
-        turn_cycles(g, arch, g.used_rows(), tables * per, own).max(turn_cycles(g, arch, positions, per, shared))
+        let intervals = self.intervals(g, arch);
+        let sources = || {
+            let (ports, streams) = (self.ports(g, arch), STREAMS.into_iter().zip(intervals));
+            let used = streams.filter(|(stream, _)| *stream == Use::North || self.by_position());
+            let source = |(stream, interval)| (ports.of(stream).color(), price::at_interval(arch, interval));
+            used.map(source).collect::<Vec<_>>()
+        };
+        let rows = [g.used_rows(), g.rows_per_sequence];
+        let key = (price::shape(&self.x), self.tables.len(), self.by_position(), intervals, rows);
+        remembered(arch, ("embed", key), || price::whole(self, g, arch, &sources())) + price::rows_of_broadcast(g, arch)
     }
 }
 
@@ -226,12 +234,18 @@ impl Kernel for EmbedGrad {
         requirements(&self.dx, Access::Read)
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = vec![Use::Chain];
+        Uses { ports, ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        lay_chain(&mut program, g, arch, GRADIENTS, u64::from(g.used_rows()) * u64::from(wavelets(&self.dx)));
+        let ports = self.ports(g, arch);
+        lay_chain(&mut program, g, (arch, &ports), GRADIENTS, u64::from(g.used_rows()) * u64::from(wavelets(&self.dx)));
         let turns = TimeMultiplex::new(&self.dx, at, Span::run(0, g.used_rows()));
         let (n, dtype) = (len(&self.dx), self.dx.dtype);
-        for chain in chain_rows(g) {
+        for chain in chain_rows(g, &ports) {
             let mut image =
                 Image { name: self.name(), buffers: buffers(&self.requirements(g), at), ..Image::default() };
             chain.bind(&mut image);
@@ -268,6 +282,8 @@ impl Kernel for EmbedGrad {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        turn_cycles(g, arch, g.used_rows(), wavelets(&self.dx), interval(arch, g.used_columns()))
+        let key = (price::shape(&self.dx), interval(arch, g.used_columns()), g.used_rows());
+        let chain = || price::whole(self, g, arch, &price::chain(g, arch, &self.ports(g, arch)));
+        remembered(arch, ("embed gradient", key), chain) + price::rows_of_chain(g, arch)
     }
 }

@@ -16,10 +16,13 @@ mod code;
 mod output_stationary;
 mod piggyback;
 
-use super::lanes::{axpy_cycles, classes, place_with, ring_routes, row_ring};
+use super::lanes::{classes, place_with, ring_of, ring_routes, row_places, row_use};
 use super::pace::Pace;
-use crate::codegen::instr::{color, pack};
+use super::price;
+use crate::codegen::instr::pack;
+use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::{broadcast_south, feed_north, interval};
+use crate::cost::remembered;
 use crate::ids::Label;
 use crate::kernel::{
     Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, PAD_BIAS, Part, Requirement,
@@ -41,9 +44,6 @@ const WEIGHTS: &str = "weights";
 const OUTS_MAX: u32 = 4;
 /// Most bytes of sums where it is more than one.
 const SUMS_MAX: u32 = 4 << 10;
-/// About the cycles of a step's scalar instructions, and until it has ended everywhere.
-const STEP: u32 = 9;
-
 /// A matrix product of activations with streamed weights.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gemm {
@@ -143,18 +143,7 @@ impl Gemm {
 
     /// Cycles of an AXPY into sums of a type.
     fn axpy_cycles(&self, arch: &ArchSpec, sums: DType) -> u32 {
-        axpy_cycles(arch, (self.x.dtype, sums), self.x.tokens)
-    }
-
-    /// Cycles of a step of so many outputs if sums travel so, but for what every step has.
-    fn step_cycles(&self, g: &Geometry, arch: &ArchSpec, (outs, way): (u32, Sums)) -> u32 {
-        let (axpy, setup) = (self.axpy_cycles(arch, g.precision.accumulator), arch.pe.vector_setup.value);
-        let between = setup + 2 * self.x.tokens;
-        match way {
-            Sums::Beside(hop) => outs * self.axpys() * axpy + (hop.pauses[0] + hop.pauses[1]) * (setup + 1),
-            Sums::Between => (self.x.slots - 1) * axpy + between,
-            Sums::InPlace => self.x.slots.saturating_sub(2) * axpy + between,
-        }
+        price::axpy(arch, (self.x.dtype, sums), self.x.tokens) as u32
     }
 
     /// The way of so many outputs that takes fewest cycles: several go beside products only. Sums that
@@ -165,8 +154,46 @@ impl Gemm {
             return beside;
         }
         let other = if g.precision.accumulator == DType::F32 { Sums::InPlace } else { Sums::Between };
-        let cycles = |way| self.step_cycles(g, arch, (1, way));
-        if cycles(beside) <= cycles(other) { beside } else { other }
+        let key = (
+            price::shape(&self.x),
+            [g.precision.act.bytes(), g.precision.accumulator.bytes(), self.weights_interval(g, arch)],
+        );
+        let saved = |way| self.steps_price(g, arch, (1, way));
+        let better = || u64::from(saved(beside) <= saved(other));
+        if remembered(arch, ("beside products", key), better) == 1 { beside } else { other }
+    }
+
+    /// Scratch where sums travel in a way.
+    fn scratch_of(&self, g: &Geometry, way: Sums) -> Vec<Requirement> {
+        // Sums and inputs are read together, and sums and what came: never from one bank group.
+        let phase = self.x.requirement(Access::Read).phase;
+        let mut requirements = Vec::new();
+        let ring = g.lane_columns() > 1;
+        let tokens = self.outs * self.x.tokens;
+        if ring {
+            // Read together with the inputs, or with sums.
+            let phase = if way == Sums::InPlace { 4 - phase } else { phase };
+            requirements.push(Requirement::scratch(".came", DType::F32, 2 * tokens, phase));
+        }
+        let sums = if !ring {
+            2
+        } else if way == Sums::InPlace {
+            0
+        } else if way == Sums::Between {
+            1
+        } else {
+            2
+        };
+        if sums > 0 {
+            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * tokens, 4 - phase));
+        }
+        requirements
+    }
+
+    /// Least distance of two wavelets of weights.
+    fn weights_interval(&self, g: &Geometry, arch: &ArchSpec) -> u32 {
+        let least = interval(arch, g.lane_columns());
+        self.piggyback.as_ref().map_or(least, Piggyback::weights_interval)
     }
 
     /// With as many outputs together as are fastest, within what is written out and takes little memory.
@@ -307,49 +334,34 @@ impl Kernel for Gemm {
     }
 
     fn scratch(&self, g: &Geometry, arch: &ArchSpec) -> Vec<Requirement> {
-        // Sums and inputs are read together, and sums and what came: never from one bank group.
-        let phase = self.x.requirement(Access::Read).phase;
-        let mut requirements = Vec::new();
-        let ring = g.lane_columns() > 1;
-        let (way, tokens) = (self.way(g, arch, self.outs), self.outs * self.x.tokens);
-        if ring {
-            // Read together with the inputs, or with sums.
-            let phase = if way == Sums::InPlace { 4 - phase } else { phase };
-            requirements.push(Requirement::scratch(".came", DType::F32, 2 * tokens, phase));
-        }
-        let sums = if !ring {
-            2
-        } else if way == Sums::InPlace {
-            0
-        } else if way == Sums::Between {
-            1
-        } else {
-            2
-        };
-        if sums > 0 {
-            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * tokens, 4 - phase));
-        }
-        requirements
+        self.scratch_of(g, self.way(g, arch, self.outs))
+    }
+
+    fn uses(&self, g: &Geometry) -> Uses {
+        let mut ports = vec![Use::North];
+        ports.extend(row_use(g));
+        ports.extend(self.piggyback.as_ref().map(Piggyback::port));
+        Uses { ports, microthreads: code::MICROTHREADS }
     }
 
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         assert_eq!(self.x.tokens, self.y.tokens, "{}: tokens in and out", self.label);
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        program.routes = broadcast_south(g, color(0));
-        let ring = row_ring(g);
-        if let Some(ring) = &ring {
+        let ports = self.ports(g, arch);
+        let weights = ports.of(Use::North).color();
+        program.routes = broadcast_south(g, weights);
+        if let Some(ring) = &ring_of(g, &ports) {
             program.routes.extend(ring_routes(g, ring));
         }
-        let least = interval(arch, g.lane_columns());
-        let interval = self.piggyback.as_ref().map_or(least, Piggyback::weights_interval);
-        program.edges = vec![feed_north(g, interval, WEIGHTS, color(0), self.wavelets(g))];
+        let interval = self.weights_interval(g, arch);
+        program.edges = vec![feed_north(g, interval, WEIGHTS, weights, self.wavelets(g))];
         if let Some(piggyback) = &self.piggyback {
-            piggyback.lay(&mut program, g, arch);
+            piggyback.lay(&mut program, g, (arch, &ports));
         }
         let everywhere = || vec![(None, Span::run(0, g.used_rows()))];
-        for (chain, rows) in self.piggyback.as_ref().map_or_else(everywhere, |piggyback| piggyback.images(g)) {
-            for (class, columns) in classes(g) {
-                let (image, params) = self.image(g, arch, at, (class, &columns), (chain.as_ref(), rows));
+        for (chain, rows) in self.piggyback.as_ref().map_or_else(everywhere, |piggyback| piggyback.images(g, &ports)) {
+            for (class, columns) in classes(g, &ports) {
+                let (image, params) = self.image(g, (arch, &ports), at, (class, &columns), (chain.as_ref(), rows));
                 place_with(&mut program, g, image, (&columns, rows), &params);
             }
         }
@@ -362,7 +374,7 @@ impl Kernel for Gemm {
         }
         let steps = g.lane_columns();
         let column = port % steps;
-        let ring = row_ring(g);
+        let ring = row_places(g);
         let index = ring.as_ref().map_or(0, |r| r.index(column));
         self.stream(g, column, host, |step, slot| {
             let owner = (index + 2 * steps - 1 - step) % steps;
@@ -385,20 +397,17 @@ impl Kernel for Gemm {
         }
     }
 
+    /// Every way has an AXPY for every input, but for one that goes along with a sum that is received.
+    fn at_least(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let axpys = u64::from(self.y.slots) * u64::from(g.lane_columns()) * u64::from(self.x.slots - 1);
+        axpys * u64::from(self.axpy_cycles(arch, g.precision.accumulator))
+    }
+
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let alone = if g.lane_columns() > 1 { 0 } else { self.axpy_cycles(arch, g.precision.accumulator) };
-        let least = interval(arch, g.lane_columns());
-        let interval = self.piggyback.as_ref().map_or(least, Piggyback::weights_interval);
-        let loaded = self.piggyback.as_ref().map_or(0, Piggyback::rounds);
-        let run = |(outs, rounds): (u32, u32)| {
-            let weights = interval * self.block_wavelets(g.precision.act, outs);
-            let of_steps = |step: u32| u64::from(g.lane_columns()) * u64::from((step + alone + STEP).max(weights));
-            let edges = u64::from(3 * arch.pe.vector_setup.value + 2 * outs * self.x.tokens);
-            let plain = of_steps(self.step_cycles(g, arch, (outs, self.way(g, arch, outs))));
-            let with = self.piggyback.as_ref().map_or(0, |f| of_steps(f.step_cycles(self, g, arch)));
-            let loaded = if outs == self.outs { loaded } else { 0 };
-            u64::from(rounds) * edges + u64::from(rounds - loaded) * plain + u64::from(loaded) * with
-        };
-        self.runs().map(run).sum()
+        let types = [self.y.dtype, g.precision.act, g.precision.accumulator].map(DType::bytes);
+        let numbers = [self.outs, u32::from(self.add), g.lane_columns(), self.weights_interval(g, arch)];
+        let of_piggyback = self.piggyback.as_ref().map(Piggyback::numbers);
+        let key = (price::shape(&self.x), price::shape(&self.y), types, numbers, of_piggyback);
+        remembered(arch, key, || self.price(g, arch)) + price::rows_of_broadcast(g, arch)
     }
 }

@@ -6,7 +6,8 @@
 //! **Invariant.** Lanes do not exchange wavelets here.
 //! **Not here.** Kernels.
 
-use crate::codegen::instr::{color, fab, op, unpack, vec};
+use crate::codegen::instr::{fab, op, unpack, vec};
+use crate::codegen::resources::{Port, Ports, Use};
 use crate::codegen::ring::{Axis, Ring, RingClass, spans};
 use crate::codegen::streams::{chain_color, chain_south, drain_south};
 use crate::kernel::{Addresses, Requirement};
@@ -17,15 +18,32 @@ use sim_core::program::{
     Buffer, DType, EdgeStream, Flow, Image, Instr, Op, Operand, Param, Placement, Program, Route, Task, Trigger, VecOp,
 };
 
-/// Input and output queue of a ring's receiving and sending color: the deep ones.
-pub(super) const RING_QUEUES: (u8, u8) = (1, 2);
-/// Input and output queue of a chain's receiving and sending color.
-pub(super) const CHAIN_QUEUES: (u8, u8) = (2, 3);
-
-/// The ring along a lane's row (colors 4 to 7), or None if a lane is one column wide.
-pub(super) fn row_ring(g: &Geometry) -> Option<Ring> {
+/// The ring along a lane's row, or None if a lane is one column wide.
+pub(super) fn row_ring(g: &Geometry, port: Port) -> Option<Ring> {
     let len = g.lane_columns();
-    (len > 1).then(|| Ring { axis: Axis::X, len, colors: [color(4), color(5), color(6), color(7)] })
+    (len > 1).then(|| Ring { axis: Axis::X, len, colors: port.colors() })
+}
+
+/// The ring along a lane's row for those who ask for places only, and for no color.
+pub(super) fn row_places(g: &Geometry) -> Option<Ring> {
+    row_ring(g, Port::NONE)
+}
+
+/// The ring along a lane's row among the uses of a kernel, if there is one.
+pub(super) fn row_use(g: &Geometry) -> Option<Use> {
+    (g.lane_columns() > 1).then_some(Use::RowRing)
+}
+
+/// The ring along a lane's row on a kernel's colors.
+pub(super) fn ring_of(g: &Geometry, ports: &Ports) -> Option<Ring> {
+    row_use(g).and_then(|ring| row_ring(g, ports.of(ring)))
+}
+
+/// Binds the queues of a ring.
+pub(super) fn bind_ring(image: &mut Image, ports: &Ports, class: &RingClass) {
+    let port = ports.of(Use::RowRing);
+    image.inputs.push((port.input(), class.recv));
+    image.outputs.push((port.output(), class.send));
 }
 
 /// Routes of the row rings of all lanes, in all rows in use.
@@ -35,11 +53,16 @@ pub(super) fn ring_routes(g: &Geometry, ring: &Ring) -> Vec<Route> {
 }
 
 /// The classes of lane columns that share an image: those of the ring, or the one column.
-pub(super) fn classes(g: &Geometry) -> Vec<(Option<RingClass>, Vec<u32>)> {
-    match row_ring(g) {
+pub(super) fn classes(g: &Geometry, ports: &Ports) -> Vec<(Option<RingClass>, Vec<u32>)> {
+    match ring_of(g, ports) {
         Some(ring) => ring.classes().into_iter().map(|c| (Some(c.clone()), c.positions)).collect(),
         None => vec![(None, vec![0])],
     }
+}
+
+/// A place in a lane's ring that stands for all others: all do the same, in one order or the other.
+pub(super) fn any_class(g: &Geometry, ports: &Ports) -> Option<RingClass> {
+    ring_of(g, ports).map(|ring| RingClass { send: ring.send(0), recv: ring.recv(0), positions: Vec::new() })
 }
 
 /// Mesh columns of the given columns of every lane.
@@ -70,11 +93,6 @@ pub(super) fn place_with(
     }
 }
 
-/// Colors of the chains down the columns.
-pub(super) fn chain_colors() -> [Color; 2] {
-    [color(1), color(2)]
-}
-
 /// Rows that do the same in a chain down the columns: those of one parity. The first row adds to
 /// zeros from the north edge, and so is like the others.
 pub(super) struct ChainRows {
@@ -84,14 +102,17 @@ pub(super) struct ChainRows {
     recv: Color,
     /// Color on which they send.
     send: Color,
+    /// Its queues.
+    port: Port,
 }
 
 /// The rows of a chain by parity.
-pub(super) fn chain_rows(g: &Geometry) -> Vec<ChainRows> {
-    let color = |y| chain_color(chain_colors(), y);
+pub(super) fn chain_rows(g: &Geometry, ports: &Ports) -> Vec<ChainRows> {
+    let port = ports.of(Use::Chain);
+    let color = |y| chain_color(port.colors(), y);
     let parity = |first| {
         let rows = Span::every(first, g.used_rows(), 2)?;
-        Some(ChainRows { rows, recv: color(first + 1), send: color(first) })
+        Some(ChainRows { rows, recv: color(first + 1), send: color(first), port })
     };
     (0..2).filter_map(parity).collect()
 }
@@ -99,8 +120,8 @@ pub(super) fn chain_rows(g: &Geometry) -> Vec<ChainRows> {
 impl ChainRows {
     /// Binds the chain's queues.
     pub(super) fn bind(&self, image: &mut Image) {
-        image.inputs.push((CHAIN_QUEUES.0, self.recv));
-        image.outputs.push((CHAIN_QUEUES.1, self.send));
+        image.inputs.push((self.port.input(), self.recv));
+        image.outputs.push((self.port.output(), self.send));
     }
 
     /// Waits for the wavelet that goes ahead of the sums and passes it on. So every row starts
@@ -130,31 +151,32 @@ impl ChainRows {
     }
 }
 
-/// Cycles of an AXPY of `len` elements with operands and sums of these types.
-pub(super) fn axpy_cycles(arch: &ArchSpec, (operands, sums): (DType, DType), len: u32) -> u32 {
-    let widths = &arch.pe.width_fmac.value;
-    let width = match (operands, sums) {
-        (DType::F32, _) => widths.single,
-        (_, DType::F32) => widths.mixed,
-        _ => widths.half,
-    };
-    arch.pe.vector_setup.value + len.div_ceil(width.max(1))
-}
-
 /// Name of the stream of zeros that a chain starts from.
 const ZEROS: &str = "zeros";
 
 /// Lays the chain of `results` sums per column: routes, the zeros that it starts from, and the
 /// stream `name` of [`chain_wavelets`] off the wafer. The zeros come at the rate at which sums may
 /// leave, so that sums do not pile up on their way.
-pub(super) fn lay_chain(program: &mut Program, g: &Geometry, arch: &ArchSpec, name: &str, results: u64) {
+pub(super) fn lay_chain(
+    program: &mut Program,
+    g: &Geometry,
+    (arch, ports): (&ArchSpec, &Ports),
+    name: &str,
+    results: u64,
+) {
     let wavelets = chain_wavelets(results);
-    lay_flow(program, g, arch, name, [wavelets; 2]);
+    lay_flow(program, g, (arch, ports), name, [wavelets; 2]);
 }
 
 /// The same for so many wavelets in and out.
-pub(super) fn lay_flow(program: &mut Program, g: &Geometry, arch: &ArchSpec, name: &str, [zeros, sums]: [u64; 2]) {
-    let colors = chain_colors();
+pub(super) fn lay_flow(
+    program: &mut Program,
+    g: &Geometry,
+    (arch, ports): (&ArchSpec, &Ports),
+    name: &str,
+    [zeros, sums]: [u64; 2],
+) {
+    let colors = ports.of(Use::Chain).colors();
     let ports = Span::run(0, g.used_columns());
     let color = chain_color(colors, 1);
     let region = Region { x: ports, y: Span::one(0) };

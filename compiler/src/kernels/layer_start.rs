@@ -7,7 +7,7 @@
 //! **Invariant.** All PEs are idle.
 //! **Not here.** When a layer starts (`passes`).
 
-use crate::codegen::instr::color;
+use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::interval;
 use crate::kernel::{Addresses, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
@@ -34,17 +34,22 @@ impl Kernel for LayerStart {
         Vec::new()
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        Uses { ports: vec![Use::North], ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, _at: &Addresses) -> Program {
         // The edge lets the first wavelet through after its latency.
         let delay = arch.wafer.layer_start.value.saturating_sub(arch.router.edge_latency.value);
         let least = interval(arch, 1);
+        let color = self.ports(g, arch).of(Use::North).color();
         let region = Region::rect(0, 0, 1, 1);
         let stream = |name: &str, flow, side, interval| EdgeStream {
             name: name.to_owned(),
             flow,
             side,
             ports: Span::one(0),
-            color: color(0),
+            color,
             wavelets: WAVELETS,
             interval,
             fanout: 1,
@@ -52,7 +57,7 @@ impl Kernel for LayerStart {
         Program {
             name: self.name(),
             grid: Some(g.grid),
-            routes: vec![Route { color: color(0), region, rx: Dir::North, tx: DirSet::of(&[Dir::West]) }],
+            routes: vec![Route { color, region, rx: Dir::North, tx: DirSet::of(&[Dir::West]) }],
             edges: vec![
                 stream(START, Flow::In, Dir::North, delay.max(least)),
                 stream(STARTED, Flow::Out, Dir::West, least),

@@ -13,44 +13,51 @@
 //! do not depend on each other here.
 
 use super::lanes::{buffers, main_task};
+use super::price;
 use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_token, sweep, whole};
-use crate::codegen::instr::{at as moving, color, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::instr::{at as moving, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::math::{self, Scratch};
+use crate::codegen::resources::{Port, Use, Uses, address_registers, microthreads};
 use crate::codegen::ring::spans;
 use crate::codegen::row::{RowClass, RowReduce};
 use crate::codegen::scatter::{Scatter, Station};
+use crate::cost::remembered;
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
-use sim_core::coord::{Dir, DirSet, PeCoord, Region, Span};
+use sim_core::coord::{Color, Dir, DirSet, PeCoord, Region, Span};
 use sim_core::program::{
     AddrOp, AddrReg, DType, Dim, Image, Instr, MemRef, Op, Operand, Param, Placement, Program, Route,
 };
 
 /// Stream of targets.
 const TARGETS: &str = "targets";
-/// Microthread that receives targets and passes them on.
-const RECEIVER: u8 = 0;
-/// Microthread that broadcasts them along the lane.
-const SENDER: u8 = 1;
-/// Color of that broadcast.
-const ALONG: u8 = 18;
-/// Number of the PE's first vocabulary entry, as `1 − first`; of the column, as `−column`, where a
-/// target has two numbers. Set per column.
-const COLUMN: AddrReg = AddrReg(0);
-/// Bytes from the first token's f32 number to the current one's.
-const TOKEN: AddrReg = AddrReg(1);
-/// Bytes from the first token's logit to the current one's.
-const WITHIN: AddrReg = AddrReg(2);
-/// Bytes from the dummy to the logit of the target.
-const PLACE: AddrReg = AddrReg(3);
-/// The target's column, less the own one.
-const OTHER: AddrReg = AddrReg(6);
-/// For multiplication.
-const FACTOR: AddrReg = AddrReg(4);
-/// Bytes from the first slot to the current chunk.
-const CHUNK: AddrReg = AddrReg(5);
+
+microthreads! { MICROTHREADS:
+    /// Receives targets and passes them on.
+    RECEIVER = "targets",
+    /// Broadcasts them along the lane.
+    SENDER = "targets along the lane",
+}
+
+address_registers! {
+    /// Number of the PE's first vocabulary entry, as `1 − first`; of the column, as `−column`, where a
+    /// target has two numbers. Set per column.
+    COLUMN,
+    /// Bytes from the first token's f32 number to the current one's.
+    TOKEN,
+    /// Bytes from the first token's logit to the current one's.
+    WITHIN,
+    /// Bytes from the dummy to the logit of the target.
+    PLACE,
+    /// For multiplication.
+    FACTOR,
+    /// Bytes from the first slot to the current chunk.
+    CHUNK,
+    /// The target's column, less the own one.
+    OTHER,
+}
 
 /// Vectors with a number per token.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +106,8 @@ struct Code<'a> {
     scatter: &'a Scatter,
     /// As in [`CrossEntropy`].
     wide: bool,
+    /// Color of the targets along the lane.
+    along: Color,
     /// What the first column of a lane does in the scatter.
     station: Option<Station>,
 }
@@ -119,19 +128,19 @@ fn received(tokens: u32, wide: bool) -> u32 {
 }
 
 /// The scatter of targets: one station per lane.
-fn scatter(g: &Geometry, wavelets: u32) -> Scatter {
+fn scatter(g: &Geometry, wavelets: u32, port: Port) -> Scatter {
     let rows = Span::run(0, g.used_rows());
-    let colors = [color(16), color(17)];
+    let colors = port.colors();
     Scatter { period: g.lane_columns(), stations: g.lanes, rows, wavelets, colors }
 }
 
 /// Routes from the first column of every lane to its others.
-fn along(g: &Geometry) -> Vec<Route> {
+fn along(g: &Geometry, color: Color) -> Vec<Route> {
     let (columns, y) = (g.lane_columns(), Span::run(0, g.used_rows()));
     let mut routes = Vec::new();
     let mut push = |x: Option<Span>, rx, tx: &[Dir]| {
         if let Some(x) = x {
-            routes.push(Route { color: color(ALONG), region: Region { x, y }, rx, tx: DirSet::of(tx) });
+            routes.push(Route { color, region: Region { x, y }, rx, tx: DirSet::of(tx) });
         }
     };
     for start in (0..g.lanes).map(|lane| lane * columns).filter(|_| columns > 1) {
@@ -194,7 +203,7 @@ impl Code<'_> {
 
     /// Starts to receive the words.
     fn receive(&self) -> Instr {
-        let from = self.station.map_or(color(ALONG), |s| s.recv);
+        let from = self.station.map_or(self.along, |s| s.recv);
         spawn(RECEIVER, op(Op::Mov, self.received(), self.words(), &[fab(from, DType::F32)]))
     }
 
@@ -206,7 +215,7 @@ impl Code<'_> {
             code.push(Instr::Join(RECEIVER));
         }
         if self.class.send.is_some() {
-            let to = fab(color(ALONG), DType::F32);
+            let to = fab(self.along, DType::F32);
             code.push(spawn(SENDER, op(Op::Mov, self.received(), to, &[self.words()])));
         }
         code
@@ -389,11 +398,19 @@ impl Kernel for CrossEntropy {
         ]
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = vec![Use::Scatter, Use::Along, Use::RowReduction];
+        Uses { ports, microthreads: MICROTHREADS }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         assert_eq!(self.logits.slots, g.vocab_slots, "the loss needs all entries of a column");
-        let (row, scatter) = (RowReduce::lanes(g), scatter(g, received(self.logits.tokens, self.wide)));
+        let (ports, words) = (self.ports(g, arch), received(self.logits.tokens, self.wide));
+        let row = RowReduce::lanes(g, ports.of(Use::RowReduction));
+        let (from, to) = (ports.of(Use::Scatter), ports.of(Use::Along));
+        let scatter = scatter(g, words, from);
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        program.routes = [scatter.routes(), along(g), row.routes()].concat();
+        program.routes = [scatter.routes(), along(g, to.color()), row.routes()].concat();
         program.edges = vec![scatter.feed_west(arch, TARGETS)];
         let all: Vec<u32> = (0..g.lanes).collect();
         for (class, columns) in row.classes() {
@@ -405,10 +422,10 @@ impl Kernel for CrossEntropy {
             for (station, lanes) in &stations {
                 let mut image = Image { name: "loss".to_owned(), ..Image::default() };
                 image.buffers = buffers(&self.requirements(g), at);
-                image.inputs.push((0, station.map_or(color(ALONG), |s| s.recv)));
+                image.inputs.push((from.input(), station.map_or(to.color(), |s| s.recv)));
                 if let Some(station) = station {
-                    image.outputs.extend(station.send.map(|c| (0, c)));
-                    image.outputs.extend(class.send.map(|_| (1, color(ALONG))));
+                    image.outputs.extend(station.send.map(|c| (from.output(), c)));
+                    image.outputs.extend(class.send.map(|_| (to.output(), to.color())));
                 }
                 row.bind(class, &mut image);
                 let code = Code {
@@ -417,6 +434,7 @@ impl Kernel for CrossEntropy {
                     row: &row,
                     class,
                     scatter: &scatter,
+                    along: to.color(),
                     wide: self.wide,
                     station: *station,
                 };
@@ -429,7 +447,7 @@ impl Kernel for CrossEntropy {
 
     fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
         let tokens = self.logits.tokens;
-        scatter(g, received(tokens, self.wide)).feed(|lane| {
+        scatter(g, received(tokens, self.wide), Port::NONE).feed(|lane| {
             let at = PeCoord { x: lane * g.lane_columns(), y: port };
             let target = |t| {
                 let (sequence, position) = g.token(at, self.first_token + t)?;
@@ -449,14 +467,16 @@ impl Kernel for CrossEntropy {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let tokens = self.logits.tokens;
-        let row = 2 * RowReduce::lanes(g).estimate(tokens);
-        let small = u64::from(60 * (tokens + 7) + 70 * tokens);
-        let edge = scatter(g, received(tokens, self.wide)).feed_west(arch, TARGETS);
-        17 * u64::from(self.logits.slots * tokens)
-            + row
-            + small
-            + edge.wavelets * u64::from(edge.interval)
-            + u64::from(arch.router.edge_latency.value)
+        let (ports, words) = (self.ports(g, arch), received(self.logits.tokens, self.wide));
+        let row = RowReduce::lanes(g, ports.of(Use::RowReduction));
+        let rows = g.used_rows();
+        let scatter = scatter(g, words, ports.of(Use::Scatter));
+        let targets = || scatter.colors.map(|color| (color, price::edge(arch, rows)));
+        let sources = || {
+            let [a, b] = targets();
+            [a, b, row.source(arch, self.logits.tokens)]
+        };
+        let key = (price::shape(&self.logits), self.wide, g.lanes, g.lane_columns(), price::edge(arch, rows));
+        remembered(arch, ("loss", key), || price::whole(self, g, arch, &sources()))
     }
 }

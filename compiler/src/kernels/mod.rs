@@ -21,6 +21,7 @@ pub mod loss;
 pub mod norm;
 pub mod outer;
 mod pace;
+mod price;
 pub mod reduce;
 pub mod rotary;
 pub mod row_sum;
@@ -30,6 +31,7 @@ mod window;
 
 pub(crate) use lanes::main_task;
 
+use crate::codegen::resources::Uses;
 use crate::ids::Label;
 use crate::kernel::{Addresses, HostSink, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
@@ -165,7 +167,19 @@ impl KernelKind {
         self.core().collect(g, stream, port, words, host, sink);
     }
 
-    /// Rough number of cycles, used only to choose between mappings and never reported.
+    /// The colors, queues and microthreads that it uses.
+    #[must_use]
+    pub fn uses(&self, g: &Geometry) -> Uses {
+        self.core().uses(g)
+    }
+
+    /// Cycles that it takes at least: see [`Kernel::at_least`].
+    #[must_use]
+    pub fn at_least(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        self.core().at_least(g, arch)
+    }
+
+    /// The price of its code in cycles, used only to choose between mappings and never reported.
     #[must_use]
     pub fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         self.core().estimate(g, arch)

@@ -10,28 +10,45 @@
 use super::affine::{Style, padded};
 use super::elementwise::{operands, phase, same_shape};
 use super::lanes::{buffers, main_task, place};
+use super::price;
 use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
-use crate::codegen::instr::{at as moving, color, fab, grid, imm, mem, op, spawn, vec};
+use crate::codegen::instr::{at as moving, fab, grid, imm, mem, op, spawn, vec};
 use crate::codegen::math::{self, Scratch};
+use crate::codegen::resources::{Ports, Use, Uses, address_registers, microthreads};
 use crate::codegen::row::{RowClass, RowReduce};
 use crate::codegen::streams::{broadcast_south, feed_north, interval};
+use crate::cost::remembered;
 use crate::ids::BufferId;
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
 use models::graph::{Module, Parameter};
 use sim_core::arch::ArchSpec;
-use sim_core::coord::Span;
+use sim_core::coord::{Color, Span};
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
 
 /// Stream of γ and β.
 const AFFINE: &str = "affine";
-/// Microthread that receives γ and β.
-const LOADER: u8 = 0;
+
+microthreads! { MICROTHREADS:
+    /// Receives γ and β.
+    LOADER = "parameters",
+}
+
 /// Registers: bytes from the first slot of `x`, of the second and of the third window, and of
 /// vectors with one f32 number per slot.
-const REGS: [AddrReg; 3] = [AddrReg(0), AddrReg(1), AddrReg(2)];
-const SLOT_REG: AddrReg = AddrReg(3);
+const REGS: [AddrReg; 3] = [X_REG, SECOND_REG, THIRD_REG];
+
+address_registers! {
+    /// Of `x`.
+    X_REG,
+    /// Of the second window.
+    SECOND_REG,
+    /// Of the third one.
+    THIRD_REG,
+    /// Of vectors with a number per slot.
+    SLOT_REG,
+}
 
 /// `y = (x − mean) / sqrt(variance + ε) · γ + β` over the real features of every token, or
 /// `y = x / sqrt(mean of squares + ε) · γ`; `y` may be `x`. Padding features become zero.
@@ -75,12 +92,14 @@ struct Frame<'a> {
     /// 1 / features.
     share: f32,
     style: Style,
+    /// Color on which parameters come.
+    parameters: Color,
 }
 
 impl<'a> Frame<'a> {
-    fn new(g: &Geometry, x: &'a ActivationView, at: &'a Addresses, style: Style) -> Frame<'a> {
+    fn new(g: &Geometry, x: &'a ActivationView, at: &'a Addresses, (style, parameters): (Style, Color)) -> Frame<'a> {
         let per = chunk_slots(x.slots, x.tokens);
-        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.model.d_model as f32, style }
+        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.model.d_model as f32, style, parameters }
     }
 
     fn tokens(&self) -> u32 {
@@ -111,7 +130,7 @@ impl<'a> Frame<'a> {
     fn load(&self, count: u32) -> Instr {
         let len = count * padded(self.x.act.slots);
         let to = mem(DType::F32, self.at[".affine"], len);
-        spawn(LOADER, op(Op::Mov, len, to, &[fab(color(0), DType::F32)]))
+        spawn(LOADER, op(Op::Mov, len, to, &[fab(self.parameters, DType::F32)]))
     }
 
     fn zero(&self, buffer: BufferId, len: u32) -> Instr {
@@ -197,9 +216,24 @@ fn parameters(
     [module.weight(), module.bias()].into_iter().take(count).flat_map(part).collect()
 }
 
+/// A kernel's colors and queues, and its sums over the row.
+fn row_of(kernel: &dyn Kernel, g: &Geometry, arch: &ArchSpec) -> (Ports, RowReduce) {
+    let ports = kernel.ports(g, arch);
+    let row = RowReduce::lanes(g, ports.of(Use::RowReduction));
+    (ports, row)
+}
+
 /// An image that receives parameters from the north and takes part in the row's all-reduces.
-fn image(name: &str, requirements: &[Requirement], at: &Addresses, row: &RowReduce, class: RowClass) -> Image {
-    let mut image = Image { name: name.to_owned(), inputs: vec![(0, color(0))], ..Image::default() };
+fn image(
+    name: &str,
+    requirements: &[Requirement],
+    at: &Addresses,
+    (ports, row): (&Ports, &RowReduce),
+    class: RowClass,
+) -> Image {
+    let parameters = ports.of(Use::North);
+    let mut image =
+        Image { name: name.to_owned(), inputs: vec![(parameters.input(), parameters.color())], ..Image::default() };
     image.buffers = buffers(requirements, at);
     row.bind(class, &mut image);
     image
@@ -251,17 +285,22 @@ impl Kernel for LayerNorm {
         requirements
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = vec![Use::North, Use::RowReduction];
+        Uses { ports, microthreads: MICROTHREADS }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         same_shape("norm", &[&self.x, &self.y]);
-        let row = RowReduce::lanes(g);
-        let frame = Frame::new(g, &self.x, at, self.style);
+        let (ports, row) = row_of(self, g, arch);
+        let frame = Frame::new(g, &self.x, at, (self.style, ports.of(Use::North).color()));
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        program.routes = broadcast_south(g, color(0));
+        program.routes = broadcast_south(g, frame.parameters);
         program.routes.extend(row.routes());
         let words = u64::from(self.style.parameters() * padded(self.x.slots));
-        program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, color(0), words)];
+        program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, frame.parameters, words)];
         for (class, columns) in row.classes() {
-            let mut image = image("norm", &self.requirements(g), at, &row, class);
+            let mut image = image("norm", &self.requirements(g), at, (&ports, &row), class);
             image.tasks = vec![main_task(self.body(&frame, &row, class))];
             place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
         }
@@ -273,11 +312,15 @@ impl Kernel for LayerNorm {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let elements = u64::from(self.x.slots * self.x.tokens);
-        u64::from(arch.router.edge_latency.value)
-            + 6 * elements
-            + 25 * u64::from(self.x.tokens + 7)
-            + RowReduce::lanes(g).estimate(2 * self.x.tokens)
+        let (ports, row) = row_of(self, g, arch);
+        let sources = || {
+            [
+                (ports.of(Use::North).color(), price::edge(arch, g.lane_columns())),
+                row.source(arch, self.style.summed(2) * self.x.tokens),
+            ]
+        };
+        let key = ([&self.x, &self.y].map(price::shape), self.style, false, g.lane_columns());
+        remembered(arch, ("norm", key), || price::whole(self, g, arch, &sources())) + price::rows_of_broadcast(g, arch)
     }
 }
 
@@ -420,17 +463,22 @@ impl Kernel for LayerNormGrad {
         requirements
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = vec![Use::North, Use::RowReduction];
+        Uses { ports, microthreads: MICROTHREADS }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         same_shape("norm grad", &[&self.x, &self.dy, &self.dx]);
-        let row = RowReduce::lanes(g);
-        let frame = Frame::new(g, &self.x, at, self.style);
+        let (ports, row) = row_of(self, g, arch);
+        let frame = Frame::new(g, &self.x, at, (self.style, ports.of(Use::North).color()));
         let words = u64::from(padded(self.x.slots));
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        program.routes = broadcast_south(g, color(0));
+        program.routes = broadcast_south(g, frame.parameters);
         program.routes.extend(row.routes());
-        program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, color(0), words)];
+        program.edges = vec![feed_north(g, interval(arch, g.lane_columns()), AFFINE, frame.parameters, words)];
         for (class, columns) in row.classes() {
-            let mut image = image("norm grad", &self.requirements(g), at, &row, class);
+            let mut image = image("norm grad", &self.requirements(g), at, (&ports, &row), class);
             image.tasks = vec![main_task(self.body(&frame, &row, class))];
             place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
         }
@@ -442,8 +490,15 @@ impl Kernel for LayerNormGrad {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let elements = u64::from(self.x.slots * self.x.tokens);
-        let reduce = RowReduce::lanes(g).estimate(4 * self.x.tokens);
-        u64::from(arch.router.edge_latency.value) + 17 * elements + 32 * u64::from(self.x.tokens + 7) + reduce
+        let (ports, row) = row_of(self, g, arch);
+        let sources = || {
+            [
+                (ports.of(Use::North).color(), price::edge(arch, g.lane_columns())),
+                row.source(arch, self.style.summed(self.style.along() + 1) * self.x.tokens),
+            ]
+        };
+        let key = ([&self.x, &self.dy, &self.dx].map(price::shape), self.style, self.add, g.lane_columns());
+        remembered(arch, ("norm grad", key), || price::whole(self, g, arch, &sources()))
+            + price::rows_of_broadcast(g, arch)
     }
 }

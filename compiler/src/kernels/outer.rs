@@ -9,36 +9,56 @@
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
 use super::lanes::{
-    ChainRows, RING_QUEUES, axpy_cycles, buffers, chain_results, chain_rows, chain_wavelets, classes, lay_chain,
-    main_task, place, ring_routes, row_ring,
+    ChainRows, any_class, bind_ring, buffers, chain_results, chain_rows, chain_wavelets, classes, lay_chain, main_task,
+    place, ring_of, ring_routes, row_places, row_use,
 };
 use super::pace::Pace;
+use super::price;
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::resources::{Use, Uses, address_registers, microthreads};
 use crate::codegen::ring::RingClass;
 use crate::codegen::streams::interval;
+use crate::cost::{Source, remembered};
 use crate::ids::{Label, TensorId};
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Part, Requirement};
 use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
+use sim_core::coord::Color;
 use sim_core::program::{AddrOp, AddrReg, Async, DType, Image, Instr, Op, Operand, Priority, Program};
 
 /// Name of the stream of results.
 const RESULTS: &str = "gradient";
-/// Microthread that sends a block on.
-const SENDER: u8 = 0;
-/// Microthread that receives the next block.
-const RECEIVER: u8 = 1;
-/// Microthread that sends sums down.
-const CHAIN: u8 = 2;
-/// Address of the gathered blocks that are multiplied, and of those that arrive.
-const GATHER: [AddrReg; 2] = [AddrReg(0), AddrReg(1)];
-/// Address of the row of sums that is computed, and of the one that is sent.
-const SUMS: [AddrReg; 2] = [AddrReg(2), AddrReg(3)];
-/// Address of the block that is sent on, and of the one that arrives.
-const BLOCK: [AddrReg; 2] = [AddrReg(4), AddrReg(5)];
-/// Address of the current row of A.
-const A_ROW: AddrReg = AddrReg(6);
-const SPARE: AddrReg = AddrReg(7);
+
+microthreads! { MICROTHREADS:
+    /// Sends a block on.
+    SENDER = "what goes around the row",
+    /// Receives the next block.
+    RECEIVER = "what comes around the row",
+    /// Sends sums down.
+    CHAIN = "sums down the column",
+}
+
+address_registers! {
+    /// Address of the gathered blocks that are multiplied.
+    GATHERED,
+    /// Address of those that arrive.
+    GATHERING,
+    /// Address of the row of sums that is computed.
+    SUMMED,
+    /// Address of the one that is sent.
+    SENT,
+    /// Address of the block that is sent on.
+    BLOCK_SENT,
+    /// Address of the block that arrives.
+    BLOCK_COMING,
+    /// Address of the current row of A.
+    A_ROW,
+    /// For swaps.
+    SPARE,
+}
+const GATHER: [AddrReg; 2] = [GATHERED, GATHERING];
+const SUMS: [AddrReg; 2] = [SUMMED, SENT];
+const BLOCK: [AddrReg; 2] = [BLOCK_SENT, BLOCK_COMING];
 
 /// The gradient of a weight from two activations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -96,24 +116,34 @@ impl Outer {
         if free == 0 { u32::MAX } else { self.hop_slots(pace).div_ceil(free) }
     }
 
+    fn code<'a>(
+        &'a self,
+        (g, arch): (&Geometry, &ArchSpec),
+        at: &'a Addresses,
+        (class, sends_first): (Option<&'a RingClass>, bool),
+        chain: &'a ChainRows,
+    ) -> Code<'a> {
+        let (pace, sums, interval) = (Pace::of(arch), g.precision.accumulator, interval(arch, g.used_columns()));
+        Code { outer: self, pace, interval, at, sums, class, sends_first, chain }
+    }
+
+    /// The price of the whole of it in the first row.
+    fn price(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let ports = self.ports(g, arch);
+        let class = any_class(g, &ports);
+        let ring = class.as_ref().map(|class| (class.recv, price::ring(arch)));
+        let sources: Vec<(Color, Source)> = price::chain(g, arch, &ports).into_iter().chain(ring).collect();
+        let (chain, at) = (chain_rows(g, &ports).swap_remove(0), price::anywhere(&self.requirements(g)));
+        let code = self.code((g, arch), &at, (class.as_ref(), true), &chain);
+        price::code(arch, &sources, &code.body(self.phases(g)))
+    }
+
     /// Instructions of one element behind half a hop during which so many rows are computed. The
     /// sums of the row before, and of all but the last of these, go down meanwhile; those of the
     /// last one begin to, one per `interval` cycles.
     fn pauses(&self, pace: Pace, rows: u32, interval: u32) -> u32 {
         let free = pace.free(rows * self.a.tokens);
         pace.pauses_beside(self.hop_slots(pace) + rows * self.len(), free, interval, self.len())
-    }
-
-    /// About the cycles of a row of sums: to compute it, or for it to leave the wafer. What
-    /// travels meanwhile takes issue slots that setups leave free.
-    fn row_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let axpy = axpy_cycles(arch, (self.b.dtype, g.precision.accumulator), self.len());
-        u64::from(self.a.tokens * axpy + 12).max(self.drain_cycles(g, arch))
-    }
-
-    /// Cycles that a row of sums takes to leave the wafer.
-    fn drain_cycles(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        u64::from(self.len()) * u64::from(interval(arch, g.used_columns()))
     }
 }
 
@@ -298,28 +328,30 @@ impl Kernel for Outer {
         requirements
     }
 
+    fn uses(&self, g: &Geometry) -> Uses {
+        let ports = row_use(g).into_iter().chain([Use::Chain]).collect();
+        Uses { ports, microthreads: MICROTHREADS }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         assert_eq!(self.a.tokens, self.b.tokens, "{}: tokens of both factors", self.label);
         assert!(g.lane_columns().is_multiple_of(self.gather), "{}: gather divides the columns", self.label);
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        lay_chain(&mut program, g, arch, RESULTS, self.results(g));
-        if let Some(ring) = row_ring(g) {
+        let ports = self.ports(g, arch);
+        lay_chain(&mut program, g, (arch, &ports), RESULTS, self.results(g));
+        if let Some(ring) = ring_of(g, &ports) {
             program.routes.extend(ring_routes(g, &ring));
         }
         let buffers = buffers(&self.requirements(g), at);
-        for chain in chain_rows(g) {
-            for (class, columns) in classes(g) {
+        for chain in chain_rows(g, &ports) {
+            for (class, columns) in classes(g, &ports) {
                 let mut image = Image { name: "outer".to_owned(), buffers: buffers.clone(), ..Image::default() };
                 if let Some(class) = &class {
-                    image.inputs.push((RING_QUEUES.0, class.recv));
-                    image.outputs.push((RING_QUEUES.1, class.send));
+                    bind_ring(&mut image, &ports, class);
                 }
                 chain.bind(&mut image);
-                let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
-                let (pace, sums, interval) =
-                    (Pace::of(arch), g.precision.accumulator, interval(arch, g.used_columns()));
-                let code =
-                    Code { outer: self, pace, interval, at, sums, class: class.as_ref(), sends_first, chain: &chain };
+                let sends_first = row_places(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
+                let code = self.code((g, arch), at, (class.as_ref(), sends_first), &chain);
                 image.tasks = vec![main_task(code.body(self.phases(g)))];
                 place(&mut program, g, image, &columns, chain.rows);
             }
@@ -342,7 +374,7 @@ impl Kernel for Outer {
     ) {
         let columns = g.lane_columns();
         let column = port % columns;
-        let ring = row_ring(g);
+        let ring = row_places(g);
         let index = ring.as_ref().map_or(0, |r| r.index(column));
         let mut values = chain_results(words).into_iter();
         for phase in 0..self.phases(g) {
@@ -364,11 +396,16 @@ impl Kernel for Outer {
         }
     }
 
+    /// Every row of sums has an AXPY for every token.
+    fn at_least(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let axpys = u64::from(self.phases(g)) * u64::from(self.a.slots) * u64::from(self.a.tokens);
+        axpys * price::axpy(arch, (self.b.dtype, g.precision.accumulator), self.len())
+    }
+
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let rows = u64::from(self.phases(g)) * u64::from(self.a.slots);
-        let hop = u64::from(2 + arch.router.ramp_up.value + arch.router.ramp_down.value + arch.router.hop.value);
-        let fill = u64::from(self.gather) * u64::from(self.b.slots * self.b.tokens + 20);
-        let leave = self.drain_cycles(g, arch) + hop * u64::from(g.used_rows());
-        fill + rows * self.row_cycles(g, arch) + leave
+        let (a, b) = (price::shape(&self.a), price::shape(&self.b));
+        let numbers =
+            [self.gather, g.precision.accumulator.bytes(), g.lane_columns(), interval(arch, g.used_columns())];
+        remembered(arch, ("outer", a, b, numbers), || self.price(g, arch)) + price::rows_of_chain(g, arch)
     }
 }

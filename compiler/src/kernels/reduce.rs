@@ -12,10 +12,12 @@
 //! passes. A row receives a level's sum before the next level's.
 //! **Not here.** Which sums are summed in levels (`passes::reduction`).
 
-use super::lanes::CHAIN_QUEUES;
-use crate::codegen::instr::{color, fab, op, vec};
+use super::price;
+use crate::codegen::instr::{fab, mem, op, vec};
+use crate::codegen::resources::{Port, Ports, Use, Uses};
 use crate::codegen::ring::spans;
 use crate::codegen::streams::{drain_south, interval};
+use crate::cost::{Path, remembered};
 use crate::layout::Geometry;
 use crate::options::Reduction;
 use sim_core::arch::ArchSpec;
@@ -35,19 +37,19 @@ pub struct Levels(Vec<u32>);
 pub(super) struct Role {
     /// Queue and color of what it receives, level by level.
     takes: Vec<(u8, Color)>,
-    gives: Color,
+    gives: (u8, Color),
 }
 
 impl Role {
     /// The image's queues.
     fn bind(&self, image: &mut Image) {
         image.inputs.extend_from_slice(&self.takes);
-        image.outputs.push((CHAIN_QUEUES.1, self.gives));
+        image.outputs.push(self.gives);
     }
 
     /// Adds what comes to a vector of the PE, which it overwrites, and sends the sum.
     pub(super) fn pass(&self, len: u32, mine: &Operand) -> Vec<Instr> {
-        let to = fab(self.gives, DType::F32);
+        let to = fab(self.gives.1, DType::F32);
         let Some(((_, last), before)) = self.takes.split_last() else {
             return vec![vec(Op::Mov, len, to, std::slice::from_ref(mine))];
         };
@@ -58,9 +60,9 @@ impl Role {
     }
 }
 
-/// Colors of a level: those of odd and of even places.
-fn level_color(level: usize, place: u32) -> Color {
-    color((2 * level) as u8 + (place % 2) as u8)
+/// Color of a level on which places of a parity send.
+fn level_color(ports: &Ports, level: usize, place: u32) -> Color {
+    ports.of(Use::Level(level as u8)).colors::<2>()[(place % 2) as usize]
 }
 
 impl Levels {
@@ -99,58 +101,76 @@ impl Levels {
 
     /// About the cycles until sums of `len` elements have left the wafer.
     pub(super) fn estimate(&self, g: &Geometry, arch: &ArchSpec, len: u32) -> u64 {
-        let ramps = 2 + arch.router.ramp_up.value + arch.router.ramp_down.value;
-        let of_level = |(_, size, unit): (usize, u32, u32)| {
-            let hops = (size - 1).min(g.used_rows() / unit);
-            u64::from(hops) * u64::from(ramps + unit * arch.router.hop.value)
-                + u64::from(len + arch.pe.vector_setup.value)
+        let (path, rows) = (Path::of(arch), g.used_rows());
+        let hops =
+            |(_, size, unit): (usize, u32, u32)| u64::from((size - 1).min(rows / unit)) * path.links(u64::from(unit));
+        let mine = mem(DType::F32, 0, len);
+        let last = || {
+            let ports = self.ports(arch);
+            price::code(
+                arch,
+                &[(self.edge(&ports).color(), price::edge(arch, g.used_columns()))],
+                &self.role(&ports, 0, rows).pass(len, &mine),
+            )
         };
-        let leave = u64::from(len) * u64::from(interval(arch, g.used_columns()));
-        self.groups().map(of_level).sum::<u64>() + leave + u64::from(arch.router.edge_latency.value)
+        let key = ("levels", len, self.0.len(), interval(arch, g.used_columns()));
+        self.groups().map(hops).sum::<u64>() + remembered(arch, key, last)
     }
 
     /// Color on which the sums leave.
-    fn edge(&self) -> Color {
-        level_color(self.0.len(), 0)
+    fn edge(&self, ports: &Ports) -> Port {
+        ports.of(Use::Edge(self.0.len() as u8))
+    }
+
+    /// The colors and queues of all levels, and of the edge.
+    pub(super) fn uses(&self) -> Vec<Use> {
+        let levels = self.0.len() as u8;
+        (0..levels).map(Use::Level).chain([Use::Edge(levels)]).collect()
+    }
+
+    fn ports(&self, arch: &ArchSpec) -> Ports {
+        Ports::allot(&Uses { ports: self.uses(), ..Uses::default() }, arch)
     }
 
     /// The level in which a row sends, how many rows away, and its color; None for the last row.
-    fn sends(&self, number: u32) -> Option<(usize, u32, Color)> {
+    fn sends(&self, ports: &Ports, number: u32) -> Option<(usize, u32, Color)> {
         self.groups().find_map(|(level, size, unit)| {
             let place = number / unit % size;
-            (place > 0).then(|| (level, unit, level_color(level, place)))
+            (place > 0).then(|| (level, unit, level_color(ports, level, place)))
         })
     }
 
-    fn role(&self, number: u32, rows: u32) -> Role {
-        let sends = self.sends(number);
+    fn role(&self, ports: &Ports, number: u32, rows: u32) -> Role {
+        let sends = self.sends(ports, number);
         let last = sends.map_or(self.0.len() - 1, |(level, ..)| level);
         let takes = self.groups().take(last + 1).filter_map(|(level, size, unit)| {
             let place = number / unit % size;
             let comes = place + 1 < size && number + unit < rows;
-            comes.then(|| (level as u8, level_color(level, place + 1)))
+            comes.then(|| (ports.of(Use::Level(level as u8)).input(), level_color(ports, level, place + 1)))
         });
-        Role { takes: takes.collect(), gives: sends.map_or(self.edge(), |(.., color)| color) }
+        let edge = self.edge(ports);
+        let gives = sends.map_or(edge.color(), |(.., color)| color);
+        Role { takes: takes.collect(), gives: (edge.output(), gives) }
     }
 
     /// The rows by what they do.
-    fn roles(&self, g: &Geometry) -> BTreeMap<Role, Vec<u32>> {
+    fn roles(&self, ports: &Ports, g: &Geometry) -> BTreeMap<Role, Vec<u32>> {
         let rows = g.used_rows();
         let mut roles: BTreeMap<Role, Vec<u32>> = BTreeMap::new();
         for y in 0..rows {
-            roles.entry(self.role(rows - 1 - y, rows)).or_default().push(y);
+            roles.entry(self.role(ports, rows - 1 - y, rows)).or_default().push(y);
         }
         roles
     }
 
-    fn routes(&self, g: &Geometry) -> Vec<Route> {
+    fn routes(&self, ports: &Ports, g: &Geometry) -> Vec<Route> {
         let (rows, x) = (g.used_rows(), Span::run(0, g.used_columns()));
         let mut at: BTreeMap<(Color, u8, u8), Vec<u32>> = BTreeMap::new();
         let mut push = |color, y, rx: Dir, tx: Dir| at.entry((color, rx as u8, tx as u8)).or_default().push(y);
         for y in 0..rows {
-            let (color, end) = match self.sends(rows - 1 - y) {
+            let (color, end) = match self.sends(ports, rows - 1 - y) {
                 Some((_, away, color)) => (color, y + away),
-                None => (self.edge(), g.grid.height),
+                None => (self.edge(ports).color(), g.grid.height),
             };
             push(color, y, Dir::Ramp, Dir::South);
             (y + 1..end).for_each(|between| push(color, between, Dir::North, Dir::South));
@@ -173,15 +193,14 @@ impl Levels {
         &self,
         program: &mut Program,
         (g, arch): (&Geometry, &ArchSpec),
+        ports: &Ports,
         (name, results): (&str, u64),
         image: impl Fn(&Role) -> Image,
     ) {
-        let rows = self.0.iter().map(|&size| u64::from(size)).product::<u64>();
-        assert!(rows >= u64::from(g.used_rows()), "groups of {:?} rows reach all {}", self.0, g.used_rows());
-        program.routes.extend(self.routes(g));
-        program.edges.push(drain_south(g, arch, name, [self.edge(); 2], results));
+        program.routes.extend(self.routes(ports, g));
+        program.edges.push(drain_south(g, arch, name, [self.edge(ports).color(); 2], results));
         let x = Span::run(0, g.used_columns());
-        for (role, rows) in self.roles(g) {
+        for (role, rows) in self.roles(ports, g) {
             let mut image = image(&role);
             role.bind(&mut image);
             let index = program.images.len() as u32;
@@ -202,16 +221,17 @@ mod tests {
     fn all_rows_reach_the_last_one() {
         for sizes in [vec![3, 4], vec![2, 2, 2, 2], vec![4, 4, 4], vec![5, 3]] {
             let (levels, all) = (Levels(sizes.clone()), sizes.iter().product::<u32>());
+            let ports = levels.ports(&sim_core::arch::cs2::cs2());
             for rows in 2..=all {
                 let mut received = vec![0; rows as usize];
                 for number in 1..rows {
-                    let (level, away, color) = levels.sends(number).expect("only the last row does not send");
-                    let role = levels.role(number - away, rows);
+                    let (level, away, color) = levels.sends(&ports, number).expect("only the last row does not send");
+                    let role = levels.role(&ports, number - away, rows);
                     assert!(role.takes.contains(&(level as u8, color)), "{sizes:?}, {rows} rows, {number}");
                     received[(number - away) as usize] += 1;
                 }
                 for number in 0..rows {
-                    assert_eq!(levels.role(number, rows).takes.len(), received[number as usize]);
+                    assert_eq!(levels.role(&ports, number, rows).takes.len(), received[number as usize]);
                 }
             }
         }

@@ -12,10 +12,13 @@
 
 use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
+use super::price;
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
-use crate::codegen::instr::{at as moving, color, fab, imm, mem, vec};
+use crate::codegen::instr::{at as moving, fab, imm, mem, vec};
 use crate::codegen::math::{self, Scratch};
+use crate::codegen::resources::{Port, Use, Uses, address_registers};
 use crate::codegen::streams::interval;
+use crate::cost::remembered;
 use crate::kernel::{ActivationView, Addresses, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
@@ -26,14 +29,18 @@ use sim_core::program::{
 
 /// Stream of positions and turns.
 const ANGLES: &str = "angles";
-/// Its color.
-const COLOR: u8 = 16;
-/// Bytes from the turns of the head's first column to those of this one.
-const COLUMN: AddrReg = AddrReg(0);
-/// Bytes from the first pair's word to the current chunk's.
-const PAIR: AddrReg = AddrReg(1);
-/// Bytes from the first slot of queries, and of keys, to the current chunk's.
-const WINDOWS: [AddrReg; 2] = [AddrReg(2), AddrReg(3)];
+
+address_registers! {
+    /// Bytes from the turns of the head's first column to those of this one.
+    COLUMN,
+    /// Bytes from the first pair's word to the current chunk's.
+    PAIR,
+    /// Bytes from the first slot of queries to the current chunk's.
+    QUERIES,
+    /// The same of keys.
+    KEYS,
+}
+const WINDOWS: [AddrReg; 2] = [QUERIES, KEYS];
 /// 1.5 · 2^23: adding it rounds a number below 2^22 to an integer.
 const ROUND: f32 = 12_582_912.0;
 /// Significant bits of the coarse part of turns per position: times a position below 2^13 it is
@@ -62,6 +69,8 @@ fn turns(radians: f64) -> (f32, f32) {
 struct Code<'a> {
     kernel: &'a Rotate,
     at: &'a Addresses,
+    /// Color on which positions and turns come.
+    color: Color,
     tokens: u32,
     pairs: u32,
     /// Pairs of a chunk.
@@ -72,11 +81,11 @@ struct Code<'a> {
 }
 
 impl<'a> Code<'a> {
-    fn new(kernel: &'a Rotate, g: &Geometry, at: &'a Addresses) -> Code<'a> {
+    fn new(kernel: &'a Rotate, g: &Geometry, at: &'a Addresses, color: Color) -> Code<'a> {
         let (tokens, pairs) = (kernel.q.tokens, g.pairs());
         let head_pairs = pairs * g.head_columns;
         let words = tokens + 2 * head_pairs;
-        Code { kernel, at, tokens, pairs, per: chunk_slots(pairs, tokens), words, head_pairs }
+        Code { kernel, at, color, tokens, pairs, per: chunk_slots(pairs, tokens), words, head_pairs }
     }
 
     fn phase(&self) -> u32 {
@@ -95,7 +104,7 @@ impl<'a> Code<'a> {
         let from = |first: u32| moving(COLUMN, mem(DType::F32, received + 4 * first, self.pairs));
         let to = |part: u32| mem(DType::F32, self.at[".turns"] + 4 * part * even(self.pairs), self.pairs);
         vec![
-            vec(Op::Mov, self.words, mem(DType::F32, received, self.words), &[fab(color(COLOR), DType::F32)]),
+            vec(Op::Mov, self.words, mem(DType::F32, received, self.words), &[fab(self.color, DType::F32)]),
             vec(Op::Mov, self.pairs, to(0), &[from(self.tokens)]),
             vec(Op::Mov, self.pairs, to(1), &[from(self.tokens + self.head_pairs)]),
         ]
@@ -186,7 +195,7 @@ impl Kernel for Rotate {
     }
 
     fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
-        let code = Code::new(self, g, &Addresses::new()).counts();
+        let code = Code::new(self, g, &Addresses::new(), Port::NONE.color()).counts();
         let mut requirements = window_requirements(&[&self.q, &self.k], &[&self.q, &self.k]);
         requirements.push(Requirement::scratch(".angles", DType::F32, code.0, 0));
         requirements.push(Requirement::scratch(".turns", DType::F32, 2 * even(g.pairs()), 4));
@@ -194,9 +203,15 @@ impl Kernel for Rotate {
         requirements
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = vec![Use::West];
+        Uses { ports, ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
-        let code = Code::new(self, g, at);
-        let mut image = Image { name: self.name(), inputs: vec![(0, color(COLOR))], ..Image::default() };
+        let west = self.ports(g, arch).of(Use::West);
+        let code = Code::new(self, g, at, west.color());
+        let mut image = Image { name: self.name(), inputs: vec![(west.input(), west.color())], ..Image::default() };
         image.buffers = buffers(&self.requirements(g), at);
         image.tasks = vec![main_task(code.body())];
         let param = Param { reg: COLUMN, base: 0, dx: 4 * g.pairs() as i32, dy: 0, mod_x: g.head_columns, mod_y: 1 };
@@ -205,13 +220,13 @@ impl Kernel for Rotate {
             grid: Some(g.grid),
             images: vec![image],
             placements: vec![Placement { region: g.used(), image: 0, params: vec![param] }],
-            routes: west_routes(g, color(COLOR)),
+            routes: west_routes(g, west.color()),
             edges: vec![EdgeStream {
                 name: ANGLES.to_owned(),
                 flow: Flow::In,
                 side: Dir::West,
                 ports: Span::run(0, g.used_rows()),
-                color: color(COLOR),
+                color: west.color(),
                 wavelets: u64::from(code.words),
                 interval: interval(arch, g.rows_per_sequence),
                 fanout: g.sequences_per_lane,
@@ -232,12 +247,11 @@ impl Kernel for Rotate {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let elements = u64::from(g.pairs() * self.q.tokens);
-        let edge = u64::from(self.q.tokens + 2 * g.pairs() * g.head_columns);
-        u64::from(arch.router.edge_latency.value)
-            + edge * u64::from(interval(arch, g.rows_per_sequence))
-            + 44 * elements
-            + 400
+        let angles = price::edge(arch, g.rows_per_sequence);
+        let key = ([&self.q, &self.k].map(price::shape), g.pairs(), g.head_columns, angles);
+        remembered(arch, ("rotary", key), || {
+            price::whole(self, g, arch, &[(self.ports(g, arch).of(Use::West).color(), angles)])
+        })
     }
 }
 

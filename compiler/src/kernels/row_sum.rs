@@ -9,9 +9,12 @@
 
 use super::affine::{Style, padded};
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
+use super::price;
 use super::reduce::Levels;
 use crate::codegen::instr::mem;
+use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::interval;
+use crate::cost::remembered;
 use crate::ids::{BufferId, TensorId};
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
 use crate::layout::Geometry;
@@ -102,12 +105,18 @@ impl Kernel for RowSum {
         vec![self.parts.requirement(if self.levels.is_some() { Access::Update } else { Access::Read })]
     }
 
+    fn uses(&self, _g: &Geometry) -> Uses {
+        let ports = self.levels.as_ref().map_or_else(|| vec![Use::Chain], Levels::uses);
+        Uses { ports, ..Uses::default() }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let len = self.parts.len();
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
         let parts = mem(DType::F32, at[self.parts.buffer()], len);
+        let ports = self.ports(g, arch);
         if let Some(levels) = &self.levels {
-            levels.lay(&mut program, (g, arch), (SUMS, u64::from(len)), |role| {
+            levels.lay(&mut program, (g, arch), &ports, (SUMS, u64::from(len)), |role| {
                 let tasks = vec![main_task(role.pass(len, &parts))];
                 Image {
                     name: "row sum".to_owned(),
@@ -118,9 +127,9 @@ impl Kernel for RowSum {
             });
             return program;
         }
-        lay_chain(&mut program, g, arch, SUMS, u64::from(len));
+        lay_chain(&mut program, g, (arch, &ports), SUMS, u64::from(len));
         let columns: Vec<u32> = (0..g.lane_columns()).collect();
-        for rows in chain_rows(g) {
+        for rows in chain_rows(g, &ports) {
             let mut image = Image { name: "row sum".to_owned(), ..Image::default() };
             image.buffers = buffers(&self.requirements(g), at);
             rows.bind(&mut image);
@@ -166,10 +175,12 @@ impl Kernel for RowSum {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let len = self.parts.len();
         if let Some(levels) = &self.levels {
-            return levels.estimate(g, arch, self.parts.len());
+            return levels.estimate(g, arch, len);
         }
-        let leave = chain_wavelets(u64::from(self.parts.len())) * u64::from(interval(arch, g.used_columns()));
-        u64::from(arch.router.edge_latency.value + 7 * g.used_rows()) + leave
+        let chain = || price::whole(self, g, arch, &price::chain(g, arch, &self.ports(g, arch)));
+        let key = ("row sum", len, interval(arch, g.used_columns()));
+        remembered(arch, key, chain) + price::rows_of_chain(g, arch)
     }
 }

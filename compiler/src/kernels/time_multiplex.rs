@@ -8,6 +8,7 @@
 //! **Not here.** What is sent or received.
 
 use crate::codegen::instr::{at, mem, repeat, step};
+use crate::codegen::resources::address_registers;
 use crate::kernel::{Access, ActivationView, Addresses, Requirement};
 use crate::layout::Geometry;
 use sim_core::coord::{Region, Span};
@@ -15,13 +16,24 @@ use sim_core::program::{AddrOp, AddrReg, Image, Instr, Operand, Param, Placement
 
 /// Memory for what is of other rows.
 pub(super) const OTHER: &str = ".other";
-/// The row less the row whose turn it is, and the opposite, times the distance from the buffer to
-/// [`OTHER`]; for two kinds of turns.
-const AHEAD: [AddrReg; 2] = [AddrReg(0), AddrReg(4)];
-const BEHIND: [AddrReg; 2] = [AddrReg(1), AddrReg(5)];
-/// Bytes from the buffer to what is sent or received.
-const PLACE: AddrReg = AddrReg(2);
-const SPARE: AddrReg = AddrReg(3);
+
+address_registers! {
+    /// The row less the row whose turn it is, times the distance from the buffer to [`OTHER`].
+    AHEAD_OF,
+    /// The opposite.
+    BEHIND_IT,
+    /// Bytes from the buffer to what is sent or received.
+    PLACE,
+    /// For sums.
+    SPARE,
+    /// As [`AHEAD_OF`], for a second kind of turns.
+    AHEAD_OF_SECOND,
+    /// As [`BEHIND_IT`].
+    BEHIND_SECOND,
+}
+/// For two kinds of turns.
+const AHEAD: [AddrReg; 2] = [AHEAD_OF, AHEAD_OF_SECOND];
+const BEHIND: [AddrReg; 2] = [BEHIND_IT, BEHIND_SECOND];
 
 /// Elements of a buffer.
 pub(super) fn len(act: &ActivationView) -> u32 {

@@ -29,11 +29,17 @@ use crate::options::{Checkpoints, MemoryStrategy};
 use crate::schedule::{Operations, Schedule, ScheduledKernel};
 use sim_core::arch::ArchSpec;
 
+/// The kernels of a training step before the passes, but for chunks of attention.
+pub(crate) fn outline(operations: &Operations, g: &Geometry, strategy: &MemoryStrategy) -> Schedule {
+    let mut schedule = Schedule::new(operations, g, strategy.lm_chunks, strategy.gather);
+    chunk_attention::cut(&mut schedule.kernels, strategy);
+    schedule
+}
+
 /// Lowers a training step, and applies the passes of a memory strategy.
 #[must_use]
 pub fn lower(operations: &Operations, g: &Geometry, arch: &ArchSpec, strategy: &MemoryStrategy) -> Schedule {
-    let mut schedule = Schedule::new(operations, g, strategy.lm_chunks, strategy.gather);
-    chunk_attention::cut(&mut schedule.kernels, strategy);
+    let mut schedule = outline(operations, g, strategy);
     if strategy.rematerialise {
         rematerialise::repeat_projections(&mut schedule.kernels, g);
     }

@@ -91,7 +91,7 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
     })
 }
 
-/// All geometries for a micro-batch that the map allows, the best estimate first.
+/// All geometries for a micro-batch that the map allows, rated by what they cost at least, the cheapest first.
 #[must_use]
 pub(super) fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<RatedGeometry> {
     let grid = arch.grid();
@@ -101,7 +101,7 @@ pub(super) fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) ->
     let lanes = lanes.filter(|&n| n > 0 && n <= task.sequences);
     let geometries = lanes.flat_map(|lanes| head_columns.iter().flat_map(move |&n| geometries(task, grid, lanes, n)));
     let candidate = |geometry: Geometry| {
-        let estimate = samples.estimate(&geometry, arch, task.shape.layers, &task.constraints.whole());
+        let estimate = samples.at_least(&geometry, arch, task.shape.layers, &task.constraints.whole());
         RatedGeometry { geometry, estimate }
     };
     let mut out: Vec<RatedGeometry> = geometries.collect::<Vec<_>>().into_par_iter().map(candidate).collect();

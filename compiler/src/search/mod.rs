@@ -14,6 +14,7 @@ mod geometries;
 mod samples;
 mod strategies;
 
+use crate::codegen::resources;
 use crate::compiled::{Choice, Compiled, RunnerUp, build};
 use crate::layout::Precision;
 use crate::memory::Codes;
@@ -21,10 +22,11 @@ use crate::options::{MemoryStrategy, NEAR, Options};
 use crate::schedule::Operations;
 use geometries::RatedGeometry;
 use models::LayerGraph;
+use rayon::prelude::*;
 use samples::{Samples, Task, room};
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strategies::Choices;
 
@@ -34,6 +36,9 @@ const LOOKED_AT_MAX: usize = 64;
 const CODE_GUESS: u64 = 1 << 10;
 /// By how many bytes less a memory strategy may take where gaps between buffers take so much.
 const GAPS: u64 = 1 << 9;
+/// Geometries whose kernels are priced together, so that all threads have work.
+const RATED_TOGETHER: usize = 16;
+
 /// A micro-batch on a geometry.
 #[derive(Debug)]
 struct Candidate {
@@ -54,7 +59,9 @@ struct Candidate {
 /// What is known of a candidate.
 #[derive(Debug)]
 enum Known {
-    /// Its geometry.
+    /// What it costs at least.
+    AtLeast,
+    /// What it costs without regard to memory.
     Bound,
     /// Its memory strategy, with code guessed or emitted.
     MemoryStrategy(Box<Choices>, Choice, bool),
@@ -69,7 +76,7 @@ impl Candidate {
     /// Estimated cycles of a step.
     fn cost(&self) -> u64 {
         let cycles = match &self.known {
-            Known::Bound => self.rated.estimate,
+            Known::AtLeast | Known::Bound => self.rated.estimate,
             Known::MemoryStrategy(_, choice, _) => choice.estimate,
             Known::Plan(compiled) => return compiled.estimate,
         };
@@ -157,7 +164,7 @@ impl Search<'_> {
         let starts = 2 * u64::from(self.graph.shape().layers) * u64::from(self.arch.wafer.layer_start.value);
         for rated in candidates {
             let samples = samples.clone();
-            self.push(Candidate { micro_batch: size, repeats, rated, samples, starts, room, known: Known::Bound });
+            self.push(Candidate { micro_batch: size, repeats, rated, samples, starts, room, known: Known::AtLeast });
         }
     }
 
@@ -177,6 +184,7 @@ impl Search<'_> {
             candidate.cost() <= least.saturating_add(least / NEAR) && candidate.columns() < best.columns()
         });
         match candidate.known {
+            Known::AtLeast => self.rate(candidate),
             Known::Bound => {
                 let looked_at = self.looked_at.entry(candidate.micro_batch).or_default();
                 if *looked_at < LOOKED_AT_MAX {
@@ -203,6 +211,25 @@ impl Search<'_> {
             }
             Known::Plan(_) => self.take(candidate),
         }
+    }
+
+    /// Prices the kernels of a candidate, and of those that are next, on all threads.
+    fn rate(&mut self, first: Candidate) {
+        let mut next = vec![first];
+        while next.len() < RATED_TOGETHER
+            && let Some(entry) = self.open.first_entry()
+            && matches!(entry.get().known, Known::AtLeast)
+        {
+            next.push(entry.remove());
+        }
+        let (arch, layers, strategy) = (self.arch, self.graph.shape().layers, self.options.constraints.whole());
+        next.par_iter_mut().for_each(|candidate| {
+            let estimate = candidate.samples.estimate(&candidate.rated.geometry, arch, layers, &strategy);
+            assert!(candidate.rated.estimate <= estimate, "{:?}: what it costs at least is no more", candidate.rated);
+            candidate.rated.estimate = estimate;
+            candidate.known = Known::Bound;
+        });
+        next.into_iter().for_each(|candidate| self.push(candidate));
     }
 
     /// Looks at a candidate's memory strategies.
@@ -299,9 +326,25 @@ fn no_room(task: &Task<'_>, arch: &ArchSpec) -> Diagnostic {
 ///
 /// # Errors
 /// All faults: `M001` does not fit a PE's memory, `M002` the micro-batch does not divide the
-/// batch, `M003` the mesh has no room for the model, `M004` an operation was not lowered.
+/// batch, `M003` the mesh has no room for the model, `M004` an operation was not lowered, `M005` the
+/// machine has too few colors, queues or microthreads for a kernel.
 pub fn compile(graph: &LayerGraph, arch: &ArchSpec, options: &Options) -> Result<Compiled, Vec<Diagnostic>> {
-    search(graph, arch, options, &micro_batches(options)?)
+    let compiled = search(graph, arch, options, &micro_batches(options)?)?;
+    let missing = missing(&compiled, arch);
+    if missing.is_empty() { Ok(compiled) } else { Err(missing) }
+}
+
+/// `M005` of every kernel that needs more of something than the machine has.
+fn missing(compiled: &Compiled, arch: &ArchSpec) -> Vec<Diagnostic> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    for launch in &compiled.launches {
+        let (kernel, uses) = (&launch.kernel, launch.kernel.uses(&compiled.geometry));
+        if seen.insert(kernel.name()) {
+            out.extend(resources::missing(&kernel.name(), &uses, arch));
+        }
+    }
+    out
 }
 
 /// Sizes of micro-batches to try, the largest first.

@@ -6,8 +6,8 @@
 
 use crate::layout::{Geometry, Precision};
 use crate::options::{MappingConstraints, MemoryStrategy};
-use crate::passes::lower;
-use crate::schedule::Operations;
+use crate::passes::{lower, outline};
+use crate::schedule::{Operations, ScheduledKernel};
 use models::{LayerGraph, ModelShape};
 use sim_core::arch::ArchSpec;
 
@@ -43,6 +43,15 @@ impl Samples {
             Some(Operations::of(&graph))
         };
         Some(Samples { one: operations(1)?, two: operations(2)? })
+    }
+
+    /// Cycles that [`Samples::estimate`] says at least: without tuning, from what dominates.
+    #[must_use]
+    pub(super) fn at_least(&self, g: &Geometry, arch: &ArchSpec, layers: u32, strategy: &MemoryStrategy) -> u64 {
+        let strategy = MemoryStrategy { lm_chunks: 2.min(g.tokens / 4), ..*strategy };
+        let schedule = outline(&self.one, g, &strategy);
+        let of = |k: &ScheduledKernel| k.kernel.at_least(g, arch) * k.layer.map_or(1, |_| u64::from(layers));
+        schedule.kernels.iter().map(of).sum()
     }
 
     /// Rough cycles of a step of `layers` layers with a memory strategy, without regard to memory.

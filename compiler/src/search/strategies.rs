@@ -291,15 +291,20 @@ impl Lowering<'_> {
         let mut kernels: Vec<(Chunks, KernelKind, u64, u64)> = Vec::new();
         for &chunks in chunks {
             if let Some(kernel) = in_chunks(&first.kernel, chunks) {
-                let (bytes, cycles) = (self.scratch(&kernel), kernel.estimate(self.g, self.arch));
-                kernels.push((chunks, kernel, bytes, cycles));
+                let (bytes, at_least) = (self.scratch(&kernel), kernel.at_least(self.g, self.arch));
+                kernels.push((chunks, kernel, bytes, at_least));
             }
         }
-        kernels.sort_by_key(|&(_, _, bytes, cycles)| (bytes, cycles));
+        kernels.sort_by_key(|&(_, _, bytes, at_least)| (bytes, at_least));
         let mut best = u64::MAX;
-        kernels.retain(|&(_, _, _, cycles)| {
-            let faster = cycles < best;
-            best = best.min(cycles);
+        kernels.retain_mut(|(_, kernel, _, cycles)| {
+            // What cannot be faster is not priced.
+            if *cycles >= best {
+                return false;
+            }
+            *cycles = kernel.estimate(self.g, self.arch);
+            let faster = *cycles < best;
+            best = best.min(*cycles);
             faster
         });
         let mut beside = 0;

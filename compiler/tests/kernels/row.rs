@@ -2,12 +2,13 @@
 
 use crate::common::*;
 use compiler::codegen::instr::{color, mem};
+use compiler::codegen::resources::{Port, Ports, Use, Uses};
 use compiler::codegen::row::RowReduce;
 use compiler::codegen::scatter::Scatter;
 use compiler::ids::BufferId;
 use compiler::kernel::{Access, Addresses, HostSource, Kernel, Requirement};
 use compiler::layout::Geometry;
-use sim_core::arch::ArchSpec;
+use sim_core::arch::{ArchSpec, cs2::cs2};
 use sim_core::coord::{PeCoord, Region, Span};
 use sim_core::program::{DType, Image, Instr, Op, Placement, Program, Task, Trigger};
 
@@ -56,15 +57,21 @@ impl Kernel for Reduce {
     }
 
     fn estimate(&self, _: &Geometry, _: &ArchSpec) -> u64 {
-        self.0.estimate(self.1)
+        u64::from(self.1)
     }
+}
+
+/// The colors and queues of sums over the row on a CS-2.
+fn sums() -> Port {
+    let uses = Uses { ports: vec![Use::RowReduction], ..Uses::default() };
+    Ports::allot(&uses, &cs2()).of(Use::RowReduction)
 }
 
 #[test]
 fn every_column_of_a_group_gets_the_result() {
     let g = padded(DType::F32);
     for (width, groups) in [(1, 8), (2, 4), (3, 2), (4, 2), (8, 1)] {
-        let reduce = Reduce(RowReduce { width, groups, ..RowReduce::lanes(&g) }, 5);
+        let reduce = Reduce(RowReduce { width, groups, ..RowReduce::lanes(&g, sums()) }, 5);
         let mut wafer = Wafer::cs2(&g);
         wafer.addresses(&[&reduce]);
         let value = |at: PeCoord, i: u32| noise(at.y * 100 + at.x, i);

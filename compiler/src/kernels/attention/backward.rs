@@ -18,26 +18,25 @@
 //! **Not here.** The mask (`mask`), exchanges (`blocks`).
 
 use super::blocks::{
-    Keep, OUTER, all_reduce, collect, gather, gather_len, own_features, products, reduce_scatter, spread, travel,
+    Keep, all_reduce, collect, gather, gather_len, own_features, products, reduce_scatter, spread, travel,
 };
-use super::mask::{KEY_ROW, Mask};
-use super::place::{Links, Rings, build};
+use super::mask::Mask;
+use super::place::{Links, Rings, build, priced, rings};
+use super::registers::{BACKWARD_MICROTHREADS, KEY_ROW, KEYS, LINE, OUTER, QUERIES, SUMS_IN, SUMS_OUT};
 use super::shape::{Arena, F32, Shape};
-use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window, window_requirements};
+use super::{SCRATCH, chunk, chunks, window, window_requirements};
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::codegen::math::{self, Scratch};
+use crate::codegen::resources::Uses;
+use crate::cost::remembered;
 use crate::ids::BufferId;
 use crate::kernel::{Access, ActivationView, Addresses, Kernel, Requirement};
 use crate::kernels::lanes::buffers;
+use crate::kernels::price;
 use crate::layout::Geometry;
 use crate::options::Chunks;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{DType, Instr, Op, Operand, Program};
-
-/// Microthread that receives sums.
-const SUMS_IN: u8 = 2;
-/// Microthread that sends sums.
-const SUMS_OUT: u8 = 3;
 
 /// Gradients of the operands of [`super::AttentionForward`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -368,22 +367,42 @@ impl Kernel for AttentionBackward {
         requirements
     }
 
+    fn uses(&self, g: &Geometry) -> Uses {
+        let ports = rings(g, true);
+        Uses { ports, microthreads: BACKWARD_MICROTHREADS }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let s = Shape::of(g, &self.q, self.chunks);
-        build("attention backward", (g, arch), &s, &buffers(&self.requirements(g), at), true, &|rings| {
-            let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
-            code.body(rings)
-        })
+        build(
+            "attention backward",
+            (g, arch, &self.ports(g, arch)),
+            &s,
+            &buffers(&self.requirements(g), at),
+            true,
+            &|rings| {
+                let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
+                code.body(rings)
+            },
+        )
+    }
+
+    /// Every block that is met has its scores and its weighted sums.
+    fn at_least(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let s = Shape::of(g, &self.q, self.chunks);
+        s.blocks() * (2 * s.products(arch) + 3 * s.spread(arch))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let s = Shape::of(g, &self.q, self.chunks);
-        let count = setups(&s, arch);
-        let step = 2 * count.products + 3 * count.spread + 22 * u64::from(s.kc * s.t);
-        let of_keys = setups(&s.of_keys(), arch);
-        let [queries, keys] = [s.chunks.queries, s.chunks.keys].map(u64::from);
-        let steps = u64::from(s.r) * step.max(6 * count.travel);
-        let exchanges = 2 * count.gather + count.scatter;
-        keys * (queries * (steps + exchanges) + 2 * of_keys.gather + 2 * of_keys.scatter)
+        let acts = [&self.q, &self.k, &self.v, &self.out, &self.d_out, &self.dq, &self.dk, &self.dv].map(price::shape);
+        let numbers = [g.head_columns, g.rows_per_sequence];
+        let key = (acts, numbers, self.chunks, self.sums_in_out(), g.model.causal);
+        remembered(arch, ("attention backward", key), || {
+            let s = Shape::of(g, &self.q, self.chunks);
+            let at = &price::anywhere(&self.requirements(g));
+            let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
+            let (rings, sources) = priced(&s, (arch, &self.ports(g, arch)), true);
+            price::code(arch, &sources, &code.body(&rings))
+        })
     }
 }

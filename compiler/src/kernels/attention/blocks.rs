@@ -9,20 +9,14 @@
 //! each on a microthread, so rings cannot deadlock. Loops leave their registers as they were.
 //! **Not here.** Addresses.
 
-use super::mask::KEY;
 use super::place::Links;
+use super::registers::{KEY, LOOP_SUM, LOOP_VECTOR, LOOP_WORD, OUTER, RECEIVER, SENDER};
 use super::shape::{F32, Shape};
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, VecOp};
 
-/// Microthread that receives.
-const RECEIVER: u8 = 0;
-/// Microthread that sends.
-const SENDER: u8 = 1;
 /// Registers of loops; the last one is only for repeated words, so that no conflict depends on it.
-const LOOP: [AddrReg; 3] = [AddrReg(6), AddrReg(7), AddrReg(8)];
-/// A register for the loop around them.
-pub(super) const OUTER: AddrReg = AddrReg(9);
+const LOOP: [AddrReg; 3] = [LOOP_SUM, LOOP_VECTOR, LOOP_WORD];
 /// Most instructions of a loop's body.
 const UNROLLED: u32 = 8;
 

@@ -14,18 +14,20 @@
 //!
 //! **Not here.** The mask (`mask`), exchanges (`blocks`).
 
-use super::blocks::{
-    Keep, OUTER, all_reduce, gather, gather_len, own_features, products, reduce_scatter, spread, travel,
-};
+use super::blocks::{Keep, all_reduce, gather, gather_len, own_features, products, reduce_scatter, spread, travel};
 use super::mask::Mask;
-use super::place::{Rings, build};
+use super::place::{Rings, build, priced, rings};
+use super::registers::{KEYS, LINE, MICROTHREADS, OUTER, QUERIES};
 use super::shape::{Arena, F32, Shape};
-use super::{KEYS, LINE, QUERIES, SCRATCH, chunk, chunks, setups, window_requirements};
+use super::{SCRATCH, chunk, chunks, window_requirements};
 use crate::codegen::instr::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::codegen::math::{self, Scratch};
+use crate::codegen::resources::Uses;
+use crate::cost::remembered;
 use crate::ids::BufferId;
 use crate::kernel::{Access, ActivationView, Addresses, Kernel, Requirement};
 use crate::kernels::lanes::buffers;
+use crate::kernels::price;
 use crate::layout::Geometry;
 use crate::options::Chunks;
 use sim_core::arch::ArchSpec;
@@ -322,23 +324,35 @@ impl Kernel for AttentionForward {
         requirements
     }
 
+    fn uses(&self, g: &Geometry) -> Uses {
+        let ports = rings(g, false);
+        Uses { ports, microthreads: MICROTHREADS }
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let s = Shape::of(g, &self.q, self.chunks);
-        build("attention", (g, arch), &s, &buffers(&self.requirements(g), at), false, &|rings| {
+        build("attention", (g, arch, &self.ports(g, arch)), &s, &buffers(&self.requirements(g), at), false, &|rings| {
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             code.body(rings)
         })
     }
 
-    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+    /// Every block that is met has its scores and its weighted sums.
+    fn at_least(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let s = Shape::of(g, &self.q, self.chunks);
-        let count = setups(&s, arch);
-        let blocks = u64::from(s.r) * (count.products + count.spread).max(2 * count.travel);
-        let elements = u64::from(s.keys() * s.t);
-        let [queries, keys] = [s.chunks.queries, s.chunks.keys].map(u64::from);
-        let of_keys = setups(&s.of_keys(), arch);
-        let rescale = if s.cut() { u64::from(s.t * s.pitch) } else { 0 };
-        let pair = blocks + 20 * elements + 2 * of_keys.gather + rescale;
-        queries * (keys * pair + count.gather + count.scatter)
+        s.blocks() * (1 * s.products(arch) + 1 * s.spread(arch))
+    }
+
+    fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let acts = [&self.q, &self.k, &self.v, &self.out].map(price::shape);
+        let numbers = [g.head_columns, g.rows_per_sequence];
+        let key = (acts, numbers, self.chunks, self.stats.is_some(), g.model.causal);
+        remembered(arch, ("attention", key), || {
+            let s = Shape::of(g, &self.q, self.chunks);
+            let at = &price::anywhere(&self.requirements(g));
+            let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
+            let (rings, sources) = priced(&s, (arch, &self.ports(g, arch)), false);
+            price::code(arch, &sources, &code.body(&rings))
+        })
     }
 }

@@ -14,25 +14,11 @@
 //! **Invariant.** Registers differ between PEs here, but timing does not: the mask is the only
 //! vector in memory of its instruction.
 
+use super::registers::{ABSENT, DIAGONAL, KEY, KEY_ROW, LAST, RAW, WINDOW};
 use super::shape::{F32, Places, Shape};
 use crate::codegen::instr::{at, grid, imm, mem, vec};
 use crate::kernel::PAD_BIAS;
-use sim_core::program::{AddrOp, AddrReg, DType, Instr, Op, Param};
-
-/// Bytes from a row's first token to the first key that the column owns.
-pub(super) const KEY: AddrReg = AddrReg(0);
-/// Bytes from the first row of `pitch` f32 to that of the first key that the column owns.
-pub(super) const KEY_ROW: AddrReg = AddrReg(1);
-/// Place of the window, in bytes from where nothing at all is masked for equal positions.
-const WINDOW: AddrReg = AddrReg(2);
-/// The same before it is clamped.
-const RAW: AddrReg = AddrReg(3);
-/// What the window of the last key is moved by: far, if the column does not have that key.
-const ABSENT: AddrReg = AddrReg(4);
-/// Place of the last key's window.
-const LAST: AddrReg = AddrReg(5);
-/// Place of the window for the own row's keys; moves from chunk to chunk.
-const DIAGONAL: AddrReg = AddrReg(10);
+use sim_core::program::{AddrOp, DType, Instr, Op, Param};
 
 /// A mask table at an address.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@ mod blocks;
 mod forward;
 mod mask;
 mod place;
+mod registers;
 mod shape;
 
 pub use backward::AttentionBackward;
@@ -17,17 +18,10 @@ pub use forward::AttentionForward;
 use crate::codegen::instr::{grid, repeat, set, step};
 use crate::kernel::{Access, ActivationView, Addresses, Requirement};
 use shape::Shape;
-use sim_core::arch::{ArchSpec, Widths};
-use sim_core::program::{AddrReg, DType, Instr, Operand};
+use sim_core::program::{AddrReg, Instr, Operand};
 
 /// Name of the kernels' scratch memory.
 const SCRATCH: &str = ".attention";
-
-/// Bytes to the current chunk of queries and of keys, in an operand.
-const QUERIES: AddrReg = AddrReg(11);
-const KEYS: AddrReg = AddrReg(12);
-/// Bytes to the current chunk of queries in a vector of f32.
-const LINE: AddrReg = AddrReg(13);
 
 /// The current chunk of a window, feature by feature.
 fn chunk(act: &ActivationView, at: &Addresses, s: &Shape, reg: AddrReg) -> Operand {
@@ -71,33 +65,4 @@ pub(super) fn window_requirements(reads: &[&ActivationView], writes: &[&Activati
         }
     }
     requirements
-}
-
-/// Rough cycles of the pieces of a kernel.
-struct Cycles {
-    /// Scores of a block.
-    products: u64,
-    /// A weighted sum over a block.
-    spread: u64,
-    /// A block to the next row.
-    travel: u64,
-    /// One gathering along the row.
-    gather: u64,
-    /// One sum over the row.
-    scatter: u64,
-}
-
-fn setups(s: &Shape, arch: &ArchSpec) -> Cycles {
-    let width = |w: &Widths| if s.act == DType::F32 { w.single } else { w.mixed }.max(1);
-    let axpy = |len: u32| u64::from(arch.pe.vector_setup.value + len.div_ceil(width(&arch.pe.width_fmac.value)));
-    let (kc, head, t) = (u64::from(s.kc), u64::from(s.head), u64::from(s.t));
-    let hop = 20;
-    let steps = u64::from(s.n);
-    Cycles {
-        products: kc * head * axpy(s.t) + kc * t,
-        spread: kc * t * axpy(s.head),
-        travel: u64::from(s.act.wavelets(s.block())) + hop,
-        gather: steps * (u64::from(s.act.wavelets(s.own())).max(u64::from(s.kc * s.f)) + hop),
-        scatter: steps * (u64::from(s.own()) + hop) + u64::from(s.own()),
-    }
 }

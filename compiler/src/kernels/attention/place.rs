@@ -6,9 +6,11 @@
 
 use super::mask;
 use super::shape::{Places, Shape};
-use crate::codegen::instr::color;
+use crate::codegen::resources::{Ports, Use};
 use crate::codegen::ring::{Axis, Ring, RingClass, spans};
+use crate::cost::Source;
 use crate::kernels::pace::Pace;
+use crate::kernels::price;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Region, Span};
@@ -59,9 +61,16 @@ fn repeated(span: Span, len: u32, times: u32) -> Vec<Places> {
 }
 
 /// A ring of `len` places, or None for a single place.
-fn ring(axis: Axis, len: u32, first: u8) -> Option<Ring> {
-    let colors = [first, first + 1, first + 2, first + 3].map(color);
-    (len > 1).then_some(Ring { axis, len, colors })
+fn ring(axis: Axis, len: u32, ports: &Ports, of: Use) -> Option<Ring> {
+    (len > 1).then(|| Ring { axis, len, colors: ports.of(of).colors() })
+}
+
+/// The rings that there are on a geometry; with `sums`, a second one goes down the columns.
+pub(super) fn rings(g: &Geometry, sums: bool) -> Vec<Use> {
+    let row = (g.head_columns > 1).then_some(Use::HeadRing);
+    let down = (g.rows_per_sequence > 1).then_some(Use::ColumnRing);
+    let second = down.filter(|_| sums).map(|_| Use::SumsRing);
+    [row, down, second].into_iter().flatten().collect()
 }
 
 fn classes(ring: Option<&Ring>, pace: Pace) -> Vec<(Option<Links>, Vec<u32>)> {
@@ -101,7 +110,7 @@ fn routes(ring: &Ring, across: Span, times: u32) -> Vec<Route> {
 /// columns.
 pub(super) fn build(
     name: &str,
-    (g, arch): (&Geometry, &ArchSpec),
+    (g, arch, ports): (&Geometry, &ArchSpec, &Ports),
     shape: &Shape,
     buffers: &[Buffer],
     sums: bool,
@@ -110,9 +119,9 @@ pub(super) fn build(
     let mut program = Program { name: name.to_owned(), grid: Some(g.grid), ..Program::default() };
     let (used, pace) = (g.used(), Pace::of(arch));
     let (across, down) = (g.lanes * g.model.heads, g.sequences_per_lane);
-    let row = ring(Axis::X, shape.n, 4);
-    let column = ring(Axis::Y, shape.r, 8);
-    let second = ring(Axis::Y, shape.r, 12).filter(|_| sums);
+    let row = ring(Axis::X, shape.n, ports, Use::HeadRing);
+    let column = ring(Axis::Y, shape.r, ports, Use::ColumnRing);
+    let second = sums.then(|| ring(Axis::Y, shape.r, ports, Use::SumsRing)).flatten();
     program.routes.extend(row.iter().flat_map(|r| routes(r, used.y, across)));
     program.routes.extend(column.iter().chain(&second).flat_map(|r| routes(r, used.x, down)));
     for (row_links, columns) in classes(row.as_ref(), pace) {
@@ -125,7 +134,7 @@ pub(super) fn build(
                 odd: !rows[0].is_multiple_of(2),
             };
             let index = program.images.len() as u32;
-            program.images.push(image(name, &rings, buffers, body(&rings)));
+            program.images.push(image(name, (&rings, ports), buffers, body(&rings)));
             for x in tiles(&columns, shape.n, across) {
                 for y in tiles(&rows, shape.r, down) {
                     let region = Region { x: x.span, y: y.span };
@@ -138,15 +147,28 @@ pub(super) fn build(
     program
 }
 
-fn image(name: &str, rings: &Rings, buffers: &[Buffer], body: Vec<Instr>) -> Image {
-    // The deep queues serve the rings with the longest messages.
-    let bound = [(rings.row, 2, 0), (rings.column, 0, 2), (rings.sums, 1, 3)];
-    let bound = || bound.iter().filter_map(|&(links, input, output)| links.map(|l| (l, input, output)));
+/// The rings of a PE that stands for all, and when wavelets come on them.
+pub(super) fn priced(shape: &Shape, (arch, ports): (&ArchSpec, &Ports), sums: bool) -> (Rings, Vec<(Color, Source)>) {
+    let pace = Pace::of(arch);
+    let of = |axis, len, wanted| ring(axis, len, ports, wanted).map(|ring| Links::of(&ring, 0, pace));
+    let rings = Rings {
+        row: of(Axis::X, shape.n, Use::HeadRing),
+        column: of(Axis::Y, shape.r, Use::ColumnRing),
+        sums: sums.then(|| of(Axis::Y, shape.r, Use::SumsRing)).flatten(),
+        odd: false,
+    };
+    let links = [rings.row, rings.column, rings.sums].into_iter().flatten();
+    (rings, links.map(|links| (links.recv, price::ring(arch))).collect())
+}
+
+fn image(name: &str, (rings, ports): (&Rings, &Ports), buffers: &[Buffer], body: Vec<Instr>) -> Image {
+    let bound = [(rings.row, Use::HeadRing), (rings.column, Use::ColumnRing), (rings.sums, Use::SumsRing)];
+    let bound = || bound.iter().filter_map(|&(links, of)| links.map(|l| (l, ports.of(of))));
     let main = Task { name: "main".to_owned(), trigger: Trigger::Local, active: true, blocked: false, body };
     Image {
         name: name.to_owned(),
-        inputs: bound().map(|(l, input, _)| (input, l.recv)).collect(),
-        outputs: bound().map(|(l, _, output)| (output, l.send)).collect(),
+        inputs: bound().map(|(l, port)| (port.input(), l.recv)).collect(),
+        outputs: bound().map(|(l, port)| (port.output(), l.send)).collect(),
         buffers: buffers.to_vec(),
         fifos: Vec::new(),
         tasks: vec![main],

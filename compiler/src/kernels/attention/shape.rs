@@ -5,8 +5,10 @@
 //! **Not here.** Code.
 
 use crate::kernel::ActivationView;
+use crate::kernels::price;
 use crate::layout::Geometry;
 use crate::options::Chunks;
+use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::DType;
 
@@ -102,6 +104,21 @@ impl Shape {
     /// The first column whose last key of a block does not exist, if there is one.
     pub(super) fn absent_from(&self) -> Option<u32> {
         (self.kc * self.n > self.u).then(|| self.u - self.reach())
+    }
+
+    /// Blocks that a PE meets: every chunk of queries meets every chunk of keys of every row.
+    pub(super) fn blocks(&self) -> u64 {
+        u64::from(self.r) * u64::from(self.chunks.queries) * u64::from(self.chunks.keys)
+    }
+
+    /// The price of the AXPYs of a block's scores.
+    pub(super) fn products(&self, arch: &ArchSpec) -> u64 {
+        u64::from(self.kc) * u64::from(self.head) * price::axpy(arch, (self.act, DType::F32), self.t)
+    }
+
+    /// The price of those of a weighted sum over a block.
+    pub(super) fn spread(&self, arch: &ArchSpec) -> u64 {
+        u64::from(self.kc) * u64::from(self.t) * price::axpy(arch, (self.act, DType::F32), self.head)
     }
 
     /// Elements of a block of own keys with all features of the head.

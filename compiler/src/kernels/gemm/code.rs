@@ -6,34 +6,47 @@
 
 use super::piggyback::Moves;
 use super::{Gemm, Hop, Sums, UNROLLED};
-use crate::codegen::instr::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::resources::{Ports, Use, address_registers, microthreads};
 use crate::codegen::ring::RingClass;
+use crate::cost::Source;
 use crate::kernel::{Addresses, Kernel};
-use crate::kernels::lanes::{ChainRows, RING_QUEUES, buffers, main_task, row_ring};
+use crate::kernels::lanes::{ChainRows, any_class, bind_ring, buffers, main_task, row_places};
+use crate::kernels::price;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
-use sim_core::coord::Span;
-use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Param, VecOp};
+use sim_core::coord::{Color, Span};
+use sim_core::program::{DType, Image, Instr, Op, Operand, Param, VecOp};
 
 /// AXPYs in the body of that loop.
 const GROUP: u32 = 8;
-/// Microthread that receives weights.
-pub(super) const LOADER: u8 = 0;
-/// Microthread that receives what travels: partial sums, or inputs.
-pub(super) const RECEIVER: u8 = 1;
-/// Microthread that sends it on.
-pub(super) const SENDER: u8 = 2;
-/// Bytes from the first output slot to the one of this round.
-pub(super) const Y_REG: AddrReg = AddrReg(0);
-/// Bytes from the first input slot of the loop of AXPYs to the current group's.
-const X_REG: AddrReg = AddrReg(1);
-/// Bytes from the first weight of the loop of AXPYs to the current group's.
-const W_REG: AddrReg = AddrReg(2);
+/// Pairs of steps by whose price ways are compared: enough for the first ones not to count.
+const STEPS_PRICED: u32 = 64;
+
+microthreads! { MICROTHREADS:
+    /// Receives weights.
+    LOADER = "weights",
+    /// Receives what travels: partial sums, or inputs.
+    RECEIVER = "what comes around the row",
+    /// Sends it on.
+    SENDER = "what goes around the row",
+}
+
+address_registers! {
+    /// Bytes from the first output slot to the one of this round.
+    Y_REG,
+    /// Bytes from the first input slot of the loop of AXPYs to the current group's.
+    X_REG,
+    /// Bytes from the first weight of the loop of AXPYs to the current group's.
+    W_REG,
+}
 
 /// Emits the code of one class of PEs.
 struct Code<'a> {
     gemm: &'a Gemm,
     at: &'a Addresses,
+    /// Color of the weights.
+    weights: Color,
     act: DType,
     sums: DType,
     /// Outputs that go around together.
@@ -54,33 +67,109 @@ impl Gemm {
     pub(super) fn image(
         &self,
         g: &Geometry,
-        arch: &ArchSpec,
+        (arch, ports): (&ArchSpec, &Ports),
         at: &Addresses,
         (class, columns): (Option<RingClass>, &[u32]),
         (chain, rows): (Option<&ChainRows>, Span),
     ) -> (Image, Vec<Param>) {
-        let mut image = Image { name: "gemm".to_owned(), inputs: vec![(0, color(0))], ..Image::default() };
+        let weights = ports.of(Use::North);
+        let inputs = vec![(weights.input(), weights.color())];
+        let mut image = Image { name: "gemm".to_owned(), inputs, ..Image::default() };
         if let Some(class) = &class {
-            image.inputs.push((RING_QUEUES.0, class.recv));
-            image.outputs.push((RING_QUEUES.1, class.send));
+            bind_ring(&mut image, ports, class);
         }
         let mut params = Vec::new();
         if let Some(piggyback) = &self.piggyback {
-            params = piggyback.bind(&mut image, g, chain, rows);
+            params = piggyback.bind(&mut image, g, (ports, chain), rows);
         }
-        let sends_first = row_ring(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
+        let sends_first = row_places(g).is_none_or(|ring| ring.index(columns[0]).is_multiple_of(2));
+        image.buffers = buffers(&self.all_requirements(g, arch), at);
+        image.tasks = vec![main_task(self.body(g, (arch, ports), at, (class, sends_first), chain))];
+        (image, params)
+    }
+
+    /// The code of a class of PEs, in rows that do the same.
+    fn body(
+        &self,
+        g: &Geometry,
+        (arch, ports): (&ArchSpec, &Ports),
+        at: &Addresses,
+        (class, sends_first): (Option<RingClass>, bool),
+        chain: Option<&ChainRows>,
+    ) -> Vec<Instr> {
         let mut body = vec![set(Y_REG, 0)];
-        let mut piggyback = self.piggyback.as_ref().map(|piggyback| piggyback.moves(self, (g, arch), at, chain));
+        let mut piggyback =
+            self.piggyback.as_ref().map(|piggyback| piggyback.moves(self, (g, arch), at, (ports, chain)));
         for (outs, rounds) in self.runs() {
             let (way, piggyback, class) = (self.way(g, arch, outs), piggyback.take(), class.clone());
-            let (act, sums) = (g.precision.act, g.precision.accumulator);
-            let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.pe.vector_setup.value + 1);
-            let code = Code { gemm: self, at, act, sums, outs, way, axpy, pause, piggyback, class, sends_first };
+            let code = Code { class, sends_first, piggyback, ..self.code(g, (arch, ports), at, (outs, way)) };
             body.extend(code.rounds(g.lane_columns(), rounds));
         }
-        image.buffers = buffers(&self.all_requirements(g, arch), at);
-        image.tasks = vec![main_task(body)];
-        (image, params)
+        body
+    }
+
+    /// What emits the code of rounds with so many outputs whose sums travel in a way.
+    fn code<'a>(
+        &'a self,
+        g: &Geometry,
+        (arch, ports): (&ArchSpec, &Ports),
+        at: &'a Addresses,
+        (outs, way): (u32, Sums),
+    ) -> Code<'a> {
+        let (act, sums) = (g.precision.act, g.precision.accumulator);
+        let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.pe.vector_setup.value + 1);
+        Code {
+            gemm: self,
+            at,
+            weights: ports.of(Use::North).color(),
+            act,
+            sums,
+            outs,
+            way,
+            axpy,
+            pause,
+            piggyback: None,
+            class: None,
+            sends_first: true,
+        }
+    }
+
+    /// The price of the whole product.
+    pub(super) fn price(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let ports = self.ports(g, arch);
+        let chain = self.piggyback.as_ref().and_then(|piggyback| piggyback.images(g, &ports).swap_remove(0).0);
+        let class = any_class(g, &ports);
+        let mut sources = self.sources(g, (arch, &ports), class.as_ref());
+        if let Some(piggyback) = &self.piggyback {
+            let source = price::at_interval(arch, piggyback.interval());
+            sources.extend(ports.of(piggyback.port()).colors::<2>().map(|color| (color, source)));
+        }
+        let at = price::anywhere(&self.all_requirements(g, arch));
+        price::code(arch, &sources, &self.body(g, (arch, &ports), &at, (class, true), chain.as_ref()))
+    }
+
+    /// What comes to a PE, color by color.
+    pub(super) fn sources(
+        &self,
+        g: &Geometry,
+        (arch, ports): (&ArchSpec, &Ports),
+        class: Option<&RingClass>,
+    ) -> Vec<(Color, Source)> {
+        let weights = price::at_interval(arch, self.weights_interval(g, arch));
+        let ring = class.map(|class| (class.recv, price::ring(arch)));
+        std::iter::once((ports.of(Use::North).color(), weights)).chain(ring).collect()
+    }
+
+    /// The price of some steps whose sums travel in a way.
+    pub(super) fn steps_price(&self, g: &Geometry, arch: &ArchSpec, (outs, way): (u32, Sums)) -> u64 {
+        let ports = self.ports(g, arch);
+        let Some(class) = any_class(g, &ports) else { return 0 };
+        let mut requirements = self.requirements(g);
+        requirements.extend(self.scratch_of(g, way));
+        let at = price::anywhere(&requirements);
+        let code = self.code(g, (arch, &ports), &at, (outs, way));
+        let pair = [0, 1].map(|parity| code.step(&class, (way, None), parity)).concat();
+        price::code(arch, &self.sources(g, (arch, &ports), Some(&class)), &repeat(STEPS_PRICED, pair))
     }
 }
 
@@ -191,7 +280,7 @@ impl Code<'_> {
     fn load(&self, parity: u32) -> Instr {
         let n = self.outs * self.gemm.x.slots;
         let to = mem(self.act, self.weight_addr(parity, 0), n);
-        spawn(LOADER, op(Op::Mov, n, to, &[fab(color(0), self.act)]))
+        spawn(LOADER, op(Op::Mov, n, to, &[fab(self.weights, self.act)]))
     }
 
     /// The sums of a step, complete but for other PEs' products.
@@ -325,7 +414,7 @@ impl Code<'_> {
         };
         let mut code = vec![
             Instr::Join(LOADER),
-            vec(Op::Mov, self.outs, arrived, &[fab(color(0), self.act)]),
+            vec(Op::Mov, self.outs, arrived, &[fab(self.weights, self.act)]),
             vec(Op::Mov, len, self.came(1), &[bias]),
         ];
         // There are no products yet.
@@ -351,7 +440,7 @@ impl Code<'_> {
     fn alone(&self, parity: u32) -> Vec<Instr> {
         let (last, len) = (self.gemm.x.slots - 1, self.tokens());
         let (bias, acc) = (self.weight(parity, last + 1), self.acc(parity));
-        let arrives = vec(Op::Mov, 1, bias.clone(), &[fab(color(0), self.act)]);
+        let arrives = vec(Op::Mov, 1, bias.clone(), &[fab(self.weights, self.act)]);
         let mut code = vec![Instr::Join(LOADER), arrives, self.load(1 - parity)];
         let mut sum = bias.clone();
         if last > 0 {

@@ -10,31 +10,31 @@
 //! PE has its own inputs again, in the first buffer: a ring has evenly many PEs.
 //! **Not here.** When this form is taken (`Gemm::tuned`); the other form (`code`).
 
-use super::code::{LOADER, RECEIVER, SENDER, Y_REG};
-use super::{Gemm, STEP, WEIGHTS};
-use crate::codegen::instr::{at, color, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use super::code::{LOADER, RECEIVER, SENDER, W_REG, X_REG, Y_REG};
+use super::{Gemm, WEIGHTS};
+use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
+use crate::codegen::resources::{Ports, Use, Uses};
 use crate::codegen::ring::RingClass;
 use crate::codegen::streams::{broadcast_south, feed_north, interval};
+use crate::cost::remembered;
 use crate::ids::Label;
 use crate::kernel::{Access, Addresses, CheckpointTransfer, HostSource, Kernel, Requirement};
-use crate::kernels::lanes::{RING_QUEUES, axpy_cycles, buffers, classes, main_task, place, ring_routes, row_ring};
+use crate::kernels::lanes::{
+    any_class, bind_ring, buffers, classes, main_task, place, ring_of, ring_routes, row_places,
+};
 use crate::kernels::pace::Pace;
+use crate::kernels::price;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
-use sim_core::coord::Span;
+use sim_core::coord::{Color, Span};
 use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
 
 /// Bytes from the first sums of AXPYs to those of the present output.
-const SUMS_REG: AddrReg = AddrReg(1);
-/// Bytes from the first weights of a step to those of the present output.
-const W_REG: AddrReg = AddrReg(2);
+const SUMS_REG: AddrReg = X_REG;
 /// Most bytes of sums.
 const SUMS_MAX: u32 = 4 << 10;
 /// Most inputs of a column: their AXPYs are written out.
 const INPUTS_MAX: u32 = 32;
-/// About the cycles of an output's scalar instructions.
-const OUTPUT: u32 = 4;
-
 /// The product, of which `outs` outputs of every PE are summed in a round.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OutputStationary {
@@ -87,21 +87,37 @@ impl OutputStationary {
         Hop { outs, pauses }
     }
 
-    /// Cycles of the products of so many outputs, until they are in f32 sums.
-    fn products_cycles(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> u32 {
-        let (x, f32) = (&self.gemm.x, DType::F32);
-        let widen = if g.precision.accumulator == f32 || outs == 0 {
-            0
-        } else {
-            axpy_cycles(arch, (g.precision.accumulator, f32), outs * x.tokens)
+    fn image(&self, g: &Geometry, (arch, ports): (&ArchSpec, &Ports), at: &Addresses, class: &RingClass) -> Image {
+        let sends_first = row_places(g).is_none_or(|ring| ring.index(class.positions[0]).is_multiple_of(2));
+        let weights = ports.of(Use::North);
+        let mut image = Image {
+            name: "gemm".to_owned(),
+            inputs: vec![(weights.input(), weights.color())],
+            buffers: buffers(&self.requirements(g), at),
+            tasks: vec![main_task(self.body(g, (arch, ports), at, (class, sends_first)))],
+            ..Image::default()
         };
-        outs * (x.slots * axpy_cycles(arch, (x.dtype, g.precision.accumulator), x.tokens) + OUTPUT) + widen
+        bind_ring(&mut image, ports, class);
+        image
     }
 
-    fn image(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses, class: &RingClass) -> Image {
-        let sends_first = row_ring(g).is_none_or(|ring| ring.index(class.positions[0]).is_multiple_of(2));
-        let code =
-            Code { product: self, at, act: g.precision.act, narrow: g.precision.accumulator, class, sends_first };
+    /// The code of a class of PEs.
+    fn body(
+        &self,
+        g: &Geometry,
+        (arch, ports): (&ArchSpec, &Ports),
+        at: &Addresses,
+        (class, sends_first): (&RingClass, bool),
+    ) -> Vec<Instr> {
+        let code = Code {
+            product: self,
+            at,
+            weights: ports.of(Use::North).color(),
+            act: g.precision.act,
+            narrow: g.precision.accumulator,
+            class,
+            sends_first,
+        };
         let mut body = vec![set(Y_REG, 0)];
         for (first, (outs, rounds)) in self.gemm.runs().enumerate() {
             body.push(code.load(0, outs));
@@ -112,14 +128,15 @@ impl OutputStationary {
             body.extend(repeat(rounds, code.round(g.lane_columns(), outs, self.hop(g, arch, outs))));
             body.push(Instr::Join(LOADER));
         }
-        Image {
-            name: "gemm".to_owned(),
-            inputs: vec![(0, color(0)), (RING_QUEUES.0, class.recv)],
-            outputs: vec![(RING_QUEUES.1, class.send)],
-            buffers: buffers(&self.requirements(g), at),
-            tasks: vec![main_task(body)],
-            ..Image::default()
-        }
+        body
+    }
+
+    fn price(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
+        let at = price::anywhere(&self.requirements(g));
+        let ports = self.ports(g, arch);
+        let class = any_class(g, &ports).expect("there is a ring");
+        let sources = self.gemm.sources(g, (arch, &ports), Some(&class));
+        price::code(arch, &sources, &self.body(g, (arch, &ports), &at, (&class, true)))
     }
 }
 
@@ -127,6 +144,8 @@ impl OutputStationary {
 struct Code<'a> {
     product: &'a OutputStationary,
     at: &'a Addresses,
+    /// Color of the weights.
+    weights: Color,
     act: DType,
     /// Type of the sums of a step's products.
     narrow: DType,
@@ -167,7 +186,7 @@ impl Code<'_> {
     fn load(&self, parity: u32, outs: u32) -> Instr {
         let n = outs * self.product.gemm.x.slots;
         let to = mem(self.act, self.weight(parity, 0), n);
-        spawn(LOADER, op(Op::Mov, n, to, &[fab(color(0), self.act)]))
+        spawn(LOADER, op(Op::Mov, n, to, &[fab(self.weights, self.act)]))
     }
 
     /// The sums of some outputs of a round, from number `first` on.
@@ -229,7 +248,7 @@ impl Code<'_> {
         let biases = grid(self.act, bias, &[(outs, 1), (tokens, 0)]);
         let mut code = vec![
             Instr::Join(LOADER),
-            vec(Op::Mov, outs, mem(self.act, bias, outs), &[fab(color(0), self.act)]),
+            vec(Op::Mov, outs, mem(self.act, bias, outs), &[fab(self.weights, self.act)]),
             vec(Op::Mov, outs * tokens, self.sums(0, outs), &[biases]),
         ];
         code.extend(repeat(steps / 2, [0, 1].map(|parity| self.step(parity, outs, hop)).concat()));
@@ -279,17 +298,23 @@ impl Kernel for OutputStationary {
         requirements
     }
 
+    fn uses(&self, g: &Geometry) -> Uses {
+        self.gemm.uses(g)
+    }
+
     fn program(&self, g: &Geometry, arch: &ArchSpec, at: &Addresses) -> Program {
         let gemm = &self.gemm;
         assert_eq!(gemm.x.tokens, gemm.y.tokens, "{}: tokens in and out", gemm.label);
         let mut program = Program { name: self.name(), grid: Some(g.grid), ..Program::default() };
-        program.routes = broadcast_south(g, color(0));
-        program.routes.extend(row_ring(g).iter().flat_map(|ring| ring_routes(g, ring)));
+        let ports = self.ports(g, arch);
+        let weights = ports.of(Use::North).color();
+        program.routes = broadcast_south(g, weights);
+        program.routes.extend(ring_of(g, &ports).iter().flat_map(|ring| ring_routes(g, ring)));
         let interval = interval(arch, g.lane_columns());
-        program.edges = vec![feed_north(g, interval, WEIGHTS, color(0), gemm.wavelets(g))];
-        for (class, columns) in classes(g) {
+        program.edges = vec![feed_north(g, interval, WEIGHTS, weights, gemm.wavelets(g))];
+        for (class, columns) in classes(g, &ports) {
             let class = class.expect("there is a ring");
-            let image = self.image(g, arch, at, &class);
+            let image = self.image(g, (arch, &ports), at, &class);
             place(&mut program, g, image, &columns, Span::run(0, g.used_rows()));
         }
         program
@@ -298,7 +323,7 @@ impl Kernel for OutputStationary {
     fn feed(&self, g: &Geometry, _stream: &str, port: u32, host: &dyn HostSource) -> Vec<u32> {
         let (gemm, steps) = (&self.gemm, g.lane_columns());
         let column = port % steps;
-        let ring = row_ring(g).expect("outputs are stationary only where there is a ring");
+        let ring = row_places(g).expect("there is a ring");
         gemm.stream(g, column, host, |step, slot| {
             // After some steps a PE has the inputs of the PE as many places before it.
             let owner = ring.position((ring.index(column) + steps - step) % steps);
@@ -307,15 +332,10 @@ impl Kernel for OutputStationary {
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let (gemm, setup) = (&self.gemm, arch.pe.vector_setup.value);
-        let run = |(outs, rounds): (u32, u32)| {
-            let hop = self.hop(g, arch, outs);
-            let products: u32 = hop.outs.iter().map(|&outs| self.products_cycles(g, arch, outs)).sum();
-            let step = products + (hop.pauses[0] + hop.pauses[1]) * (setup + 1) + STEP;
-            let weights = interval(arch, g.lane_columns()) * gemm.block_wavelets(g.precision.act, outs);
-            let edges = u64::from(3 * setup + 2 * outs * gemm.x.tokens);
-            u64::from(rounds) * (edges + u64::from(g.lane_columns()) * u64::from(step.max(weights)))
-        };
-        gemm.runs().map(run).sum()
+        let (x, y) = (price::shape(&self.gemm.x), price::shape(&self.gemm.y));
+        let types = [g.precision.act, g.precision.accumulator].map(DType::bytes);
+        let numbers = [self.gemm.outs, u32::from(self.gemm.add), g.lane_columns(), self.gemm.weights_interval(g, arch)];
+        remembered(arch, ("stationary outputs", x, y, types, numbers), || self.price(g, arch))
+            + price::rows_of_broadcast(g, arch)
     }
 }

@@ -17,18 +17,22 @@
 
 use super::{Gemm, Hop, Sums, UNROLLED};
 use crate::codegen::instr::{at, imm, mem, step, vec};
+use crate::codegen::resources::{GUESTS, Ports, Use, Uses, address_registers};
 use crate::codegen::streams::{interval, interval_beside};
 use crate::kernel::{Addresses, CheckpointTransfer, HostSink, HostSource, Requirement, Way};
-use crate::kernels::lanes::{CHAIN_QUEUES, ChainRows};
+use crate::kernels::lanes::ChainRows;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
-use sim_core::program::{AddrOp, AddrReg, Image, Instr, Op, Param, Program};
+use sim_core::program::{AddrOp, Image, Instr, Op, Param, Program};
 
-/// Bytes from the row's first piece to the present one.
-const COUNT: AddrReg = AddrReg(8);
-/// The same, clamped.
-const PLACE: AddrReg = AddrReg(9);
+address_registers! { from GUESTS;
+    /// Bytes from the row's first piece to the present one.
+    COUNT,
+    /// The same, clamped.
+    PLACE,
+}
+
 /// Most wavelets of a piece, whatever has room.
 const PIECE_MAX: u32 = 8;
 /// Bytes of a wavelet.
@@ -54,8 +58,9 @@ pub struct Piggyback {
 
 /// Most wavelets of a piece that wait for a row to move them without holding up the row above: in its
 /// input queue, on the ramp and in its router.
-fn room(arch: &ArchSpec) -> u32 {
-    let queue = arch.pe.input_queues.value[usize::from(CHAIN_QUEUES.0)];
+fn room(arch: &ArchSpec, port: Use) -> u32 {
+    let port = Ports::allot(&Uses { ports: vec![Use::North, Use::RowRing, port], ..Uses::default() }, arch).of(port);
+    let queue = arch.pe.input_queues.value.get(usize::from(port.input())).copied().unwrap_or(1);
     (queue + arch.router.buffer.value + arch.router.ramp_down.value).saturating_sub(1).clamp(1, PIECE_MAX)
 }
 
@@ -115,7 +120,7 @@ impl Piggyback {
         }
         let intervals = intervals(gemm, g, arch, transfer.way)?;
         // The largest pieces of which the edge lets one through in time, and as many as it does.
-        let pieces = (1..=room(arch)).rev().filter(|n| transfer.of_row().is_multiple_of(*n));
+        let pieces = (1..=room(arch, transfer.port())).rev().filter(|n| transfer.of_row().is_multiple_of(*n));
         let (piece, moves) = pieces.into_iter().find_map(|piece| {
             let pass = |moves: &u32| Step::of(gemm, g, arch, (*moves, piece)).passes(piece, intervals[1]);
             Some((piece, (1..=gemm.outs * gemm.x.slots).take_while(pass).last()?))
@@ -140,9 +145,22 @@ impl Piggyback {
         self.transfer.rows.count
     }
 
-    /// Rounds in which pieces move.
-    pub(super) fn rounds(&self) -> u32 {
-        self.rounds
+    /// What the price of carrying it depends on: wavelets of a piece and of a row, pieces of a step,
+    /// rounds, distances at the edge, and the way.
+    pub(super) fn numbers(&self) -> [u32; 7] {
+        let [weights, cargo] = self.intervals;
+        let out = u32::from(self.transfer.way == Way::Out);
+        [self.piece, self.transfer.of_row(), self.moves, self.rounds, weights, cargo, out]
+    }
+
+    /// What it travels on.
+    pub(super) fn port(&self) -> Use {
+        self.transfer.port()
+    }
+
+    /// Least distance of two of its wavelets at the edge.
+    pub(super) fn interval(&self) -> u32 {
+        self.intervals[1]
     }
 
     /// Pieces of a row.
@@ -177,11 +195,6 @@ impl Piggyback {
         self.intervals[0]
     }
 
-    /// Cycles of a step.
-    pub(super) fn step_cycles(&self, gemm: &Gemm, g: &Geometry, arch: &ArchSpec) -> u32 {
-        Step::of(gemm, g, arch, (self.moves, self.piece)).cycles.iter().sum()
-    }
-
     /// Wavelets of a column: a piece of zeros goes ahead of those that leave.
     fn wavelets(&self, g: &Geometry) -> u64 {
         let ahead = u64::from(self.transfer.way == Way::Out);
@@ -189,17 +202,23 @@ impl Piggyback {
     }
 
     /// Lays routes and streams.
-    pub(super) fn lay(&self, program: &mut Program, g: &Geometry, arch: &ArchSpec) {
-        self.transfer.lay(program, g, arch, [self.wavelets(g); 2], self.intervals[1]);
+    pub(super) fn lay(&self, program: &mut Program, g: &Geometry, (arch, ports): (&ArchSpec, &Ports)) {
+        self.transfer.lay(program, g, (arch, ports), [self.wavelets(g); 2], self.intervals[1]);
     }
 
-    pub(super) fn images(&self, g: &Geometry) -> Vec<(Option<ChainRows>, Span)> {
-        self.transfer.images(g)
+    pub(super) fn images(&self, g: &Geometry, ports: &Ports) -> Vec<(Option<ChainRows>, Span)> {
+        self.transfer.images(g, ports)
     }
 
     /// Binds queues, and gives the start values of registers in some rows.
-    pub(super) fn bind(&self, image: &mut Image, g: &Geometry, chain: Option<&ChainRows>, rows: Span) -> Vec<Param> {
-        self.transfer.bind(image, chain);
+    pub(super) fn bind(
+        &self,
+        image: &mut Image,
+        g: &Geometry,
+        (ports, chain): (&Ports, Option<&ChainRows>),
+        rows: Span,
+    ) -> Vec<Param> {
+        self.transfer.bind(image, ports, chain);
         let (bytes, of_row) = (self.bytes() as i32, self.of_row() as i32);
         // A row of the mesh begins later by its own pieces, and by one for every row above.
         let per = -bytes * (of_row + i32::from(self.lag(g) > 0));
@@ -223,7 +242,7 @@ impl Piggyback {
         gemm: &Gemm,
         (g, arch): (&Geometry, &ArchSpec),
         addresses: &Addresses,
-        chain: Option<&ChainRows>,
+        (ports, chain): (&Ports, Option<&ChainRows>),
     ) -> Moves {
         let act = &self.transfer.act;
         let (dtype, buffer) = (act.dtype, addresses[&act.buffer]);
@@ -239,7 +258,7 @@ impl Piggyback {
         let code = vec![
             Instr::Addr(AddrOp::Copy(PLACE, COUNT)),
             Instr::Addr(AddrOp::Clamp(PLACE, -(bytes as i32), all as i32)),
-            Instr::Vec(self.transfer.piece(chain, n, at(PLACE, mem(dtype, buffer, n)))),
+            Instr::Vec(self.transfer.piece((ports, chain), n, at(PLACE, mem(dtype, buffer, n)))),
             step(COUNT, bytes as i32),
         ];
         let Step { counts, hop, .. } = Step::of(gemm, g, arch, (self.moves, self.piece));

@@ -1,0 +1,113 @@
+//! The price of one vector instruction: beats, and issue slots per beat (rules C4 and C5 of
+//! `docs/MODEL.md`).
+//!
+//! **Invariant.** The same numbers as the engines', which share no code with this: a test executes what
+//! is priced here.
+//! **Not here.** When a beat can start (`clock`).
+
+use sim_core::arch::{ArchSpec, Widths};
+use sim_core::program::{AddrReg, DType, MemRef, Op, Operand, VecOp};
+
+/// Values of the address registers, as far as the code that was priced so far has set them.
+pub type Registers = [i32; AddrReg::COUNT as usize];
+
+/// Beats and issue slots of a vector instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beats {
+    /// Beats, of `width` elements each.
+    pub count: u64,
+    /// Issue slots of a beat.
+    pub slots: u64,
+}
+
+impl Beats {
+    /// Issue slots of all beats.
+    #[must_use]
+    pub fn all(self) -> u64 {
+        self.count * self.slots
+    }
+
+    /// Those of an instruction, whose operands in memory are relative to registers of these values.
+    #[must_use]
+    pub fn of(arch: &ArchSpec, op: &VecOp, registers: &Registers) -> Beats {
+        let count = u64::from(op.len).div_ceil(u64::from(width(arch, op)));
+        Beats { count, slots: u64::from(slots(arch, op, registers)) }
+    }
+}
+
+/// Whether all vectors among the operands have 16 bits, or all have 32.
+fn of_class(widths: &Widths, op: &VecOp) -> u32 {
+    let (mut narrow, mut wide) = (false, false);
+    for operand in std::iter::once(&op.dst).chain(&op.src) {
+        if let Some(dtype) = operand.dtype().filter(|_| !operand.is_scalar()) {
+            narrow |= dtype != DType::F32;
+            wide |= dtype == DType::F32;
+        }
+    }
+    match (narrow, wide) {
+        (true, true) => widths.mixed,
+        (true, false) => widths.half,
+        (false, _) => widths.single,
+    }
+}
+
+/// Elements per beat.
+fn width(arch: &ArchSpec, op: &VecOp) -> u32 {
+    let pe = &arch.pe;
+    let widths = match op.op {
+        Op::Mov => &pe.width_mov.value,
+        Op::Add | Op::Sub => &pe.width_add.value,
+        Op::Mul => &pe.width_mul.value,
+        Op::Max => &pe.width_max.value,
+        Op::Fmac => &pe.width_fmac.value,
+        Op::Scale => &pe.width_scale.value,
+        Op::BitSub => &pe.width_bitsub.value,
+    };
+    let mut width = of_class(widths, op);
+    for operand in std::iter::once(&op.dst).chain(&op.src) {
+        width = width.min(match operand {
+            Operand::Fab(_, dtype) => dtype.per_wavelet(),
+            Operand::Mem(m) => by_stride(m),
+            Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => u32::MAX,
+        });
+    }
+    match &op.dst {
+        Operand::Reg(_) => width = width.min(pe.width_register.value),
+        Operand::Mem(m) if m.is_scalar() => width = 1,
+        _ => {}
+    }
+    width.max(1)
+}
+
+/// Most elements per beat of a vector in memory whose neighbours are so far apart.
+fn by_stride(m: &MemRef) -> u32 {
+    let Some(last) = m.dims.last().filter(|dim| dim.stride != 0 && dim.stride != 1) else { return u32::MAX };
+    let words = i64::from(last.stride) * i64::from(m.dtype.bytes() / 2);
+    match words.rem_euclid(8) {
+        2 | 3 | 5 | 6 => u32::MAX,
+        0 => 1,
+        _ => 2,
+    }
+}
+
+/// Issue slots of a beat.
+fn slots(arch: &ArchSpec, op: &VecOp, registers: &Registers) -> u32 {
+    let mut slots = 1;
+    if matches!(&op.dst, Operand::Mem(m) if m.is_scalar()) {
+        slots = arch.pe.reduce_cycles.value;
+    }
+    let vectors = || op.src.iter().filter_map(|o| if let Operand::Mem(m) = o { Some(m) } else { None });
+    let mut vectors = vectors().filter(|m| !m.is_scalar());
+    if let (Some(a), Some(b)) = (vectors.next(), vectors.next()) {
+        let conflict = |a: &MemRef, b: &MemRef| {
+            let place = |m: &MemRef| m.base.map_or(0, |r| registers[usize::from(r.0)]).wrapping_add(m.offset);
+            let same = place(a) == place(b) && a.dtype == b.dtype && a.dims == b.dims;
+            !same && (place(a) / 2 - place(b) / 2) % 4 == 0
+        };
+        let third = vectors.next();
+        if conflict(a, b) || third.is_some_and(|c| conflict(a, c) || conflict(b, c)) {
+            slots = slots.max(arch.pe.bank_conflict.value);
+        }
+    }
+    slots
+}
