@@ -25,7 +25,7 @@ use crate::layout::Geometry;
 use models::graph::{Module, Parameter};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Span};
-use sim_core::program::{AddrReg, DType, Image, Instr, Op, Operand, Program};
+use sim_core::program::{DType, Image, Instr, Op, Operand, Program};
 
 /// Stream of γ and β.
 const AFFINE: &str = "affine";
@@ -35,19 +35,9 @@ microthreads! { MICROTHREADS:
     LOADER = "parameters",
 }
 
-/// Registers: bytes from the first slot of `x`, of the second and of the third window, and of
-/// vectors with one f32 number per slot.
-const REGS: [AddrReg; 3] = [X_REG, SECOND_REG, THIRD_REG];
-
 address_registers! {
-    /// Of `x`.
-    X_REG,
-    /// Of the second window.
-    SECOND_REG,
-    /// Of the third one.
-    THIRD_REG,
-    /// Of vectors with a number per slot.
-    SLOT_REG,
+    // Bytes from the first slot: of `x`, of the second and the third window, of vectors with a number per slot.
+    X_REG, SECOND_REG, THIRD_REG, SLOT_REG,
 }
 
 /// `y = (x − mean) / sqrt(variance + ε) · γ + β` over the real features of every token, or
@@ -99,7 +89,7 @@ struct Frame<'a> {
 impl<'a> Frame<'a> {
     fn new(g: &Geometry, x: &'a ActivationView, at: &'a Addresses, (style, parameters): (Style, Color)) -> Frame<'a> {
         let per = chunk_slots(x.slots, x.tokens);
-        Frame { x: Moving { act: x, reg: REGS[0] }, at, per, share: 1.0 / g.model.d_model as f32, style, parameters }
+        Frame { x: Moving { act: x, reg: X_REG }, at, per, share: 1.0 / g.model.d_model as f32, style, parameters }
     }
 
     fn tokens(&self) -> u32 {
@@ -253,7 +243,7 @@ impl LayerNorm {
         let (first, len) = f.summed(2);
         row.all_reduce(class, Op::Add, len, first, &mut code);
         code.extend(f.moments());
-        let y = Moving::along(f.x, &self.y, REGS[1]);
+        let y = Moving::along(f.x, &self.y, SECOND_REG);
         code.extend(sweep((slots, per), &[f.x, y], &[(SLOT_REG, 4)], |n| {
             let (len, tmp) = (n * f.tokens(), f.scratch(".tmp", n));
             let x = f.x.chunk(f.at, n);
@@ -427,8 +417,8 @@ impl LayerNormGrad {
 
     fn body(&self, f: &Frame<'_>, row: &RowReduce, class: RowClass) -> Vec<Instr> {
         let (slots, per) = (self.x.slots, f.per);
-        let dy = Moving::along(f.x, &self.dy, REGS[1]);
-        let dx = Moving::along(f.x, &self.dx, REGS[2]);
+        let dy = Moving::along(f.x, &self.dy, SECOND_REG);
+        let dx = Moving::along(f.x, &self.dx, THIRD_REG);
         // A row is quiescent until its parameters come by; what it does before would have to end
         // before they come to the first rows, too.
         let mut code = vec![f.load(1), Instr::Join(LOADER), f.zero(BufferId::Scratch(".stats"), 4 * f.tokens())];

@@ -197,6 +197,8 @@ impl Levels {
         (name, results): (&str, u64),
         image: impl Fn(&Role) -> Image,
     ) {
+        let rows = self.0.iter().map(|&size| u64::from(size)).product::<u64>();
+        assert!(rows >= u64::from(g.used_rows()), "groups of {:?} rows reach all {}", self.0, g.used_rows());
         program.routes.extend(self.routes(ports, g));
         program.edges.push(drain_south(g, arch, name, [self.edge(ports).color(); 2], results));
         let x = Span::run(0, g.used_columns());
