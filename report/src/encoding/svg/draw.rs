@@ -42,6 +42,7 @@ pub const PHASES: [(&str, RGBColor); 4] = [
 ];
 
 /// Color of a phase of the step.
+#[must_use]
 pub fn phase_color(phase: &str) -> RGBColor {
     PHASES.iter().find(|(name, _)| *name == phase).map_or(SOFT, |(_, color)| *color)
 }
@@ -109,6 +110,7 @@ pub fn legend(area: &Area<'_>, at: (i32, i32), entries: &[(&str, RGBColor)]) -> 
 }
 
 /// Color of a position on the scale, 0 to 1.
+#[must_use]
 pub fn shade(position: f64) -> RGBColor {
     let x = position.clamp(0.0, 1.0) * 4.0;
     let i = (x as usize).min(3);
@@ -118,6 +120,7 @@ pub fn shade(position: f64) -> RGBColor {
 }
 
 /// A name that fits.
+#[must_use]
 pub fn shortened(name: &str, most: usize) -> String {
     if name.chars().count() <= most { name.to_owned() } else { name.chars().take(most - 1).chain(['…']).collect() }
 }
@@ -135,6 +138,7 @@ pub struct Axis {
 
 impl Axis {
     /// The pixel of a number; numbers beyond the ends are at the ends.
+    #[must_use]
     pub fn at(&self, value: f64) -> i32 {
         let scale = |v: f64| if self.log { v.max(f64::MIN_POSITIVE).log10() } else { v };
         let (low, high) = (scale(self.range.0), scale(self.range.1));
@@ -143,6 +147,7 @@ impl Axis {
     }
 
     /// Round numbers between the ends, at most about eight.
+    #[must_use]
     pub fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.range;
         if self.log {
