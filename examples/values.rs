@@ -1,4 +1,5 @@
 //! From a preset to the loss and the gradients of its step: the model `tiny`, with real numbers, on 8 × 8 PEs.
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use runner::{Executor, Extras, Job, Workload, machine};
 

@@ -72,7 +72,7 @@ fn inputs(shape: &ModelShape) -> Inputs {
 fn train(step: &CompiledStep, inputs: &Inputs, engine: EngineKind) -> (Gradients, Vec<u64>) {
     let options = RunOptions { engine, ..RunOptions::default() };
     // A loss scale keeps small gradients within binary16.
-    let scale = if step.compiled.geometry.act == DType::F16 { 64.0 } else { 1.0 };
+    let scale = if step.compiled.geometry.precision.act == DType::F16 { 64.0 } else { 1.0 };
     let wafer = Wafer::new(step, &options).unwrap().scaled(LossScale(scale));
     wafer.step(inputs).unwrap_or_else(|e| panic!("{e}"))
 }
