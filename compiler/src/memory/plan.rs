@@ -7,11 +7,10 @@
 //! Places are found by first fit: buffers in some order, each at the lowest address where nothing that lives at the same
 //! time is. Three orders are tried until everything fits.
 //!
-//! **Invariant.** The plan is the same for every PE. Buffers, code and stack of a launch do not overlap; [`check`] holds
+//! **Invariant.** The plan is the same for every PE. Buffers, code and stack of a launch do not overlap; `check` holds
 //! every plan to that. Queues have registers of their own and take no memory.
 //! **Not here.** What the buffers are for (`schedule`).
 
-use super::check::check;
 use crate::ids::BufferId;
 use crate::kernel::{Access, Addresses, Requirement};
 use sim_core::arch::ArchSpec;
@@ -89,7 +88,7 @@ pub struct TooSmall {
 ///
 /// # Errors
 /// If the PE's memory is too small.
-pub fn plan(
+pub(super) fn find(
     arch: &ArchSpec,
     launches: &[Vec<Requirement>],
     code: impl Fn(usize) -> u64,
@@ -115,7 +114,6 @@ pub fn plan(
             let buffers = lives.into_iter().map(|l| l.buffer).collect();
             let code_bytes = code[at];
             let plan = MemoryPlan { peak_bytes, code_bytes, stack_bytes, capacity, buffers, peak_launch: at, code };
-            check(&plan, launches, &addresses);
             return Ok((plan, addresses));
         }
         found = Some(found.unwrap_or((tops[at], at)).min((tops[at], at)));
