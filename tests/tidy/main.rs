@@ -1,9 +1,14 @@
 //! Rules of the house that no linter knows: which crate may use which, and what a file looks like.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod documents;
+mod habits;
+mod imports;
+mod workspace;
+
 use sim_core::arch;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use workspace::{crates, root, sources};
 
 /// What each crate of the workspace may depend on, of the workspace.
 const ALLOWED: [(&str, &[&str]); 9] = [
@@ -18,25 +23,6 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("wafersim", &["sim-core", "models", "compiler", "fabric", "cluster", "runner", "report", "published"]),
 ];
 const LINES_MAX: usize = 500;
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn manifest(folder: &Path) -> toml::Table {
-    std::fs::read_to_string(folder.join("Cargo.toml")).unwrap().parse().unwrap()
-}
-
-fn name(manifest: &toml::Table) -> String {
-    manifest["package"]["name"].as_str().unwrap().to_owned()
-}
-
-fn crates() -> BTreeMap<String, toml::Table> {
-    let workspace = manifest(&root());
-    let members = workspace["workspace"]["members"].as_array().unwrap().clone();
-    let folders = members.iter().map(|m| root().join(m.as_str().unwrap())).chain([root()]);
-    folders.map(|f| manifest(&f)).map(|m| (name(&m), m)).collect()
-}
 
 #[test]
 fn crates_depend_in_one_direction() {
@@ -67,29 +53,9 @@ fn every_version_is_in_the_root() {
 fn only_the_codec_names_bincode() {
     let codec = root().join("sim-core/src/codec.rs");
     for (path, text) in sources() {
-        let own = path == codec || path.ends_with("tests/tidy.rs");
+        let own = path == codec || path.ends_with("tests/tidy/main.rs");
         assert!(own || !text.contains("bincode::"), "{}: bincode belongs to {}", path.display(), codec.display());
     }
-}
-
-/// All Rust files of the workspace.
-fn sources() -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    let mut folders = vec![root()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && !name.starts_with('.') && !name.starts_with("target") {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                files.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    files.sort();
-    assert!(files.len() > 50, "the sources are found");
-    files
 }
 
 #[test]
