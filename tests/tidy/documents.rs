@@ -251,10 +251,10 @@ fn stub(text: &str) -> Option<&'static str> {
     const POINTERS: [&str; 9] =
         ["They", "Them", "These", "Those", "The same", "Both", "Likewise", "All of them", "Others"];
     let first = text.split(['.', ';', ':']).next().unwrap_or_default().trim();
-    let points = |p: &&str| first == **p || first.strip_prefix(**p).is_some_and(|rest| rest.starts_with([' ', ',']));
+    let points = |p: &str| first == p || first.strip_prefix(p).is_some_and(|rest| rest.starts_with([' ', ',']));
     match () {
         () if text.split_whitespace().count() < 2 => Some("one word says no more than the name"),
-        () if POINTERS.iter().any(|p| points(&p)) => Some("it begins by pointing at something that is not there"),
+        () if POINTERS.iter().any(|p| points(p)) => Some("it begins by pointing at something that is not there"),
         () if ["This.", "Its name.", "It."].contains(&text) => Some("it only points"),
         () => None,
     }
