@@ -33,7 +33,10 @@ fn is_path(text: &str) -> bool {
     const ENDINGS: [&str; 9] = [".rs", ".md", ".toml", ".wafer", ".txt", ".svg", ".html", ".py", ".csv"];
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     let first = text.split('/').next().unwrap_or_default();
-    plain && text.contains('/') && (ENDINGS.iter().any(|e| text.ends_with(e)) || root().join(first).is_dir())
+    plain
+        && text.contains('/')
+        && !first.is_empty()
+        && (ENDINGS.iter().any(|e| text.ends_with(e)) || root().join(first).is_dir())
 }
 
 #[test]
@@ -61,6 +64,8 @@ fn files_that_documents_name_exist() {
 #[derive(Default)]
 struct Known {
     pairs: BTreeSet<(String, String)>,
+    /// Words in tables that macros make items of: each may be the name of one.
+    made: BTreeSet<String>,
     inside: Vec<String>,
 }
 
@@ -127,14 +132,10 @@ impl<'a> Visit<'a> for Known {
             names(&item.tree, &mut |name| self.add(name));
         }
     }
-    fn visit_macro(&mut self, item: &'a syn::Macro) {
-        // A table that makes structs: every word of it may be a name of a field.
-        let tokens = item.tokens.to_string();
+    fn visit_item_macro(&mut self, item: &'a syn::ItemMacro) {
+        let tokens = item.mac.tokens.to_string();
         let words = tokens.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty());
-        let words: Vec<String> = words.map(str::to_owned).collect();
-        for pair in words.windows(2) {
-            self.pairs.insert((pair[0].clone(), pair[1].clone()));
-        }
+        self.made.extend(words.map(str::to_owned));
     }
 }
 
@@ -179,8 +180,9 @@ fn code_that_documents_name_exists() {
     for (page, text) in pages() {
         for parts in quoted(&text).into_iter().filter_map(|q| code_path(q, &crates)) {
             let missing = parts.windows(2).find(|pair| {
-                let outer = if ["crate", "super", "self"].contains(&pair[0]) { return false } else { pair[0] };
-                !known.pairs.contains(&(outer.to_owned(), pair[1].to_owned()))
+                let relative = ["crate", "super", "self", "Self"].contains(&pair[0]);
+                let pair = (pair[0].to_owned(), pair[1].to_owned());
+                !relative && !known.pairs.contains(&pair) && !known.made.contains(&pair.1)
             });
             if let Some(pair) = missing {
                 let page = page.strip_prefix(root()).unwrap().display();
