@@ -25,7 +25,7 @@ const HOW: [&str; 4] = ["command", "links", "simulation", "wafersim_version"];
 /// What a result was obtained from, how, where, and its digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
-    /// [`MANIFEST_SCHEMA`].
+    /// Name and version of the schema, [`MANIFEST_SCHEMA`].
     pub schema: String,
     /// Version of this program.
     pub wafersim_version: String,
@@ -35,7 +35,7 @@ pub struct Manifest {
     pub executable_blake3: Option<String>,
     /// The command line as it was given.
     pub argv: Vec<String>,
-    /// The same with everything resolved; `wafersim reproduce` runs it.
+    /// The command with everything resolved; `wafersim reproduce` runs it.
     pub command: String,
     /// Every value that the result depends on.
     pub config: Vec<Setting>,
@@ -43,7 +43,7 @@ pub struct Manifest {
     pub inputs: Vec<FileHash>,
     /// Seed of everything random in the run.
     pub seed: u64,
-    /// Threads.
+    /// Threads that the simulation used.
     pub threads: usize,
     /// The computer.
     pub host: Host,

@@ -86,7 +86,7 @@ pub fn run(cluster: &Cluster, work: &Work<'_>) -> Outcome {
     run_wafers(cluster, work, wafers)
 }
 
-/// The same with so many of the cluster's wafers, the last of which is the slow one if there is one.
+/// Runs the step with so many of the cluster's wafers, the last of which is the slow one if there is one.
 fn run_wafers(cluster: &Cluster, work: &Work<'_>, wafers: u32) -> Outcome {
     let chunks = chunks(work.kernels);
     let mut state = State::new(cluster, work, wafers);

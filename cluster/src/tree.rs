@@ -42,7 +42,7 @@ pub(crate) enum Leaf {
     Servers,
 }
 
-/// Both ways of the links that lead to one kind of leaf.
+/// A kind of leaf of the tree, with the links that lead to it in either direction.
 #[derive(Debug)]
 pub(crate) struct Leaves {
     pub(crate) down: Vec<Link>,

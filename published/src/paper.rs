@@ -27,7 +27,7 @@ const MICRO: &str = "Cerebras/modelzoo at b353ab5 (2023-03-27): batch over syste
 /// Result of `wafersim reproduce cerebras-gpt`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PaperReport {
-    /// [`PAPER_SCHEMA`].
+    /// Name and version of the schema, [`PAPER_SCHEMA`].
     pub schema: &'static str,
     /// Version of this program.
     pub wafersim_version: &'static str,

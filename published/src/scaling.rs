@@ -24,7 +24,7 @@ const BEND: f64 = 0.01;
 /// Result of `wafersim reproduce andromeda-scaling`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ScalingReport {
-    /// [`SCALING_SCHEMA`].
+    /// Name and version of the schema, [`SCALING_SCHEMA`].
     pub schema: &'static str,
     /// Version of this program.
     pub wafersim_version: &'static str,
@@ -45,19 +45,19 @@ pub struct ScalingReport {
 pub struct Failed {
     /// The model.
     pub model: String,
-    /// Why.
+    /// Why the model could not be run.
     pub faults: Vec<String>,
 }
 
 /// How a model scales.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ModelScaling {
-    /// Its name.
+    /// Name of the model.
     pub model: String,
-    /// The same share of the batch on every system.
+    /// Steps in which every system has an equal share of a batch that grows with them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weak: Option<Curve>,
-    /// The same batch, shared by more systems.
+    /// Steps with one batch, shared by more and more systems.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strong: Option<Curve>,
 }
@@ -74,7 +74,7 @@ pub struct Curve {
 /// A step on some systems.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Row {
-    /// Systems.
+    /// Systems that share the batch.
     pub systems: u32,
     /// Sequences of the step, padding not counted.
     pub batch: u64,
@@ -84,7 +84,7 @@ pub struct Row {
     pub samples_per_second: f64,
     /// Sequences per second against one system's.
     pub speedup: f64,
-    /// The same per system.
+    /// Throughput per system, divided by that of one system.
     pub efficiency: f64,
     /// The step.
     pub step: ClusterReport,
@@ -132,9 +132,9 @@ impl Curve {
 /// A kind of scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The same share of the batch on every system.
+    /// Every system has an equal share of a batch that grows with their number.
     Weak,
-    /// The same batch, shared by more systems.
+    /// One batch, shared by more and more systems.
     Strong,
 }
 

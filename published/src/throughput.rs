@@ -12,7 +12,7 @@ use sim_core::arch::{ArchSpec, KeyGroup};
 
 /// Where GPT-3 and BERT were measured.
 const USC: &str = "arXiv 2409.00287v2, table V (hours per epoch) and figure 5, digitised";
-/// The same, for BERT.
+/// Where the throughputs of BERT were measured.
 const USC_BERT: &str = "arXiv 2409.00287v2, table IV (67,350 samples per epoch)";
 /// Where GPT-2 was measured.
 const DABENCH: &str = "augustuszzq/Regular-DABench-LLM@5f86bb6, gpt2_train_bf16.log (release 2.3.0)";
@@ -152,9 +152,9 @@ pub struct Row {
 /// so that the last one is not full.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EpochRow {
-    /// Samples.
+    /// Samples of an epoch.
     pub samples: u64,
-    /// Steps.
+    /// Steps of an epoch.
     pub steps: u64,
     /// Samples per second of an epoch here.
     pub ours: f64,

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// The step on all systems of a cluster (`docs/CLUSTER.md`).
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ClusterReport {
-    /// Systems.
+    /// Systems that share the batch.
     pub systems: u32,
     /// From the start of a step to the start of the next.
     pub step_seconds: f64,

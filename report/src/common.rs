@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// The model that ran.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ModelInfo {
-    /// Its name.
+    /// Name of the model or of the machine.
     pub name: String,
     /// Decoder layers.
     pub layers: u32,
@@ -33,7 +33,7 @@ pub struct ModelInfo {
 /// The machine that ran it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ArchInfo {
-    /// Its name.
+    /// Name of the model or of the machine.
     pub name: String,
     /// Fabric clock.
     pub clock_hz: u64,
@@ -41,7 +41,7 @@ pub struct ArchInfo {
     pub width: u32,
     /// Rows of PEs.
     pub height: u32,
-    /// Systems.
+    /// Systems of the machine.
     pub systems: u32,
     /// Bits per second over the edges of a wafer, each way.
     pub io_bits_per_second: u64,
@@ -80,7 +80,7 @@ pub struct Assumed {
     pub parameter: String,
     /// The value taken.
     pub value: String,
-    /// Why.
+    /// Why this value was taken.
     pub because: String,
 }
 

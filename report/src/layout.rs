@@ -29,11 +29,11 @@ pub struct Layout {
     pub sums: String,
     /// Chunks of a PE's tokens in attention, as queries.
     pub attention_chunks: u32,
-    /// The same as keys.
+    /// Chunks of a PE's tokens as keys in attention, forward.
     pub key_chunks: u32,
     /// Chunks as queries in attention's backward pass.
     pub backward_chunks: u32,
-    /// The same as keys.
+    /// Chunks of a PE's tokens as keys in attention, backward.
     pub backward_key_chunks: u32,
     /// Parts of the feed-forward layer, one after the other.
     pub ffn_parts: u32,
@@ -61,7 +61,7 @@ pub struct Layout {
 /// The second best mapping by the compiler's estimates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RunnerUp {
-    /// Lanes.
+    /// Lanes of the mapping.
     pub lanes: u32,
     /// Columns of a lane that share a head.
     pub head_columns: u32,

@@ -13,7 +13,7 @@ pub struct LinkLoad {
     pub color: u8,
     /// `north`, `east`, `south`, `west`; or `ramp`, down to the PEs.
     pub port: &'static str,
-    /// Wavelets.
+    /// Wavelets of the color.
     pub wavelets: u64,
     /// Wavelets per link and cycle where there are most, by cells of neighbouring PEs; a link can
     /// carry 1.

@@ -45,7 +45,7 @@ pub fn fold_name(options: &RunOptions) -> &'static str {
 }
 
 impl Provenance {
-    /// The same with what was stepped.
+    /// What the simulation took, with the cycles that were stepped.
     pub(crate) fn simulation(&self, effort: Effort) -> Simulation {
         Simulation {
             engine: engine_name(&self.options).to_owned(),

@@ -23,7 +23,7 @@ pub const RUN_SCHEMA: &str = "wafersim.run/1";
 /// Result of `wafersim run`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RunReport {
-    /// [`RUN_SCHEMA`].
+    /// Name and version of the schema, [`RUN_SCHEMA`].
     pub schema: &'static str,
     /// Version of this program.
     pub wafersim_version: &'static str,
@@ -72,7 +72,7 @@ pub struct RunReport {
 pub struct StepInfo {
     /// Cycles of all micro-batches.
     pub cycles: u64,
-    /// The same in seconds.
+    /// Time of the step in seconds.
     pub seconds: f64,
     /// Sequences, all systems.
     pub batch: u64,
@@ -117,7 +117,7 @@ pub struct Memory {
 /// A buffer of every PE.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TensorReport {
-    /// Its name.
+    /// Name of the kernel or tensor.
     pub name: String,
     /// Its size.
     pub bytes_per_pe: u64,

@@ -25,7 +25,7 @@ pub const SIMULATE_SCHEMA: &str = "wafersim.simulate/1";
 /// Result of `wafersim simulate`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SimulateReport {
-    /// [`SIMULATE_SCHEMA`].
+    /// Name and version of the schema, [`SIMULATE_SCHEMA`].
     pub schema: &'static str,
     /// Version of this program.
     pub wafersim_version: &'static str,

@@ -27,7 +27,7 @@ impl Column {
 pub enum Cell {
     /// There is no value.
     Empty,
-    /// Words.
+    /// A cell of words.
     Text(String),
     /// A whole number.
     Whole(u64),
@@ -48,7 +48,7 @@ impl Cell {
         Cell::Shown(format!("{value:.digits$}"))
     }
 
-    /// The same with its sign.
+    /// A cell with a number that always shows its sign.
     #[must_use]
     pub fn signed(value: f64, digits: usize) -> Cell {
         Cell::Shown(format!("{value:+.digits$}"))

@@ -26,7 +26,7 @@ const HOUR: f64 = 3600.0;
 /// Result of `wafersim train`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TrainReport {
-    /// [`TRAIN_SCHEMA`].
+    /// Name and version of the schema, [`TRAIN_SCHEMA`].
     pub schema: &'static str,
     /// Version of this program.
     pub wafersim_version: &'static str,
@@ -57,15 +57,15 @@ pub struct TrainReport {
 /// A part of the run with one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PhaseReport {
-    /// Systems.
+    /// Systems that share the batch.
     pub systems: u32,
     /// Sequences per step, all systems.
     pub batch: u64,
     /// Sequences of a system at a time.
     pub micro_batch: u32,
-    /// Steps.
+    /// Steps of the phase or the run.
     pub steps: u64,
-    /// Tokens.
+    /// Tokens that are read.
     pub tokens: u64,
     /// Time of all steps.
     pub seconds: f64,
@@ -89,13 +89,13 @@ pub struct Piece {
 /// What a run takes.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Total {
-    /// Steps.
+    /// Steps of the phase or the run.
     pub steps: u64,
-    /// Tokens.
+    /// Tokens that are read.
     pub tokens: u64,
     /// Tokens per parameter.
     pub tokens_per_parameter: f64,
-    /// Time.
+    /// Time in seconds.
     pub seconds: f64,
     /// Time times systems, in hours.
     pub system_hours: f64,

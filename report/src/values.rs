@@ -13,7 +13,7 @@ pub struct StepValues {
     pub seed: u64,
     /// Loss on the wafer: mean cross-entropy, in nats per token (per sequence of a classifier).
     pub loss: f64,
-    /// The same in f64 throughout.
+    /// The loss by the implementation that computes in f64 throughout.
     pub loss_f64: f64,
     /// The gradient of every parameter, by name.
     pub tensors: Vec<TensorValues>,

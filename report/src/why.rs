@@ -19,7 +19,7 @@ pub const WHY_SCHEMA: &str = "wafersim.why/1";
 /// What bounds a step and its kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Answer {
-    /// [`WHY_SCHEMA`].
+    /// Name and version of the schema, [`WHY_SCHEMA`].
     pub schema: &'static str,
     /// The command whose report is asked about.
     pub command: String,

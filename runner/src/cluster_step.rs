@@ -137,14 +137,14 @@ impl WaferStep {
         ClusterStep { lost: Some(lost), ..self.report(cluster, &left, micro_batches) }
     }
 
-    /// The same with a batch that gives each of the cluster's systems the same share.
+    /// The step with a batch that gives each of the cluster's systems the same share.
     #[must_use]
     pub fn shared(&self, cluster: &Cluster, batch: u64) -> ClusterStep {
         let (kernels, parameters) = (self.kernels.clone(), self.parameters.clone());
         WaferStep { batch, kernels, parameters, ..*self }.on(cluster)
     }
 
-    /// The same with so many systems, each with the same share: weak scaling.
+    /// The step on so many systems, each with the same share of sequences: weak scaling.
     #[must_use]
     pub fn weak(&self, cluster: &Cluster, systems: u32) -> ClusterStep {
         let share = self.micro_batch * self.micro_batches;

@@ -50,9 +50,9 @@ pub enum Quantity {
     Idle,
     /// Wavelets per cycle that leave a router by a port.
     Load(Dir),
-    /// Those of one color.
+    /// Wavelets of one color.
     Color(Color, Dir),
-    /// Those of one color by the link that has most of them.
+    /// Wavelets of one color over the link that has most of them.
     Busiest(Color),
 }
 

@@ -29,19 +29,19 @@ impl Job {
         Job { workload, arch: cs2(), options: StepOptions::default() }
     }
 
-    /// The same on another machine.
+    /// Puts the model on another machine.
     #[must_use]
     pub fn machine(self, arch: ArchSpec) -> Job {
         Job { arch, ..self }
     }
 
-    /// The same, compiled in another way.
+    /// Compiles the step in another way.
     #[must_use]
     pub fn options(self, options: StepOptions) -> Job {
         Job { options, ..self }
     }
 
-    /// The same with another batch, shared by another number of systems.
+    /// The job with another batch, shared by another number of systems.
     ///
     /// # Errors
     /// If the machine cannot have that many.
@@ -106,7 +106,7 @@ pub struct Extras {
 pub struct FinishedStep {
     /// The step.
     pub step: CompiledStep,
-    /// The same, executed.
+    /// Outcomes of the step's programs.
     pub executed: ExecutedStep,
     /// Kernels of the same design on which folding was verified, if that was asked for.
     pub verified: Option<FoldVerification>,

@@ -54,7 +54,7 @@ pub fn changed(base: Result<ArchSpec, Error>, sets: &[String]) -> Result<ArchSpe
     if diagnostics.is_empty() { Ok(spec) } else { Err(Error::Invalid(diagnostics)) }
 }
 
-/// The same machine with another number of systems.
+/// A machine with another number of systems.
 ///
 /// # Errors
 /// If it cannot have that many.

@@ -54,7 +54,7 @@ pub struct StepPrograms {
 /// Whether launches with equal stencils are believed to have equal programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Hits {
-    /// They are.
+    /// Launches with equal stencils get one program, which is built once.
     #[default]
     Believed,
     /// Every launch's program is built and its content compared with that of the first launch of its stencil. Takes as
@@ -96,8 +96,7 @@ fn recheck(compiled: &Compiled, arch: &ArchSpec, numbers: &[usize], contents: &[
 }
 
 impl StepPrograms {
-    /// The same programs for a machine whose edges have another rate: their streams move that much
-    /// faster or slower.
+    /// Programs for a machine whose edges have another rate: their streams move that much faster or slower.
     #[must_use]
     pub fn at_rate(mut self, before: &ArchSpec, after: &ArchSpec) -> StepPrograms {
         let [before, after] = [before, after].map(|a| u128::from(a.wafer.io_bits_per_second.value.max(1)));
@@ -124,7 +123,8 @@ pub fn distinct(compiled: &Compiled, arch: &ArchSpec) -> Result<StepPrograms, Er
     distinct_with(compiled, arch, Hits::Believed)
 }
 
-/// The same, with stencils believed or not.
+/// The distinct programs of a step, with equal stencils believed or checked by building every launch's
+/// program.
 ///
 /// # Errors
 /// As [`distinct`].

@@ -22,7 +22,7 @@ pub struct Span {
     pub start: u64,
     /// Its cycles, all repetitions.
     pub cycles: u64,
-    /// Repetitions.
+    /// Repetitions of the launch.
     pub count: u64,
     /// Bytes onto and off the wafer, all repetitions.
     pub traffic: (u64, u64),

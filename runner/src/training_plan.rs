@@ -20,9 +20,9 @@ const STEPS_MAX: u64 = 1_000_000_000;
 pub struct Phase {
     /// Sequences per step, all systems.
     pub batch: u64,
-    /// Steps.
+    /// Steps of the phase.
     pub steps: u64,
-    /// Systems.
+    /// Systems that share the batch.
     pub systems: u32,
 }
 
@@ -52,9 +52,9 @@ pub struct TrainingPlan {
 pub struct Request {
     /// Sequences per step.
     pub batch: Option<u64>,
-    /// Systems.
+    /// Systems that share the batch.
     pub systems: Option<u32>,
-    /// Steps.
+    /// Steps of the phase.
     pub steps: Option<u64>,
     /// Tokens per parameter.
     pub tokens_per_parameter: Option<f64>,

@@ -26,7 +26,7 @@ impl Diagnostic {
         Diagnostic { code: code.to_owned(), at: at.to_string(), message: message.into(), help: String::new() }
     }
 
-    /// The same diagnostic with advice.
+    /// Adds advice to the diagnostic: what the user can do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = help.into();

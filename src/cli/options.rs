@@ -47,9 +47,9 @@ pub struct Global {
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set.
     Auto,
-    /// Always.
+    /// Colors, wherever the output goes.
     Always,
-    /// Never.
+    /// Plain text, without colors.
     Never,
 }
 
@@ -85,7 +85,7 @@ pub enum EngineChoice {
 /// Foldings of the fast engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FoldChoice {
-    /// Both.
+    /// Fold in time and in space.
     #[value(name = "time,space", alias = "space,time")]
     Both,
     /// Whole periods are skipped.
@@ -99,7 +99,7 @@ pub enum FoldChoice {
 /// How programs are executed.
 #[derive(Debug, Clone, Args)]
 pub struct RunLimits {
-    /// Engine
+    /// Engine that executes the programs
     #[arg(long, value_enum, default_value = "fast")]
     pub engine: EngineChoice,
     /// Exact folding that the fast engine may use

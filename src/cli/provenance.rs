@@ -68,7 +68,7 @@ impl Recording {
         }
     }
 
-    /// The same, once it is known that everything can go where it shall.
+    /// Begins a result, once it is known that everything can go where it shall.
     pub(super) fn towards(
         results: &[Destination<'_>],
         options: &ManifestOptions,

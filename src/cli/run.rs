@@ -108,7 +108,7 @@ impl Arguments {
     }
 }
 
-/// The same share of the batch on 1, 2, 4, … systems, if the machine has several.
+/// Steps with equal shares of the batch on 1, 2, 4, … systems, if the machine has several.
 fn scaling(step: &CompiledStep, executed: &ExecutedStep) -> Vec<ClusterReport> {
     let systems = step.arch.cluster.systems.value;
     let mut numbers: Vec<u32> = (0..32).map(|i| 1 << i).take_while(|n| *n < systems).collect();

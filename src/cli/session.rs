@@ -35,7 +35,7 @@ impl<'a> Session<'a> {
         Ok(Session { pool: host::pool(limits.threads())?, cache, options: limits.options(false), output })
     }
 
-    /// The same, keeping where the PEs spend their cycles if that is `wanted`.
+    /// Keeps where the PEs spend their cycles, if that is `wanted`.
     pub(super) fn per_pe(mut self, wanted: bool) -> Session<'a> {
         self.options.per_pe = wanted;
         self
@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
         self.told(work, &Watcher::new(self.output))
     }
 
-    /// The same, showing nothing.
+    /// Runs the job without showing anything.
     pub(super) fn run_silently<T: Send>(
         &self,
         work: impl FnOnce(&Executor<'_>) -> Result<T, Error> + Send,

@@ -96,7 +96,7 @@ impl ProgramTrace {
         self.options.trace.iter().chain(&self.wave).map(PathBuf::as_path).collect()
     }
 
-    /// The same, with the options that name them.
+    /// Files of the traces, with the options that name them.
     pub(super) fn destinations(&self) -> Vec<Destination<'_>> {
         let named = [("--trace", &self.options.trace), ("--wave", &self.wave)];
         let named = named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));

@@ -219,7 +219,7 @@ impl Band {
         sent
     }
 
-    /// The same by color, for every color that has a route in the router.
+    /// Wavelets sent by color, for every color that has a route in the router.
     pub(crate) fn sent_by_color(&self, pe: usize) -> Vec<ColorSent> {
         let mut all: Vec<ColorSent> = Vec::with_capacity(usize::from(self.t.routers[pe].count));
         self.sending(pe, |path, kept| {

@@ -84,7 +84,7 @@ pub(crate) struct Ce {
     pub(crate) turn: u8,
     /// Microthreads at work, as bits.
     pub(crate) busy: u8,
-    /// Those of high, medium and low priority.
+    /// Microthreads of high, medium and low priority, as bits.
     pub(crate) levels: [u8; 3],
     /// The main thread's memory-only instruction has the issue slot from `since` on.
     pub(crate) bulk: bool,
@@ -261,13 +261,13 @@ pub(crate) struct Path {
     pub(crate) switched: u32,
     /// For its first two output ports: the FIFO, or the number of the port of an edge stream.
     pub(crate) to: [u32; 2],
-    /// Those of the others, in the table of these; only where there are others.
+    /// Ports to leave by behind the first ones, in the table of these; only where there are more.
     pub(crate) further: u32,
     /// Number of output ports.
     pub(crate) count: u8,
     /// Output ports, as bits in the order north, east, south, west, ramp.
     pub(crate) ports: u8,
-    /// Those of them that lead off the mesh.
+    /// Ports of the path that lead off the mesh.
     pub(crate) edges: u8,
     /// Number of its color.
     pub(crate) color: u8,

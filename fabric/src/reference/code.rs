@@ -35,7 +35,7 @@ pub(super) struct TaskCode {
 pub(super) enum TaskStep {
     /// The vector instruction with this index in `ImageCode::vectors`.
     Vector(usize),
-    /// The same, on a microthread.
+    /// A vector instruction on a microthread.
     Async {
         vector: usize,
         thread: u8,

@@ -49,7 +49,7 @@ pub fn run(
     run_watched(program, arch, options, values, &mut |_, _, _| {})
 }
 
-/// The same; `watch` is called with cycle, PE and color for every wavelet that leaves a router.
+/// Runs a program; `watch` is called with cycle, PE and color for every wavelet that leaves a router.
 ///
 /// # Errors
 /// See [`crate::run`].
@@ -63,7 +63,7 @@ pub fn run_watched(
     run_seen(program, arch, options, values, &mut watch::Moves(watch))
 }
 
-/// The same; `watch` sees wavelets and compute elements.
+/// Runs a program; `watch` sees wavelets and compute elements.
 ///
 /// # Errors
 /// See [`crate::run`].

@@ -46,7 +46,7 @@ impl Fifo {
         self.wavelets.get(ahead).copied().filter(|w| w.ready <= now)
     }
 
-    /// The same for a wavelet that carries data.
+    /// Whether the head of a queue is ready and carries data, not a command.
     pub(super) fn has_data(&self, ahead: usize, now: u64) -> bool {
         self.ready(ahead, now).is_some_and(|w| !w.control)
     }

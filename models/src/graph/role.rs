@@ -13,9 +13,9 @@ use std::fmt;
 pub enum Activation {
     /// Sum of the embeddings of a token, `embed`.
     Embedding,
-    /// The same times the model's constant, `embed_scaled`.
+    /// The embedding's sum times the model's constant, `embed_scaled`.
     EmbeddingScaled,
-    /// The same after its norm, `embed_ln`.
+    /// The embedding's sum after its norm, `embed_ln`.
     EmbeddingNorm,
     /// Result of a layer's first norm, `ln_1`.
     Norm1,
@@ -57,17 +57,17 @@ pub enum Activation {
     Residual2,
     /// Result of the norm behind the layers, `ln_f`.
     FinalNorm,
-    /// The same times the model's constant, `ln_f_scaled`.
+    /// The last norm's result times the model's constant, `ln_f_scaled`.
     FinalNormScaled,
     /// Result of the product in front of the logits, `head_dense`.
     HeadDense,
-    /// The same after GELU, `head_gelu`.
+    /// The head's first product after GELU, `head_gelu`.
     HeadGelu,
-    /// The same after its norm, `head_ln`.
+    /// The head's first product after GELU and a norm, `head_ln`.
     HeadNorm,
     /// Result of the pooler's product, `pooler`.
     Pooler,
-    /// The same after the hyperbolic tangent, `pooled`.
+    /// The pooler's product after the hyperbolic tangent, `pooled`.
     Pooled,
     /// Logits, `logits`.
     Logits,
@@ -259,7 +259,7 @@ impl fmt::Display for Parameter {
 pub enum Role {
     /// What a forward operation makes: the activation, and its layer.
     Activation(Activation, Option<u32>),
-    /// Parameters.
+    /// Parameters of the model.
     Parameter(Parameter),
     /// A gradient, of an activation along one path or of parameters.
     Gradient,

@@ -81,7 +81,7 @@ impl Step<'_> {
         dy.dot(&self.matrix(&weight).t())
     }
 
-    /// The same for logits by the table `name`.
+    /// The gradients of a product of hidden states with the table `name`, which gives the logits.
     fn logits_backward(&mut self, name: &str, input: &str) {
         let d_logits = self.rows("d.logits");
         self.accumulate(name, d_logits.t().dot(&self.rows(input)));

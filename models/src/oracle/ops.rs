@@ -127,7 +127,7 @@ impl Heads {
         x.view().slice_axis_move(Axis(0), rows).slice_axis_move(Axis(1), columns)
     }
 
-    /// The same of the keys or values that the head looks at.
+    /// The keys or values that an attention head looks at.
     fn kv_block<'a>(&self, x: &'a Array2<f64>, b: usize, h: usize) -> ArrayView2<'a, f64> {
         let (rows, columns) = self.ranges(x.ncols() / self.kv_heads, b, h * self.kv_heads / self.heads);
         x.view().slice_axis_move(Axis(0), rows).slice_axis_move(Axis(1), columns)

@@ -98,7 +98,7 @@ const CEREBRAS_GPT_ROWS: [Row; 7] = [
 
 const SEQ_LEN: u32 = 2048;
 
-/// All of them, smaller ones first.
+/// The Cerebras-GPT presets, smaller ones first.
 pub(super) fn list() -> impl Iterator<Item = Preset> {
     CEREBRAS_GPT_ROWS.iter().map(cerebras_gpt)
 }

@@ -67,9 +67,9 @@ pub struct Training {
 pub struct Stage {
     /// Sequences per step over all systems.
     pub batch: u64,
-    /// Steps.
+    /// Steps of this phase.
     pub steps: u64,
-    /// Systems.
+    /// Systems that shared the batch.
     pub systems: u32,
     /// Sequences that a system works on at a time.
     pub micro_batch_per_system: u64,

@@ -84,9 +84,10 @@ pub enum Block {
     Pre,
     /// Each half is added to its input, and the sum is normalised (BERT). No norm at the end.
     Post,
-    /// Both halves work on the same normalised input, and are added to it (GPT-J).
+    /// Attention and feed-forward block work on one and the same normalised input, and are added to it
+    /// (GPT-J).
     ParallelOneNorm,
-    /// The same, each half with a norm of its own (GPT-NeoX).
+    /// Attention and feed-forward block work side by side, each behind a norm of its own (GPT-NeoX).
     ParallelTwoNorms,
 }
 
@@ -160,7 +161,7 @@ pub struct Biases {
     pub qkv: bool,
     /// The product after attention.
     pub projection: bool,
-    /// Those of the feed-forward block.
+    /// Whether products of the feed-forward block have biases.
     pub feed_forward: bool,
 }
 

@@ -44,7 +44,7 @@ pub struct Workload {
     pub shape: ModelShape,
     /// What is done with it.
     pub mode: Mode,
-    /// Sequences.
+    /// Sequences of a step.
     pub batch: u64,
     /// Tokens per sequence; at most the positions of the model.
     pub seq_len: u32,

@@ -14,11 +14,11 @@ pub const LIMIT: u64 = 256 << 20;
 /// The part of a run that is traced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceWindow {
-    /// Cycles.
+    /// Cycles that are shown.
     pub window: Range<u64>,
-    /// Columns.
+    /// Columns that are shown.
     pub x: Range<u32>,
-    /// Rows.
+    /// Rows that are shown.
     pub y: Range<u32>,
 }
 

@@ -13,7 +13,7 @@ use ndarray::ArrayD;
 pub struct Comparison {
     /// The wafer's loss: mean cross-entropy, in nats per token (per sequence of a classifier).
     pub loss: f64,
-    /// The same in f64 throughout.
+    /// The loss by the implementation that computes in f64 throughout.
     pub loss_f64: f64,
     /// The gradient of every parameter.
     pub tensors: Vec<TensorError>,

@@ -48,7 +48,7 @@ impl<'a> Wafer<'a> {
         Ok(Wafer { step, options, programs, scale: None })
     }
 
-    /// The same with another scale of the loss than [`LossScale::of`].
+    /// A step with another scale of the loss than [`LossScale::of`].
     #[must_use]
     pub fn scaled(self, scale: LossScale) -> Wafer<'a> {
         Wafer { scale: Some(scale), ..self }

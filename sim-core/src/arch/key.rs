@@ -75,7 +75,8 @@ impl ArchSpec {
         self.hash_of(|_| true)
     }
 
-    /// The same of all that a single wafer's run can depend on ([`KeyGroup::reaches_the_wafer`]).
+    /// BLAKE3 in hexadecimal of all values that a single wafer's run can depend on
+    /// ([`KeyGroup::reaches_the_wafer`]).
     #[must_use]
     pub fn wafer_hash(&self) -> String {
         self.hash_of(KeyGroup::reaches_the_wafer)

@@ -103,7 +103,7 @@ impl MemRef {
         MemRef { base: None, offset: offset as i32, dtype, dims: Dims::new(), ring: None }
     }
 
-    /// The same, relative to a register.
+    /// Makes the operand's address relative to an address register.
     #[must_use]
     pub fn at(mut self, base: AddrReg) -> MemRef {
         self.base = Some(base);

@@ -39,9 +39,9 @@ pub(super) struct Scaling {
 /// A kind of scaling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// The same share of the batch on every system.
+    /// Every system has an equal share of a batch that grows with their number.
     Weak,
-    /// The same batch, shared by more systems.
+    /// One batch, shared by more and more systems.
     Strong,
 }
 

@@ -38,7 +38,7 @@ impl Routes {
 pub(super) struct Entries {
     /// For each route, that of its port.
     pub(super) route: Vec<u32>,
-    /// Those of the other positions of switches, by route and port.
+    /// Paths of a switch's positions behind the first one, by route and port.
     pub(super) further: BTreeMap<(usize, u8), u32>,
 }
 

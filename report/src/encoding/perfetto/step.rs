@@ -23,7 +23,7 @@ const EVENT: u64 = 48;
 pub struct StepTrace<'a> {
     /// The step.
     pub compiled: &'a Compiled,
-    /// The same, executed.
+    /// Outcomes of the step's programs.
     pub executed: &'a ExecutedStep,
     /// Its kernels in time.
     pub timeline: &'a [Span],

@@ -163,7 +163,7 @@ impl Axis {
     }
 }
 
-/// Both axes of a chart with lines at round numbers.
+/// Draws the horizontal and the vertical axis of a chart, with lines at round numbers.
 pub fn axes(
     area: &Area<'_>,
     x: (&Axis, &str, &dyn Fn(f64) -> String),

@@ -6,7 +6,7 @@ use runner::Error;
 use runner::heat::{Heat, Quantity};
 
 const SIZE: (u32, u32) = (620, 420);
-/// Bars.
+/// Bars of the histogram.
 const BINS: usize = 40;
 
 /// Draws the picture.

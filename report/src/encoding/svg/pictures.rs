@@ -20,7 +20,7 @@ pub struct PictureInput<'a> {
     pub heat: &'a Heat,
     /// The kernels of a micro-batch.
     pub timeline: &'a [Span],
-    /// The same share of the batch on 1, 2, 4, … systems; empty for a single one.
+    /// Steps with equal shares of the batch on 1, 2, 4, … systems; empty for a single one.
     pub scaling: &'a [ClusterReport],
 }
 

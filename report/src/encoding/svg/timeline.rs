@@ -75,7 +75,7 @@ fn stretches<'a>(spans: &'a [Span], phase: &str, x: &Axis) -> Vec<(i32, i32, &'a
     out
 }
 
-/// Both directions over the edges, as shares of their bandwidth.
+/// Draws what moves onto and off the wafer, as shares of the edges' bandwidth.
 fn edges(area: &Area<'_>, spans: &[Span], report: &RunReport, x: &Axis) -> Drawn {
     let capacity = report.arch.io_bits_per_second as f64 / 8.0 / report.arch.clock_hz as f64;
     let (onto, off) = (shares(spans, x, |s| s.traffic.0, capacity), shares(spans, x, |s| s.traffic.1, capacity));

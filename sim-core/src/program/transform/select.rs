@@ -82,9 +82,9 @@ pub struct Window {
     pub x: u32,
     /// First row.
     pub y: u32,
-    /// Columns.
+    /// Columns of the rectangle.
     pub width: u32,
-    /// Rows.
+    /// Rows of the rectangle.
     pub height: u32,
 }
 

@@ -56,7 +56,7 @@ pub(super) fn corner(r: Region) -> PeCoord {
 
 /// A region's neighbours in one direction.
 pub(super) struct Moved {
-    /// Those on the grid.
+    /// The part of the moved region that lies on the grid.
     pub(super) inside: Option<Region>,
     /// The ports at which the region touches the edge of the grid.
     pub(super) edge: Option<Span>,
