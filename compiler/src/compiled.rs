@@ -159,7 +159,7 @@ pub(crate) fn build(
     Ok(Compiled::of(g, choice, schedule, memory, addresses))
 }
 
-/// `M001`.
+/// The diagnostic `M001`: a step does not fit the memory of a PE.
 fn does_not_fit(g: &Geometry, arch: &ArchSpec, why: &TooSmall, kernels: &[&KernelKind]) -> Diagnostic {
     let TooSmall { launch, top, code, buffers } = why;
     let largest: Vec<String> = buffers.iter().take(4).map(|(buffer, bytes)| format!("{buffer} {bytes} B")).collect();

@@ -69,7 +69,7 @@ pub enum BufferId {
 }
 
 impl BufferId {
-    /// The same buffer in a layer that `layer` gives for its own.
+    /// The buffer in another layer, which `layer` gives for its own.
     #[must_use]
     pub fn relabelled(self, layer: impl FnOnce(u32) -> u32) -> BufferId {
         match self {

@@ -28,7 +28,7 @@ pub struct Requirement {
     pub buffer: BufferId,
     /// Element type.
     pub dtype: DType,
-    /// Elements.
+    /// Elements of the buffer.
     pub len: u32,
     /// Required address modulo 8: 0, or 4 for accumulators (rule C5).
     pub phase: u32,
@@ -90,7 +90,7 @@ impl Addresses {
         self.0.insert(buffer, address)
     }
 
-    /// All of them, in the order of the ids.
+    /// Buffers with their addresses, in the order of the ids.
     pub fn iter(&self) -> impl Iterator<Item = (BufferId, u32)> {
         self.0.iter().map(|(&buffer, &address)| (buffer, address))
     }
@@ -219,7 +219,7 @@ pub trait Kernel: fmt::Debug + Send + Sync {
 pub enum Way {
     /// Off the wafer.
     Out,
-    /// Back.
+    /// Back onto the wafer.
     In {
         /// No row of it came before.
         begins: bool,
@@ -245,12 +245,12 @@ pub enum Part<K> {
     Apart,
     /// Nothing: its windows lie in other parts.
     Nothing,
-    /// This.
+    /// The kernel that is left.
     Of(K),
 }
 
 impl<K> Part<K> {
-    /// The same of another type of kernel.
+    /// What is left of a kernel, as another type of kernel.
     pub fn map<L>(self, f: impl FnOnce(K) -> L) -> Part<L> {
         match self {
             Part::Apart => Part::Apart,

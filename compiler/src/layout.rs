@@ -80,7 +80,7 @@ pub struct ModelSizes {
 }
 
 impl ModelSizes {
-    /// Those of a model.
+    /// The sizes of a model.
     #[must_use]
     pub fn of(shape: &ModelShape) -> ModelSizes {
         ModelSizes {

@@ -55,7 +55,7 @@ impl Stationary {
     /// Both of them.
     pub const ALL: [Stationary; 2] = [Stationary::Inputs, Stationary::Outputs];
 
-    /// Its name.
+    /// Name of the choice, as reports and the command line write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Reduction {
     /// All of them.
     pub const ALL: [Reduction; 3] = [Reduction::Chain, Reduction::TwoPhase, Reduction::Tree];
 
-    /// Its name.
+    /// Name of the choice, as reports and the command line write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -97,9 +97,9 @@ pub enum CheckpointRequest {
     /// What is estimated to be fastest.
     #[default]
     Auto,
-    /// They stay on the wafer.
+    /// Checkpoints stay on the wafer.
     Stay,
-    /// They leave it and come back, all of them.
+    /// Checkpoints leave the wafer and come back, all of them.
     Offload,
     /// Some stay, the others are computed again.
     Recompute,
@@ -108,7 +108,7 @@ pub enum CheckpointRequest {
 /// What the user fixes by hand; the rest is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MappingConstraints {
-    /// Lanes.
+    /// Lanes of the mapping.
     pub lanes: Option<u32>,
     /// Columns per head.
     pub head_columns: Option<u32>,
@@ -116,11 +116,11 @@ pub struct MappingConstraints {
     pub tokens: Option<u32>,
     /// Chunks of a PE's tokens in attention, as queries.
     pub attention_chunks: Option<u32>,
-    /// The same as keys.
+    /// Chunks of a PE's tokens as keys in attention, forward.
     pub key_chunks: Option<u32>,
     /// Chunks as queries in attention's backward pass.
     pub backward_chunks: Option<u32>,
-    /// The same as keys.
+    /// Chunks of a PE's tokens as keys in attention, backward.
     pub backward_key_chunks: Option<u32>,
     /// Parts of the feed-forward layer.
     pub ffn_parts: Option<u32>,
@@ -147,9 +147,9 @@ impl MappingConstraints {
 /// What becomes of layer inputs between the forward and the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Checkpoints {
-    /// They stay on the wafer.
+    /// Checkpoints stay on the wafer.
     Stay,
-    /// Those of the first layers leave over the edge and come back.
+    /// Checkpoints of the first layers leave over the edge and come back.
     Offload {
         /// Buffers that stay nevertheless: those that are needed again first.
         stay: u32,
@@ -171,7 +171,7 @@ pub struct MemoryStrategy {
     pub lm_chunks: u32,
     /// Chunks of a PE's tokens in attention.
     pub attention: Chunks,
-    /// The same in its backward pass.
+    /// Chunks of attention in its backward pass.
     pub attention_backward: Chunks,
     /// Parts of the feed-forward layer's features.
     pub ffn_parts: u32,

@@ -7,7 +7,7 @@ use sim_core::program::{EdgeStream, Flow, Program};
 /// Bytes that cross a wafer's edge in a launch. What is repeated to several ports counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
-    /// Onto the wafer: what belongs to its own sequences (`Kernel::own_stream`).
+    /// Onto the wafer: what belongs to its own sequences (`KernelKind::own_stream`).
     pub own_on: u64,
     /// Onto the wafer, the same for every wafer.
     pub weights: u64,

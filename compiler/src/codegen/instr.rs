@@ -60,7 +60,7 @@ pub fn vec(o: Op, len: u32, dst: Operand, src: &[Operand]) -> Instr {
     Instr::Vec(op(o, len, dst, src))
 }
 
-/// The same of operands that are used again.
+/// A vector instruction on operands that are used again, which are copied.
 #[must_use]
 pub fn vec_of(op: Op, len: u32, dst: &Operand, src: &[&Operand]) -> Instr {
     debug_assert_eq!(src.len(), op.sources(), "sources of {op:?}");

@@ -66,13 +66,13 @@ impl Scratch {
         self.apart[i]
     }
 
-    /// The same memory without its first vectors.
+    /// The memory that is left behind the first vectors.
     #[must_use]
     pub fn behind(&self, like: usize, apart: usize) -> Scratch {
         Scratch { like: self.like[like..].to_vec(), apart: self.apart[apart..].to_vec() }
     }
 
-    /// The same memory for an operand of the other phase.
+    /// The memory for an operand whose address has the other remainder modulo 8.
     #[must_use]
     pub fn swapped(&self) -> Scratch {
         Scratch { like: self.apart.clone(), apart: self.like.clone() }

@@ -145,7 +145,7 @@ impl Port {
         self.inputs[0]
     }
 
-    /// Both of its input queues.
+    /// The two input queues of the pair.
     #[must_use]
     pub fn inputs(&self) -> [u8; 2] {
         self.inputs
@@ -165,7 +165,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Those of a use.
+    /// The resource that a use was given.
     ///
     /// # Panics
     /// If the kernel did not name it: a mistake in the kernel.

@@ -21,7 +21,7 @@ pub struct RowReduce {
     pub first: u32,
     /// Columns of a group; at least 1.
     pub width: u32,
-    /// Groups.
+    /// Groups of adjacent columns.
     pub groups: u32,
     /// The rows.
     pub rows: Span,

@@ -20,7 +20,7 @@ const SINK: DataReg = DataReg(15);
 pub struct Scatter {
     /// Distance between stations in columns; the first one is column 0.
     pub period: u32,
-    /// Stations.
+    /// Stations of the row.
     pub stations: u32,
     /// The rows; every row has its own wavelets.
     pub rows: Span,

@@ -18,8 +18,8 @@ pub fn interval(arch: &ArchSpec, streams: u32) -> u32 {
     u32::try_from(bits.div_ceil(io)).unwrap_or(u32::MAX).max(1)
 }
 
-/// The same beside `others` streams of the same direction whose ports have `their` interval; None if
-/// these leave nothing.
+/// Cycles between wavelets of a stream beside `others` streams of its direction whose ports have `their`
+/// interval; None if these leave nothing.
 #[must_use]
 pub fn interval_beside(arch: &ArchSpec, streams: u32, (others, their): (u32, u32)) -> Option<u32> {
     let bits = |streams: u32| u128::from(streams) * 32 * u128::from(arch.wafer.clock_hz.value);

@@ -27,7 +27,7 @@ impl Beats {
         self.count * self.slots
     }
 
-    /// Those of an instruction, whose operands in memory are relative to registers of these values.
+    /// The slots of an instruction, whose operands in memory are relative to registers of these values.
     #[must_use]
     pub fn of(arch: &ArchSpec, op: &VecOp, registers: &Registers) -> Beats {
         let count = u64::from(op.len).div_ceil(u64::from(width(arch, op)));

@@ -17,7 +17,7 @@ pub struct Path {
 }
 
 impl Path {
-    /// Those of a machine.
+    /// The latencies of a machine.
     #[must_use]
     pub fn of(arch: &ArchSpec) -> Path {
         Path {

@@ -41,9 +41,9 @@ pub enum Function {
 pub struct Activation {
     /// The function.
     pub f: Function,
-    /// Input.
+    /// The function's argument.
     pub x: ActivationView,
-    /// Output.
+    /// The function's result.
     pub y: ActivationView,
 }
 
@@ -67,7 +67,7 @@ pub struct SwiGlu {
     pub gate: ActivationView,
     /// What it is multiplied by.
     pub up: ActivationView,
-    /// Output.
+    /// The function's result.
     pub y: ActivationView,
 }
 

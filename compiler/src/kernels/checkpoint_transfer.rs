@@ -125,7 +125,7 @@ impl CheckpointTransfer {
         self.piece((ports, chain), len(&self.act), turns.operand())
     }
 
-    /// The same for some elements of a row.
+    /// The transfer of some elements of a row.
     pub(super) fn piece(&self, (ports, chain): (&Ports, Option<&ChainRows>), n: u32, place: Operand) -> VecOp {
         let dtype = self.act.dtype;
         match chain {

@@ -51,7 +51,7 @@ impl ColSum {
         grid(act.dtype, addr, &[(act.slots, act.row as i32), (tokens, 1)])
     }
 
-    /// The same of scratch.
+    /// The view of the sums in scratch memory.
     fn sums(&self, at: &Addresses, first: u32, tokens: u32) -> Operand {
         let addr = at[".sums"] + first * DType::F32.bytes();
         grid(DType::F32, addr, &[(self.b.slots, self.stride() as i32), (tokens, 1)])
@@ -95,7 +95,7 @@ impl ColSum {
         self.b.part(first, slots).map_or(Part::Nothing, one)
     }
 
-    /// The same as a reduction of a kind, or as the fastest one that is no chain.
+    /// The sum as a reduction of a kind, or as the fastest one that is no chain.
     pub fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Self {
         ColSum { levels: Levels::of(g, arch, self.b.slots, kind), ..self.clone() }
     }

@@ -22,25 +22,25 @@ pub struct Add {
     pub a: ActivationView,
     /// Second summand.
     pub b: ActivationView,
-    /// Sum.
+    /// The sum of the two.
     pub out: ActivationView,
 }
 
 /// `to = from`, converted if the types differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Copy {
-    /// Source.
+    /// What is copied.
     pub from: ActivationView,
-    /// Destination.
+    /// Where it is written.
     pub to: ActivationView,
 }
 
 /// `y = factor · x`; `y` may be `x`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scale {
-    /// Input.
+    /// What is multiplied.
     pub x: ActivationView,
-    /// Output.
+    /// The product with the factor.
     pub y: ActivationView,
     /// The factor.
     pub factor: Decimal,
@@ -49,7 +49,7 @@ pub struct Scale {
 /// `to = value`, padding included.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fill {
-    /// Destination.
+    /// Where it is written.
     pub to: ActivationView,
     /// The value, as a whole number.
     pub value: i16,

@@ -81,7 +81,8 @@ enum Sums {
     Beside(Hop),
     /// Between the products of two steps, where their setups leave too few slots.
     Between,
-    /// Likewise, and the PE's products are added to the sum that came: the last one when it is sent.
+    /// Sums travel between two steps, and the PE's products are added to the sum that came: the last one
+    /// when it is sent.
     InPlace,
 }
 
@@ -267,7 +268,7 @@ impl Gemm {
         stream != WEIGHTS
     }
 
-    /// The same in the form that is fastest on a geometry and a machine, or in that which is fixed.
+    /// The product in the form that is fastest on a geometry and a machine, or in that which is fixed.
     pub(crate) fn tuned(&self, g: &Geometry, arch: &ArchSpec, fixed: Option<Stationary>) -> Tuned {
         let inputs = self.fastest(g, arch);
         let faster = |outputs: &OutputStationary| match fixed {
@@ -278,8 +279,9 @@ impl Gemm {
         outputs.map_or_else(|| Tuned::Inputs(inputs), Tuned::Outputs)
     }
 
-    /// The same while it carries rows of a buffer off the wafer or back: the first of the transfer's rows, as many as
-    /// there is time for, and how many these are; None if that costs more than a kernel of its own.
+    /// The product while it carries rows of a buffer off the wafer or back: the first of the transfer's
+    /// rows, as many as there is time for, and how many these are; None if that costs more than a kernel of
+    /// its own.
     pub fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Gemm, u32)> {
         let buffer = transfer.act.buffer;
         if buffer == self.y.buffer || (buffer == self.x.buffer && transfer.way != Way::Out) {

@@ -78,7 +78,7 @@ pub(super) fn place(program: &mut Program, g: &Geometry, image: Image, columns: 
     place_with(program, g, image, (columns, y), &[]);
 }
 
-/// The same with start values of registers.
+/// Places an image, with start values of registers.
 pub(super) fn place_with(
     program: &mut Program,
     g: &Geometry,
@@ -168,7 +168,7 @@ pub(super) fn lay_chain(
     lay_flow(program, g, (arch, ports), name, [wavelets; 2]);
 }
 
-/// The same for so many wavelets in and out.
+/// Lays a flow for so many wavelets in and out.
 pub(super) fn lay_flow(
     program: &mut Program,
     g: &Geometry,

@@ -1,7 +1,7 @@
 //! The kernels that a training step is made of; one file each.
 //!
-//! A schedule holds kernels as [`KernelKind`], which has a variant for each of them. Passes that concern only some kinds
-//! match it without a default arm, so that a new kernel does not compile until every one of them has been thought of.
+//! A schedule holds kernels as [`KernelKind`], which has a variant for each of them. What passes may do with a kernel
+//! says its class (`class.rs`), which is matched without a default arm: a new kernel does not compile until it has one.
 //!
 //! **Invariant.** Two kernels that are equal have equal programs at equal addresses.
 //! **Not here.** Which kernels a step needs (`schedule`); which kernels are alike (`stencil`).
@@ -11,6 +11,7 @@ pub mod affine;
 pub mod alibi;
 pub mod attention;
 pub mod checkpoint_transfer;
+mod class;
 pub mod colsum;
 pub mod elementwise;
 pub mod embed;
@@ -29,6 +30,7 @@ pub mod stencil;
 mod time_multiplex;
 mod window;
 
+pub(crate) use class::{ByFeatures, Class};
 pub(crate) use lanes::main_task;
 
 use crate::codegen::resources::Uses;

@@ -46,7 +46,7 @@ address_registers! {
 pub struct LayerNorm {
     /// Input, hidden features.
     pub x: ActivationView,
-    /// Output.
+    /// The normalised activation.
     pub y: ActivationView,
     /// Whose parameters they are.
     pub module: Module,

@@ -45,7 +45,7 @@ impl Pace {
         if self.setup == 0 { 0 } else { slots.saturating_sub(free).div_ceil(self.setup) }
     }
 
-    /// Likewise, while up to `most` beats more pass, one per `interval` cycles.
+    /// Pauses while up to `most` beats more pass, one per `interval` cycles.
     pub(super) fn pauses_beside(self, slots: u32, free: u32, interval: u32, most: u32) -> u32 {
         let mut pauses = self.pauses(slots, free);
         loop {

@@ -76,7 +76,7 @@ pub(super) fn ring(arch: &ArchSpec) -> Source {
     Source::Partner { way: Path::of(arch).links(2) }
 }
 
-/// Both colors of a chain down the columns, whose sums leave as fast as the edge takes them.
+/// The colors of a chain down the columns, whose sums leave as fast as the edge takes them.
 pub(super) fn chain(g: &Geometry, arch: &ArchSpec, ports: &Ports) -> [(Color, Source); 2] {
     ports.of(Use::Chain).colors().map(|color| (color, edge(arch, g.used_columns())))
 }
@@ -87,7 +87,7 @@ pub(super) fn rows_of_broadcast(g: &Geometry, arch: &ArchSpec) -> u64 {
     Path::of(arch).across(u64::from(g.used_rows() - 1))
 }
 
-/// The same where each adds to what the row above sends.
+/// Cycles of rows where each adds to what the row above sends.
 pub(super) fn rows_of_chain(g: &Geometry, arch: &ArchSpec) -> u64 {
     Path::of(arch).chain(u64::from(g.used_rows() - 1))
 }

@@ -81,7 +81,7 @@ impl Parts {
 }
 
 impl RowSum {
-    /// The same as a reduction of a kind, or as the fastest one that is no chain.
+    /// The sum as a reduction of a kind, or as the fastest one that is no chain.
     pub fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Self {
         RowSum { levels: Levels::of(g, arch, self.parts.len(), kind), ..self.clone() }
     }

@@ -44,7 +44,7 @@ pub(crate) trait Relabel {
 
 /// Something that is bound to layers.
 pub(crate) trait Relabelled {
-    /// The same with everything that it is bound to relabelled.
+    /// The value with everything that it is bound to relabelled.
     fn relabelled(&self, with: &mut dyn Relabel) -> Self;
 }
 

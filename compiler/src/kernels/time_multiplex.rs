@@ -83,7 +83,7 @@ impl<'a> TimeMultiplex<'a> {
         repeat(self.rows.count, [self.next(0), body].concat())
     }
 
-    /// The same with the second kind.
+    /// The rows' turns with the second kind of operand.
     pub(super) fn shared(&self, body: Vec<Instr>) -> Vec<Instr> {
         repeat(self.period.unwrap_or(self.rows.count), [self.next(1), body].concat())
     }

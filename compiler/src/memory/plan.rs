@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 pub struct PlannedBuffer {
     /// Which buffer.
     pub buffer: BufferId,
-    /// Bytes.
+    /// Bytes of the buffer.
     pub bytes: u64,
     /// First byte, margins included.
     pub addr: u64,
@@ -38,7 +38,7 @@ pub struct MemoryPlan {
     pub peak_bytes: u64,
     /// Code of the launch with the high-water mark.
     pub code_bytes: u64,
-    /// Stack.
+    /// Bytes kept for the stack.
     pub stack_bytes: u64,
     /// What a PE has.
     pub capacity: u64,
@@ -215,9 +215,9 @@ impl Life {
 enum Order {
     /// The largest first.
     Bytes,
-    /// Those that live longest first.
+    /// Buffers that live longest first.
     Life,
-    /// Those first that take the most memory for the longest time.
+    /// Buffers first that take the most memory for the longest time.
     Both,
 }
 

@@ -3,7 +3,7 @@
 //! **Invariant.** Chunks change attention's own scratch, code and cycles, and nothing else.
 //! **Not here.** How many chunks (`search`).
 
-use crate::kernels::KernelKind;
+use crate::kernels::{Class, KernelKind};
 use crate::options::{Chunks, MemoryStrategy};
 use crate::schedule::ScheduledKernel;
 use std::sync::Arc;
@@ -17,37 +17,22 @@ pub(super) fn cut(kernels: &mut [ScheduledKernel], strategy: &MemoryStrategy) {
     }
 }
 
-/// The same kernel in chunks, if it is attention.
+/// A kernel in chunks, if it is attention.
 pub(crate) fn in_chunks(kernel: &KernelKind, chunks: Chunks) -> Option<KernelKind> {
-    match kernel {
-        KernelKind::AttentionForward(attention) => Some(attention.in_chunks(chunks).into()),
-        KernelKind::AttentionBackward(attention) => Some(attention.in_chunks(chunks).into()),
-        KernelKind::Activation(_)
-        | KernelKind::ActivationGrad(_)
-        | KernelKind::SwiGlu(_)
-        | KernelKind::SwiGluGrad(_)
-        | KernelKind::Distances(_)
-        | KernelKind::StandaloneTransfer(_)
-        | KernelKind::ColSum(_)
-        | KernelKind::Add(_)
-        | KernelKind::Copy(_)
-        | KernelKind::Fill(_)
-        | KernelKind::Scale(_)
-        | KernelKind::EmbedScatter(_)
-        | KernelKind::EmbedGrad(_)
-        | KernelKind::Gemm(_)
-        | KernelKind::OutputStationary(_)
-        | KernelKind::LayerStart(_)
-        | KernelKind::CrossEntropy(_)
-        | KernelKind::LayerNorm(_)
-        | KernelKind::LayerNormGrad(_)
-        | KernelKind::Outer(_)
-        | KernelKind::Rotate(_)
-        | KernelKind::RowSum(_) => None,
+    match kernel.class() {
+        Class::Attention(attention) => Some(attention.in_chunks(chunks).into()),
+        Class::AttentionGradient(attention) => Some(attention.in_chunks(chunks).into()),
+        Class::Product(_)
+        | Class::OutputStationary(_)
+        | Class::WeightGradient(_)
+        | Class::ColumnSum(_)
+        | Class::RowSum(_)
+        | Class::ElementFunction(_)
+        | Class::Fixed => None,
     }
 }
 
 /// Whether a kernel is attention.
 pub(crate) fn is_attention(kernel: &KernelKind) -> bool {
-    matches!(kernel, KernelKind::AttentionForward(_) | KernelKind::AttentionBackward(_))
+    matches!(kernel.class(), Class::Attention(_) | Class::AttentionGradient(_))
 }

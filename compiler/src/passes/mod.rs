@@ -56,7 +56,7 @@ pub fn lower(operations: &Operations, g: &Geometry, arch: &ArchSpec, strategy: &
     schedule
 }
 
-/// The same on a machine on which a layer takes time to start (`wafer.layer_start`).
+/// The schedule on a machine on which a layer takes time to start (`wafer.layer_start`).
 #[must_use]
 pub fn started(mut schedule: Schedule, arch: &ArchSpec) -> Schedule {
     if arch.wafer.layer_start.value > 0 {

@@ -10,8 +10,8 @@ use super::access::access;
 use super::chunk_attention::is_attention;
 use crate::ids::Phase;
 use crate::kernel::{Access, ActivationView, CheckpointTransfer, Requirement, Way};
-use crate::kernels::KernelKind;
 use crate::kernels::checkpoint_transfer::StandaloneTransfer;
+use crate::kernels::{Class, KernelKind};
 use crate::layout::Geometry;
 use crate::schedule::ScheduledKernel;
 use sim_core::arch::ArchSpec;
@@ -173,31 +173,16 @@ fn carrying(
     arch: &ArchSpec,
     transfer: &CheckpointTransfer,
 ) -> Option<(KernelKind, u32)> {
-    let (kernel, rows) = match kernel {
-        KernelKind::Gemm(product) => product.carrying(g, arch, transfer)?,
-        KernelKind::OutputStationary(product) => product.carrying(g, arch, transfer)?,
-        KernelKind::Activation(_)
-        | KernelKind::ActivationGrad(_)
-        | KernelKind::SwiGlu(_)
-        | KernelKind::SwiGluGrad(_)
-        | KernelKind::Distances(_)
-        | KernelKind::AttentionForward(_)
-        | KernelKind::AttentionBackward(_)
-        | KernelKind::StandaloneTransfer(_)
-        | KernelKind::ColSum(_)
-        | KernelKind::Add(_)
-        | KernelKind::Copy(_)
-        | KernelKind::Fill(_)
-        | KernelKind::Scale(_)
-        | KernelKind::EmbedScatter(_)
-        | KernelKind::EmbedGrad(_)
-        | KernelKind::LayerStart(_)
-        | KernelKind::CrossEntropy(_)
-        | KernelKind::LayerNorm(_)
-        | KernelKind::LayerNormGrad(_)
-        | KernelKind::Outer(_)
-        | KernelKind::Rotate(_)
-        | KernelKind::RowSum(_) => return None,
+    let (kernel, rows) = match kernel.class() {
+        Class::Product(product) => product.carrying(g, arch, transfer)?,
+        Class::OutputStationary(product) => product.carrying(g, arch, transfer)?,
+        Class::Attention(_)
+        | Class::AttentionGradient(_)
+        | Class::WeightGradient(_)
+        | Class::ColumnSum(_)
+        | Class::RowSum(_)
+        | Class::ElementFunction(_)
+        | Class::Fixed => return None,
     };
     Some((kernel.into(), rows))
 }

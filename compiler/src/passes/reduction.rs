@@ -5,10 +5,9 @@
 //!
 //! **Not here.** What the reductions are (`kernels::reduce`).
 
-use crate::kernels::KernelKind;
+use crate::kernels::{Class, KernelKind};
 use crate::layout::Geometry;
-use crate::options::NEAR;
-use crate::options::Reduction;
+use crate::options::{NEAR, Reduction};
 use crate::schedule::ScheduledKernel;
 use sim_core::arch::ArchSpec;
 use std::sync::Arc;
@@ -45,31 +44,16 @@ pub(crate) fn choose(kernels: &mut [ScheduledKernel], g: &Geometry, arch: &ArchS
 
 /// How a kernel sums over the rows, if that is all that it does.
 pub(crate) fn reduction(kernel: &KernelKind) -> Option<Reduction> {
-    match kernel {
-        KernelKind::ColSum(sum) => Some(sum.reduction()),
-        KernelKind::RowSum(sum) => Some(sum.reduction()),
-        KernelKind::Activation(_)
-        | KernelKind::ActivationGrad(_)
-        | KernelKind::SwiGlu(_)
-        | KernelKind::SwiGluGrad(_)
-        | KernelKind::Distances(_)
-        | KernelKind::AttentionForward(_)
-        | KernelKind::AttentionBackward(_)
-        | KernelKind::StandaloneTransfer(_)
-        | KernelKind::Add(_)
-        | KernelKind::Copy(_)
-        | KernelKind::Fill(_)
-        | KernelKind::Scale(_)
-        | KernelKind::EmbedScatter(_)
-        | KernelKind::EmbedGrad(_)
-        | KernelKind::Gemm(_)
-        | KernelKind::OutputStationary(_)
-        | KernelKind::LayerStart(_)
-        | KernelKind::CrossEntropy(_)
-        | KernelKind::LayerNorm(_)
-        | KernelKind::LayerNormGrad(_)
-        | KernelKind::Outer(_)
-        | KernelKind::Rotate(_) => None,
+    match kernel.class() {
+        Class::ColumnSum(sum) => Some(sum.reduction()),
+        Class::RowSum(sum) => Some(sum.reduction()),
+        Class::Attention(_)
+        | Class::AttentionGradient(_)
+        | Class::Product(_)
+        | Class::OutputStationary(_)
+        | Class::WeightGradient(_)
+        | Class::ElementFunction(_)
+        | Class::Fixed => None,
     }
 }
 
@@ -80,30 +64,15 @@ pub(crate) fn reduced(
     arch: &ArchSpec,
     kind: Option<Reduction>,
 ) -> Option<KernelKind> {
-    match kernel {
-        KernelKind::ColSum(sum) => Some(sum.reduced(g, arch, kind).into()),
-        KernelKind::RowSum(sum) => Some(sum.reduced(g, arch, kind).into()),
-        KernelKind::Activation(_)
-        | KernelKind::ActivationGrad(_)
-        | KernelKind::SwiGlu(_)
-        | KernelKind::SwiGluGrad(_)
-        | KernelKind::Distances(_)
-        | KernelKind::AttentionForward(_)
-        | KernelKind::AttentionBackward(_)
-        | KernelKind::StandaloneTransfer(_)
-        | KernelKind::Add(_)
-        | KernelKind::Copy(_)
-        | KernelKind::Fill(_)
-        | KernelKind::Scale(_)
-        | KernelKind::EmbedScatter(_)
-        | KernelKind::EmbedGrad(_)
-        | KernelKind::Gemm(_)
-        | KernelKind::OutputStationary(_)
-        | KernelKind::LayerStart(_)
-        | KernelKind::CrossEntropy(_)
-        | KernelKind::LayerNorm(_)
-        | KernelKind::LayerNormGrad(_)
-        | KernelKind::Outer(_)
-        | KernelKind::Rotate(_) => None,
+    match kernel.class() {
+        Class::ColumnSum(sum) => Some(sum.reduced(g, arch, kind).into()),
+        Class::RowSum(sum) => Some(sum.reduced(g, arch, kind).into()),
+        Class::Attention(_)
+        | Class::AttentionGradient(_)
+        | Class::Product(_)
+        | Class::OutputStationary(_)
+        | Class::WeightGradient(_)
+        | Class::ElementFunction(_)
+        | Class::Fixed => None,
     }
 }

@@ -9,7 +9,7 @@
 use super::access::buffers;
 use crate::ids::{BufferId, Phase};
 use crate::kernel::Part;
-use crate::kernels::KernelKind;
+use crate::kernels::{ByFeatures, Class, KernelKind};
 use crate::layout::{Features, Geometry};
 use crate::schedule::ScheduledKernel;
 use std::collections::BTreeSet;
@@ -68,31 +68,16 @@ fn cut_layer(layer: Vec<ScheduledKernel>, g: &Geometry, size: u32) -> Vec<Schedu
 /// What is left of a kernel if feed-forward buffers hold only `slots` slots, from `first` on.
 fn part(kernel: &KernelKind, first: u32, slots: u32) -> Part<KernelKind> {
     let features = Features::Ffn;
-    match kernel {
-        KernelKind::Gemm(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
-        KernelKind::Outer(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
-        KernelKind::ColSum(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
-        KernelKind::Activation(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
-        KernelKind::ActivationGrad(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
-        KernelKind::SwiGlu(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
-        KernelKind::SwiGluGrad(kernel) => kernel.part(features, first, slots).map(KernelKind::from),
+    match kernel.class() {
+        Class::Product(kernel) => kernel.kind_of_part(features, first, slots),
+        Class::WeightGradient(kernel) => kernel.kind_of_part(features, first, slots),
+        Class::ColumnSum(kernel) => kernel.kind_of_part(features, first, slots),
+        Class::ElementFunction(kernel) => kernel.kind_of_part(features, first, slots),
         // Products are tuned only once they are cut; the others work on hidden features, or on none.
-        KernelKind::Distances(_)
-        | KernelKind::AttentionForward(_)
-        | KernelKind::AttentionBackward(_)
-        | KernelKind::StandaloneTransfer(_)
-        | KernelKind::Add(_)
-        | KernelKind::Copy(_)
-        | KernelKind::Fill(_)
-        | KernelKind::Scale(_)
-        | KernelKind::EmbedScatter(_)
-        | KernelKind::EmbedGrad(_)
-        | KernelKind::OutputStationary(_)
-        | KernelKind::LayerStart(_)
-        | KernelKind::CrossEntropy(_)
-        | KernelKind::LayerNorm(_)
-        | KernelKind::LayerNormGrad(_)
-        | KernelKind::Rotate(_)
-        | KernelKind::RowSum(_) => Part::Apart,
+        Class::OutputStationary(_)
+        | Class::Attention(_)
+        | Class::AttentionGradient(_)
+        | Class::RowSum(_)
+        | Class::Fixed => Part::Apart,
     }
 }

@@ -65,7 +65,7 @@ enum Known {
     Bound,
     /// Its memory strategy, with code guessed or emitted.
     MemoryStrategy(Box<Choices>, Choice, bool),
-    /// All.
+    /// The whole step with its memory plan.
     Plan(Box<Compiled>),
 }
 

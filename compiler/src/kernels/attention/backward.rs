@@ -41,11 +41,11 @@ use sim_core::program::{DType, Instr, Op, Operand, Program};
 /// Gradients of the operands of [`super::AttentionForward`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttentionBackward {
-    /// Queries.
+    /// Queries of all heads.
     pub q: ActivationView,
-    /// Keys.
+    /// Keys of all heads.
     pub k: ActivationView,
-    /// Values.
+    /// Values of all heads.
     pub v: ActivationView,
     /// The result of the forward kernel.
     pub out: ActivationView,
@@ -73,7 +73,7 @@ struct Layout {
     /// Scaled queries and gradients of the result, `[head][t]`; the latter at 4 modulo 8.
     queries: u32,
     grads: u32,
-    /// The same, `[t][pitch]`.
+    /// Gathered queries token by token, `[t][pitch]`.
     query_rows: u32,
     grad_rows: u32,
     /// Travelling keys and, behind them, values: `2 · [kc][pitch]`.
@@ -345,7 +345,7 @@ impl AttentionBackward {
 }
 
 impl AttentionBackward {
-    /// The same with the tokens of a PE in chunks.
+    /// The kernel with the tokens of a PE in chunks.
     pub(crate) fn in_chunks(&self, chunks: Chunks) -> Self {
         AttentionBackward { chunks, ..self.clone() }
     }

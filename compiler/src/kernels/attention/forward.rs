@@ -41,9 +41,9 @@ const CHUNK: u32 = 256;
 pub struct AttentionForward {
     /// Queries, the slots of [`crate::layout::Features::Hidden`].
     pub q: ActivationView,
-    /// Keys.
+    /// Keys of all heads.
     pub k: ActivationView,
-    /// Values.
+    /// Values of all heads.
     pub v: ActivationView,
     /// The result; another buffer than the operands.
     pub out: ActivationView,
@@ -303,7 +303,7 @@ impl Code<'_> {
 }
 
 impl AttentionForward {
-    /// The same with the tokens of a PE in chunks.
+    /// The kernel with the tokens of a PE in chunks.
     pub(crate) fn in_chunks(&self, chunks: Chunks) -> Self {
         AttentionForward { chunks, ..self.clone() }
     }

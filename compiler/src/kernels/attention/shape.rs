@@ -75,12 +75,12 @@ impl Shape {
         self.act.bytes()
     }
 
-    /// The same with all tokens of a PE as one chunk of queries.
+    /// The counts with all tokens of a PE as one chunk of queries.
     pub(super) fn whole(&self) -> Shape {
         Shape { t: self.t * self.chunks.queries, chunks: Chunks { queries: 1, ..self.chunks }, ..*self }
     }
 
-    /// The same for what is done with a chunk of keys as with one of queries elsewhere.
+    /// The counts with a chunk of keys in the place of a chunk of queries.
     pub(super) fn of_keys(&self) -> Shape {
         let Chunks { queries, keys } = self.chunks;
         Shape { t: self.u, chunks: Chunks { queries: keys, keys: queries }, ..*self }

@@ -232,7 +232,7 @@ impl Code<'_> {
         self.at[".acc"] + parity * self.gemm.outs * self.tokens() * self.sums.bytes()
     }
 
-    /// Those of one output.
+    /// Accumulators of one output.
     fn acc_of(&self, parity: u32, out: u32) -> Operand {
         mem(self.sums, self.acc_addr(parity) + out * self.tokens() * self.sums.bytes(), self.tokens())
     }

@@ -44,7 +44,7 @@ pub struct OutputStationary {
 /// The products of a step in the halves of a hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Hop {
-    /// Outputs.
+    /// Outputs of a round.
     outs: [u32; 2],
     /// Instructions of one element behind their products.
     pauses: [u32; 2],
@@ -265,7 +265,8 @@ impl Code<'_> {
 }
 
 impl OutputStationary {
-    /// The same with stationary inputs while it carries rows of a buffer, if that costs less than a kernel of its own.
+    /// The product with stationary inputs while it carries rows of a buffer, if that costs less than a
+    /// kernel of its own.
     pub(crate) fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Gemm, u32)> {
         let (loaded, rows) = self.gemm.fastest(g, arch).carrying(g, arch, transfer)?;
         let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));

@@ -1,0 +1,99 @@
+//! What the passes over a step may do with a kernel, by its class.
+//!
+//! Most kernels have one form: a pass may move them, and nothing else. A few have several: attention can
+//! be cut into chunks, products choose what stays in place, sums over rows choose how they travel. A pass
+//! that concerns such kernels matches [`Class`] without a default arm, so that a new class does not
+//! compile until every pass has thought of it; and a new kernel does not compile until
+//! [`KernelKind::class`] says which class it is of.
+//!
+//! **Not here.** What the passes do (`passes`).
+
+use super::KernelKind;
+use super::attention::{AttentionBackward, AttentionForward};
+use super::colsum::ColSum;
+use super::gemm::{Gemm, OutputStationary};
+use super::outer::Outer;
+use super::row_sum::RowSum;
+use crate::kernel::Part;
+use crate::layout::Features;
+
+/// A kernel whose work can be cut by features, such as the activation function of the feed-forward block.
+pub(crate) trait ByFeatures {
+    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    fn kind_of_part(&self, features: Features, first: u32, slots: u32) -> Part<KernelKind>;
+}
+
+macro_rules! by_features {
+    ($($kernel:path),*) => {$(
+        impl ByFeatures for $kernel {
+            fn kind_of_part(&self, features: Features, first: u32, slots: u32) -> Part<KernelKind> {
+                self.part(features, first, slots).map(KernelKind::from)
+            }
+        }
+    )*};
+}
+
+by_features!(
+    super::activation::Activation,
+    super::activation::ActivationGrad,
+    super::activation::SwiGlu,
+    super::activation::SwiGluGrad,
+    Gemm,
+    Outer,
+    ColSum
+);
+
+/// A kernel by what passes may do with it.
+pub(crate) enum Class<'a> {
+    /// Attention, whose tokens can be cut into chunks.
+    Attention(&'a AttentionForward),
+    /// The gradients of attention, whose tokens can be cut into chunks.
+    AttentionGradient(&'a AttentionBackward),
+    /// A matrix product that may choose what stays in place, carry a checkpoint, and be cut by features.
+    Product(&'a Gemm),
+    /// A matrix product that chose to keep its outputs in place.
+    OutputStationary(&'a OutputStationary),
+    /// The gradient of a matrix, which can be cut by features.
+    WeightGradient(&'a Outer),
+    /// A sum over tokens, which can be cut by features and travels over the rows in one of several ways.
+    ColumnSum(&'a ColSum),
+    /// A sum over the rows of the mesh, which travels in one of several ways.
+    RowSum(&'a RowSum),
+    /// An element function, which can be cut by features.
+    ElementFunction(&'a dyn ByFeatures),
+    /// A kernel with one form.
+    Fixed,
+}
+
+impl KernelKind {
+    /// The class of the kernel.
+    pub(crate) fn class(&self) -> Class<'_> {
+        match self {
+            KernelKind::AttentionForward(attention) => Class::Attention(attention),
+            KernelKind::AttentionBackward(attention) => Class::AttentionGradient(attention),
+            KernelKind::Gemm(product) => Class::Product(product),
+            KernelKind::OutputStationary(product) => Class::OutputStationary(product),
+            KernelKind::Outer(gradient) => Class::WeightGradient(gradient),
+            KernelKind::ColSum(sum) => Class::ColumnSum(sum),
+            KernelKind::RowSum(sum) => Class::RowSum(sum),
+            KernelKind::Activation(function) => Class::ElementFunction(function),
+            KernelKind::ActivationGrad(function) => Class::ElementFunction(function),
+            KernelKind::SwiGlu(function) => Class::ElementFunction(function),
+            KernelKind::SwiGluGrad(function) => Class::ElementFunction(function),
+            // These work on hidden features or on none.
+            KernelKind::Distances(_)
+            | KernelKind::StandaloneTransfer(_)
+            | KernelKind::Add(_)
+            | KernelKind::Copy(_)
+            | KernelKind::Fill(_)
+            | KernelKind::Scale(_)
+            | KernelKind::EmbedScatter(_)
+            | KernelKind::EmbedGrad(_)
+            | KernelKind::LayerStart(_)
+            | KernelKind::CrossEntropy(_)
+            | KernelKind::LayerNorm(_)
+            | KernelKind::LayerNormGrad(_)
+            | KernelKind::Rotate(_) => Class::Fixed,
+        }
+    }
+}
