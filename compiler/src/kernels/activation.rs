@@ -11,6 +11,7 @@ use crate::codegen::instr::{imm, mem, vec_of};
 use crate::codegen::math::{self, Scratch};
 use crate::cost::remembered;
 use crate::kernel::{ActivationView, Addresses, Kernel, Part, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
 use sim_core::program::{AddrReg, DType, Instr, Op, Operand, Program};
@@ -47,6 +48,8 @@ pub struct Activation {
     pub y: ActivationView,
 }
 
+relabelled!(Activation { x, y; f });
+
 /// `dx = dy · f'`; `dx` may be `dy` or `x`. All are of one type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ActivationGrad {
@@ -60,6 +63,8 @@ pub struct ActivationGrad {
     pub dx: ActivationView,
 }
 
+relabelled!(ActivationGrad { x, dy, dx; f });
+
 /// `y = SiLU(gate) · up`, with `SiLU(x) = x σ(x)`; `y` may be an operand.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SwiGlu {
@@ -70,6 +75,8 @@ pub struct SwiGlu {
     /// The function's result.
     pub y: ActivationView,
 }
+
+relabelled!(SwiGlu { gate, up, y });
 
 /// Gradients of the operands of [`SwiGlu`]. All are of one type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,6 +92,8 @@ pub struct SwiGluGrad {
     /// Gradient of `up`; may be any operand but the one that `d_gate` is.
     pub d_up: ActivationView,
 }
+
+relabelled!(SwiGluGrad { gate, up, dy, d_gate, d_up });
 
 fn scratch_need(x: &ActivationView, (like, apart): (u32, u32)) -> Requirement {
     let len = chunk_slots(x.slots, x.tokens) * x.tokens;

@@ -23,6 +23,7 @@ use crate::codegen::resources::{Use, Uses, address_registers};
 use crate::codegen::streams::interval;
 use crate::cost::remembered;
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use models::design::alibi_slope;
 use sim_core::arch::ArchSpec;
@@ -48,6 +49,8 @@ pub struct Distances {
     /// Keys likewise.
     pub k: ActivationView,
 }
+
+relabelled!(Distances { q, k });
 
 /// The numbers of one feature: of keys `multiple · a + rest · b + one`, of queries
 /// `slope · (fixed + position · t)`.

@@ -20,6 +20,7 @@ use crate::ids::TensorId;
 use crate::kernel::{
     Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, Requirement, Way,
 };
+use crate::kernels::stencil::{Relabel, Relabelled};
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, Span};
@@ -160,6 +161,13 @@ impl CheckpointTransfer {
 /// A kernel that does nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StandaloneTransfer(pub CheckpointTransfer);
+
+impl Relabelled for StandaloneTransfer {
+    fn relabelled(&self, with: &mut dyn Relabel) -> Self {
+        let StandaloneTransfer(transfer) = self;
+        StandaloneTransfer(transfer.relabelled(with))
+    }
+}
 
 impl StandaloneTransfer {
     /// Wavelets of a column: one goes ahead of those that leave.

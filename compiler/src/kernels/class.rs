@@ -3,8 +3,8 @@
 //! Most kernels have one form: a pass may move them, and nothing else. A few have several: attention can
 //! be cut into chunks, products choose what stays in place, sums over rows choose how they travel. A pass
 //! that concerns such kernels matches [`Class`] without a default arm, so that a new class does not
-//! compile until every pass has thought of it; and a new kernel does not compile until
-//! [`KernelKind::class`] says which class it is of.
+//! compile until every pass has thought of it. Which class a kernel is of, its row in the table of kinds
+//! says (`mod.rs`).
 //!
 //! **Not here.** What the passes do (`passes`).
 
@@ -65,35 +65,15 @@ pub(crate) enum Class<'a> {
     Fixed,
 }
 
-impl KernelKind {
-    /// The class of the kernel.
-    pub(crate) fn class(&self) -> Class<'_> {
-        match self {
-            KernelKind::AttentionForward(attention) => Class::Attention(attention),
-            KernelKind::AttentionBackward(attention) => Class::AttentionGradient(attention),
-            KernelKind::Gemm(product) => Class::Product(product),
-            KernelKind::OutputStationary(product) => Class::OutputStationary(product),
-            KernelKind::Outer(gradient) => Class::WeightGradient(gradient),
-            KernelKind::ColSum(sum) => Class::ColumnSum(sum),
-            KernelKind::RowSum(sum) => Class::RowSum(sum),
-            KernelKind::Activation(function) => Class::ElementFunction(function),
-            KernelKind::ActivationGrad(function) => Class::ElementFunction(function),
-            KernelKind::SwiGlu(function) => Class::ElementFunction(function),
-            KernelKind::SwiGluGrad(function) => Class::ElementFunction(function),
-            // These work on hidden features or on none.
-            KernelKind::Distances(_)
-            | KernelKind::StandaloneTransfer(_)
-            | KernelKind::Add(_)
-            | KernelKind::Copy(_)
-            | KernelKind::Fill(_)
-            | KernelKind::Scale(_)
-            | KernelKind::EmbedScatter(_)
-            | KernelKind::EmbedGrad(_)
-            | KernelKind::LayerStart(_)
-            | KernelKind::CrossEntropy(_)
-            | KernelKind::LayerNorm(_)
-            | KernelKind::LayerNormGrad(_)
-            | KernelKind::Rotate(_) => Class::Fixed,
-        }
-    }
+/// The class `$class` of a kernel, which a row of the table of kinds names.
+macro_rules! class {
+    (Fixed, $kernel:ident) => {{
+        let _ = $kernel;
+        $crate::kernels::Class::Fixed
+    }};
+    ($class:ident, $kernel:ident) => {
+        $crate::kernels::Class::$class($kernel)
+    };
 }
+
+pub(super) use class;

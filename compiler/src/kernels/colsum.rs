@@ -16,6 +16,7 @@ use crate::codegen::streams::interval;
 use crate::cost::remembered;
 use crate::ids::{Label, TensorId};
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Part, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::{Features, Geometry};
 use crate::options::Reduction;
 use sim_core::arch::ArchSpec;
@@ -38,6 +39,8 @@ pub struct ColSum {
     /// Levels in which rows are summed; else they are by a chain.
     pub levels: Option<Levels>,
 }
+
+relabelled!(ColSum { b, times, tensor; label, levels });
 
 impl ColSum {
     /// Elements between slots in scratch: products need a place for every token, sums for half.

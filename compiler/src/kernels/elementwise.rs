@@ -10,6 +10,7 @@ use super::window::{uniform, whole};
 use crate::codegen::instr::{imm, vec};
 use crate::cost::remembered;
 use crate::kernel::{Access, ActivationView, Addresses, Kernel, Part, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::{Features, Geometry};
 use models::design::Decimal;
 use sim_core::arch::ArchSpec;
@@ -26,6 +27,8 @@ pub struct Add {
     pub out: ActivationView,
 }
 
+relabelled!(Add { a, b, out });
+
 /// `to = from`, converted if the types differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Copy {
@@ -34,6 +37,8 @@ pub struct Copy {
     /// Where it is written.
     pub to: ActivationView,
 }
+
+relabelled!(Copy { from, to });
 
 /// `y = factor · x`; `y` may be `x`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +51,8 @@ pub struct Scale {
     pub factor: Decimal,
 }
 
+relabelled!(Scale { x, y; factor });
+
 /// `to = value`, padding included.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fill {
@@ -54,6 +61,8 @@ pub struct Fill {
     /// The value, as a whole number.
     pub value: i16,
 }
+
+relabelled!(Fill { to; value });
 
 /// What is needed of operands that may be the same buffer: each buffer once.
 pub(super) fn operands(reads: &[&ActivationView], write: &ActivationView, update: bool) -> Vec<Requirement> {

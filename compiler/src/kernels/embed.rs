@@ -16,6 +16,7 @@ use crate::codegen::streams::{broadcast_south, interval};
 use crate::cost::remembered;
 use crate::ids::TensorId;
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use models::graph::{Module, ModuleKind};
 use sim_core::arch::ArchSpec;
@@ -41,6 +42,8 @@ pub struct EmbedScatter {
     /// The tables.
     pub tables: Vec<Table>,
 }
+
+relabelled!(EmbedScatter { x; tables });
 
 /// A table of embeddings, by what chooses its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,6 +96,8 @@ pub struct EmbedGrad {
     /// The tables.
     pub tables: Vec<Table>,
 }
+
+relabelled!(EmbedGrad { dx; tables });
 
 /// Logical index of every element of a window, slot by slot: `(sequence, position, feature)`, or
 /// None for padding.

@@ -28,6 +28,7 @@ use crate::kernel::{
     Access, ActivationView, Addresses, CheckpointTransfer, HostSink, HostSource, Kernel, PAD_BIAS, Part, Requirement,
     Way, WeightRef,
 };
+use crate::kernels::stencil::relabelled;
 use crate::layout::{Features, Geometry};
 use crate::options::Stationary;
 pub use output_stationary::OutputStationary;
@@ -62,6 +63,8 @@ pub struct Gemm {
     /// What goes along.
     pub piggyback: Option<Piggyback>,
 }
+
+relabelled!(Gemm { x, y, weight, piggyback; label, add, outs });
 
 /// A product in one of its two forms.
 #[derive(Debug, Clone, PartialEq, Eq)]

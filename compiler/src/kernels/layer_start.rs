@@ -10,6 +10,7 @@
 use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::interval;
 use crate::kernel::{Addresses, HostSource, Kernel, Requirement};
+use crate::kernels::stencil::{Relabel, Relabelled};
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Dir, DirSet, Region, Span};
@@ -24,6 +25,13 @@ const WAVELETS: u64 = 2;
 /// A delay of `wafer.layer_start` cycles, to a few.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerStart;
+
+impl Relabelled for LayerStart {
+    fn relabelled(&self, _with: &mut dyn Relabel) -> Self {
+        let LayerStart = self;
+        LayerStart
+    }
+}
 
 impl Kernel for LayerStart {
     fn name(&self) -> String {

@@ -24,6 +24,7 @@ use crate::codegen::row::{RowClass, RowReduce};
 use crate::codegen::scatter::{Scatter, Station};
 use crate::cost::remembered;
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
+use crate::kernels::stencil::{Relabel, Relabelled};
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, PeCoord, Region, Span};
@@ -95,6 +96,14 @@ pub struct CrossEntropy {
     /// Whether a target is sent as the number of its column and that of its slot there, because its
     /// own has more than 16 bits.
     pub wide: bool,
+}
+
+impl Relabelled for CrossEntropy {
+    fn relabelled(&self, with: &mut dyn Relabel) -> Self {
+        let CrossEntropy { logits, first_token, per_sequence, wide } = self;
+        let (logits, first_token) = (logits.relabelled(with), with.beginning(*first_token));
+        CrossEntropy { logits, first_token, per_sequence: *per_sequence, wide: *wide }
+    }
 }
 
 /// Emits the code of one class of PEs.

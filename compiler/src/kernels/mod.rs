@@ -1,7 +1,7 @@
 //! The kernels that a training step is made of; one file each.
 //!
 //! A schedule holds kernels as [`KernelKind`], which has a variant for each of them. What passes may do with a kernel
-//! says its class (`class.rs`), which is matched without a default arm: a new kernel does not compile until it has one.
+//! says its class, which passes match without a default arm; its row in the table below names it.
 //!
 //! **Invariant.** Two kernels that are equal have equal programs at equal addresses.
 //! **Not here.** Which kernels a step needs (`schedule`); which kernels are alike (`stencil`).
@@ -42,7 +42,7 @@ use sim_core::program::Program;
 
 /// Declares [`KernelKind`] with what holds for every variant alike.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident($kernel:path),)*) => {
+    ($($(#[$doc:meta])* $kind:ident($kernel:path): $class:ident,)*) => {
         /// A kernel of a step, by its kind.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum KernelKind {
@@ -58,7 +58,14 @@ macro_rules! kinds {
                 }
             }
 
-            /// The same with its layers and windows relabelled: see [`stencil`].
+            /// What passes may do with the kernel.
+            pub(crate) fn class(&self) -> Class<'_> {
+                match self {
+                    $(KernelKind::$kind(kernel) => class::class!($class, kernel),)*
+                }
+            }
+
+            /// The kernel with its layers and windows relabelled: see [`stencil`].
             pub(crate) fn relabelled(&self, with: &mut dyn stencil::Relabel) -> KernelKind {
                 match self {
                     $(KernelKind::$kind(kernel) => KernelKind::$kind(stencil::Relabelled::relabelled(kernel, with)),)*
@@ -76,53 +83,53 @@ macro_rules! kinds {
 
 kinds! {
     /// An element function.
-    Activation(activation::Activation),
+    Activation(activation::Activation): ElementFunction,
     /// Its gradient.
-    ActivationGrad(activation::ActivationGrad),
+    ActivationGrad(activation::ActivationGrad): ElementFunction,
     /// SwiGLU.
-    SwiGlu(activation::SwiGlu),
+    SwiGlu(activation::SwiGlu): ElementFunction,
     /// Its gradients.
-    SwiGluGrad(activation::SwiGluGrad),
+    SwiGluGrad(activation::SwiGluGrad): ElementFunction,
     /// What makes scores fall with the distance.
-    Distances(alibi::Distances),
+    Distances(alibi::Distances): Fixed,
     /// Attention.
-    AttentionForward(attention::AttentionForward),
+    AttentionForward(attention::AttentionForward): Attention,
     /// Its gradients.
-    AttentionBackward(attention::AttentionBackward),
+    AttentionBackward(attention::AttentionBackward): AttentionGradient,
     /// A buffer off the wafer or back, by itself.
-    StandaloneTransfer(checkpoint_transfer::StandaloneTransfer),
+    StandaloneTransfer(checkpoint_transfer::StandaloneTransfer): Fixed,
     /// Sums over tokens.
-    ColSum(colsum::ColSum),
+    ColSum(colsum::ColSum): ColumnSum,
     /// A sum of two activations.
-    Add(elementwise::Add),
+    Add(elementwise::Add): Fixed,
     /// A copy.
-    Copy(elementwise::Copy),
+    Copy(elementwise::Copy): Fixed,
     /// A constant.
-    Fill(elementwise::Fill),
+    Fill(elementwise::Fill): Fixed,
     /// A multiple.
-    Scale(elementwise::Scale),
+    Scale(elementwise::Scale): Fixed,
     /// Embeddings.
-    EmbedScatter(embed::EmbedScatter),
+    EmbedScatter(embed::EmbedScatter): Fixed,
     /// Their gradients.
-    EmbedGrad(embed::EmbedGrad),
+    EmbedGrad(embed::EmbedGrad): Fixed,
     /// A product whose inputs stay in place.
-    Gemm(gemm::Gemm),
+    Gemm(gemm::Gemm): Product,
     /// A product whose outputs stay in place.
-    OutputStationary(gemm::OutputStationary),
+    OutputStationary(gemm::OutputStationary): OutputStationary,
     /// The start of a layer.
-    LayerStart(layer_start::LayerStart),
+    LayerStart(layer_start::LayerStart): Fixed,
     /// The loss and its gradient.
-    CrossEntropy(loss::CrossEntropy),
+    CrossEntropy(loss::CrossEntropy): Fixed,
     /// A norm.
-    LayerNorm(norm::LayerNorm),
+    LayerNorm(norm::LayerNorm): Fixed,
     /// Its gradients.
-    LayerNormGrad(norm::LayerNormGrad),
+    LayerNormGrad(norm::LayerNormGrad): Fixed,
     /// The gradient of a matrix.
-    Outer(outer::Outer),
+    Outer(outer::Outer): WeightGradient,
     /// Rotary positions.
-    Rotate(rotary::Rotate),
+    Rotate(rotary::Rotate): Fixed,
     /// A sum over the rows of the mesh.
-    RowSum(row_sum::RowSum),
+    RowSum(row_sum::RowSum): RowSum,
 }
 
 impl KernelKind {

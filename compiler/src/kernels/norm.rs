@@ -21,6 +21,7 @@ use crate::codegen::streams::{broadcast_south, feed_north, interval};
 use crate::cost::remembered;
 use crate::ids::BufferId;
 use crate::kernel::{Access, ActivationView, Addresses, HostSource, Kernel, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use models::graph::{Module, Parameter};
 use sim_core::arch::ArchSpec;
@@ -54,6 +55,8 @@ pub struct LayerNorm {
     pub style: Style,
 }
 
+relabelled!(LayerNorm { x, y, module; style });
+
 /// The gradient of [`LayerNorm`] by its input, and every PE's part of that by its parameters (for
 /// [`super::row_sum::RowSum`]); `dx` may be `dy`.
 /// Padding features of `dx` become something finite.
@@ -72,6 +75,8 @@ pub struct LayerNormGrad {
     /// Which norm it is.
     pub style: Style,
 }
+
+relabelled!(LayerNormGrad { x, dy, dx, module; add, style });
 
 /// Addresses and views of what both directions use.
 struct Frame<'a> {

@@ -21,6 +21,7 @@ use crate::codegen::streams::interval;
 use crate::cost::{Source, remembered};
 use crate::ids::{Label, TensorId};
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Part, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::{Features, Geometry};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
@@ -77,6 +78,8 @@ pub struct Outer {
     /// lane. More gives longer vectors and takes more memory.
     pub gather: u32,
 }
+
+relabelled!(Outer { a, b, tensor; label, transposed, gather });
 
 impl Outer {
     /// Products in a row of sums.

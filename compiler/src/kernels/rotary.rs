@@ -20,6 +20,7 @@ use crate::codegen::resources::{Port, Use, Uses, address_registers};
 use crate::codegen::streams::interval;
 use crate::cost::remembered;
 use crate::kernel::{ActivationView, Addresses, HostSource, Kernel, Requirement};
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Dir, DirSet, Region, Span};
@@ -57,6 +58,8 @@ pub struct Rotate {
     /// Whether they are turned back, as gradients are.
     pub back: bool,
 }
+
+relabelled!(Rotate { q, k; back });
 
 /// Turns per position of a pair, as a coarse and a fine part.
 fn turns(radians: f64) -> (f32, f32) {

@@ -17,6 +17,8 @@ use crate::codegen::streams::interval;
 use crate::cost::remembered;
 use crate::ids::{BufferId, TensorId};
 use crate::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
+use crate::kernels::stencil::relabelled;
+use crate::kernels::stencil::{Relabel, Relabelled};
 use crate::layout::Geometry;
 use crate::options::Reduction;
 use models::graph::Module;
@@ -35,6 +37,8 @@ pub struct RowSum {
     pub levels: Option<Levels>,
 }
 
+relabelled!(RowSum { parts; levels });
+
 /// The meaning of the numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Parts {
@@ -52,6 +56,17 @@ pub enum Parts {
         /// Which norm it is.
         style: Style,
     },
+}
+
+impl Relabelled for Parts {
+    fn relabelled(&self, with: &mut dyn Relabel) -> Self {
+        match self {
+            Parts::Loss => Parts::Loss,
+            Parts::Affine { module, x, style } => {
+                Parts::Affine { module: module.relabelled(with), x: x.relabelled(with), style: *style }
+            }
+        }
+    }
 }
 
 impl Parts {

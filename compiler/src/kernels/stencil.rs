@@ -5,25 +5,11 @@
 //! with its layers numbered in the order in which they occur, and its addresses. Two launches with equal stencils have
 //! programs with equal content, which [`Stencil`]'s users can have checked.
 //!
-//! **Invariant.** Every field of every kernel is named here, without `..`: a field that is added does not compile until
-//! it has been said what becomes of it.
+//! **Invariant.** Every kernel names all of its fields, without `..`, beside its definition (`relabelled!`): a field that
+//! is added does not compile until it has been said what becomes of it.
 //! **Not here.** What programs depend on (`kernels`); equality of programs (`sim_core`).
 
 use super::KernelKind;
-use super::activation::{Activation, ActivationGrad, SwiGlu, SwiGluGrad};
-use super::alibi::Distances;
-use super::attention::{AttentionBackward, AttentionForward};
-use super::checkpoint_transfer::StandaloneTransfer;
-use super::colsum::ColSum;
-use super::elementwise::{Add, Copy, Fill, Scale};
-use super::embed::{EmbedGrad, EmbedScatter};
-use super::gemm::{Gemm, OutputStationary, Piggyback};
-use super::layer_start::LayerStart;
-use super::loss::CrossEntropy;
-use super::norm::{LayerNorm, LayerNormGrad};
-use super::outer::Outer;
-use super::rotary::Rotate;
-use super::row_sum::{Parts, RowSum};
 use crate::ids::{BufferId, TensorId};
 use crate::kernel::{ActivationView, Addresses, CheckpointTransfer, WeightRef};
 use models::graph::{Module, Parameter};
@@ -189,84 +175,31 @@ impl Relabelled for CheckpointTransfer {
     }
 }
 
-/// Implements [`Relabelled`] for a kernel: fields that are relabelled, and fields that are kept.
+/// Implements [`Relabelled`] for a kernel, beside its definition: fields that are relabelled, and behind a semicolon
+/// fields that are kept.
 macro_rules! relabelled {
-    ($($kernel:ident { $($bound:ident),* $(; $($kept:ident),*)? })*) => {
-        $(impl Relabelled for $kernel {
-            fn relabelled(&self, _with: &mut dyn Relabel) -> Self {
+    ($kernel:ident { $($bound:ident),* $(; $($kept:ident),*)? }) => {
+        impl $crate::kernels::stencil::Relabelled for $kernel {
+            fn relabelled(&self, _with: &mut dyn $crate::kernels::stencil::Relabel) -> Self {
+                #[allow(unused_imports, reason = "a kernel may be bound to nothing")]
+                use $crate::kernels::stencil::Relabelled as _;
                 let $kernel { $($bound,)* $($($kept,)*)? } = self;
                 $kernel {
                     $($bound: $bound.relabelled(_with),)*
                     $($($kept: $kept.clone(),)*)?
                 }
             }
-        })*
+        }
     };
 }
 
-relabelled! {
-    Activation { x, y; f }
-    ActivationGrad { x, dy, dx; f }
-    SwiGlu { gate, up, y }
-    SwiGluGrad { gate, up, dy, d_gate, d_up }
-    Distances { q, k }
-    AttentionForward { q, k, v, out, stats; chunks }
-    AttentionBackward { q, k, v, out, d_out, stats, dq, dk, dv; chunks }
-    ColSum { b, times, tensor; label, levels }
-    Add { a, b, out }
-    Copy { from, to }
-    Fill { to; value }
-    Scale { x, y; factor }
-    EmbedScatter { x; tables }
-    EmbedGrad { dx; tables }
-    Gemm { x, y, weight, piggyback; label, add, outs }
-    Piggyback { transfer; piece, moves, rounds, intervals }
-    OutputStationary { gemm }
-    LayerNorm { x, y, module; style }
-    LayerNormGrad { x, dy, dx, module; add, style }
-    Outer { a, b, tensor; label, transposed, gather }
-    Rotate { q, k; back }
-    RowSum { parts; levels }
-}
-
-impl Relabelled for LayerStart {
-    fn relabelled(&self, _with: &mut dyn Relabel) -> Self {
-        let LayerStart = self;
-        LayerStart
-    }
-}
-
-impl Relabelled for StandaloneTransfer {
-    fn relabelled(&self, with: &mut dyn Relabel) -> Self {
-        let StandaloneTransfer(transfer) = self;
-        StandaloneTransfer(transfer.relabelled(with))
-    }
-}
-
-impl Relabelled for CrossEntropy {
-    fn relabelled(&self, with: &mut dyn Relabel) -> Self {
-        let CrossEntropy { logits, first_token, per_sequence, wide } = self;
-        let (logits, first_token) = (logits.relabelled(with), with.beginning(*first_token));
-        CrossEntropy { logits, first_token, per_sequence: *per_sequence, wide: *wide }
-    }
-}
-
-impl Relabelled for Parts {
-    fn relabelled(&self, with: &mut dyn Relabel) -> Self {
-        match self {
-            Parts::Loss => Parts::Loss,
-            Parts::Affine { module, x, style } => {
-                Parts::Affine { module: module.relabelled(with), x: x.relabelled(with), style: *style }
-            }
-        }
-    }
-}
+pub(crate) use relabelled;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Product;
-    use crate::ids::ProductPart;
+    use crate::ids::{Product, ProductPart};
+    use crate::kernels::gemm::Gemm;
     use crate::layout::Features;
     use models::graph::ModuleKind;
     use sim_core::program::DType;

@@ -33,6 +33,7 @@ use crate::ids::BufferId;
 use crate::kernel::{Access, ActivationView, Addresses, Kernel, Requirement};
 use crate::kernels::lanes::buffers;
 use crate::kernels::price;
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use crate::options::Chunks;
 use sim_core::arch::ArchSpec;
@@ -62,6 +63,8 @@ pub struct AttentionBackward {
     /// Chunks into which a PE's tokens are cut.
     pub chunks: Chunks,
 }
+
+relabelled!(AttentionBackward { q, k, v, out, d_out, stats, dq, dk, dv; chunks });
 
 /// Places of the scratch.
 struct Layout {

@@ -28,6 +28,7 @@ use crate::ids::BufferId;
 use crate::kernel::{Access, ActivationView, Addresses, Kernel, Requirement};
 use crate::kernels::lanes::buffers;
 use crate::kernels::price;
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use crate::options::Chunks;
 use sim_core::arch::ArchSpec;
@@ -53,6 +54,8 @@ pub struct AttentionForward {
     /// Chunks into which a PE's tokens are cut.
     pub chunks: Chunks,
 }
+
+relabelled!(AttentionForward { q, k, v, out, stats; chunks });
 
 /// Places of the scratch.
 struct Layout {

@@ -24,6 +24,7 @@ use crate::kernels::lanes::{
 };
 use crate::kernels::pace::Pace;
 use crate::kernels::price;
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Color, Span};
@@ -40,6 +41,8 @@ const INPUTS_MAX: u32 = 32;
 pub struct OutputStationary {
     pub(in crate::kernels) gemm: Gemm,
 }
+
+relabelled!(OutputStationary { gemm });
 
 /// The products of a step in the halves of a hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

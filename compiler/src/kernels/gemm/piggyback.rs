@@ -21,6 +21,7 @@ use crate::codegen::resources::{GUESTS, Ports, Use, Uses, address_registers};
 use crate::codegen::streams::{interval, interval_beside};
 use crate::kernel::{Addresses, CheckpointTransfer, HostSink, HostSource, Requirement, Way};
 use crate::kernels::lanes::ChainRows;
+use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
@@ -55,6 +56,8 @@ pub struct Piggyback {
     /// Least distances of wavelets of weights, and of the transfer, at the edge.
     pub(in crate::kernels) intervals: [u32; 2],
 }
+
+relabelled!(Piggyback { transfer; piece, moves, rounds, intervals });
 
 /// Most wavelets of a piece that wait for a row to move them without holding up the row above: in its
 /// input queue, on the ramp and in its router.
