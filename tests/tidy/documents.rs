@@ -154,7 +154,7 @@ fn known(modules: &[Module]) -> Known {
     let mut known = Known::default();
     for module in modules {
         let own = module.path.last().unwrap_or(&module.krate);
-        if let [.., parent, child] = &[&[module.krate.clone()], &module.path[..]].concat()[..] {
+        if let [.., parent, child] = &[std::slice::from_ref(&module.krate), &module.path[..]].concat()[..] {
             known.pairs.insert((parent.clone(), child.clone()));
         }
         known.within(own, |k| k.visit_file(&module.syntax));

@@ -8,6 +8,8 @@
 //! **Not here.** Which numbers those are: the kernels say it, in a type of their own for each kind of
 //! price.
 
+#![allow(clippy::disallowed_types, reason = "prices are looked up by key; nothing iterates over them")]
+
 use sim_core::arch::{ArchSpec, Widths};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;

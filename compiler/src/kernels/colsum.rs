@@ -99,6 +99,7 @@ impl ColSum {
     }
 
     /// The sum as a reduction of a kind, or as the fastest one that is no chain.
+    #[must_use]
     pub fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Self {
         ColSum { levels: Levels::of(g, arch, self.b.slots, kind), ..self.clone() }
     }

@@ -285,6 +285,7 @@ impl Gemm {
     /// The product while it carries rows of a buffer off the wafer or back: the first of the transfer's
     /// rows, as many as there is time for, and how many these are; None if that costs more than a kernel of
     /// its own.
+    #[must_use]
     pub fn carrying(&self, g: &Geometry, arch: &ArchSpec, transfer: &CheckpointTransfer) -> Option<(Gemm, u32)> {
         let buffer = transfer.act.buffer;
         if buffer == self.y.buffer || (buffer == self.x.buffer && transfer.way != Way::Out) {
@@ -295,10 +296,11 @@ impl Gemm {
         let alone = u64::from(rows) * u64::from(transfer.of_row() * interval(arch, g.used_columns()));
         let loaded = Gemm { piggyback: Some(piggyback), ..self.clone() };
         let worth_it = loaded.estimate(g, arch) < self.estimate(g, arch) + alone;
-        worth_it.then(|| (loaded, rows))
+        worth_it.then_some((loaded, rows))
     }
 
     /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
+    #[must_use]
     pub fn part(&self, features: Features, first: u32, slots: u32) -> Part<Self> {
         let one = |x: ActivationView, y: ActivationView| {
             // What is not the first part of the inputs is added to what is there.

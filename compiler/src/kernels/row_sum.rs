@@ -97,6 +97,7 @@ impl Parts {
 
 impl RowSum {
     /// The sum as a reduction of a kind, or as the fastest one that is no chain.
+    #[must_use]
     pub fn reduced(&self, g: &Geometry, arch: &ArchSpec, kind: Option<Reduction>) -> Self {
         RowSum { levels: Levels::of(g, arch, self.parts.len(), kind), ..self.clone() }
     }

@@ -320,9 +320,8 @@ impl Kernel for AttentionForward {
     fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let s = Shape::of(g, &self.q, self.chunks);
         let mut requirements = window_requirements(&[&self.q, &self.k, &self.v], &[&self.out]);
-        requirements.extend(
-            self.stats.iter().map(|n| Requirement::operand(n.clone(), DType::F32, 2 * self.q.tokens, Access::Write)),
-        );
+        requirements
+            .extend(self.stats.iter().map(|n| Requirement::operand(*n, DType::F32, 2 * self.q.tokens, Access::Write)));
         requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
         requirements
     }
@@ -343,7 +342,7 @@ impl Kernel for AttentionForward {
     /// Every block that is met has its scores and its weighted sums.
     fn at_least(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
         let s = Shape::of(g, &self.q, self.chunks);
-        s.blocks() * (1 * s.products(arch) + 1 * s.spread(arch))
+        s.blocks() * (s.products(arch) + s.spread(arch))
     }
 
     fn estimate(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
