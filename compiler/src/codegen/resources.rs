@@ -12,8 +12,8 @@
 //! color that is free, and the deepest queue. For example, a ring along the row has colors 4 to 7; on a
 //! machine of six colors it gets four of those that the stream of weights leaves.
 //!
-//! Registers belong to the program format, not to the machine: [`address_registers!`] and
-//! [`microthreads!`] number names in their order, and a register too many does not compile.
+//! Registers belong to the program format, not to the machine: `address_registers!` and
+//! `microthreads!` number names in their order, and a register too many does not compile.
 //!
 //! **Invariant.** No color, queue or microthread is given out twice to a kernel.
 //! **Not here.** Routes (`ring`, `row`, `streams`), memory (`memory`).
