@@ -1,6 +1,6 @@
 //! What a model is: its sizes and its design, how large it is, and whether it can exist.
 //!
-//! A [`ModelShape`] is plain data: a handful of sizes ([`model`]) and the operations that its layers consist of
+//! A [`ModelShape`] is plain data: a handful of sizes (`model`) and the operations that its layers consist of
 //! ([`design`]). Everything else in this crate follows from it: the parameters and FLOPs that it counts to ([`count`]),
 //! the layer graph of a step ([`crate::graph`]), the tensors of an implementation ([`crate::oracle`]).
 //!
