@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A mistake in a user's input: what is wrong, where, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// Stable code, such as `R003`.
     pub code: String,
@@ -17,13 +17,70 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it; may be empty.
     pub help: String,
+    /// The line of the text that it is about, and the place in it marked; empty where there is no text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub excerpt: String,
+    /// The part of a program that it is about.
+    #[serde(skip)]
+    pub part: Option<Part>,
+}
+
+/// A part of a program, by its place in the program's lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The size of the mesh.
+    Grid,
+    /// An image.
+    Image(usize),
+    /// A buffer of an image.
+    Buffer(usize, usize),
+    /// A task of an image.
+    Task(usize, usize),
+    /// An instruction of an image's task: how many stand before it, those in loops included.
+    Instr(usize, usize, usize),
+    /// A placement.
+    Placement(usize),
+    /// A route.
+    Route(usize),
+    /// A switch.
+    Switch(usize),
+    /// A filter.
+    Filter(usize),
+    /// An edge stream.
+    Edge(usize),
+}
+
+impl Part {
+    /// What the part belongs to.
+    #[must_use]
+    pub fn around(self) -> Option<Part> {
+        match self {
+            Part::Instr(image, task, _) => Some(Part::Task(image, task)),
+            Part::Task(image, _) | Part::Buffer(image, _) => Some(Part::Image(image)),
+            _ => None,
+        }
+    }
 }
 
 impl Diagnostic {
     /// A diagnostic without advice.
     #[must_use]
     pub fn new(code: &str, at: impl fmt::Display, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { code: code.to_owned(), at: at.to_string(), message: message.into(), help: String::new() }
+        Diagnostic { code: code.to_owned(), at: at.to_string(), message: message.into(), ..Diagnostic::default() }
+    }
+
+    /// Adds the line of the text that it is about.
+    #[must_use]
+    pub fn excerpt(mut self, excerpt: String) -> Diagnostic {
+        self.excerpt = excerpt;
+        self
+    }
+
+    /// Says which part of a program it is about.
+    #[must_use]
+    pub fn about(mut self, part: Option<Part>) -> Diagnostic {
+        self.part = part;
+        self
     }
 
     /// Adds advice to the diagnostic: what the user can do about it.
@@ -41,6 +98,9 @@ impl fmt::Display for Diagnostic {
             write!(f, " {}", self.at)?;
         }
         write!(f, ": {}", self.message)?;
+        for line in self.excerpt.lines() {
+            write!(f, "\n  {line}")?;
+        }
         if !self.help.is_empty() {
             write!(f, "\n  help: {}", self.help)?;
         }

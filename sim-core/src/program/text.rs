@@ -47,7 +47,7 @@ use super::{
     AddrOp, AddrReg, Async, Buffer, EdgeStream, Filter, Flow, Image, Instr, MemRef, Operand, Placement, Priority,
     Program, Route, Switch, Task, Then, Trigger, VecOp,
 };
-use crate::coord::{Dir, DirSet};
+use crate::coord::{Dir, DirSet, Span};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Program {
@@ -91,7 +91,7 @@ fn blank(f: &mut Formatter<'_>, empty: bool) -> fmt::Result {
 /// Whether a name can stand without quotes.
 pub(super) fn is_word(name: &str) -> bool {
     let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && chars.all(is_word_char)
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && chars.all(is_word_char) && !name.contains("..")
 }
 
 /// Whether a character can stand inside a word.
@@ -324,15 +324,31 @@ fn write_placement(f: &mut Formatter<'_>, p: &Placement, images: &[Image]) -> fm
     }
     for param in &p.params {
         write!(f, " a{}={}", param.reg.0, param.base)?;
-        for (change, axis, period) in [(param.dx, 'x', param.mod_x), (param.dy, 'y', param.mod_y)] {
+        let axes = [(param.dx, "x", p.region.x, param.mod_x), (param.dy, "y", p.region.y, param.mod_y)];
+        for (change, axis, span, period) in axes {
             match (change, period) {
                 (0, 1) => {}
-                (_, u32::MAX) => write!(f, "{change:+}*{axis}")?,
-                _ => write!(f, "{change:+}*{axis}%{period}")?,
+                (_, u32::MAX) => write!(f, "{change:+}*{}", Ordinal(axis, span))?,
+                _ => write!(f, "{change:+}*({}%{period})", Ordinal(axis, span))?,
             }
         }
     }
     writeln!(f)
+}
+
+/// The place within the positions of a region, from the column `x` or the row `y`.
+struct Ordinal(&'static str, Span);
+
+impl Display for Ordinal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Ordinal(axis, span) = self;
+        match (span.start, span.step) {
+            (0, 1) => write!(f, "{axis}"),
+            (start, 1) => write!(f, "({axis}-{start})"),
+            (0, step) => write!(f, "({axis}/{step})"),
+            (start, step) => write!(f, "(({axis}-{start})/{step})"),
+        }
+    }
 }
 
 fn write_route(f: &mut Formatter<'_>, r: &Route) -> fmt::Result {
@@ -355,9 +371,9 @@ fn write_switch(f: &mut Formatter<'_>, s: &Switch) -> fmt::Result {
 
 fn write_filter(f: &mut Formatter<'_>, x: &Filter) -> fmt::Result {
     write!(f, "filter {} {} start {}", x.color, x.region, x.start)?;
-    for (change, axis) in [(x.dx, 'x'), (x.dy, 'y')] {
+    for (change, axis, span) in [(x.dx, "x", x.region.x), (x.dy, "y", x.region.y)] {
         if change != 0 {
-            write!(f, "{change:+}*{axis}")?;
+            write!(f, "{change:+}*{}", Ordinal(axis, span))?;
         }
     }
     writeln!(f, " pass {} of {}", x.pass, x.period)

@@ -13,7 +13,7 @@ pub(super) enum Tok<'a> {
     Number(&'a str),
     /// A quoted name with its escapes, without the quotes.
     Quoted(&'a str),
-    /// `->`, `<-`, `..` or one character.
+    /// `->`, `<-`, `..`, a comparison, or one character.
     Punct(&'a str),
     /// End of a line.
     Line,
@@ -25,12 +25,21 @@ pub(super) enum Tok<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Token<'a> {
     pub(super) tok: Tok<'a>,
-    /// Byte offset.
+    /// Byte offset in all texts that are read, one behind the other.
     pub(super) at: usize,
 }
 
-/// All tokens of a text. It ends with [`Tok::Line`].
-pub(super) fn lex(text: &str) -> Vec<Token<'_>> {
+/// What is written with two characters.
+const PAIRS: [&str; 7] = ["->", "<-", "..", "==", "!=", "<=", ">="];
+
+/// Length of the word that the text starts with. Two dots end it: `n..m` is a range.
+fn word(text: &str) -> usize {
+    let end = text.find(|c| !is_word_char(c)).unwrap_or(text.len());
+    text[..end].find("..").unwrap_or(end)
+}
+
+/// All tokens of a text, which begins at byte `base` of all texts. They end with [`Tok::Line`].
+pub(super) fn lex(text: &str, base: usize) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
@@ -46,9 +55,9 @@ pub(super) fn lex(text: &str) -> Vec<Token<'_>> {
                 continue;
             }
             c if c.is_ascii_digit() => number(rest),
-            c if is_word_char(c) && c != '.' => rest.find(|c| !is_word_char(c)).unwrap_or(rest.len()),
+            c if is_word_char(c) && c != '.' => word(rest),
             '"' => quoted(rest),
-            _ if ["->", "<-", ".."].iter().any(|p| rest.starts_with(p)) => 2,
+            _ if PAIRS.iter().any(|p| rest.starts_with(p)) => 2,
             c => c.len_utf8(),
         };
         let piece = &rest[..len];
@@ -57,16 +66,15 @@ pub(super) fn lex(text: &str) -> Vec<Token<'_>> {
             '0'..='9' => Tok::Number(piece),
             '"' if len > 1 && piece.ends_with('"') => Tok::Quoted(&piece[1..len - 1]),
             c if is_word_char(c) && c != '.' => Tok::Word(piece),
-            '{' | '}' | '[' | ']' | ':' | ',' | '@' | '+' | '-' | '=' | '/' | '#' | '%' | '*' | '|' => {
-                Tok::Punct(piece)
-            }
-            '<' | '.' if len == 2 => Tok::Punct(piece),
+            '.' | '!' if len == 1 => Tok::Bad(piece),
+            '{' | '}' | '[' | ']' | '(' | ')' | ':' | ';' | ',' | '@' | '$' | '+' | '-' | '=' | '/' | '#' | '%'
+            | '*' | '|' | '<' | '>' | '.' | '!' => Tok::Punct(piece),
             _ => Tok::Bad(piece),
         };
-        tokens.push(Token { tok, at });
+        tokens.push(Token { tok, at: base + at });
         at += len;
     }
-    tokens.push(Token { tok: Tok::Line, at: text.len() });
+    tokens.push(Token { tok: Tok::Line, at: base + text.len() });
     tokens
 }
 

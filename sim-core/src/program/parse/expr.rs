@@ -1,0 +1,234 @@
+//! Expressions: how they are read, and what is left of them where the value of a name is not yet known.
+//!
+//! What consists of known numbers is computed while it is read. A name that gets its value later, such
+//! as `x` in a placement, stays as a variable; then the expression is kept and evaluated for each PE.
+//!
+//! **Invariant.** Reading ends on any input; parentheses nest at most [`MAX_DEPTH`] deep.
+//! **Not here.** What operators and functions compute (`value.rs`), which names there are (`scope.rs`).
+
+use super::lex::Tok;
+use super::value::{self, Binary, Evaluated, FUNCTIONS, Value};
+use super::{MAX_DEPTH, Parsed, Parser, Stop, clipped};
+
+/// An expression with the values of its known names in place of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Expr {
+    /// A number.
+    Const(Value),
+    /// A name that gets its value later, by its place in the list of such names.
+    Var(usize),
+    /// `-a`
+    Negative(Box<Expr>),
+    /// An operator with two operands, and where it stands.
+    Binary(Binary, Box<[Expr; 2]>, usize),
+    /// A function by its name, its operands, and where it stands.
+    Call(&'static str, Vec<Expr>, usize),
+}
+
+/// What is wrong with the value of an expression, and where.
+pub(super) type Fault = (usize, String);
+
+impl Expr {
+    /// Its value, given those of the variables.
+    pub(super) fn value(&self, variables: &[Value]) -> Result<Value, Fault> {
+        let at = |at: usize| move |message| (at, message);
+        match self {
+            Expr::Const(value) => Ok(*value),
+            Expr::Var(n) => Ok(variables[*n]),
+            Expr::Negative(a) => Ok(value::negative(a.value(variables)?)),
+            Expr::Binary(op, ab, place) => {
+                let (a, b) = (ab[0].value(variables)?, ab[1].value(variables)?);
+                value::binary(*op, a, b).map_err(at(*place))
+            }
+            Expr::Call(name, operands, place) => {
+                let values = operands.iter().map(|o| o.value(variables)).collect::<Result<Vec<_>, _>>()?;
+                value::call(name, &values).map_err(at(*place))
+            }
+        }
+    }
+
+    /// The number that it is, if no variable is in it.
+    pub(super) fn known(&self) -> Option<Value> {
+        if let Expr::Const(value) = self { Some(*value) } else { None }
+    }
+}
+
+/// Operators that mean something else behind the expression, and so end it unless they are in parentheses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ends {
+    /// `/`, as the step of a range.
+    pub(super) slash: bool,
+    /// `%`, as the circular buffer of an operand.
+    pub(super) percent: bool,
+}
+
+/// Operators by level, the loosest first.
+const LEVELS: [&[(Tok<'static>, Binary)]; 5] = [
+    &[(Tok::Word("or"), Binary::Or)],
+    &[(Tok::Word("and"), Binary::And)],
+    &[
+        (Tok::Punct("=="), Binary::Equal),
+        (Tok::Punct("!="), Binary::Unequal),
+        (Tok::Punct("<="), Binary::AtMost),
+        (Tok::Punct(">="), Binary::AtLeast),
+        (Tok::Punct("<"), Binary::Less),
+        (Tok::Punct(">"), Binary::Greater),
+    ],
+    &[(Tok::Punct("+"), Binary::Add), (Tok::Punct("-"), Binary::Sub)],
+    &[(Tok::Punct("*"), Binary::Mul), (Tok::Punct("/"), Binary::Div), (Tok::Punct("%"), Binary::Rem)],
+];
+
+impl<'a> Parser<'a> {
+    /// Any expression.
+    pub(super) fn expr(&mut self) -> Parsed<Expr> {
+        self.expr_until(Ends::default())
+    }
+
+    /// An expression that some operators end.
+    pub(super) fn expr_until(&mut self, ends: Ends) -> Parsed<Expr> {
+        self.level(0, ends)
+    }
+
+    /// An expression of operators of a level and tighter ones.
+    fn level(&mut self, level: usize, ends: Ends) -> Parsed<Expr> {
+        let Some(operators) = LEVELS.get(level) else { return self.unary() };
+        let mut left = self.level(level + 1, ends)?;
+        let mut before: Option<Binary> = None;
+        loop {
+            let (tok, at) = (self.peek(), self.at());
+            let ended = tok == Tok::Punct("/") && ends.slash || tok == Tok::Punct("%") && ends.percent;
+            let Some(&(_, op)) = operators.iter().find(|(t, _)| *t == tok).filter(|_| !ended) else {
+                return Ok(left);
+            };
+            self.next += 1;
+            let right = self.level(level + 1, ends)?;
+            if before.is_some_and(|b| b != op && (b == Binary::Rem || op == Binary::Rem)) {
+                let message = "`%` beside `*` or `/` needs parentheses";
+                return self.fault("P007", at, message.to_owned(), "write `2*(x%4)` or `(2*x)%4`");
+            }
+            before = Some(op);
+            left = self.combined(op, left, right, at)?;
+        }
+    }
+
+    fn combined(&mut self, op: Binary, left: Expr, right: Expr, at: usize) -> Parsed<Expr> {
+        match (&left, &right) {
+            (Expr::Const(a), Expr::Const(b)) => self.evaluated(value::binary(op, *a, *b), at),
+            _ => Ok(Expr::Binary(op, Box::new([left, right]), at)),
+        }
+    }
+
+    fn evaluated(&mut self, result: Evaluated, at: usize) -> Parsed<Expr> {
+        match result {
+            Ok(value) => Ok(Expr::Const(value)),
+            Err(message) => self.fault("P007", at, message, ""),
+        }
+    }
+
+    pub(super) fn unary(&mut self) -> Parsed<Expr> {
+        if self.nested == MAX_DEPTH {
+            return self.fault("P003", self.at(), format!("expressions are nested more than {MAX_DEPTH} deep"), "");
+        }
+        self.nested += 1;
+        let read = self.operand_of_expr();
+        self.nested -= 1;
+        read
+    }
+
+    fn operand_of_expr(&mut self) -> Parsed<Expr> {
+        if self.take(Tok::Punct("-")) {
+            return Ok(match self.unary()? {
+                Expr::Const(value) => Expr::Const(value::negative(value)),
+                other => Expr::Negative(Box::new(other)),
+            });
+        }
+        if self.take(Tok::Punct("(")) {
+            let inner = self.expr()?;
+            self.punct(")")?;
+            return Ok(inner);
+        }
+        match self.peek() {
+            Tok::Number(digits) => {
+                let Some(value) = number(digits) else { return self.expected("a number") };
+                self.next += 1;
+                Ok(Expr::Const(value))
+            }
+            Tok::Word(word) => self.named(word),
+            _ => self.expected(self.wanted),
+        }
+    }
+
+    /// A name or a function in an expression.
+    fn named(&mut self, word: &'a str) -> Parsed<Expr> {
+        let at = self.at();
+        if let Some(n) = self.free.iter().position(|&free| free == word) {
+            self.next += 1;
+            return Ok(Expr::Var(n));
+        }
+        if let Some(value) = self.scope.find(word) {
+            self.next += 1;
+            self.used.insert(word.to_owned());
+            return Ok(Expr::Const(value));
+        }
+        if self.tokens.get(self.next + 1).is_some_and(|t| t.tok == Tok::Punct("(")) {
+            self.next += 1;
+            return self.function(word, at);
+        }
+        if word == "pi" {
+            self.next += 1;
+            return Ok(Expr::Const(Value::Float(std::f64::consts::PI)));
+        }
+        self.unknown(word, at)
+    }
+
+    fn function(&mut self, word: &'a str, at: usize) -> Parsed<Expr> {
+        self.punct("(")?;
+        if matches!(word, "addr" | "len" | "bytes") {
+            let value = self.of_buffer(word)?;
+            self.punct(")")?;
+            return Ok(Expr::Const(value));
+        }
+        let Some(&(name, count)) = FUNCTIONS.iter().find(|f| f.0 == word) else {
+            let known = FUNCTIONS.iter().map(|f| f.0).chain(["addr", "len", "bytes"]);
+            let help = super::scope::nearest(word, known).unwrap_or_default();
+            return self.fault("P005", at, format!("there is no function `{}`", clipped(word)), &help);
+        };
+        let mut operands = vec![self.expr()?];
+        while self.take(Tok::Punct(",")) {
+            operands.push(self.expr()?);
+        }
+        self.punct(")")?;
+        let more = matches!(name, "min" | "max") && operands.len() > count;
+        if operands.len() != count && !more {
+            let message = format!("`{name}` takes {count} values and has {}", operands.len());
+            return self.fault("P007", at, message, "");
+        }
+        let known: Option<Vec<Value>> = operands.iter().map(Expr::known).collect();
+        match known {
+            Some(values) => self.evaluated(value::call(name, &values), at),
+            None => Ok(Expr::Call(name, operands, at)),
+        }
+    }
+
+    /// The value of an expression without variables.
+    pub(super) fn constant(&mut self, ends: Ends) -> Parsed<Value> {
+        let free = std::mem::take(&mut self.free);
+        let read = self.expr_until(ends);
+        self.free = free;
+        match read?.known() {
+            Some(value) => Ok(value),
+            None => Err(Stop::Failed),
+        }
+    }
+}
+
+/// A number as it is written.
+fn number(digits: &str) -> Option<Value> {
+    if let Some(hex) = digits.strip_prefix("0x") {
+        return i128::from_str_radix(hex, 16).ok().filter(|n| *n < 1 << 64).map(Value::Int);
+    }
+    match digits.parse::<i128>() {
+        Ok(n) if n < 1 << 100 => Some(Value::Int(n)),
+        _ => digits.parse::<f64>().ok().filter(|v| v.is_finite()).map(Value::Float),
+    }
+}

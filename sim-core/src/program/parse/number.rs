@@ -1,0 +1,156 @@
+//! Numbers, and what is made of a letter and a number: registers, colors, queues.
+
+use super::expr::Ends;
+use super::lex::Tok;
+use super::value::Value;
+use super::{Parsed, Parser, Stop};
+use crate::coord::{Color, Region, Span};
+
+impl Parser<'_> {
+    /// An expression that is a whole number.
+    pub(super) fn int<T: TryFrom<i128>>(&mut self) -> Parsed<T> {
+        self.int_until(Ends::default())
+    }
+
+    /// An expression that is a whole number, and that some operators end.
+    pub(super) fn int_until<T: TryFrom<i128>>(&mut self, ends: Ends) -> Parsed<T> {
+        let at = self.at();
+        self.wanted = "a whole number";
+        let value = self.constant(ends)?;
+        self.fits(value, at)
+    }
+
+    /// A number, a name, or an expression in parentheses; perhaps with a sign. Where two numbers follow
+    /// each other.
+    pub(super) fn atom<T: TryFrom<i128>>(&mut self) -> Parsed<T> {
+        let at = self.at();
+        self.wanted = "a whole number";
+        let free = std::mem::take(&mut self.free);
+        let read = self.unary();
+        self.free = free;
+        match read?.known() {
+            Some(value) => self.fits(value, at),
+            None => Err(Stop::Failed),
+        }
+    }
+
+    /// A value as a whole number of a type.
+    pub(super) fn fits<T: TryFrom<i128>>(&mut self, value: Value, at: usize) -> Parsed<T> {
+        let Value::Int(n) = value else {
+            let help = "`/` of whole numbers is whole; `int(…)` cuts a fraction off";
+            return self.fault("P007", at, format!("{value} is no whole number"), help);
+        };
+        match T::try_from(n) {
+            Ok(value) => Ok(value),
+            Err(_) => self.fault("P002", at, format!("{n} is out of range"), ""),
+        }
+    }
+
+    /// A word made of a letter and a number, such as `q3`; the letter with an expression in parentheses,
+    /// such as `q(k+1)`; or the name of a number.
+    pub(super) fn numbered<T: TryFrom<i128>>(&mut self, letter: char) -> Parsed<T> {
+        let at = self.at();
+        let wanted = format!("`{letter}` with a number");
+        let Tok::Word(word) = self.peek() else { return self.expected(&wanted) };
+        let rest = word.strip_prefix(letter);
+        match rest {
+            Some("") if self.second() == Tok::Punct("(") => {
+                self.next += 2;
+                let value = self.int()?;
+                self.punct(")")?;
+                Ok(value)
+            }
+            Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                self.next += 1;
+                let Ok(n) = digits.parse() else {
+                    return self.fault("P002", at, format!("{} is out of range", super::clipped(digits)), "");
+                };
+                self.fits(Value::Int(n), at)
+            }
+            _ if self.failed.contains(word) => Err(Stop::Failed),
+            _ => match self.scope.find(word) {
+                Some(value) => {
+                    self.next += 1;
+                    self.used.insert(word.to_owned());
+                    self.fits(value, at)
+                }
+                None => self.expected(&wanted),
+            },
+        }
+    }
+
+    pub(super) fn color(&mut self) -> Parsed<Color> {
+        let at = self.at();
+        let n: u8 = self.numbered('c')?;
+        match Color::new(n) {
+            Some(color) => Ok(color),
+            None => {
+                let message = format!("there is no color {n}; the last one is c{}", Color::MAX - 1);
+                self.fault("P002", at, message, "")
+            }
+        }
+    }
+
+    /// The bits of a binary32 number.
+    pub(super) fn float(&mut self) -> Parsed<u32> {
+        let at = self.at();
+        if let Some((bits, tokens)) = self.literal_bits() {
+            self.next += tokens;
+            return Ok(bits);
+        }
+        self.wanted = "a number in the range of binary32, or its bits as 0x…";
+        let value = self.constant(Ends::default())?.float() as f32;
+        if value.is_finite() {
+            return Ok(value.to_bits());
+        }
+        self.fault("P002", at, format!("{value:?} is not in the range of binary32"), "")
+    }
+
+    /// A number that stands alone, read without a detour over wider numbers: its bits, and its tokens.
+    fn literal_bits(&self) -> Option<(u32, usize)> {
+        let negative = self.peek() == Tok::Punct("-");
+        let (sign, tok, behind) = match self.tokens.get(self.next..self.next + 3)? {
+            [_, second, third] if negative => ("-", second.tok, third.tok),
+            [first, second, _] => ("", first.tok, second.tok),
+            _ => return None,
+        };
+        if matches!(behind, Tok::Punct("+" | "-" | "*" | "/" | "%" | "<" | ">" | "(" | "==" | "!=" | "<=" | ">=")) {
+            return None;
+        }
+        let bits = match tok {
+            Tok::Number(n) if n.starts_with("0x") && !negative => u32::from_str_radix(&n[2..], 16).ok(),
+            Tok::Number(n) => format!("{sign}{n}").parse().ok().filter(|v: &f32| v.is_finite()).map(f32::to_bits),
+            Tok::Word("inf") => Some(if negative { f32::NEG_INFINITY } else { f32::INFINITY }.to_bits()),
+            _ => None,
+        };
+        Some((bits?, 1 + usize::from(negative)))
+    }
+
+    /// Positions on an axis. A range that is computed and has no position ends the statement without a
+    /// diagnostic, so that a program for any size of mesh may have parts that a small one has not.
+    pub(super) fn span(&mut self, axis: &str) -> Parsed<Span> {
+        self.keyword(axis)?;
+        self.punct("=")?;
+        let (at, first) = (self.at(), self.next);
+        let start: i64 = self.int()?;
+        if !self.take(Tok::Punct("..")) {
+            return Ok(Span::one(self.fits(Value::Int(start.into()), at)?));
+        }
+        let end: i64 = self.int_until(Ends { slash: true, percent: false })?;
+        let step: i64 = if self.take(Tok::Punct("/")) { self.int()? } else { 1 };
+        let computed = self.tokens[first..self.next].iter().any(|t| matches!(t.tok, Tok::Word(_)));
+        if computed && start >= end && step > 0 {
+            return Err(Stop::Nothing);
+        }
+        let sound = start >= 0 && start < end && step > 0 && end <= 1 << 32 && step < 1 << 32;
+        let count = if sound { (end - start).unsigned_abs().div_ceil(step.unsigned_abs()) } else { 0 };
+        match (u32::try_from(start), u32::try_from(count), u32::try_from(step)) {
+            (Ok(start), Ok(count), Ok(step)) if sound => Ok(Span { start, count, step }),
+            _ => self.fault("P002", at, format!("no positions, or too many: {start}..{end}/{step}"), ""),
+        }
+    }
+
+    pub(super) fn region(&mut self) -> Parsed<Region> {
+        Ok(Region { x: self.span("x")?, y: self.span("y")? })
+    }
+}

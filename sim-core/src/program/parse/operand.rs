@@ -1,0 +1,321 @@
+//! Operands of instructions: by name, as people write them, and by address, as they are printed.
+//!
+//! **Not here.** What an operand may be for an instruction ([`crate::program::verify()`]).
+
+use super::expr::Ends;
+use super::lex::Tok;
+use super::memory::{Declared, Piece};
+use super::image::Register;
+use super::value::Value;
+use super::{Parsed, Parser, clipped};
+use crate::program::{AddrReg, DType, DataReg, Dim, Dims, FifoId, MemRef, Operand, Ring};
+
+impl Parser<'_> {
+    pub(super) fn dtype(&mut self) -> Parsed<DType> {
+        self.one_of(&DType::ALL, DType::name)
+    }
+
+    /// The register that a word names.
+    pub(super) fn register_named(&self, word: &str) -> Option<Register> {
+        self.names.registers.iter().find(|r| r.0 == word).map(|r| r.1)
+    }
+
+    /// Whether the next word is an address register, by number or by name.
+    pub(super) fn at_addr_reg(&self) -> bool {
+        let Tok::Word(word) = self.peek() else { return false };
+        let numbered = word.strip_prefix('a').is_some_and(|d| d.starts_with(|c: char| c.is_ascii_digit()));
+        let computed = word == "a" && self.second() == Tok::Punct("(");
+        numbered || computed || matches!(self.register_named(word), Some(Register::Addr(_)))
+    }
+
+    pub(super) fn addr_reg(&mut self) -> Parsed<AddrReg> {
+        if let Tok::Word(word) = self.peek()
+            && let Some(Register::Addr(reg)) = self.register_named(word)
+        {
+            self.next += 1;
+            return Ok(reg);
+        }
+        self.numbered('a').map(AddrReg)
+    }
+
+    fn at_data_reg(&self) -> bool {
+        let Tok::Word(word) = self.peek() else { return false };
+        let numbered = word.strip_prefix('r').is_some_and(|d| d.starts_with(|c: char| c.is_ascii_digit()));
+        let computed = word == "r" && self.second() == Tok::Punct("(");
+        numbered || computed || matches!(self.register_named(word), Some(Register::Data(_)))
+    }
+
+    pub(super) fn data_reg(&mut self) -> Parsed<DataReg> {
+        if let Tok::Word(word) = self.peek()
+            && let Some(Register::Data(reg)) = self.register_named(word)
+        {
+            self.next += 1;
+            return Ok(reg);
+        }
+        self.numbered('r').map(DataReg)
+    }
+
+    /// An operand; None for its type if it is not written, as that of wavelets may be left out.
+    pub(super) fn operand(&mut self) -> Parsed<(Operand, bool)> {
+        let typed = |operand| Ok((operand, true));
+        match self.peek() {
+            Tok::Word("fab") => {
+                self.next += 1;
+                let color = self.color()?;
+                match self.peek() {
+                    Tok::Word(_) if !matches!(self.peek(), Tok::Word("then")) => {
+                        typed(Operand::Fab(color, self.dtype()?))
+                    }
+                    _ => Ok((Operand::Fab(color, DType::F32), false)),
+                }
+            }
+            Tok::Word("fifo") => {
+                self.next += 1;
+                typed(self.fifo_operand()?)
+            }
+            Tok::Punct("#") => {
+                self.next += 1;
+                typed(Operand::Imm(self.float()?))
+            }
+            Tok::Word(word) if self.second() == Tok::Punct("@") && DType::ALL.iter().any(|d| d.name() == word) => {
+                typed(Operand::Mem(self.mem_ref()?))
+            }
+            _ if self.at_data_reg() => typed(Operand::Reg(self.data_reg()?)),
+            Tok::Word(_) | Tok::Quoted(_) => self.named_operand().and_then(|o| Ok((o, true))),
+            _ => self.expected("an operand: a buffer, type@address, fab, fifo, a data register, or a constant with #"),
+        }
+    }
+
+    /// `fifo 0 f16`, or `fifo NAME`.
+    fn fifo_operand(&mut self) -> Parsed<Operand> {
+        let at = self.at();
+        if let Tok::Word(word) = self.peek()
+            && self.scope.find(word).is_none()
+        {
+            let name = self.name()?;
+            let index = self.memory_named(&name, at)?;
+            let Declared { piece, dtype, .. } = &self.names.memory[index];
+            return match *piece {
+                Piece::Fifo(n) if n < 256 => Ok(Operand::Fifo(FifoId(n as u8), *dtype)),
+                _ => self.fault("P011", at, format!("`{}` is no FIFO", clipped(&name)), ""),
+            };
+        }
+        let id = self.int()?;
+        Ok(Operand::Fifo(FifoId(id), self.dtype()?))
+    }
+
+    /// `A`, `A[3]`, `A[0..n]`, `A[k:n:stride]`, `A[1..h, 0..w]`; with `@REGISTER` behind the name, that many
+    /// bytes further on.
+    fn named_operand(&mut self) -> Parsed<Operand> {
+        let at = self.at();
+        let name = self.name()?;
+        let index = match self.names.memory.iter().any(|m| m.name == name) {
+            true => self.memory_named(&name, at)?,
+            false => return self.unknown_in_image(&name, "buffer or register", at),
+        };
+        let declared = self.names.memory[index].clone();
+        if let Piece::Fifo(_) = declared.piece {
+            let help = format!("write `fifo {name}`");
+            return self.fault("P011", at, format!("`{}` is a FIFO", clipped(&name)), &help);
+        }
+        let base = if self.take(Tok::Punct("@")) { Some(self.addr_reg()?) } else { None };
+        let (element, dims) = if self.peek() == Tok::Punct("[") {
+            self.indices(&declared, at)?
+        } else {
+            (0, Dims::from_elem(Dim { len: declared.elements() as u32, stride: 1 }, 1))
+        };
+        let ring = self.ring()?;
+        if base.is_none() && ring.is_none() {
+            self.check_inside(&declared, element, &dims, at)?;
+        }
+        let bytes = i64::from(self.address_of(&declared)) + element * i64::from(declared.dtype.bytes());
+        let offset = self.fits(Value::Int(bytes.into()), at)?;
+        Ok(Operand::Mem(MemRef { base, offset, dtype: declared.dtype, dims, ring }))
+    }
+
+    /// Whether all elements of an operand are in its buffer.
+    fn check_inside(&mut self, declared: &Declared, element: i64, dims: &Dims, at: usize) -> Parsed<()> {
+        if dims.iter().any(|d| d.len == 0) {
+            return Ok(());
+        }
+        let reach = |d: &Dim| i64::from(d.len - 1) * i64::from(d.stride);
+        let first = element + dims.iter().map(|d| reach(d).min(0)).sum::<i64>();
+        let last = element + dims.iter().map(|d| reach(d).max(0)).sum::<i64>();
+        let all = declared.elements() as i64;
+        if first >= 0 && last < all {
+            return Ok(());
+        }
+        let name = clipped(&declared.name);
+        let message = format!("elements {first} to {last} of `{name}`, which has {all}");
+        self.fault("P011", at, message, "elements count from 0, and the end of a range is not part of it")
+    }
+
+    /// What stands in brackets behind a buffer: the first element, and the dimensions from there on.
+    pub(super) fn indices(&mut self, declared: &Declared, at: usize) -> Parsed<(i64, Dims)> {
+        self.punct("[")?;
+        let strides = strides(&declared.shape);
+        let mut element = 0i64;
+        let mut dims = Dims::new();
+        let mut count = 0usize;
+        let linear = self.alone();
+        loop {
+            let stride = if linear { 1 } else { strides.get(count).copied().unwrap_or(1) };
+            let size = if linear { declared.elements() as u32 } else { declared.shape.get(count).copied().unwrap_or(1) };
+            let (from, dim) = self.index(size, count == 0)?;
+            count += 1;
+            element += from * if matches!(dim, Index::Strided(_)) { 1 } else { stride };
+            match dim {
+                Index::One => {}
+                Index::Range { len, step } => dims.push(Dim { len, stride: self.stride(step * stride, at)? }),
+                Index::Strided(all) => {
+                    self.punct("]")?;
+                    return Ok((element, merged(all)));
+                }
+            }
+            if !self.take(Tok::Punct(",")) {
+                break;
+            }
+        }
+        self.punct("]")?;
+        if count != 1 && count != declared.shape.len() {
+            let message = format!("{count} indices for `{}`, which has {}", clipped(&declared.name), declared.shape.len());
+            return self.fault("P011", at, message, "as many as it has dimensions, or one that counts all elements");
+        }
+        Ok((element, merged(dims)))
+    }
+
+    fn stride(&mut self, stride: i64, at: usize) -> Parsed<i32> {
+        self.fits(Value::Int(stride.into()), at)
+    }
+
+    /// Whether the brackets that were just opened hold a single index.
+    fn alone(&self) -> bool {
+        let mut depth = 0usize;
+        for token in &self.tokens[self.next..self.end] {
+            match token.tok {
+                Tok::Punct("(" | "[") => depth += 1,
+                Tok::Punct("]") if depth == 0 => return true,
+                Tok::Punct(")" | "]") => depth = depth.saturating_sub(1),
+                Tok::Punct(",") if depth == 0 => return false,
+                Tok::Line => return true,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// One index: `3`, `0..n`, `0..n/2`, `..` for all, or `k:n:stride` with further dimensions.
+    fn index(&mut self, size: u32, first: bool) -> Parsed<(i64, Index)> {
+        if self.take(Tok::Punct("..")) {
+            return Ok((0, Index::Range { len: size, step: 1 }));
+        }
+        let from = i64::from(self.int::<i32>()?);
+        if first && self.take(Tok::Punct(":")) {
+            return Ok((from, Index::Strided(self.dims()?)));
+        }
+        if !self.take(Tok::Punct("..")) {
+            return Ok((from, Index::One));
+        }
+        let at = self.at();
+        let end = i64::from(self.int_until::<i32>(Ends { slash: true, percent: false })?);
+        let step = if self.take(Tok::Punct("/")) { i64::from(self.int::<i32>()?) } else { 1 };
+        if step < 1 {
+            return self.fault("P002", at, format!("a step of {step}; steps are at least 1"), "");
+        }
+        let len = (end - from).max(0).unsigned_abs().div_ceil(step.unsigned_abs());
+        let len = self.fits(Value::Int(len.into()), at)?;
+        Ok((from, Index::Range { len, step }))
+    }
+
+    /// `length` or `length:stride`, one for each dimension.
+    fn dims(&mut self) -> Parsed<Dims> {
+        let mut dims = Dims::new();
+        loop {
+            let len = self.int()?;
+            let stride = if self.take(Tok::Punct(":")) { self.int()? } else { 1 };
+            dims.push(Dim { len, stride });
+            if !self.take(Tok::Punct(",")) {
+                return Ok(dims);
+            }
+        }
+    }
+
+    fn mem_ref(&mut self) -> Parsed<MemRef> {
+        let dtype = self.dtype()?;
+        self.punct("@")?;
+        let (base, offset) = self.address()?;
+        let mut dims = Dims::new();
+        if self.take(Tok::Punct("[")) {
+            dims = self.dims()?;
+            self.punct("]")?;
+        }
+        let ring = self.ring()?;
+        Ok(MemRef { base, offset, dtype, dims, ring })
+    }
+
+    /// `%512+64`, or `%A` for the bytes of a buffer.
+    fn ring(&mut self) -> Parsed<Option<Ring>> {
+        if !self.take(Tok::Punct("%")) {
+            return Ok(None);
+        }
+        let at = self.at();
+        if let Tok::Word(word) = self.peek()
+            && self.names.memory.iter().any(|m| m.name == word)
+        {
+            let name = self.name()?;
+            let index = self.memory_named(&name, at)?;
+            let declared = &self.names.memory[index];
+            let (start, bytes) = (self.address_of(declared), declared.bytes());
+            return Ok(Some(Ring { start, bytes: self.fits(Value::Int(bytes.into()), at)? }));
+        }
+        let start = self.atom()?;
+        self.punct("+")?;
+        Ok(Some(Ring { start, bytes: self.atom()? }))
+    }
+
+    /// `64`, `a1`, `a1+64`, `a1-64`.
+    pub(super) fn address(&mut self) -> Parsed<(Option<AddrReg>, i32)> {
+        let ends = Ends { slash: false, percent: true };
+        if !self.at_addr_reg() {
+            return Ok((None, self.int_until(ends)?));
+        }
+        let base = Some(self.addr_reg()?);
+        if self.peek() == Tok::Punct("-") || self.take(Tok::Punct("+")) {
+            return Ok((base, self.int_until(ends)?));
+        }
+        Ok((base, 0))
+    }
+}
+
+/// What an index means, beside its first element.
+enum Index {
+    One,
+    Range { len: u32, step: i64 },
+    Strided(Dims),
+}
+
+/// Distance of neighbours along each dimension.
+fn strides(shape: &[u32]) -> Vec<i64> {
+    let mut strides = vec![1i64; shape.len()];
+    for d in (1..shape.len()).rev() {
+        strides[d - 1] = strides[d].saturating_mul(shape[d].into());
+    }
+    strides
+}
+
+/// The same elements in the same order with the fewest dimensions: whole rows behind each other are one.
+fn merged(dims: Dims) -> Dims {
+    let mut fewest = Dims::new();
+    for dim in dims {
+        let inside = i64::from(dim.len) * i64::from(dim.stride);
+        match fewest.last_mut() {
+            Some(outer) if outer.len == 1 => *outer = dim,
+            Some(_) if dim.len == 1 => {}
+            Some(outer) if i64::from(outer.stride) == inside && outer.len.checked_mul(dim.len).is_some() => {
+                *outer = Dim { len: outer.len * dim.len, stride: dim.stride };
+            }
+            _ => fewest.push(dim),
+        }
+    }
+    fewest
+}
