@@ -49,7 +49,13 @@ pub(crate) fn of(
     help: impl Into<String>,
 ) -> Diagnostic {
     assert!(explain(code).is_some(), "diagnostic code {code} is not listed in CODES");
-    Diagnostic { code: code.to_owned(), at: key.into(), message: message.into(), help: help.into(), ..Diagnostic::default() }
+    Diagnostic {
+        code: code.to_owned(),
+        at: key.into(),
+        message: message.into(),
+        help: help.into(),
+        ..Diagnostic::default()
+    }
 }
 
 /// Whether the input was refused by a limit of resources, rather than for being wrong.

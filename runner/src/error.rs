@@ -58,6 +58,18 @@ impl Error {
         if diagnostics.iter().all(unfit) { Error::Infeasible(diagnostics) } else { Error::Invalid(diagnostics) }
     }
 
+    /// The same error with other diagnostics; that of an execution has none of its own.
+    #[must_use]
+    pub fn mapped(self, change: impl Fn(Vec<Diagnostic>) -> Vec<Diagnostic>) -> Error {
+        match self {
+            Error::Invalid(all) => Error::Invalid(change(all)),
+            Error::Infeasible(all) => Error::Infeasible(change(all)),
+            Error::Refused(all) => Error::Refused(change(all)),
+            Error::Internal(all) => Error::Internal(change(all)),
+            Error::Execution { .. } => self,
+        }
+    }
+
     /// What is wrong, item by item.
     #[must_use]
     pub fn diagnostics(&self) -> Vec<Diagnostic> {

@@ -3,6 +3,7 @@
 use super::options::MachineOptions;
 use super::reply::Reply;
 use crate::fail::{Failure, Kind};
+use crate::manifest::quoted;
 use crate::{files, inputs};
 use clap::Args;
 use report::table::Table;
@@ -12,7 +13,8 @@ use serde::Serialize;
 use sim_core::codec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::content_hash_hex;
-use sim_core::program::{self, Program, parse::MAX_TEXT};
+use sim_core::program::parse::{self, Loader, MAX_TEXT, SourceMap};
+use sim_core::program::{self, Program};
 use std::path::{Path, PathBuf};
 
 /// Kind under which programs are stored.
@@ -27,7 +29,67 @@ pub(super) struct Arguments {
     /// A program in text form (.wafer) or stored (.wbin)
     program: PathBuf,
     #[command(flatten)]
+    params: ParamOptions,
+    #[command(flatten)]
     machine: MachineOptions,
+}
+
+/// Values of a program's parameters.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ParamOptions {
+    /// Sets a parameter of the program; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = assignment)]
+    params: Vec<(String, String)>,
+}
+
+impl ParamOptions {
+    /// The options as on a command line.
+    pub(super) fn command(&self) -> String {
+        self.params.iter().map(|(name, value)| format!(" --param {}", quoted(&format!("{name}={value}")))).collect()
+    }
+}
+
+/// `NAME=VALUE` in its two parts.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("write NAME=VALUE, such as n=64".to_owned()),
+    }
+}
+
+/// Included files, in the folder of the file that includes them.
+struct Folder;
+
+impl Loader for Folder {
+    fn text(&mut self, path: &str, from: &str) -> Result<(String, String), String> {
+        let file = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        let text =
+            files::read_text(&file, MAX_TEXT as u64).map_err(|failure| failure.diagnostics[0].message.clone())?;
+        let name = std::fs::canonicalize(&file).ok().filter(|_| file.is_absolute()).unwrap_or(file);
+        Ok((name.display().to_string(), text))
+    }
+}
+
+/// A program with what the text says beside it.
+pub(super) struct Source {
+    pub(super) program: Program,
+    /// Where its parts stand; None for a stored program.
+    pub(super) map: Option<SourceMap>,
+}
+
+impl Source {
+    /// Adds to diagnostics where in the text they belong.
+    pub(super) fn located(&self, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        match &self.map {
+            Some(map) => map.located(diagnostics),
+            None => diagnostics,
+        }
+    }
+
+    /// Files that it was read from, beside the first.
+    pub(super) fn included(&self) -> Vec<PathBuf> {
+        self.map.iter().flat_map(|map| map.files().skip(1)).map(PathBuf::from).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -61,12 +123,17 @@ impl Document for Verified {
 }
 
 /// Reads a program in either form.
-pub(super) fn read(path: &Path) -> Result<Program, Failure> {
+pub(super) fn read(path: &Path, params: &ParamOptions) -> Result<Source, Failure> {
     let bytes = files::read(path, codec::MAX_PAYLOAD)?;
     let invalid =
         |code, message: String| Failure::one(Kind::InvalidInput, Diagnostic::new(code, path.display(), message));
     if bytes.starts_with(MAGIC) {
-        return codec::decode(STORED, &bytes).map_err(|e| invalid("cli-stored", e.to_string()));
+        if let Some((name, _)) = params.params.first() {
+            let message = format!("a stored program has no parameters, and `{name}` is given");
+            return Err(invalid("cli-stored", message));
+        }
+        let program = codec::decode(STORED, &bytes).map_err(|e| invalid("cli-stored", e.to_string()))?;
+        return Ok(Source { program, map: None });
     }
     if bytes.len() > MAX_TEXT {
         return Err(invalid("cli-read", format!("the text has {} bytes; at most {MAX_TEXT} are read", bytes.len())));
@@ -74,8 +141,10 @@ pub(super) fn read(path: &Path) -> Result<Program, Failure> {
     let text = String::from_utf8(bytes).map_err(|e| {
         invalid("cli-read", format!("neither text nor a stored program (byte {})", e.utf8_error().valid_up_to()))
     })?;
-    program::parse(&text, &path.display().to_string())
-        .map_err(|diagnostics| Failure::many(Kind::InvalidInput, diagnostics))
+    let options = parse::Options { params: &params.params, loader: &mut Folder };
+    let unit = parse::read(&text, &path.display().to_string(), options)
+        .map_err(|diagnostics| Failure::many(Kind::InvalidInput, diagnostics))?;
+    Ok(Source { program: unit.program, map: Some(unit.map) })
 }
 
 /// A program in the form that the extension names.
@@ -89,8 +158,9 @@ pub(super) fn bytes(path: Option<&Path>, program: &Program) -> Vec<u8> {
 
 pub(super) fn verify(arguments: &Arguments) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
-    let program = read(&arguments.program)?;
-    let diagnostics = program::verify(&program, &arch);
+    let source = read(&arguments.program, &arguments.params)?;
+    let diagnostics = source.located(program::verify(&source.program, &arch));
+    let program = source.program;
     if !diagnostics.is_empty() {
         return Err(Error::of_program(diagnostics).into());
     }

@@ -2,7 +2,7 @@
 
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::output::Output;
-use super::program;
+use super::program::{self, ParamOptions, Source};
 use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
 use super::trace::ProgramTrace;
@@ -30,6 +30,8 @@ pub(super) struct Arguments {
     /// A program in text form (.wafer) or stored (.wbin)
     program: PathBuf,
     #[command(flatten)]
+    params: ParamOptions,
+    #[command(flatten)]
     machine: MachineOptions,
     #[command(flatten)]
     limits: RunLimits,
@@ -50,10 +52,12 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let mut recording = Recording::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
-    let (report, program, arch) = report(arguments, output)?;
+    let (report, source, arch) = report(arguments, output)?;
     let Arguments { machine, limits, verify, manifest, trace, .. } = arguments;
-    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
-    let inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
+    trace.record(&source.program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
+    let included = source.included();
+    let mut inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
+    inputs.extend(included.iter().map(PathBuf::as_path));
     let facts = ManifestFacts { inputs, beside: trace.files(), ..facts(&report, limits, verify, &arch, output)? };
     recording.attach(facts, manifest, output)?;
     Ok(Reply::of(report))
@@ -80,35 +84,38 @@ pub(super) fn facts<'a>(
 }
 
 /// Executes the program, and reports.
-pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
+pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(SimulateReport, Source, ArchSpec), Failure> {
     let recording = Recording::start();
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
-    let program = program::read(&arguments.program)?;
-    for diagnostic in check(&program, &arch)? {
+    let source = program::read(&arguments.program, &arguments.params)?;
+    let warnings = check(&source.program, &arch).map_err(|error| error.mapped(|all| source.located(all)))?;
+    for diagnostic in source.located(warnings) {
         output.warn(&diagnostic.to_string());
     }
+    let program = &source.program;
     let at = arguments.program.display().to_string();
     let Arguments { machine, limits, verify, finish, values, trace, .. } = arguments;
     let wanted = [(finish, " --finish"), (values, " --values")];
     let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
     let command = format!(
-        "wafersim simulate {}{}{}{}{flags}",
+        "wafersim simulate {}{}{}{}{}{flags}",
         quoted(&at),
+        arguments.params.command(),
         machine.command(),
         limits.command(),
         verify.command()
     );
-    let job = ProgramJob { program: &program, arch: &arch, at, limits, finish: *finish, values: *values, trace };
+    let job = ProgramJob { program, arch: &arch, at, limits, finish: *finish, values: *values, trace };
     let executed = job.execute()?;
     let provenance = recording.provenance(command, verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = SplitMix64::new(seed);
         // From a few more periods than are folded.
-        let smaller = |_| fabric::fold::smaller(&program, rng.range(13, 40));
+        let smaller = |_| fabric::fold::smaller(program, rng.range(13, 40));
         job.verified((0..count).map(smaller), seed)
     });
-    let report = SimulateReport::of((&program, &arch), executed, *finish, verified.transpose()?, &provenance);
-    Ok((report, program, arch))
+    let report = SimulateReport::of((program, &arch), executed, *finish, verified.transpose()?, &provenance);
+    Ok((report, source, arch))
 }
 
 /// A program, and how it is executed.

@@ -138,7 +138,8 @@ impl<'a> Parser<'a> {
                 return self.fault("P001", at, message, &format!("write it: `vec {} LENGTH: …`", op.name()));
             }
         };
-        let dtype = operands.iter().find(|o| o.1).and_then(|_| operands.iter().filter(|o| o.1).find_map(|o| o.0.dtype()));
+        let dtype =
+            operands.iter().find(|o| o.1).and_then(|_| operands.iter().filter(|o| o.1).find_map(|o| o.0.dtype()));
         let mut all = operands.into_iter().map(|(operand, typed)| match (operand, typed) {
             (Operand::Fab(color, _), false) => Operand::Fab(color, dtype.unwrap_or(DType::F32)),
             (operand, _) => operand,

@@ -47,7 +47,12 @@ impl<'a> Parser<'a> {
         let Tok::Word(word) = self.peek() else { return self.expected("a name") };
         self.next += 1;
         if is_register(word) {
-            return self.fault("P006", at, format!("`{word}` is a register, a color, a queue or a microthread"), "choose another name");
+            return self.fault(
+                "P006",
+                at,
+                format!("`{word}` is a register, a color, a queue or a microthread"),
+                "choose another name",
+            );
         }
         if RESERVED.contains(&word) {
             let message = format!("`{word}` has a meaning of its own");
@@ -154,7 +159,11 @@ impl<'a> Parser<'a> {
         loop {
             self.next += 1;
             let holds = if chosen { self.skip_condition()? } else { self.constant(Ends::default())?.holds() };
-            if holds { self.block(depth, each)? } else { self.skip_block(depth)? }
+            if holds {
+                self.block(depth, each)?
+            } else {
+                self.skip_block(depth)?
+            }
             chosen |= holds;
             if !self.take(Tok::Word("else")) {
                 return Ok(());

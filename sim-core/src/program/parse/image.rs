@@ -58,7 +58,8 @@ impl<'a> Parser<'a> {
         let allocated = self.allocate();
         for body in bodies {
             self.next = body.first;
-            let around = (std::mem::replace(&mut self.scope, body.scope), std::mem::replace(&mut self.repeats, body.repeats));
+            let around =
+                (std::mem::replace(&mut self.scope, body.scope), std::mem::replace(&mut self.repeats, body.repeats));
             let code = self.body(body.depth, index, body.task);
             (self.scope, self.repeats) = around;
             if let Ok(code) = code {
@@ -257,8 +258,7 @@ impl<'a> Parser<'a> {
         let blocked = self.take(Tok::Word("blocked"));
         let own = &mut self.image_mut().tasks[task];
         (own.trigger, own.active, own.blocked) = (trigger, active, blocked);
-        let body =
-            Body { task, first: self.next, scope: self.scope.clone(), repeats: self.repeats.clone(), depth };
+        let body = Body { task, first: self.next, scope: self.scope.clone(), repeats: self.repeats.clone(), depth };
         self.skip_block(depth)?;
         Ok(body)
     }

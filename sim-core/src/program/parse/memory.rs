@@ -70,7 +70,8 @@ impl Parser<'_> {
             let declared = self.names.memory[index].clone();
             if let Where::Over(name, element) = &declared.place {
                 let under = self.memory_named(name, declared.at)?;
-                let start = u64::from(self.address_of(&self.names.memory[under])) + u64::from(*element) * u64::from(declared.dtype.bytes());
+                let start = u64::from(self.address_of(&self.names.memory[under]))
+                    + u64::from(*element) * u64::from(declared.dtype.bytes());
                 self.settle(&declared, start)?;
             }
         }

@@ -29,6 +29,8 @@ mod expr;
 mod fit;
 mod generate;
 mod image;
+#[cfg(test)]
+mod language_tests;
 mod lex;
 mod memory;
 mod number;
@@ -59,7 +61,7 @@ pub const MAX_TEXT: usize = 16 << 20;
 /// Most blocks, or parentheses, inside one another.
 pub const MAX_DEPTH: usize = 32;
 /// Most statements, each repetition of one counted.
-pub const MAX_STEPS: u64 = 4 << 20;
+pub const MAX_STEPS: u64 = 1 << 20;
 /// Most diagnostics that are listed.
 const LISTED: usize = 100;
 

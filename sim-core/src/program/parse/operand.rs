@@ -3,9 +3,9 @@
 //! **Not here.** What an operand may be for an instruction ([`crate::program::verify()`]).
 
 use super::expr::Ends;
+use super::image::Register;
 use super::lex::Tok;
 use super::memory::{Declared, Piece};
-use super::image::Register;
 use super::value::Value;
 use super::{Parsed, Parser, clipped};
 use crate::program::{AddrReg, DType, DataReg, Dim, Dims, FifoId, MemRef, Operand, Ring};
@@ -160,7 +160,8 @@ impl Parser<'_> {
         let linear = self.alone();
         loop {
             let stride = if linear { 1 } else { strides.get(count).copied().unwrap_or(1) };
-            let size = if linear { declared.elements() as u32 } else { declared.shape.get(count).copied().unwrap_or(1) };
+            let size =
+                if linear { declared.elements() as u32 } else { declared.shape.get(count).copied().unwrap_or(1) };
             let (from, dim) = self.index(size, count == 0)?;
             count += 1;
             element += from * if matches!(dim, Index::Strided(_)) { 1 } else { stride };
@@ -178,7 +179,8 @@ impl Parser<'_> {
         }
         self.punct("]")?;
         if count != 1 && count != declared.shape.len() {
-            let message = format!("{count} indices for `{}`, which has {}", clipped(&declared.name), declared.shape.len());
+            let message =
+                format!("{count} indices for `{}`, which has {}", clipped(&declared.name), declared.shape.len());
             return self.fault("P011", at, message, "as many as it has dimensions, or one that counts all elements");
         }
         Ok((element, merged(dims)))

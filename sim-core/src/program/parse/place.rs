@@ -123,7 +123,12 @@ impl Parser<'_> {
 
     /// Start values of registers on a region, or on parts of it where they differ by more than a placement
     /// can say.
-    fn starts(&mut self, region: Region, values: &[(AddrReg, Expr, usize)], at: usize) -> Parsed<Vec<(Region, Vec<Param>)>> {
+    fn starts(
+        &mut self,
+        region: Region,
+        values: &[(AddrReg, Expr, usize)],
+        at: usize,
+    ) -> Parsed<Vec<(Region, Vec<Param>)>> {
         let forms: Option<Vec<Affine>> = values.iter().map(|(_, expr, _)| written(expr, region)).collect();
         let parts = match forms {
             Some(forms) => vec![(region, forms)],

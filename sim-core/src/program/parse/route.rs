@@ -59,7 +59,8 @@ impl Parser<'_> {
         let pass = self.int()?;
         self.keyword("of")?;
         let period: u32 = self.int()?;
-        let plain = |form: &Affine| [(form.dx, form.mod_x), (form.dy, form.mod_y)].iter().all(|a| a.0 == 0 || a.1 == u32::MAX);
+        let plain =
+            |form: &Affine| [(form.dx, form.mod_x), (form.dy, form.mod_y)].iter().all(|a| a.0 == 0 || a.1 == u32::MAX);
         let parts = match written(&start, region).filter(plain) {
             Some(form) => vec![(region, vec![form])],
             None => self.parts(region, &[start], false, place)?,

@@ -36,11 +36,11 @@ image row {
   }
 }
 
-place row x=0..4 y=0 a0=5+2*x%4+3*y%2 a1=0-2*y
+place row x=0..4 y=0 a0=5+2*(x%4)+3*(y%2) a1=0-2*y
 
 route c0 x=0..3 y=0..2 west -> east ramp
 switch c0 x=1..3 y=0 pop advance ring | ramp -> east | -> north ramp | south
-filter c0 x=0..3 y=0 start 3-1*x+2*y pass 1 of 4
+filter c0 x=1..4 y=0 start 3-1*(x-1)+2*y pass 1 of 4
 
 edge in w north x=0..9/2 c3 wavelets 10 every 1 fanout 1
 ";
@@ -77,8 +77,8 @@ fn p001_something_else_was_expected() {
         "P001 t:5:9 expected mov, add, sub, mul, max, fmac, scale, bitsub, found `mow`",
         "P001 t:6:10 expected a0, the register that is written, found `a1`",
         "P001 t:8:12 expected `t` with a number, found `5`",
-        "P001 t:12:1 expected program, grid, image, place, route, switch, filter or edge, found `rout`",
-        "P001 t:13:1 expected program, grid, image, place, route, switch, filter or edge, found a text without an end",
+        "P001 t:12:1 expected program, grid, image, place, route, switch, filter, edge, const, param, for, if, include, found `rout`",
+        "P001 t:13:1 expected program, grid, image, place, route, switch, filter, edge, const, param, for, if, include, found a text without an end",
     ];
     diagnostics(text, &want);
     diagnostics("image a {\n", &["P001 t:2:1 expected `}`, found the end of the line"]);

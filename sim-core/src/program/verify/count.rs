@@ -8,6 +8,7 @@ use super::route::Net;
 use super::span::{corner, meet, moved};
 use super::{Diagnostics, Placed, at_route};
 use crate::coord::{Color, Dir, Grid};
+use crate::diag::Part;
 use crate::program::{Async, EdgeStream, Flow, Image, Instr, Operand, Program, Route, TaskId, Then, Trigger, VecOp};
 
 /// How many wavelets; None where it cannot be derived.
@@ -169,7 +170,8 @@ pub(super) fn check(
 /// A PE that surely sends has a route from the ramp; one that surely takes has one to the ramp.
 fn check_routed(net: &Net<'_>, placed: &Placed<'_>, flows: &[Flows], diagnostics: &mut Diagnostics) {
     let color = net.color;
-    for p in &placed.list {
+    for (p, number) in placed.list.iter().zip(&placed.numbers) {
+        diagnostics.part = Some(Part::Placement(*number));
         let flow = &flows[p.image as usize];
         let sends = flow.sends[color.index()].is_some_and(|n| n > 0);
         let takes = flow.takes[color.index()].is_some_and(|n| n > 0);
@@ -231,20 +233,20 @@ impl Members<'_> {
             let images = placed.cover.meeting(route.region).map(|(p, _)| placed.list[p].image);
             all.extend(images.map(|image| flows[image as usize].sends[self.net.color.index()]));
         }
-        all.extend(self.streams(Flow::In).map(|e| Some(e.wavelets)));
+        all.extend(self.streams(Flow::In).map(|(_, e)| Some(e.wavelets)));
         let first = *all.first()?;
         all.iter().all(|&n| n == first).then_some(first).flatten()
     }
 
     /// The edge streams that these routes lead from or to.
-    fn streams(&self, flow: Flow) -> impl Iterator<Item = &EdgeStream> {
+    fn streams(&self, flow: Flow) -> impl Iterator<Item = (usize, &EdgeStream)> {
         let touches = move |e: &EdgeStream| {
             self.routes.iter().any(|r| {
                 let uses = if flow == Flow::In { r.rx == e.side } else { r.tx.contains(e.side) };
                 uses && moved(r.region, e.side, self.grid).edge.is_some_and(|ports| meet(ports, e.ports).is_some())
             })
         };
-        self.net.edges.iter().copied().filter(move |e| e.flow == flow && touches(e))
+        self.net.edges.iter().copied().filter(move |(_, e)| e.flow == flow && touches(e))
     }
 
     fn check_taken(&self, sent: u64, placed: &Placed<'_>, flows: &[Flows], diagnostics: &mut Diagnostics) {
@@ -254,6 +256,7 @@ impl Members<'_> {
                 let taken = flows[placed.list[p].image as usize].takes[color.index()];
                 if let Some(taken) = taken.filter(|&t| t != sent) {
                     let pe = corner(shared);
+                    diagnostics.part = Some(Part::Placement(placed.numbers[p]));
                     let message = format!("PE {pe} takes {taken} wavelets of {color}, but {sent} are sent to it");
                     diagnostics.push(
                         "R025",
@@ -264,7 +267,8 @@ impl Members<'_> {
                 }
             }
         }
-        for e in self.streams(Flow::Out).filter(|e| e.wavelets != sent) {
+        for (number, e) in self.streams(Flow::Out).filter(|(_, e)| e.wavelets != sent) {
+            diagnostics.part = Some(Part::Edge(number));
             let message = format!("takes {} wavelets of {color}, but {sent} are sent to it", e.wavelets);
             diagnostics.push("R025", format!("edge stream `{}`", e.name), message, "");
         }

@@ -4,6 +4,7 @@ use super::switch::{check_control, check_entry};
 use super::{Diagnostics, MAX_DIMS, MAX_NESTING, MAX_TASKS, check_color};
 use crate::arch::ArchSpec;
 use crate::coord::Color;
+use crate::diag::Part;
 use crate::program::{
     AddrOp, AddrReg, Async, DType, DataReg, FifoId, Image, Instr, MemRef, Op, Operand, Placement, TaskId, Then,
     Trigger, VecOp, code_bytes,
@@ -11,7 +12,8 @@ use crate::program::{
 use std::fmt::{self, Display};
 
 /// Checks everything that an image says about itself.
-pub(super) fn check(image: &Image, arch: &ArchSpec, diagnostics: &mut Diagnostics) {
+pub(super) fn check(index: usize, image: &Image, arch: &ArchSpec, diagnostics: &mut Diagnostics) {
+    diagnostics.part = Some(Part::Image(index));
     let at = format!("image `{}`", image.name);
     let queues = [
         ("input", &image.inputs, arch.pe.input_queues.value.len()),
@@ -20,11 +22,12 @@ pub(super) fn check(image: &Image, arch: &ArchSpec, diagnostics: &mut Diagnostic
     for (what, bound, count) in queues {
         check_bindings(what, bound, count, arch, &at, diagnostics);
     }
-    check_memory(image, arch, &at, diagnostics);
+    check_memory(index, image, arch, &at, diagnostics);
     if image.tasks.len() > MAX_TASKS {
         diagnostics.push("R015", &at, format!("{} tasks; at most {MAX_TASKS} are possible", image.tasks.len()), "");
     }
-    for task in &image.tasks {
+    for (i, task) in image.tasks.iter().enumerate() {
+        diagnostics.part = Some(Part::Task(index, i));
         let at = format!("image `{}` task `{}`", image.name, task.name);
         match task.trigger {
             Trigger::Local => {}
@@ -36,7 +39,7 @@ pub(super) fn check(image: &Image, arch: &ArchSpec, diagnostics: &mut Diagnostic
             Trigger::Control(id) => check_entry(id, &at, diagnostics),
             Trigger::Teardown(color) => check_color(color, arch, &at, diagnostics),
         }
-        Body { image, arch, diagnostics }.check(&task.body, &at, None);
+        Body { image, arch, diagnostics, at: (index, i), seen: 0 }.check(&task.body, &at, None);
     }
 }
 
@@ -80,10 +83,11 @@ fn check_bindings(
     }
 }
 
-fn check_memory(image: &Image, arch: &ArchSpec, at: &dyn Display, diagnostics: &mut Diagnostics) {
+fn check_memory(index: usize, image: &Image, arch: &ArchSpec, at: &dyn Display, diagnostics: &mut Diagnostics) {
     let sram = u64::from(arch.pe.sram.value);
     let mut top = 0;
-    for b in &image.buffers {
+    for (i, b) in image.buffers.iter().enumerate() {
+        diagnostics.part = Some(Part::Buffer(index, i));
         let at = format!("{at} buffer `{}`", b.name);
         top = top.max(b.end());
         if b.end() > sram {
@@ -94,6 +98,7 @@ fn check_memory(image: &Image, arch: &ArchSpec, at: &dyn Display, diagnostics: &
             diagnostics.push("R018", &at, message, "");
         }
     }
+    diagnostics.part = Some(Part::Image(index));
     for q in &image.fifos {
         top = top.max(q.end());
         if q.end() > sram || q.len == 0 {
@@ -152,6 +157,10 @@ struct Body<'a> {
     image: &'a Image,
     arch: &'a ArchSpec,
     diagnostics: &'a mut Diagnostics,
+    /// The image and the task, by their places.
+    at: (usize, usize),
+    /// Instructions of the task so far.
+    seen: usize,
 }
 
 /// Where an instruction stands. Written out only where there is a diagnostic.
@@ -200,6 +209,8 @@ impl Body<'_> {
     }
 
     fn check_instr(&mut self, instr: &Instr, at: &Place<'_>) {
+        self.diagnostics.part = Some(Part::Instr(self.at.0, self.at.1, self.seen));
+        self.seen += 1;
         match instr {
             Instr::Vec(op) => self.check_op(op, at),
             Instr::Async(Async { thread, op, then, .. }) => {

@@ -55,7 +55,7 @@ mod tests;
 use super::{Placement, Program, Route};
 use crate::arch::ArchSpec;
 use crate::coord::{Color, Dir, Grid, MAX_PES, PeCoord, Region, Span};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Part};
 use span::{Cover, corner};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -110,8 +110,8 @@ pub const RULES: [(&str, &str); 32] = [
 pub fn verify(program: &Program, arch: &ArchSpec) -> Vec<Diagnostic> {
     let mut diagnostics = Diagnostics::default();
     let mut flows = Vec::with_capacity(program.images.len());
-    for image in &program.images {
-        image::check(image, arch, &mut diagnostics);
+    for (i, image) in program.images.iter().enumerate() {
+        image::check(i, image, arch, &mut diagnostics);
     }
     let sound = diagnostics.list.is_empty();
     let Some(grid) = check_grid(program, arch, &mut diagnostics) else {
@@ -142,8 +142,8 @@ const STRUCTURE: [&str; 15] = [
 #[must_use]
 pub fn structure(program: &Program, arch: &ArchSpec) -> Vec<Diagnostic> {
     let mut diagnostics = Diagnostics::default();
-    for image in &program.images {
-        image::check(image, arch, &mut diagnostics);
+    for (i, image) in program.images.iter().enumerate() {
+        image::check(i, image, arch, &mut diagnostics);
     }
     let Some(grid) = program.grid.filter(|grid| (1..=MAX_PES).contains(&grid.pes())) else {
         // The only rule that is broken then, and it says which sizes are possible.
@@ -161,6 +161,7 @@ pub fn structure(program: &Program, arch: &ArchSpec) -> Vec<Diagnostic> {
 }
 
 fn check_grid(program: &Program, arch: &ArchSpec, diagnostics: &mut Diagnostics) -> Option<Grid> {
+    diagnostics.part = Some(Part::Grid);
     let at = program.name.as_str();
     let Some(grid) = program.grid else {
         diagnostics.push("R001", at, "the program has no grid", "add `grid WIDTHxHEIGHT`");
@@ -184,6 +185,8 @@ fn check_grid(program: &Program, arch: &ArchSpec, diagnostics: &mut Diagnostics)
 struct Diagnostics {
     list: Vec<Diagnostic>,
     seen: BTreeMap<&'static str, u64>,
+    /// The part of the program that is being checked.
+    part: Option<Part>,
 }
 
 impl Diagnostics {
@@ -191,7 +194,7 @@ impl Diagnostics {
         let seen = self.seen.entry(code).or_default();
         *seen += 1;
         if *seen <= LISTED {
-            self.list.push(Diagnostic::new(code, at, message).help(help));
+            self.list.push(Diagnostic::new(code, at, message).help(help).about(self.part));
         }
     }
 
@@ -213,14 +216,17 @@ impl Diagnostics {
 /// Placements on the grid, searchable.
 struct Placed<'a> {
     list: Vec<&'a Placement>,
+    /// Their places in the program's list.
+    numbers: Vec<usize>,
     cover: Cover,
     disjoint: bool,
 }
 
 impl<'a> Placed<'a> {
     fn check(program: &'a Program, grid: Grid, diagnostics: &mut Diagnostics) -> Placed<'a> {
-        let mut list = Vec::new();
-        for p in &program.placements {
+        let (mut list, mut numbers) = (Vec::new(), Vec::new());
+        for (i, p) in program.placements.iter().enumerate() {
+            diagnostics.part = Some(Part::Placement(i));
             let at = format!("place {}", p.region);
             let known = (p.image as usize) < program.images.len();
             if !known {
@@ -230,18 +236,20 @@ impl<'a> Placed<'a> {
             image::check_params(p, &at, diagnostics);
             if check_region(p.region, grid, &at, diagnostics) && known {
                 list.push(p);
+                numbers.push(i);
             }
         }
         let name = |p: &Placement| program.images[p.image as usize].name.clone();
         let cover = Cover::new(list.iter().map(|p| p.region).collect());
         let overlap = |pe: PeCoord, a: usize, b: usize, diagnostics: &mut Diagnostics| {
+            diagnostics.part = Some(Part::Placement(numbers[b]));
             let (a, b) = (list[a], list[b]);
             let message =
                 format!("both `{}` ({}) and `{}` ({}) are placed on it", name(a), a.region, name(b), b.region);
             diagnostics.push("R003", format!("PE {pe}"), message, "");
         };
         let disjoint = check_disjoint(&cover, list.iter().map(|p| p.region), "R003", overlap, diagnostics);
-        Placed { list, cover, disjoint }
+        Placed { list, numbers, cover, disjoint }
     }
 
     /// A PE of the region that has no image for which `holds`.

@@ -6,14 +6,18 @@ use super::{
 };
 use crate::arch::ArchSpec;
 use crate::coord::{Color, Dir, Grid, PeCoord, Region, Span};
+use crate::diag::Part;
 use crate::program::{EdgeStream, Flow, Image, Program, Route};
 
 /// The routes of one color, all on the grid.
 pub(super) struct Net<'a> {
     pub(super) color: Color,
     pub(super) routes: Vec<&'a Route>,
+    /// Their places in the program's list.
+    numbers: Vec<usize>,
     pub(super) cover: Cover,
-    pub(super) edges: Vec<&'a EdgeStream>,
+    /// With their places in the program's list.
+    pub(super) edges: Vec<(usize, &'a EdgeStream)>,
     /// Every link and ramp of it was found in order.
     pub(super) sound: bool,
 }
@@ -27,6 +31,7 @@ pub(super) fn check<'a>(
     diagnostics: &mut Diagnostics,
 ) -> Vec<Net<'a>> {
     let mut nets = nets(program, grid, arch, diagnostics);
+    diagnostics.part = None;
     check_bandwidth(program, arch, diagnostics);
     let uncounted = switch::uncounted(program);
     nets.retain_mut(|net| {
@@ -54,27 +59,30 @@ pub(super) fn nets<'a>(
     arch: &ArchSpec,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Net<'a>> {
-    let mut routes: Vec<Vec<&Route>> = vec![Vec::new(); usize::from(Color::MAX)];
-    for r in &program.routes {
+    let mut routes: Vec<Vec<(usize, &Route)>> = vec![Vec::new(); usize::from(Color::MAX)];
+    for (i, r) in program.routes.iter().enumerate() {
+        diagnostics.part = Some(Part::Route(i));
         let at = at_route(r);
         check_color(r.color, arch, &at, diagnostics);
         if check_region(r.region, grid, &at, diagnostics) {
-            routes[r.color.index()].push(r);
+            routes[r.color.index()].push((i, r));
         }
     }
-    let mut edges: Vec<Vec<&EdgeStream>> = vec![Vec::new(); usize::from(Color::MAX)];
-    for e in &program.edges {
+    let mut edges: Vec<Vec<(usize, &EdgeStream)>> = vec![Vec::new(); usize::from(Color::MAX)];
+    for (i, e) in program.edges.iter().enumerate() {
+        diagnostics.part = Some(Part::Edge(i));
         if check_stream(e, grid, arch, diagnostics) {
-            edges[e.color.index()].push(e);
+            edges[e.color.index()].push((i, e));
         }
     }
     let colors = (0..Color::MAX).filter_map(Color::new);
     colors.zip(routes.into_iter().zip(edges)).map(|(c, (r, e))| net(c, r, e)).collect()
 }
 
-fn net<'a>(color: Color, routes: Vec<&'a Route>, edges: Vec<&'a EdgeStream>) -> Net<'a> {
-    let cover = Cover::new(routes.iter().map(|r| r.region).collect());
-    Net { color, routes, cover, edges, sound: false }
+fn net<'a>(color: Color, routes: Vec<(usize, &'a Route)>, edges: Vec<(usize, &'a EdgeStream)>) -> Net<'a> {
+    let cover = Cover::new(routes.iter().map(|(_, r)| r.region).collect());
+    let (numbers, routes) = routes.into_iter().unzip();
+    Net { color, routes, numbers, cover, edges, sound: false }
 }
 
 fn at_stream(e: &EdgeStream) -> String {
@@ -121,11 +129,17 @@ fn check_bandwidth(program: &Program, arch: &ArchSpec, diagnostics: &mut Diagnos
 impl Net<'_> {
     pub(super) fn check_overlap(&self, diagnostics: &mut Diagnostics) -> bool {
         let report = |pe: PeCoord, a: usize, b: usize, diagnostics: &mut Diagnostics| {
+            diagnostics.part = self.part(b);
             let message =
                 format!("two routes of {}: {} and {}", self.color, at_route(self.routes[a]), at_route(self.routes[b]));
             diagnostics.push("R004", format!("router {pe}"), message, "a color has one route per router");
         };
         check_disjoint(&self.cover, self.routes.iter().map(|r| r.region), "R004", report, diagnostics)
+    }
+
+    /// A route of this net as a part of the program.
+    pub(super) fn part(&self, route: usize) -> Option<Part> {
+        Some(Part::Route(self.numbers[route]))
     }
 
     /// What the router at `pe` does with the color, in words.
@@ -138,11 +152,12 @@ impl Net<'_> {
     }
 
     fn streams(&self, flow: Flow, side: Dir) -> Vec<Span> {
-        self.edges.iter().filter(|e| e.flow == flow && e.side == side).map(|e| e.ports).collect()
+        self.edges.iter().filter(|(_, e)| e.flow == flow && e.side == side).map(|(_, e)| e.ports).collect()
     }
 
     fn check_ends(&self, diagnostics: &mut Diagnostics) {
-        for route in &self.routes {
+        for (i, route) in self.routes.iter().enumerate() {
+            diagnostics.part = self.part(i);
             if route.tx.is_empty() {
                 diagnostics.push("R006", at_route(route), "no port to leave by", "");
             }
@@ -154,7 +169,8 @@ impl Net<'_> {
     }
 
     fn check_links(&self, grid: Grid, diagnostics: &mut Diagnostics) {
-        for route in self.routes.iter().filter(|r| !r.tx.contains(r.rx)) {
+        for (i, route) in self.routes.iter().enumerate().filter(|(_, r)| !r.tx.contains(r.rx)) {
+            diagnostics.part = self.part(i);
             for dir in Dir::LINKS {
                 let sends = route.tx.contains(dir);
                 if !sends && route.rx != dir {
@@ -190,7 +206,8 @@ impl Net<'_> {
             return;
         }
         let bound = |list: &[(u8, Color)]| list.iter().any(|b| b.1 == self.color);
-        for route in &self.routes {
+        for (i, route) in self.routes.iter().enumerate() {
+            diagnostics.part = self.part(i);
             let (code, what, missing) = if route.rx == Dir::Ramp {
                 ("R010", "output", placed.lacking(route.region, |i| bound(&images[i as usize].outputs)))
             } else if route.tx.contains(Dir::Ramp) {
@@ -200,13 +217,17 @@ impl Net<'_> {
             };
             if let Some(pe) = missing {
                 let message = format!("PE {pe} has no image with an {what} queue for {}", self.color);
-                diagnostics.push(code, at_route(route), message, "");
+                let word = if what == "input" { "in" } else { "out" };
+                let help =
+                    format!("add `{word} qN {}` to the image of that PE, or end the route before it", self.color);
+                diagnostics.push(code, at_route(route), message, &help);
             }
         }
     }
 
     fn check_edges(&self, grid: Grid, diagnostics: &mut Diagnostics) {
-        for (i, e) in self.edges.iter().enumerate() {
+        for (i, &(number, e)) in self.edges.iter().enumerate() {
+            diagnostics.part = Some(Part::Edge(number));
             let fits = |i: usize| match e.flow {
                 Flow::In => self.routes[i].rx == e.side,
                 Flow::Out => self.routes[i].tx.contains(e.side),
@@ -219,8 +240,8 @@ impl Net<'_> {
             }
             let twin = self.edges[..i]
                 .iter()
-                .find(|o| o.flow == e.flow && o.side == e.side && super::span::meet(o.ports, e.ports).is_some());
-            if let Some(twin) = twin {
+                .find(|(_, o)| o.flow == e.flow && o.side == e.side && super::span::meet(o.ports, e.ports).is_some());
+            if let Some((_, twin)) = twin {
                 let message = format!("shares a port and {} with {}", self.color, at_stream(twin));
                 diagnostics.push("R023", at_stream(e), message, "");
             }
@@ -236,6 +257,7 @@ impl Net<'_> {
         if !Dir::LINKS.iter().all(|&d| self.routes.iter().any(|r| r.rx == d)) {
             return;
         }
+        diagnostics.part = self.part(0);
         const DONE: u8 = 254;
         const ON_PATH: u8 = 255;
         let mut rx = vec![DONE; grid.pes() as usize];

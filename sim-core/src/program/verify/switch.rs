@@ -4,13 +4,15 @@ use super::span::Cover;
 use super::{Diagnostics, check_color, check_disjoint, check_region};
 use crate::arch::ArchSpec;
 use crate::coord::{Color, Grid, PeCoord, Region};
+use crate::diag::Part;
 use crate::program::switch::{COMMANDS, ENTRIES, POSITIONS};
 use crate::program::{Control, Filter, Instr, Program, Switch};
 use std::fmt::Display;
 
 /// Checks all switches and filters against the grid and the routes.
 pub(super) fn check(program: &Program, grid: Grid, arch: &ArchSpec, diagnostics: &mut Diagnostics) {
-    for s in &program.switches {
+    for (i, s) in program.switches.iter().enumerate() {
+        diagnostics.part = Some(Part::Switch(i));
         let at = format!("switch {} {}", s.color, s.region);
         check_color(s.color, arch, &at, diagnostics);
         check_positions(s, &at, diagnostics);
@@ -18,7 +20,8 @@ pub(super) fn check(program: &Program, grid: Grid, arch: &ArchSpec, diagnostics:
             check_routed(program, s.color, s.region, "R028", &at, diagnostics);
         }
     }
-    for x in &program.filters {
+    for (i, x) in program.filters.iter().enumerate() {
+        diagnostics.part = Some(Part::Filter(i));
         let at = format!("filter {} {}", x.color, x.region);
         check_color(x.color, arch, &at, diagnostics);
         check_filter(x, &at, diagnostics);
@@ -26,6 +29,7 @@ pub(super) fn check(program: &Program, grid: Grid, arch: &ArchSpec, diagnostics:
             check_routed(program, x.color, x.region, "R029", &at, diagnostics);
         }
     }
+    diagnostics.part = None;
     let switches: Vec<_> = program.switches.iter().map(|s| (s.color, s.region)).collect();
     let filters: Vec<_> = program.filters.iter().map(|x| (x.color, x.region)).collect();
     check_single("R028", "switches", &switches, diagnostics);
