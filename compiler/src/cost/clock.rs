@@ -11,10 +11,11 @@
 //!
 //! **Invariant.** Time never goes back. **Not here.** What a single instruction costs (`instr`).
 
-use super::instr::{Beats, Registers};
+use super::instr::{Prepared, Registers};
+use super::steps::{Exchange, Step, Steps};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
-use sim_core::program::{AddrOp, Async, DType, Instr, Operand, VecOp};
+use sim_core::program::{AddrOp, Instr};
 
 /// Microthreads that a program may name.
 const THREADS: usize = 8;
@@ -136,28 +137,31 @@ impl<'a> Clock<'a> {
 
     /// Executes a list of instructions.
     pub fn run(&mut self, code: &[Instr]) {
-        for instr in code {
-            match instr {
-                Instr::Vec(op) => self.vector(op),
-                Instr::Async(spawned) => self.spawn(spawned),
-                Instr::Join(thread) => {
-                    self.await_thread(usize::from(*thread) % THREADS);
+        self.walk(&Steps::of(self.arch, code, THREADS));
+    }
+
+    fn walk(&mut self, steps: &Steps) {
+        for step in &steps.0 {
+            match step {
+                Step::Local(prepared) => self.local(prepared),
+                Step::Fabric(prepared, exchange) => self.vector(prepared, exchange),
+                Step::Spawn(thread, prepared, exchange) => self.spawn(*thread, prepared, exchange),
+                Step::Join(thread) => {
+                    self.await_thread(*thread);
                     self.now += 1;
                 }
-                Instr::Loop { count, body } => self.repeat(*count, |clock| {
-                    clock.run(body);
+                Step::Loop(count, body) => self.repeat(*count, |clock| {
+                    clock.walk(body);
                     clock.now += u64::from(clock.arch.pe.loop_back.value);
                 }),
-                Instr::Addr(op) => self.address(op),
-                Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Control(..) | Instr::Open(_) => {
-                    self.now += 1
-                }
+                Step::Address(op) => self.address(op),
+                Step::Slot => self.now += 1,
             }
         }
     }
 
     /// Executes something `count` times.
-    pub fn repeat(&mut self, count: u32, mut once: impl FnMut(&mut Self)) {
+    fn repeat(&mut self, count: u32, mut once: impl FnMut(&mut Self)) {
         let mut before = None;
         for done in 1..=count {
             let start = *self;
@@ -205,22 +209,27 @@ impl<'a> Clock<'a> {
         }
     }
 
+    /// A vector instruction of the main thread that has nothing to do with the fabric.
+    fn local(&mut self, prepared: &Prepared) {
+        self.leave(self.setup);
+        self.now += self.setup + prepared.beats(&self.registers).all();
+    }
+
     /// A vector instruction of the main thread.
-    fn vector(&mut self, op: &VecOp) {
-        let slots = Beats::of(self.arch, op, &self.registers).all();
+    fn vector(&mut self, prepared: &Prepared, exchange: &Exchange) {
+        let slots = prepared.beats(&self.registers).all();
         let begin = self.now + self.setup;
-        let (first, last) = self.exchange(op, begin);
+        let (first, last) = self.exchange(exchange, begin);
         let end = (first.max(begin) + slots).max(last);
         self.leave(end - self.now - slots);
         self.now = end;
     }
 
-    fn spawn(&mut self, spawned: &Async) {
-        let thread = usize::from(spawned.thread) % THREADS;
+    fn spawn(&mut self, thread: usize, prepared: &Prepared, exchange: &Exchange) {
         self.await_thread(thread);
         self.now += 1;
-        let left = Beats::of(self.arch, &spawned.op, &self.registers).all();
-        let (first, due) = self.exchange(&spawned.op, self.now + self.setup);
+        let left = prepared.beats(&self.registers).all();
+        let (first, due) = self.exchange(exchange, self.now + self.setup);
         let ready = first.max(self.now + self.setup);
         let given = self.threads[thread].given + 1;
         self.threads[thread] = Thread { left, ready, due: due.max(ready), end: 0, given };
@@ -228,30 +237,27 @@ impl<'a> Clock<'a> {
 
     /// When the first wavelet that an instruction needs is there and when the last one, if it begins to
     /// ask for them now.
-    fn exchange(&mut self, op: &VecOp, begin: u64) -> (u64, u64) {
+    fn exchange(&mut self, exchange: &Exchange, begin: u64) -> (u64, u64) {
         let (mut first, mut last) = (begin, begin);
-        for source in &op.src {
-            if let Operand::Fab(color, dtype) = source {
-                let (a, b) = self.stream(*color, *dtype, op.len, begin);
-                (first, last) = (first.max(a), last.max(b));
-            }
+        for &(color, wavelets) in &exchange.from {
+            let (a, b) = self.stream(color, wavelets, begin);
+            (first, last) = (first.max(a), last.max(b));
         }
-        if let Operand::Fab(color, dtype) = op.dst {
-            let (_, b) = self.stream(color, dtype, op.len, begin);
+        if let Some((color, wavelets)) = exchange.to {
+            let (_, b) = self.stream(color, wavelets, begin);
             last = last.max(b);
             self.sent = first;
         }
         (first, last)
     }
 
-    fn stream(&mut self, color: Color, dtype: DType, len: u32, begin: u64) -> (u64, u64) {
+    fn stream(&mut self, color: Color, wavelets: u64, begin: u64) -> (u64, u64) {
         let (sent, buffered) = (self.sent, self.buffered);
         let Some(stream) = self.streams.iter_mut().flatten().find(|s| s.color == color) else { return (begin, begin) };
         match stream.source {
             Source::Partner { way } => (begin + way, begin + way),
             Source::Reply { after } => (sent + after, sent + after),
             Source::Edge { interval, .. } => {
-                let wavelets = u64::from(dtype.wavelets(len));
                 let first = stream.next.max(begin.saturating_sub(buffered * interval));
                 stream.next = first + wavelets * interval;
                 (first, stream.next - interval + 1)
@@ -279,6 +285,9 @@ impl<'a> Clock<'a> {
 
     /// Leaves the next so many cycles to the microthreads.
     fn leave(&mut self, cycles: u64) {
+        if self.threads.iter().all(|t| t.left == 0) {
+            return;
+        }
         let (mut now, end) = (self.now, self.now + cycles);
         while now < end {
             let waits = |t: &&Thread| t.left > 0 && t.ready > now;

@@ -30,9 +30,73 @@ impl Beats {
     /// The slots of an instruction, whose operands in memory are relative to registers of these values.
     #[must_use]
     pub fn of(arch: &ArchSpec, op: &VecOp, registers: &Registers) -> Beats {
-        let count = u64::from(op.len).div_ceil(u64::from(width(arch, op)));
-        Beats { count, slots: u64::from(slots(arch, op, registers)) }
+        Prepared::of(arch, op).beats(registers)
     }
+}
+
+/// What the beats of a vector instruction take, whatever address registers hold: worked out once for an
+/// instruction that is repeated.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Beats.
+    count: u64,
+    /// Issue slots of a beat, without and with a bank conflict.
+    slots: [u64; 2],
+    /// Operands that are read together.
+    together: [Option<Together>; 3],
+}
+
+impl Prepared {
+    /// Of an instruction on a machine.
+    #[must_use]
+    pub fn of(arch: &ArchSpec, op: &VecOp) -> Prepared {
+        let reduces = matches!(&op.dst, Operand::Mem(m) if m.is_scalar());
+        let alone = if reduces { arch.pe.reduce_cycles.value } else { 1 };
+        Prepared {
+            count: u64::from(op.len).div_ceil(u64::from(width(arch, op))),
+            slots: [alone, alone.max(arch.pe.bank_conflict.value)].map(u64::from),
+            together: together(op),
+        }
+    }
+
+    /// Its beats, where registers have these values.
+    #[must_use]
+    pub fn beats(&self, registers: &Registers) -> Beats {
+        let conflict = self.together.iter().flatten().any(|pair| pair.conflicts(registers));
+        Beats { count: self.count, slots: self.slots[usize::from(conflict)] }
+    }
+}
+
+/// Two vectors in memory that a beat reads.
+#[derive(Debug, Clone)]
+struct Together {
+    /// Where they begin: a register, if any, and what is added to it.
+    places: [(Option<AddrReg>, i32); 2],
+    /// Whether they are one and the same if they begin at the same address.
+    alike: bool,
+}
+
+impl Together {
+    fn of(a: &MemRef, b: &MemRef) -> Together {
+        let alike = a.dtype == b.dtype && a.dims == b.dims;
+        Together { places: [a, b].map(|m| (m.base, m.offset)), alike }
+    }
+
+    /// Rule C5.
+    fn conflicts(&self, registers: &Registers) -> bool {
+        let [a, b] =
+            self.places.map(|(base, offset)| base.map_or(0, |r| registers[usize::from(r.0)]).wrapping_add(offset));
+        !(a == b && self.alike) && (a / 2 - b / 2) % 4 == 0
+    }
+}
+
+/// The pairs of an instruction's sources that are vectors in memory.
+fn together(op: &VecOp) -> [Option<Together>; 3] {
+    let vectors = op.src.iter().filter_map(|o| if let Operand::Mem(m) = o { Some(m) } else { None });
+    let mut vectors = vectors.filter(|m| !m.is_scalar());
+    let (a, b, c) = (vectors.next(), vectors.next(), vectors.next());
+    let pair = |a: Option<&MemRef>, b: Option<&MemRef>| Some(Together::of(a?, b?));
+    [pair(a, b), pair(a, c), pair(b, c)]
 }
 
 /// Whether all vectors among the operands have 16 bits, or all have 32.
@@ -88,26 +152,4 @@ fn by_stride(m: &MemRef) -> u32 {
         0 => 1,
         _ => 2,
     }
-}
-
-/// Issue slots of a beat.
-fn slots(arch: &ArchSpec, op: &VecOp, registers: &Registers) -> u32 {
-    let mut slots = 1;
-    if matches!(&op.dst, Operand::Mem(m) if m.is_scalar()) {
-        slots = arch.pe.reduce_cycles.value;
-    }
-    let vectors = || op.src.iter().filter_map(|o| if let Operand::Mem(m) = o { Some(m) } else { None });
-    let mut vectors = vectors().filter(|m| !m.is_scalar());
-    if let (Some(a), Some(b)) = (vectors.next(), vectors.next()) {
-        let conflict = |a: &MemRef, b: &MemRef| {
-            let place = |m: &MemRef| m.base.map_or(0, |r| registers[usize::from(r.0)]).wrapping_add(m.offset);
-            let same = place(a) == place(b) && a.dtype == b.dtype && a.dims == b.dims;
-            !same && (place(a) / 2 - place(b) / 2) % 4 == 0
-        };
-        let third = vectors.next();
-        if conflict(a, b) || third.is_some_and(|c| conflict(a, c) || conflict(b, c)) {
-            slots = slots.max(arch.pe.bank_conflict.value);
-        }
-    }
-    slots
 }

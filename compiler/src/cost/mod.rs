@@ -22,6 +22,7 @@ pub mod clock;
 pub mod instr;
 pub mod memo;
 pub mod path;
+mod steps;
 
 pub use clock::{Clock, Source};
 pub use memo::remembered;

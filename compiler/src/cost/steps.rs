@@ -1,0 +1,77 @@
+//! A list of instructions as a clock walks over it: everything that does not depend on the time or on address
+//! registers is worked out once, since loops make a clock come by again and again.
+//!
+//! **Invariant.** A walk over the steps takes what a walk over the instructions would.
+//! **Not here.** The walk (`clock`), and what an instruction costs (`instr`).
+
+use super::instr::Prepared;
+use sim_core::arch::ArchSpec;
+use sim_core::coord::Color;
+use sim_core::program::{AddrOp, DType, Instr, Operand, VecOp};
+
+/// A list of instructions, taken apart.
+#[derive(Debug)]
+pub(super) struct Steps(pub(super) Vec<Step>);
+
+/// One instruction.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A vector instruction that has nothing to do with the fabric.
+    Local(Prepared),
+    /// One that sends or receives.
+    Fabric(Prepared, Exchange),
+    /// A vector instruction for a microthread.
+    Spawn(usize, Prepared, Exchange),
+    /// Waits for a microthread.
+    Join(usize),
+    /// Repeats a list.
+    Loop(u32, Steps),
+    /// Address arithmetic.
+    Address(AddrOp),
+    /// Takes one issue slot, and changes nothing that a price depends on.
+    Slot,
+}
+
+/// What a vector instruction sends and receives.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// Colors that it receives from, and how many wavelets of each.
+    pub(super) from: Vec<(Color, u64)>,
+    /// The color that it sends on, and how many wavelets.
+    pub(super) to: Option<(Color, u64)>,
+}
+
+impl Exchange {
+    fn of(op: &VecOp) -> Exchange {
+        let wavelets = |color: Color, dtype: DType| (color, u64::from(dtype.wavelets(op.len)));
+        let fabric = |o: &Operand| if let Operand::Fab(c, dtype) = o { Some(wavelets(*c, *dtype)) } else { None };
+        Exchange { from: op.src.iter().filter_map(fabric).collect(), to: fabric(&op.dst) }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.from.is_empty() && self.to.is_none()
+    }
+}
+
+impl Steps {
+    /// Of a list of instructions on a machine; `threads` microthreads are told apart.
+    pub(super) fn of(arch: &ArchSpec, code: &[Instr], threads: usize) -> Steps {
+        let step = |instr: &Instr| match instr {
+            Instr::Vec(op) => {
+                let (prepared, exchange) = (Prepared::of(arch, op), Exchange::of(op));
+                if exchange.is_nothing() { Step::Local(prepared) } else { Step::Fabric(prepared, exchange) }
+            }
+            Instr::Async(spawned) => {
+                let op = &spawned.op;
+                Step::Spawn(usize::from(spawned.thread) % threads, Prepared::of(arch, op), Exchange::of(op))
+            }
+            Instr::Join(thread) => Step::Join(usize::from(*thread) % threads),
+            Instr::Loop { count, body } => Step::Loop(*count, Steps::of(arch, body, threads)),
+            Instr::Addr(op) => Step::Address(op.clone()),
+            Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Control(..) | Instr::Open(_) => {
+                Step::Slot
+            }
+        };
+        Steps(code.iter().map(step).collect())
+    }
+}
