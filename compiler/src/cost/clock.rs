@@ -143,7 +143,7 @@ impl<'a> Clock<'a> {
     fn walk(&mut self, steps: &Steps) {
         for step in &steps.0 {
             match step {
-                Step::Local(prepared) => self.local(prepared),
+                Step::Local(prepared, times) => self.local(prepared, *times),
                 Step::Fabric(prepared, exchange) => self.vector(prepared, exchange),
                 Step::Spawn(thread, prepared, exchange) => self.spawn(*thread, prepared, exchange),
                 Step::Join(thread) => {
@@ -209,10 +209,15 @@ impl<'a> Clock<'a> {
         }
     }
 
-    /// A vector instruction of the main thread that has nothing to do with the fabric.
-    fn local(&mut self, prepared: &Prepared) {
-        self.leave(self.setup);
-        self.now += self.setup + prepared.beats(&self.registers).all();
+    /// Vector instructions of the main thread, all alike, that have nothing to do with the fabric.
+    fn local(&mut self, prepared: &Prepared, mut times: u64) {
+        let slots = prepared.beats(&self.registers).all();
+        while times > 0 && self.threads.iter().any(|t| t.left > 0) {
+            self.leave(self.setup);
+            self.now += self.setup + slots;
+            times -= 1;
+        }
+        self.now += times * (self.setup + slots);
     }
 
     /// A vector instruction of the main thread.
@@ -285,9 +290,6 @@ impl<'a> Clock<'a> {
 
     /// Leaves the next so many cycles to the microthreads.
     fn leave(&mut self, cycles: u64) {
-        if self.threads.iter().all(|t| t.left == 0) {
-            return;
-        }
         let (mut now, end) = (self.now, self.now + cycles);
         while now < end {
             let waits = |t: &&Thread| t.left > 0 && t.ready > now;

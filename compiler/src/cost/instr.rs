@@ -11,6 +11,9 @@ use sim_core::program::{AddrReg, DType, MemRef, Op, Operand, VecOp};
 /// Values of the address registers, as far as the code that was priced so far has set them.
 pub type Registers = [i32; AddrReg::COUNT as usize];
 
+/// Words of 16 bits from one bank to the same one again (rule C5).
+const BANKS: i32 = 4;
+
 /// Beats and issue slots of a vector instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beats {
@@ -65,6 +68,17 @@ impl Prepared {
         let conflict = self.together.iter().flatten().any(|pair| pair.conflicts(registers));
         Beats { count: self.count, slots: self.slots[usize::from(conflict)] }
     }
+
+    /// Whether another instruction takes the same, whatever registers hold.
+    #[must_use]
+    pub fn takes_as_much_as(&self, other: &Prepared) -> bool {
+        let same = |(a, b): (&Option<Together>, &Option<Together>)| match (a, b) {
+            (Some(a), Some(b)) => a.conflicts_as(b),
+            (None, None) => true,
+            _ => false,
+        };
+        self.count == other.count && self.slots == other.slots && self.together.iter().zip(&other.together).all(same)
+    }
 }
 
 /// Two vectors in memory that a beat reads.
@@ -82,11 +96,19 @@ impl Together {
         Together { places: [a, b].map(|m| (m.base, m.offset)), alike }
     }
 
+    /// Whether another pair conflicts for the same values of registers, as far as that is seen from where
+    /// both begin.
+    fn conflicts_as(&self, other: &Together) -> bool {
+        let same =
+            |(a, b): (&(Option<AddrReg>, i32), &(Option<AddrReg>, i32))| a.0 == b.0 && (a.1 - b.1) % (2 * BANKS) == 0;
+        !self.alike && !other.alike && self.places.iter().zip(&other.places).all(same)
+    }
+
     /// Rule C5.
     fn conflicts(&self, registers: &Registers) -> bool {
         let [a, b] =
             self.places.map(|(base, offset)| base.map_or(0, |r| registers[usize::from(r.0)]).wrapping_add(offset));
-        !(a == b && self.alike) && (a / 2 - b / 2) % 4 == 0
+        !(a == b && self.alike) && (a / 2 - b / 2) % BANKS == 0
     }
 }
 

@@ -8,11 +8,9 @@
 //! **Not here.** Which numbers those are: the kernels say it, in a type of their own for each kind of
 //! price.
 
-#![allow(clippy::disallowed_types, reason = "prices are looked up by key; nothing iterates over them")]
-
+use rustc_hash::FxHashMap;
 use sim_core::arch::{ArchSpec, Widths};
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
@@ -64,12 +62,12 @@ impl Machine {
 /// Most prices of one kind that are remembered; beyond that it begins anew.
 const MOST: usize = 1 << 17;
 
-type Prices<K> = HashMap<K, u64>;
+type Prices<K> = FxHashMap<K, u64>;
 
 #[derive(Default)]
 struct Memo {
     machine: Option<Machine>,
-    prices: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    prices: FxHashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
 static MEMO: LazyLock<RwLock<Memo>> = LazyLock::new(RwLock::default);
@@ -93,7 +91,7 @@ pub fn remembered<K: Hash + Eq + Send + Sync + 'static>(arch: &ArchSpec, key: K,
     if memo.machine != Some(machine) {
         *memo = Memo { machine: Some(machine), ..Memo::default() };
     }
-    let prices = memo.prices.entry(kind).or_insert_with(|| Box::new(Prices::<K>::new()));
+    let prices = memo.prices.entry(kind).or_insert_with(|| Box::new(Prices::<K>::default()));
     if let Some(prices) = prices.downcast_mut::<Prices<K>>() {
         if prices.len() >= MOST {
             prices.clear();

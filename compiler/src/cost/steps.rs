@@ -16,8 +16,8 @@ pub(super) struct Steps(pub(super) Vec<Step>);
 /// One instruction.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// A vector instruction that has nothing to do with the fabric.
-    Local(Prepared),
+    /// So many vector instructions in a row that have nothing to do with the fabric and take as much.
+    Local(Prepared, u64),
     /// One that sends or receives.
     Fabric(Prepared, Exchange),
     /// A vector instruction for a microthread.
@@ -59,7 +59,7 @@ impl Steps {
         let step = |instr: &Instr| match instr {
             Instr::Vec(op) => {
                 let (prepared, exchange) = (Prepared::of(arch, op), Exchange::of(op));
-                if exchange.is_nothing() { Step::Local(prepared) } else { Step::Fabric(prepared, exchange) }
+                if exchange.is_nothing() { Step::Local(prepared, 1) } else { Step::Fabric(prepared, exchange) }
             }
             Instr::Async(spawned) => {
                 let op = &spawned.op;
@@ -72,6 +72,15 @@ impl Steps {
                 Step::Slot
             }
         };
-        Steps(code.iter().map(step).collect())
+        let mut steps: Vec<Step> = Vec::new();
+        for next in code.iter().map(step) {
+            match (steps.last_mut(), &next) {
+                (Some(Step::Local(last, times)), Step::Local(prepared, _)) if last.takes_as_much_as(prepared) => {
+                    *times += 1;
+                }
+                _ => steps.push(next),
+            }
+        }
+        Steps(steps)
     }
 }

@@ -219,7 +219,7 @@ impl Code<'_> {
     fn row(&self) -> Vec<Instr> {
         let (o, len) = (self.outer, self.outer.len());
         let sums = || at(SUMS[0], mem(self.sums, 0, len));
-        let mut code = Vec::new();
+        let mut code = Vec::with_capacity(o.a.tokens as usize + 6);
         for t in 0..o.a.tokens {
             let b = at(GATHER[0], mem(o.b.dtype, t * o.stride() * o.b.dtype.bytes(), len));
             let a = at(A_ROW, word(o.a.dtype, t * o.a.dtype.bytes()));
