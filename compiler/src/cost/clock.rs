@@ -213,9 +213,16 @@ impl<'a> Clock<'a> {
     fn local(&mut self, prepared: &Prepared, mut times: u64) {
         let slots = prepared.beats(&self.registers).all();
         while times > 0 && self.threads.iter().any(|t| t.left > 0) {
-            self.leave(self.setup);
+            let setups = self.setups_alike().min(times);
+            if setups > 1 {
+                let passed = (setups - 1) * (self.setup + slots);
+                self.leave_alike(setups, passed + self.setup);
+                self.now += passed;
+            } else {
+                self.leave(self.setup);
+            }
             self.now += self.setup + slots;
-            times -= 1;
+            times -= setups.max(1);
         }
         self.now += times * (self.setup + slots);
     }
@@ -313,6 +320,24 @@ impl<'a> Clock<'a> {
                 thread.end = now + all;
             }
             now += all;
+        }
+    }
+
+    /// How many setups from now on give every microthread at work as many slots: all of them have begun,
+    /// share a setup without a remainder, and are not through before.
+    fn setups_alike(&self) -> u64 {
+        let busy = || self.threads.iter().filter(|t| t.left > 0);
+        let (running, least) = busy().fold((0, u64::MAX), |(n, least), t| (n + 1, least.min(t.left)));
+        let shared = running > 0 && self.setup >= running && self.setup.is_multiple_of(running);
+        if shared && busy().all(|t| t.ready <= self.now) { least * running / self.setup } else { 0 }
+    }
+
+    /// So many setups that microthreads share, the last one of which ends in `until` cycles.
+    fn leave_alike(&mut self, setups: u64, until: u64) {
+        let running = self.threads.iter().filter(|t| t.left > 0).count() as u64;
+        for thread in self.threads.iter_mut().filter(|t| t.left > 0) {
+            thread.left -= setups * (self.setup / running);
+            thread.end = self.now + until;
         }
     }
 
