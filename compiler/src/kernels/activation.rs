@@ -4,6 +4,7 @@
 //! place of an operand, unless its field says otherwise.
 //! **Not here.** How exponentials and inverses are computed (`math`).
 
+use super::by_features::by_features;
 use super::elementwise::{local, operands, part_of, phase, same_shape};
 use super::price;
 use super::window::{Moving, chunk_slots, sweep};
@@ -49,6 +50,7 @@ pub struct Activation {
 }
 
 relabelled!(Activation { x, y; f });
+by_features!(Activation);
 
 /// `dx = dy · f'`; `dx` may be `dy` or `x`. All are of one type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -64,6 +66,7 @@ pub struct ActivationGrad {
 }
 
 relabelled!(ActivationGrad { x, dy, dx; f });
+by_features!(ActivationGrad);
 
 /// `y = SiLU(gate) · up`, with `SiLU(x) = x σ(x)`; `y` may be an operand.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,6 +80,7 @@ pub struct SwiGlu {
 }
 
 relabelled!(SwiGlu { gate, up, y });
+by_features!(SwiGlu);
 
 /// Gradients of the operands of [`SwiGlu`]. All are of one type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -94,6 +98,7 @@ pub struct SwiGluGrad {
 }
 
 relabelled!(SwiGluGrad { gate, up, dy, d_gate, d_up });
+by_features!(SwiGluGrad);
 
 fn scratch_need(x: &ActivationView, (like, apart): (u32, u32)) -> Requirement {
     let len = chunk_slots(x.slots, x.tokens) * x.tokens;

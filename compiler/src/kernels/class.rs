@@ -8,40 +8,12 @@
 //!
 //! **Not here.** What the passes do (`passes`).
 
-use super::KernelKind;
 use super::attention::{AttentionBackward, AttentionForward};
+use super::by_features::ByFeatures;
 use super::colsum::ColSum;
 use super::gemm::{Gemm, OutputStationary};
 use super::outer::Outer;
 use super::row_sum::RowSum;
-use crate::kernel::Part;
-use crate::layout::Features;
-
-/// A kernel whose work can be cut by features, such as the activation function of the feed-forward block.
-pub(crate) trait ByFeatures {
-    /// What is left of the kernel if buffers of `features` hold only `slots` slots, from `first` on.
-    fn kind_of_part(&self, features: Features, first: u32, slots: u32) -> Part<KernelKind>;
-}
-
-macro_rules! by_features {
-    ($($kernel:path),*) => {$(
-        impl ByFeatures for $kernel {
-            fn kind_of_part(&self, features: Features, first: u32, slots: u32) -> Part<KernelKind> {
-                self.part(features, first, slots).map(KernelKind::from)
-            }
-        }
-    )*};
-}
-
-by_features!(
-    super::activation::Activation,
-    super::activation::ActivationGrad,
-    super::activation::SwiGlu,
-    super::activation::SwiGluGrad,
-    Gemm,
-    Outer,
-    ColSum
-);
 
 /// A kernel by what passes may do with it.
 pub(crate) enum Class<'a> {

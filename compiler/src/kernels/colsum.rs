@@ -7,6 +7,7 @@
 //! **Invariant.** Sums are f32 from the first addition on.
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
+use super::by_features::by_features;
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
 use super::price;
 use super::reduce::Levels;
@@ -41,6 +42,7 @@ pub struct ColSum {
 }
 
 relabelled!(ColSum { b, times, tensor; label, levels });
+by_features!(ColSum);
 
 impl ColSum {
     /// Elements between slots in scratch: products need a place for every token, sums for half.

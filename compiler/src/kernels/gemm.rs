@@ -16,6 +16,7 @@ mod code;
 mod output_stationary;
 mod piggyback;
 
+use super::by_features::by_features;
 use super::lanes::{classes, place_with, ring_of, ring_routes, row_places, row_use};
 use super::pace::Pace;
 use super::price;
@@ -65,6 +66,7 @@ pub struct Gemm {
 }
 
 relabelled!(Gemm { x, y, weight, piggyback; label, add, outs });
+by_features!(Gemm);
 
 /// A product in one of its two forms.
 #[derive(Debug, Clone, PartialEq, Eq)]

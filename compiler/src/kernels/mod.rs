@@ -10,6 +10,7 @@ pub mod activation;
 pub mod affine;
 pub mod alibi;
 pub mod attention;
+mod by_features;
 pub mod checkpoint_transfer;
 mod class;
 pub mod colsum;
@@ -30,7 +31,8 @@ pub mod stencil;
 mod time_multiplex;
 mod window;
 
-pub(crate) use class::{ByFeatures, Class};
+pub(crate) use by_features::ByFeatures;
+pub(crate) use class::Class;
 pub(crate) use lanes::main_task;
 
 use crate::codegen::resources::Uses;

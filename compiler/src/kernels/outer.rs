@@ -8,6 +8,7 @@
 //! of sums is sent only after the one before it, so that two of them are enough.
 //! **Not here.** The sum over lanes: every lane's gradient leaves, and the host adds.
 
+use super::by_features::by_features;
 use super::lanes::{
     ChainRows, any_class, bind_ring, buffers, chain_results, chain_rows, chain_wavelets, classes, lay_chain, main_task,
     place, ring_of, ring_routes, row_places, row_use,
@@ -80,6 +81,7 @@ pub struct Outer {
 }
 
 relabelled!(Outer { a, b, tensor; label, transposed, gather });
+by_features!(Outer);
 
 impl Outer {
     /// Products in a row of sums.
