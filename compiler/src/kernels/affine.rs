@@ -7,7 +7,7 @@ use models::design::{Decimal, Design, Norm};
 /// What is normalised, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Style {
-    /// LayerNorm; or RMSNorm, which has no mean and no β.
+    /// Whether it subtracts a mean, and adds a β.
     pub norm: Norm,
     /// Added under the root.
     pub epsilon: Decimal,
@@ -22,7 +22,12 @@ impl Style {
 
     /// Whether the mean is subtracted first.
     pub(super) fn centred(self) -> bool {
-        self.norm == Norm::LayerNorm
+        self.norm.centres()
+    }
+
+    /// Whether β is added at the end.
+    pub(super) fn biased(self) -> bool {
+        self.norm.has_bias()
     }
 
     /// The statistic with the sum along x̂, the last one.
@@ -35,9 +40,9 @@ impl Style {
         if self.centred() { count } else { count - 1 }
     }
 
-    /// Vectors of parameters: γ, and β.
+    /// Vectors of parameters: γ, and β if there is one.
     pub(super) fn parameters(self) -> u32 {
-        if self.centred() { 2 } else { 1 }
+        1 + u32::from(self.biased())
     }
 }
 

@@ -41,8 +41,8 @@ address_registers! {
     X_REG, SECOND_REG, THIRD_REG, SLOT_REG,
 }
 
-/// `y = (x − mean) / sqrt(variance + ε) · γ + β` over the real features of every token, or
-/// `y = x / sqrt(mean of squares + ε) · γ`; `y` may be `x`. Padding features become zero.
+/// `y = (x − mean) / sqrt(variance + ε) · γ + β` over the real features of every token, where a norm that does not
+/// centre has 0 for the mean and one without bias has no β; `y` may be `x`. Padding features become zero.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerNorm {
     /// Input, hidden features.
@@ -251,19 +251,22 @@ impl LayerNorm {
         let y = Moving::along(f.x, &self.y, SECOND_REG);
         code.extend(sweep((slots, per), &[f.x, y], &[(SLOT_REG, 4)], |n| {
             let (len, tmp) = (n * f.tokens(), f.scratch(".tmp", n));
-            let x = f.x.chunk(f.at, n);
-            if !self.style.centred() {
-                return vec![
-                    vec(Op::Mul, len, tmp.clone(), &[x, f.stats(1, n)]),
-                    vec(Op::Mul, len, y.chunk(f.at, n), &[tmp, f.affine(0, n)]),
-                ];
+            let (x, y) = (f.x.chunk(f.at, n), y.chunk(f.at, n));
+            let mut code = Vec::new();
+            let centred = if self.style.centred() {
+                code.push(vec(Op::Sub, len, tmp.clone(), &[x, f.stats(0, n)]));
+                tmp.clone()
+            } else {
+                x
+            };
+            code.push(vec(Op::Mul, len, tmp.clone(), &[centred, f.stats(1, n)]));
+            if self.style.biased() {
+                code.push(vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.affine(0, n)]));
+                code.push(vec(Op::Add, len, y, &[tmp, f.affine(1, n)]));
+            } else {
+                code.push(vec(Op::Mul, len, y, &[tmp, f.affine(0, n)]));
             }
-            vec![
-                vec(Op::Sub, len, tmp.clone(), &[x, f.stats(0, n)]),
-                vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.stats(1, n)]),
-                vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.affine(0, n)]),
-                vec(Op::Add, len, y.chunk(f.at, n), &[tmp, f.affine(1, n)]),
-            ]
+            code
         }));
         code
     }
@@ -396,7 +399,7 @@ impl LayerNormGrad {
             vec(Op::Mul, len, like.clone(), &[dy.clone(), apart.clone()]),
             Self::reduce(f, 0, turned, n),
         ]);
-        if self.style.centred() {
+        if self.style.biased() {
             code.push(Self::reduce(f, 1, dy_turned, n));
         }
         code.extend([

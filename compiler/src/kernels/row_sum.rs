@@ -46,8 +46,8 @@ pub enum Parts {
     /// target` of the targets that the PE's column has. The sink gets `loss` at `[]`: the sum of
     /// `weight · (ln Σ e^logit − logit of the target)`.
     Loss,
-    /// Gradients of the γ and, of a LayerNorm, of the β. The sink gets the module's weight and
-    /// bias.
+    /// Gradients of the γ and, of a norm that has one, of the β. The sink gets the module's weight
+    /// and bias.
     Affine {
         /// Whose parameters they are.
         module: Module,

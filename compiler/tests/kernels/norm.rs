@@ -47,7 +47,7 @@ const STYLES: [Style; 4] = [
 fn normalise(x: &Array3<f32>, style: Style) -> (Array3<f64>, Array3<f64>) {
     let x = x.mapv(f64::from);
     let mut mean = x.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
-    if style.norm == Norm::RmsNorm {
+    if !style.norm.centres() {
         mean.fill(0.0);
     }
     let centred = &x - &mean;
@@ -75,9 +75,10 @@ fn forward() {
             let kernel = LayerNorm { x: hidden(&g, "x"), y: hidden(&g, name), module: MODULE, style };
             let mut host = TestHost::default();
             let gamma = vector(&host.random("ln_f.weight", &[g.model.d_model], DType::F32));
-            let beta = match style.norm {
-                Norm::LayerNorm => vector(&host.random("ln_f.bias", &[g.model.d_model], DType::F32)),
-                Norm::RmsNorm => Array1::zeros(g.model.d_model as usize),
+            let beta = if style.norm.has_bias() {
+                vector(&host.random("ln_f.bias", &[g.model.d_model], DType::F32))
+            } else {
+                Array1::zeros(g.model.d_model as usize)
             };
             let mut wafer = Wafer::cs2(&g);
             let x = input(&g, 1);
@@ -104,7 +105,7 @@ fn input_gradient(
 ) -> Array3<f64> {
     let g = dy * gamma;
     let mut a = g.mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
-    if style.norm == Norm::RmsNorm {
+    if !style.norm.centres() {
         a.fill(0.0);
     }
     let b = (&g * n).mean_axis(Axis(2)).expect("features").insert_axis(Axis(2));
@@ -139,11 +140,10 @@ fn backward() {
             assert!(wafer.padding(&kernel.dx).iter().all(|v| v.is_finite()), "{what}: padding");
             let sum = |a: Array3<f64>| a.sum_axis(Axis(0)).sum_axis(Axis(0)).into_dyn();
             assert_close(&gradients.dense("ln_f.weight", &[g.model.d_model]), &sum(&dy * &n), 3e-6, &what);
-            match style.norm {
-                Norm::LayerNorm => {
-                    assert_close(&gradients.dense("ln_f.bias", &[g.model.d_model]), &sum(dy), 3e-6, &what);
-                }
-                Norm::RmsNorm => assert!(!gradients.tensors.contains_key("ln_f.bias"), "{what}"),
+            if style.norm.has_bias() {
+                assert_close(&gradients.dense("ln_f.bias", &[g.model.d_model]), &sum(dy), 3e-6, &what);
+            } else {
+                assert!(!gradients.tensors.contains_key("ln_f.bias"), "{what}");
             }
         }
     }

@@ -6,7 +6,7 @@
 use ndarray::{Array, Array2, Axis, Dimension};
 
 use super::{Step, ops};
-use crate::shape::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
+use crate::shape::design::{Block, Decimal, FeedForward, Head, Positions};
 
 impl Step<'_> {
     /// Everything from the logits back; gives the loss.
@@ -65,7 +65,7 @@ impl Step<'_> {
         let dy = self.rows(&format!("d.{name}"));
         let (dx, d_gain, d_bias) = ops::norm_backward(&self.shape.design, &self.rows(from), self.vector(&gain), &dy);
         self.accumulate(&gain, d_gain);
-        if self.shape.design.norm == Norm::LayerNorm {
+        if self.shape.design.norm.has_bias() {
             self.accumulate(&bias, d_bias);
         }
         dx

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, ArrayD, ArrayView1, ArrayView2, IxDyn};
 
 use crate::shape::ModelShape;
-use crate::shape::design::{Block, Decimal, FeedForward, Head, Norm, Positions};
+use crate::shape::design::{Block, Decimal, FeedForward, Head, Positions};
 pub use erf::{erf, erfc};
 pub use inputs::Inputs;
 use ops::Heads;
@@ -166,7 +166,7 @@ impl<'a> Step<'a> {
 
     fn norm(&mut self, from: &str, to: &str) {
         let mut y = ops::norm(&self.shape.design, &self.rows(from), self.vector(&format!("{to}.weight")));
-        if self.shape.design.norm == Norm::LayerNorm {
+        if self.shape.design.norm.has_bias() {
             y += &self.vector(&format!("{to}.bias"));
         }
         self.keep(to, y);

@@ -13,11 +13,11 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use ndarray::{Array1, Array2, Array4, ArrayView1, ArrayView2, Axis, Slice};
 
 use super::erf::erfc;
-use crate::shape::design::{Design, Norm, Rotary, alibi_slope};
+use crate::shape::design::{Design, Rotary, alibi_slope};
 
-/// A row shifted to mean 0 (of a LayerNorm) and scaled to mean square 1, and the scale.
+/// A row shifted to mean 0, if the norm centres, and scaled to mean square 1, and the scale.
 fn normalised(design: &Design, row: ArrayView1<'_, f64>) -> (Array1<f64>, f64) {
-    let mean = if design.norm == Norm::LayerNorm { row.mean().unwrap_or(0.0) } else { 0.0 };
+    let mean = if design.norm.centres() { row.mean().unwrap_or(0.0) } else { 0.0 };
     let centred = row.mapv(|value| value - mean);
     let variance = centred.mapv(|value| value * value).mean().unwrap_or(0.0);
     let scale = 1.0 / (variance + design.epsilon.value()).sqrt();
@@ -46,7 +46,7 @@ pub(super) fn norm_backward(
         let (unit, scale) = normalised(design, row);
         d_gain += &(&unit * &dy.row(n));
         let g = &dy.row(n) * &gain;
-        let mean = if design.norm == Norm::LayerNorm { g.mean().unwrap_or(0.0) } else { 0.0 };
+        let mean = if design.norm.centres() { g.mean().unwrap_or(0.0) } else { 0.0 };
         let along = (&g * &unit).mean().unwrap_or(0.0);
         dx.row_mut(n).assign(&((g - mean - unit * along) * scale));
     }

@@ -10,7 +10,7 @@ use ndarray::{ArrayD, IxDyn};
 use sim_core::util::random::SplitMix64;
 
 use crate::shape::ModelShape;
-use crate::shape::design::{Block, Design, Head, Norm, Positions};
+use crate::shape::design::{Block, Design, Head, Positions};
 
 /// Parameters, or gradients with respect to them, by name: `wte` `[V, d]`, `wpe` `[P, d]`,
 /// `h.{l}.ln_1.weight|bias` `[d]`, `h.{l}.attn.c_attn.weight` `[d, 3d]` and `.bias` `[3d]`,
@@ -155,6 +155,6 @@ fn linear(module: &str, input: usize, output: usize, bias: bool) -> Vec<(String,
 
 fn norm(design: &Design, name: &str, d: usize) -> Vec<(String, Vec<usize>)> {
     let weight = (format!("{name}.weight"), vec![d]);
-    let bias = (design.norm == Norm::LayerNorm).then(|| (format!("{name}.bias"), vec![d]));
+    let bias = design.norm.has_bias().then(|| (format!("{name}.bias"), vec![d]));
     [weight].into_iter().chain(bias).collect()
 }

@@ -96,7 +96,7 @@ impl Wide {
 
     /// Parameters of a norm: gain, and bias if it has one.
     fn norm(&self) -> u128 {
-        self.d * (1 + count(self.design.norm == Norm::LayerNorm))
+        self.d * (1 + count(self.design.norm.has_bias()))
     }
 
     /// `2d² + 2dk + (ups + 1)df`: the weights of a layer's matrix products.

@@ -52,6 +52,26 @@ pub enum Norm {
     RmsNorm,
 }
 
+impl Norm {
+    /// Whether the mean is subtracted first.
+    #[must_use]
+    pub const fn centres(self) -> bool {
+        match self {
+            Norm::LayerNorm => true,
+            Norm::RmsNorm => false,
+        }
+    }
+
+    /// Whether a bias is added at the end.
+    #[must_use]
+    pub const fn has_bias(self) -> bool {
+        match self {
+            Norm::LayerNorm => true,
+            Norm::RmsNorm => false,
+        }
+    }
+}
+
 /// A positive number in units of 1e-12, so that designs can be compared and hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decimal(pub u64);

@@ -77,8 +77,7 @@ impl Shapes {
             OpKind::LmHead => self.lm_head(),
             OpKind::LayerNorm | OpKind::FinalLayerNorm | OpKind::RmsNorm | OpKind::FinalRmsNorm => {
                 let of = module(norm.expect("whoever builds a norm says which one it is"));
-                let bias = self.design.norm == Norm::LayerNorm;
-                parameters(of, feature.clone(), bias.then_some(feature))
+                parameters(of, feature.clone(), self.design.norm.has_bias().then_some(feature))
             }
             OpKind::Qkv => linear(ModuleKind::Qkv, d, d + 2 * k, biases.qkv),
             OpKind::Projection => linear(ModuleKind::AttentionProjection, d, d, biases.projection),
