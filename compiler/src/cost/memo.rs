@@ -5,58 +5,18 @@
 //! of these, whatever thread asks for it first.
 //!
 //! **Invariant.** A key holds all that a price depends on, the machine's numbers included.
-//! **Not here.** Which numbers those are: the kernels say it, in a type of their own for each kind of
+//! **Not here.** What else a price depends on: the kernels say it, in a type of their own for each kind of
 //! price.
 
 use rustc_hash::FxHashMap;
-use sim_core::arch::{ArchSpec, Widths};
+use sim_core::arch::ArchSpec;
 use std::any::{Any, TypeId};
 use std::hash::Hash;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
-/// The numbers of a machine that the price of code depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Machine {
-    clock: u64,
-    io: u64,
-    pe: [u32; 7],
-    widths: [[u32; 3]; 7],
-    queue: Option<u32>,
-    router: [u32; 5],
-}
-
-impl Machine {
-    fn of(arch: &ArchSpec) -> Machine {
-        let (pe, router) = (&arch.pe, &arch.router);
-        let three = |w: &Widths| [w.half, w.single, w.mixed];
-        let widths = [
-            &pe.width_mov,
-            &pe.width_add,
-            &pe.width_mul,
-            &pe.width_max,
-            &pe.width_fmac,
-            &pe.width_scale,
-            &pe.width_bitsub,
-        ];
-        let numbers = [
-            &pe.vector_setup,
-            &pe.loop_back,
-            &pe.task_dispatch,
-            &pe.ce_latency,
-            &pe.width_register,
-            &pe.reduce_cycles,
-            &pe.bank_conflict,
-        ];
-        let of_router = [&router.buffer, &router.hop, &router.ramp_down, &router.ramp_up, &router.edge_latency];
-        Machine {
-            clock: arch.wafer.clock_hz.value,
-            io: arch.wafer.io_bits_per_second.value,
-            pe: numbers.map(|n| n.value),
-            widths: widths.map(|w| three(&w.value)),
-            queue: pe.input_queues.value.first().copied(),
-            router: of_router.map(|n| n.value),
-        }
-    }
+/// Whether two machines have the same numbers in every group that code on a wafer can depend on.
+fn same(a: &ArchSpec, b: &ArchSpec) -> bool {
+    a.wafer.same_numbers(&b.wafer) && a.pe.same_numbers(&b.pe) && a.router.same_numbers(&b.router)
 }
 
 /// Most prices of one kind that are remembered; beyond that it begins anew.
@@ -66,7 +26,8 @@ type Prices<K> = FxHashMap<K, u64>;
 
 #[derive(Default)]
 struct Memo {
-    machine: Option<Machine>,
+    /// The machine that the prices are for.
+    machine: Option<ArchSpec>,
     prices: FxHashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
@@ -74,11 +35,10 @@ static MEMO: LazyLock<RwLock<Memo>> = LazyLock::new(RwLock::default);
 
 /// The price for a key on a machine: remembered, or else worked out.
 pub fn remembered<K: Hash + Eq + Send + Sync + 'static>(arch: &ArchSpec, key: K, price: impl FnOnce() -> u64) -> u64 {
-    let machine = Machine::of(arch);
     let kind = TypeId::of::<K>();
     {
         let memo = MEMO.read().unwrap_or_else(PoisonError::into_inner);
-        if memo.machine == Some(machine)
+        if memo.machine.as_ref().is_some_and(|known| same(known, arch))
             && let Some(prices) = memo.prices.get(&kind)
             && let Some(cycles) = prices.downcast_ref::<Prices<K>>().and_then(|prices| prices.get(&key))
         {
@@ -88,8 +48,8 @@ pub fn remembered<K: Hash + Eq + Send + Sync + 'static>(arch: &ArchSpec, key: K,
     // A price may ask for others: nothing is held meanwhile.
     let cycles = price();
     let mut memo = MEMO.write().unwrap_or_else(PoisonError::into_inner);
-    if memo.machine != Some(machine) {
-        *memo = Memo { machine: Some(machine), ..Memo::default() };
+    if !memo.machine.as_ref().is_some_and(|known| same(known, arch)) {
+        *memo = Memo { machine: Some(arch.clone()), ..Memo::default() };
     }
     let prices = memo.prices.entry(kind).or_insert_with(|| Box::new(Prices::<K>::default()));
     if let Some(prices) = prices.downcast_mut::<Prices<K>>() {

@@ -62,6 +62,14 @@ macro_rules! groups {
             pub struct $Group {
                 $($(#[$doc])* pub $field: Sourced<$kind>,)*
             }
+
+            impl $Group {
+                /// Whether all numbers are equal, whatever their sources.
+                #[must_use]
+                pub fn same_numbers(&self, other: &$Group) -> bool {
+                    $(self.$field.value == other.$field.value)&&*
+                }
+            }
         )*
 
         /// All numbers, group by group.
@@ -148,7 +156,7 @@ groups! {
         /// Cycles before the first beat of a vector instruction.
         vector_setup: u32 = "vector_setup" Cycles 0..=10_000;
         /// Cycles at the end of a loop's body, per repetition.
-        loop_back: u32 = "loop_back" Cycles 0..=10_000;
+        loop_back: u32 = "loop_back" Cycles 0..=255;
         /// Cycles from a task's selection to its first instruction.
         task_dispatch: u32 = "task_dispatch" Cycles 0..=10_000;
         /// Cycles from a beat to its wavelet in the output queue.
