@@ -36,6 +36,10 @@ pub const CODES: &[(&str, &str)] = &[
         "A result could not be obtained again: one of its inputs has changed, or the executed result has another digest. Results of one version never differ; those of two versions may, and CHANGELOG.md says why.",
     ),
     ("cli-code", "No diagnostic has this code."),
+    (
+        "cli-map",
+        "Two options fix the same choice of the mapping at different values, such as `--lanes 7 --map lanes=3`.",
+    ),
 ];
 
 /// What kind of failure it is; the exit status follows.

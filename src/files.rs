@@ -10,6 +10,9 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+/// What to do about a file that cannot be opened.
+const OPEN_HELP: &str = "name a file that is there and may be read; the path begins at the current folder";
+
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
@@ -17,7 +20,10 @@ use std::path::{Path, PathBuf};
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let diagnostic = |message: String, kind| Failure::one(kind, Diagnostic::new("cli-read", path.display(), message));
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| diagnostic(e.to_string(), Kind::InvalidInput))?;
+    let file = File::open(path).map_err(|e| {
+        let unreadable = Diagnostic::new("cli-read", path.display(), e.to_string());
+        Failure::one(Kind::InvalidInput, unreadable.help(OPEN_HELP))
+    })?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| diagnostic(e.to_string(), Kind::InvalidInput))?;
     if bytes.len() as u64 > limit {
         return Err(diagnostic(format!("the file is larger than {limit} bytes"), Kind::Refused));

@@ -92,7 +92,7 @@ impl Collective {
         let sides = [self.pes.width, self.pes.height].into_iter().filter(|&n| n > 1);
         sides.into_iter().find_map(|n| {
             if n % 2 == 1 {
-                Some(format!("a ring over {n} PEs: only even numbers close with short hops"))
+                Some(format!("a ring over {n} PEs: rings are built for even numbers only"))
             } else if !self.wavelets.is_multiple_of(n) {
                 Some(format!("{} wavelets do not divide into {n} parts of whole wavelets", self.wavelets))
             } else {

@@ -24,9 +24,9 @@ const EXAMPLES: &str = "Examples:
   wafersim arch show --set pe.sram=64KiB      a machine, with the source of each number
   wafersim explain R020                       what a diagnostic means
 
-Exit status: 0 done, 1 a diagnostic of wafersim, 2 usage, 3 invalid input,
-4 infeasible or the simulated program failed, 5 refused by a limit, 6 incomplete,
-130 interrupted.";
+Exit status: 0 done, 1 a bug of wafersim, 2 usage, 3 invalid input,
+4 infeasible or the simulated program failed, 5 refused by a limit,
+6 some models of several failed, 130 interrupted.";
 
 /// A cycle-level simulator of a wafer-scale accelerator running GPT training.
 #[derive(Debug, Parser)]

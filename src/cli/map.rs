@@ -1,12 +1,15 @@
 //! `--map` and `--checkpoint`: choices of the mapping that are made by hand.
 
+use crate::fail::{Failure, Kind};
 use clap::{Args, ValueEnum};
 use compiler::options::{CheckpointRequest, MappingConstraints};
 use compiler::options::{Reduction, Stationary};
+use sim_core::diag::Diagnostic;
 use std::fmt;
 
 /// Choices of the mapping.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Mapping")]
 pub(super) struct MapOptions {
     /// Lanes side by side that receive the same weights; the default is what the compiler finds
     /// best
@@ -117,6 +120,22 @@ impl MapOptions {
         let mut map = MappingConstraints { lanes: self.lanes, checkpoints, ..MappingConstraints::default() };
         self.map.iter().for_each(|entry| entry.fix(&mut map));
         map
+    }
+
+    /// Whether `--lanes` and `--map` agree.
+    ///
+    /// # Errors
+    /// `cli-map` if they do not.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let map = self.map().lanes;
+        match (self.lanes, map) {
+            (Some(lanes), Some(mapped)) if lanes != mapped => {
+                let unequal =
+                    Diagnostic::new("cli-map", "--lanes", format!("is {lanes}, and --map has lanes={mapped}"));
+                Err(Failure::one(Kind::InvalidInput, unequal.help("give one of the two")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As on a command line.

@@ -24,6 +24,7 @@ fn format_help() -> String {
 
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
 pub struct Global {
     /// Form of the result.
     #[arg(long, global = true, value_parser = formats(), help = format_help())]
@@ -55,6 +56,7 @@ pub enum Color {
 
 /// The machine.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Machine")]
 pub struct MachineOptions {
     /// Machine: a preset, or the path of a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "cs2")]
@@ -96,8 +98,18 @@ pub enum FoldChoice {
     None,
 }
 
+/// A number of bytes, with a unit or without.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+    let unit = units.into_iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)));
+    let (number, factor) = unit.unwrap_or((text, 1));
+    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
+    bytes.ok_or_else(|| "a whole number of bytes, or a size such as 16GiB".to_owned())
+}
+
 /// How programs are executed.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Execution")]
 pub struct RunLimits {
     /// Engine that executes the programs
     #[arg(long, value_enum, default_value = "fast")]
@@ -111,13 +123,14 @@ pub struct RunLimits {
     /// Stops a program that reaches this many cycles
     #[arg(long, value_name = "N", default_value_t = 1 << 42)]
     pub cycle_limit: u64,
-    /// Bytes of this computer's memory that a program may take
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 30)]
+    /// Memory of this computer that a program may take, in bytes, KiB, MiB or GiB
+    #[arg(long, value_name = "SIZE", default_value = "16GiB", value_parser = bytes)]
     pub memory_limit: u64,
 }
 
 /// Checks of folding.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Execution")]
 pub(super) struct VerifyOptions {
     /// Executes N random kernels on small meshes, folded and in full, and compares every counter of
     /// every PE; a difference is exit status 1

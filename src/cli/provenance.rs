@@ -16,13 +16,14 @@ use std::time::{Instant, SystemTime};
 
 /// Where the manifest goes.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Output")]
 pub(super) struct ManifestOptions {
     /// Writes the manifest to FILE; it is written beside every result that goes to a file
     #[arg(long, value_name = "FILE.json")]
     pub(super) manifest: Option<PathBuf>,
 }
 
-/// A result that is being facts.
+/// A result that is being made: when it began, and what it has written.
 pub(super) struct Recording {
     start: Instant,
     started: u64,

@@ -41,17 +41,17 @@ pub(super) struct Arguments {
     pub(super) verify: VerifyOptions,
     /// Carries real numbers as well: loss and gradients of the step, beside those of an f64
     /// implementation. For small models such as `tiny`; `--seed` chooses parameters and tokens
-    #[arg(long)]
+    #[arg(long, help_heading = "Execution")]
     values: bool,
     /// Draws the step at a glance, or with a folder all pictures: maps of the wafer, roofline,
     /// timeline, memory, histogram, and scaling where there are several systems
-    #[arg(long, value_name = "FILE.svg|FOLDER")]
+    #[arg(long, value_name = "FILE.svg|FOLDER", help_heading = "Output")]
     plot: Option<PathBuf>,
     /// Writes the report with its pictures as one page for a browser
-    #[arg(long, value_name = "FILE.html")]
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
     report: Option<PathBuf>,
     /// Executes every program, and keeps no outcome (see `wafersim cache`)
-    #[arg(long)]
+    #[arg(long, help_heading = "Execution")]
     no_cache: bool,
     #[command(flatten)]
     trace: TraceOptions,

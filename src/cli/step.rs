@@ -16,6 +16,7 @@ use std::path::Path;
 
 /// The workload and how it is compiled.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Workload")]
 pub(super) struct StepArguments {
     /// A preset (`wafersim models list`), or the path of a Hugging Face config.json
     pub(super) model: String,
@@ -115,8 +116,8 @@ impl StepArguments {
         let model = inputs::model(&self.model, Request { batch: self.batch, seq_len: self.seq_len })
             .and_then(|workload| Ok((workload.graph()?, workload)));
         let options = self.options();
-        let checked = options.check().map_err(Failure::from);
-        let failures = [arch.as_ref().err(), model.as_ref().err(), checked.as_ref().err()];
+        let (checked, agree) = (options.check().map_err(Failure::from), self.map.check());
+        let failures = [arch.as_ref().err(), model.as_ref().err(), checked.as_ref().err(), agree.as_ref().err()];
         let kind = failures.iter().flatten().map(|f| f.kind).min();
         let diagnostics: Vec<Diagnostic> = failures.into_iter().flatten().flat_map(|f| f.diagnostics.clone()).collect();
         match (arch, model, kind) {

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// A trace, and the part of the run that it shows.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Output")]
 pub(super) struct TraceOptions {
     /// Writes a trace for ui.perfetto.dev; one cycle is one nanosecond there
     #[arg(long, value_name = "FILE.pftrace")]

@@ -173,9 +173,11 @@ fn head(r: &RunReport) -> String {
         l.reduction
     );
     if let Some(r) = &l.runner_up {
+        // Among mappings within 2 % the one with the shortest rings is taken (docs/COMPILER.md).
+        let why = if r.estimated_cycles < l.estimated_cycles { ", which has longer rings" } else { "" };
         let _ = writeln!(
             out,
-            "  chosen         by an estimate of {} cycles; the next best, {} lanes with {} columns per head, {} tokens, micro-batches of {}: {}",
+            "  chosen         by an estimate of {} cycles; the next best, {} lanes with {} columns per head, {} tokens, micro-batches of {}: {}{why}",
             grouped(l.estimated_cycles),
             r.lanes,
             r.head_columns,
