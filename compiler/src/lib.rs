@@ -11,6 +11,8 @@
 //! | [`kernel`] | the trait of kernels and the types that their operands have |
 //! | [`codegen`] | what programs are written with |
 //! | [`kernels`] | one file per kernel |
+//! | [`cost`] | what code is expected to cost, from the instructions themselves |
+//! | [`ids`] | buffers, tensors, phases as typed values |
 //! | [`schedule`] | from the layer graph to kernels in order |
 //! | [`passes`] | changes of a schedule that trade cycles for memory |
 //! | [`memory`] | the plan of a PE's memory |

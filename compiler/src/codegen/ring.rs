@@ -1,7 +1,8 @@
 //! Rings: every position of a row or column sends to the next one of a cycle of short hops.
 //!
 //! In a plain ring along a row the last position is far from the first. So a ring visits the even positions first and the
-//! odd ones on the way back: every hop is two links at most. `docs/COMPILER.md`, *Rings*, has the rest.
+//! odd ones on the way back: every hop is two links at most. Rings of kernels have even lengths, since their code is a
+//! loop over pairs of steps. `docs/COMPILER.md`, *Rings*, has the rest.
 //!
 //! **Invariant.** No link is used by two hops in the same direction and color.
 //! **Not here.** What is sent.
@@ -23,7 +24,7 @@ pub enum Axis {
 pub struct Ring {
     /// The axis.
     pub axis: Axis,
-    /// Positions; at least 2.
+    /// Positions; at least 2, and an even number in kernels.
     pub len: u32,
     /// Two colors for positions that send away from the origin, two for those that send back.
     pub colors: [Color; 4],

@@ -2,7 +2,7 @@
 //!
 //! **Invariant.** What a line holds is compared as the program says it, routes, switches, filters
 //! and ports included; so equal lines start in equal states.
-//! **Not here.** Whether they also behave alike (`gap`).
+//! **Not here.** Whether they also behave alike (`fold::execute`).
 
 use sim_core::axis::Axis;
 use sim_core::program::Program;
