@@ -71,10 +71,11 @@ impl LayerGraph {
                 let long = if learned { more.first().is_some_and(|wpe| t <= wpe[0]) } else { true };
                 table(wte) && more.iter().all(table) && long && *out == [b, t, wte[1]]
             }
-            (OpKind::LayerNorm | OpKind::FinalLayerNorm, [x], [gain, bias], [out]) => {
-                x.len() == 3 && x == out && *gain == [x[2]] && *bias == [x[2]]
+            (kind, [x], [gain, bias @ ..], [out]) if kind.is_norm() => {
+                let biases = usize::from(self.shape().design.norm.has_bias());
+                let vector = |parameter: &Vec<u64>| *parameter == [x[2]];
+                x.len() == 3 && x == out && vector(gain) && bias.len() == biases && bias.iter().all(vector)
             }
-            (OpKind::RmsNorm | OpKind::FinalRmsNorm, [x], [gain], [out]) => x.len() == 3 && x == out && *gain == [x[2]],
             (OpKind::Qkv, [x], [matrix, bias @ ..], [q, k, v]) => {
                 k == v && q.len() == 3 && k.len() == 3 && product(x, matrix, bias, &[q[0], q[1], q[2] + 2 * k[2]])
             }
