@@ -9,11 +9,10 @@ use std::fmt;
 
 /// Choices of the mapping.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Mapping")]
 pub(super) struct MapOptions {
     /// Lanes side by side that receive the same weights; the default is what the compiler finds
     /// best
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Mapping")]
     pub(super) lanes: Option<u32>,
     /// Fixes choices of the mapping, e.g. lanes=5,head-columns=12,tokens=56. Keys: lanes,
     /// head-columns, tokens, attention-chunks,
@@ -22,12 +21,12 @@ pub(super) struct MapOptions {
     /// outputs: what of a matrix product stays in its PE while the rest goes around the row (else what is
     /// faster, product by product); and reduction, which is chain, two-phase or tree: how vectors are
     /// summed over rows (else chain, unless another one makes the step 2 % faster)
-    #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = entry)]
+    #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',', value_parser = entry, help_heading = "Mapping")]
     map: Vec<Entry>,
     /// Layer inputs between the forward and the backward pass: they stay on the wafer, leave it over
     /// the edge and come back, or some of them are computed again; `auto`: what is fastest by
     /// estimate
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Mapping")]
     checkpoint: Checkpoint,
 }
 

@@ -24,22 +24,21 @@ fn format_help() -> String {
 
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Output")]
 pub struct Global {
     /// Form of the result.
-    #[arg(long, global = true, value_parser = formats(), help = format_help())]
+    #[arg(long, global = true, value_parser = formats(), help = format_help(), help_heading = "Output")]
     pub format: Option<&'static Format>,
     /// Writes the result to FILE instead of stdout, all of it or nothing
-    #[arg(short, long, global = true, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// Colors in messages; `auto` heeds NO_COLOR
-    #[arg(long, global = true, value_enum, default_value = "auto")]
+    #[arg(long, global = true, value_enum, default_value = "auto", help_heading = "Output")]
     pub color: Color,
     /// No progress and no warnings
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Output")]
     pub quiet: bool,
     /// Says more on stderr about what is done
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 }
 
@@ -56,13 +55,12 @@ pub enum Color {
 
 /// The machine.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Machine")]
 pub struct MachineOptions {
     /// Machine: a preset, or the path of a TOML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "cs2")]
+    #[arg(long, value_name = "NAME|FILE", default_value = "cs2", help_heading = "Machine")]
     pub arch: String,
     /// Changes one number of the machine, such as pe.sram=64KiB; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Machine")]
     pub sets: Vec<String>,
 }
 
@@ -104,40 +102,38 @@ fn bytes(text: &str) -> Result<u64, String> {
     let unit = units.into_iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)));
     let (number, factor) = unit.unwrap_or((text, 1));
     let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-    bytes.ok_or_else(|| "a whole number of bytes, or a size such as 16GiB".to_owned())
+    bytes.ok_or_else(|| "a whole number of bytes, or a size in KiB, MiB or GiB, such as 16GiB".to_owned())
 }
 
 /// How programs are executed.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Execution")]
 pub struct RunLimits {
     /// Engine that executes the programs
-    #[arg(long, value_enum, default_value = "fast")]
+    #[arg(long, value_enum, default_value = "fast", help_heading = "Execution")]
     pub engine: EngineChoice,
     /// Exact folding that the fast engine may use
-    #[arg(long, value_enum, default_value = "time,space")]
+    #[arg(long, value_enum, default_value = "time,space", help_heading = "Execution")]
     pub fold: FoldChoice,
     /// Threads of this computer; 0: one per core. Results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Execution")]
     pub threads: usize,
     /// Stops a program that reaches this many cycles
-    #[arg(long, value_name = "N", default_value_t = 1 << 42)]
+    #[arg(long, value_name = "N", default_value_t = 1 << 42, help_heading = "Execution")]
     pub cycle_limit: u64,
     /// Memory of this computer that a program may take, in bytes, KiB, MiB or GiB
-    #[arg(long, value_name = "SIZE", default_value = "16GiB", value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "16GiB", value_parser = bytes, help_heading = "Execution")]
     pub memory_limit: u64,
 }
 
 /// Checks of folding.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Execution")]
 pub(super) struct VerifyOptions {
     /// Executes N random kernels on small meshes, folded and in full, and compares every counter of
     /// every PE; a difference is exit status 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Execution")]
     pub(super) verify_fold: Option<u32>,
     /// Chooses the kernels and meshes of --verify-fold, and the numbers of `run --values`
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Execution")]
     pub(super) seed: u64,
 }
 

@@ -16,10 +16,9 @@ use std::time::{Instant, SystemTime};
 
 /// Where the manifest goes.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Output")]
 pub(super) struct ManifestOptions {
     /// Writes the manifest to FILE; it is written beside every result that goes to a file
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(long, value_name = "FILE.json", help_heading = "Output")]
     pub(super) manifest: Option<PathBuf>,
 }
 

@@ -16,36 +16,35 @@ use std::path::Path;
 
 /// The workload and how it is compiled.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Workload")]
 pub(super) struct StepArguments {
     /// A preset (`wafersim models list`), or the path of a Hugging Face config.json
     pub(super) model: String,
     #[command(flatten)]
     machine: MachineOptions,
     /// Sequences per step; a preset has its published batch
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Workload")]
     pub(super) batch: Option<u64>,
     /// Systems that share the batch; the default is the machine's number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Workload")]
     pub(super) systems: Option<u32>,
     /// Sequences on the wafer at a time; `auto`: what fits best
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = micro_batch)]
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = micro_batch, help_heading = "Workload")]
     micro_batch: MicroBatch,
     /// A batch that does not divide evenly over the systems: refused, or filled up with sequences
     /// that count for nothing
-    #[arg(long, value_enum, default_value = "even")]
+    #[arg(long, value_enum, default_value = "even", help_heading = "Workload")]
     split: SplitChoice,
     /// Tokens per sequence; a preset has its published length
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Workload")]
     seq_len: Option<u32>,
     #[command(flatten)]
     map: MapOptions,
     /// Type of activations and of streamed weights
-    #[arg(long, value_enum, default_value = "f16")]
+    #[arg(long, value_enum, default_value = "f16", help_heading = "Workload")]
     act: Act,
     /// Precision of sums, by the vendor's levels: 0, 32-bit; 1, of a matrix product's sums those
     /// within a PE have the type of activations. A published run has its own level, others 1
-    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1), help_heading = "Workload")]
     precision_opt_level: Option<u8>,
 }
 

@@ -19,19 +19,18 @@ use std::path::{Path, PathBuf};
 
 /// A trace, and the part of the run that it shows.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Output")]
 pub(super) struct TraceOptions {
     /// Writes a trace for ui.perfetto.dev; one cycle is one nanosecond there
-    #[arg(long, value_name = "FILE.pftrace")]
+    #[arg(long, value_name = "FILE.pftrace", help_heading = "Output")]
     pub(super) trace: Option<PathBuf>,
     /// Traces cycles A to B-1 only
-    #[arg(long, value_name = "A..B", value_parser = window)]
+    #[arg(long, value_name = "A..B", value_parser = window, help_heading = "Output")]
     window: Option<Range<u64>>,
     /// Traces the PEs of columns x0 to x1-1 and rows y0 to y1-1 only
-    #[arg(long, value_name = "x0..x1,y0..y1", value_parser = region)]
+    #[arg(long, value_name = "x0..x1,y0..y1", value_parser = region, help_heading = "Output")]
     region: Option<(Range<u32>, Range<u32>)>,
     /// Writes a trace however large it becomes
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub(super) force: bool,
 }
 
