@@ -58,8 +58,7 @@ pub struct LayerNorm {
 relabelled!(LayerNorm { x, y, module; style });
 
 /// The gradient of [`LayerNorm`] by its input, and every PE's part of that by its parameters (for
-/// [`super::row_sum::RowSum`]); `dx` may be `dy`.
-/// Padding features of `dx` become something finite.
+/// [`super::row_sum::RowSum`]); `dx` may be `dy`. Padding features of `dx` become something finite.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayerNormGrad {
     /// Input of the forward pass.
@@ -260,11 +259,10 @@ impl LayerNorm {
                 x
             };
             code.push(vec(Op::Mul, len, tmp.clone(), &[centred, f.stats(1, n)]));
+            let scaled = if self.style.biased() { tmp.clone() } else { y.clone() };
+            code.push(vec(Op::Mul, len, scaled, &[tmp.clone(), f.affine(0, n)]));
             if self.style.biased() {
-                code.push(vec(Op::Mul, len, tmp.clone(), &[tmp.clone(), f.affine(0, n)]));
                 code.push(vec(Op::Add, len, y, &[tmp, f.affine(1, n)]));
-            } else {
-                code.push(vec(Op::Mul, len, y, &[tmp, f.affine(0, n)]));
             }
             code
         }));
