@@ -15,3 +15,4 @@ pub mod host;
 pub mod inputs;
 pub mod interrupt;
 pub mod manifest;
+pub mod npy;

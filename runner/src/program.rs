@@ -7,7 +7,9 @@
 use crate::error::Error;
 use fabric::{HostStreams, RunOptions, Values, WaferMemory};
 use sim_core::arch::ArchSpec;
+use sim_core::coord::PeCoord;
 use sim_core::diag::Diagnostic;
+use sim_core::program::parse::{Data, Observed, SourceMap};
 use sim_core::program::{Program, verify};
 use sim_core::report::Outcome;
 
@@ -30,28 +32,82 @@ pub fn check(program: &Program, arch: &ArchSpec) -> Result<Vec<Diagnostic>, Erro
     if all.iter().any(|d| d.code != "R025") { Err(Error::of_program(all)) } else { Ok(all) }
 }
 
-/// Executes a program; `values`: real numbers are carried, and wavelets from the edges are zero.
+/// Numbers that a run carries.
+#[derive(Debug, Clone, Copy)]
+pub enum Numbers<'a> {
+    /// None: a run for its cycles.
+    Without,
+    /// Real ones; memories and wavelets from the edges are zero but for what the program says.
+    Zero,
+    /// Real ones, with those that the text of the program says.
+    Given(&'a Data, &'a SourceMap),
+}
+
+/// Executes a program with or without numbers.
 ///
 /// # Errors
-/// If values would take more memory of the host than `options` allows, or the program fails; `at`
-/// names it.
+/// If values would take more memory of the host than `options` allows, an expression of the text has no
+/// value, or the program fails; `at` names it.
 pub fn execute(
     program: &Program,
     arch: &ArchSpec,
     options: &RunOptions,
-    values: bool,
+    numbers: Numbers<'_>,
     at: &str,
 ) -> Result<ExecutedProgram, Error> {
     let failed = |error| Error::Execution { at: at.to_owned(), error };
-    if !values {
+    if matches!(numbers, Numbers::Without) {
         let outcome = fabric::run(program, arch, options, None).map_err(failed)?;
         return Ok(ExecutedProgram { outcome, values: None });
     }
     let mut memory = memory(program, arch, options.memory_limit)?;
-    let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
+    let (mut inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
+    if let Numbers::Given(data, map) = numbers {
+        give(program, (data, map), &mut memory, &mut inputs).map_err(Error::Invalid)?;
+    }
     let mut carried = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
     let outcome = fabric::run(program, arch, options, Some(&mut carried)).map_err(failed)?;
     Ok(ExecutedProgram { outcome, values: Some((memory, outputs)) })
+}
+
+/// Puts the numbers that the text says into memories and streams.
+fn give(
+    program: &Program,
+    (data, map): (&Data, &SourceMap),
+    memory: &mut WaferMemory,
+    inputs: &mut HostStreams,
+) -> Result<(), Vec<Diagnostic>> {
+    let grid = memory.grid;
+    data.start(program, map, |pe, from, bytes| {
+        // The verifier has seen that buffers lie in memory.
+        let own = memory.pes.get_mut(grid.index(pe).0 as usize);
+        if let Some(place) = own.and_then(|own| own.get_mut(from as usize..from as usize + bytes.len())) {
+            place.copy_from_slice(bytes);
+        }
+    })?;
+    data.feed(program, map, |stream, port, words| {
+        inputs.ports.insert((stream.to_owned(), port), words);
+    })
+}
+
+/// A run as the expectations of a text look at it.
+pub struct Observation<'a>(pub &'a ExecutedProgram);
+
+impl Observed for Observation<'_> {
+    fn memory(&self, pe: PeCoord, from: u64, bytes: u64) -> Option<&[u8]> {
+        let (memory, _) = self.0.values.as_ref()?;
+        let own = memory.grid.contains(pe).then(|| &memory.pes[memory.grid.index(pe).0 as usize])?;
+        own.get(from as usize..(from + bytes) as usize)
+    }
+
+    fn words(&self, stream: &str, port: u32) -> &[u32] {
+        let left = self.0.values.as_ref().and_then(|(_, streams)| streams.ports.get(&(stream.to_owned(), port)));
+        left.map_or(&[], Vec::as_slice)
+    }
+
+    fn cycles(&self) -> u64 {
+        self.0.outcome.cycles.0
+    }
 }
 
 /// Memories of all PEs, if the host may hold them.

@@ -83,6 +83,12 @@ impl Diagnostic {
         self
     }
 
+    /// Whether it is about something that is executed as it is.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        self.code.starts_with('W')
+    }
+
     /// Adds advice to the diagnostic: what the user can do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
@@ -93,7 +99,8 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error[{}]", self.code)?;
+        let kind = if self.is_warning() { "warning" } else { "error" };
+        write!(f, "{kind}[{}]", self.code)?;
         if !self.at.is_empty() {
             write!(f, " {}", self.at)?;
         }
@@ -124,6 +131,14 @@ pub fn explain(code: &str) -> Option<&'static str> {
     sections().find(|s| s.split(' ').next() == Some(code))
 }
 
+/// The first sentence of what to do about a code of a letter and digits; empty if there is none.
+#[must_use]
+pub fn remedy(code: &str) -> &'static str {
+    let text = explain(code).and_then(|text| text.split_once("**Remedy.** ")).map_or("", |(_, text)| text);
+    let line = text.lines().next().unwrap_or_default();
+    line.split_once(". ").map_or(line, |(first, _)| first).trim_end_matches('.')
+}
+
 /// All sections, from the code on.
 fn sections() -> impl Iterator<Item = &'static str> {
     BOOK.split("\n## ").skip(1).map(str::trim_end)
@@ -136,7 +151,10 @@ mod tests {
 
     #[test]
     fn every_code_is_documented_and_every_document_has_a_code() {
-        let rules = [&program::verify::RULES[..], &program::parse::RULES, &arch::RULES].concat();
+        let own = [("E001", "expectation that is not met")];
+        let rules =
+            [&program::verify::RULES[..], &program::verify::WARNINGS, &program::parse::RULES, &own, &arch::RULES]
+                .concat();
         for (code, title) in &rules {
             let text = explain(code).unwrap_or_else(|| panic!("{code} is not documented"));
             assert_eq!(text.lines().next().unwrap(), format!("{code} {title}"));
@@ -148,7 +166,7 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), all);
-        let ours = codes.iter().filter(|c| c.starts_with(['R', 'P', 'A'])).count();
+        let ours = codes.iter().filter(|c| c.starts_with(['R', 'P', 'A', 'W', 'E'])).count();
         assert_eq!(ours, rules.len());
         assert_eq!(explain("R999"), None);
         assert_eq!(explain(""), None);

@@ -11,6 +11,7 @@ use crate::inputs;
 use clap::{Args, ValueEnum};
 use compiler::collective::{self, Collective};
 use report::simulate::SimulateReport;
+use runner::program::Numbers;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
@@ -121,7 +122,8 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
     }
     let Arguments { limits, finish, trace, verify, .. } = arguments;
     let at = program.name.clone();
-    let job = ProgramJob { program: &program, arch: &arch, at, limits, finish: *finish, values: false, trace };
+    let job =
+        ProgramJob { program: &program, arch: &arch, at, limits, finish: *finish, numbers: Numbers::Without, trace };
     let executed = job.execute()?;
     let provenance = recording.provenance(arguments.command(&collective), verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {

@@ -80,7 +80,7 @@ pub(super) fn dispatch(command: Command, output: &Output) -> Result<Reply, Failu
         Command::Collective(arguments) => collective::run(&arguments, output),
         Command::Validate(arguments) => validate::run(&arguments, output),
         Command::Simulate(arguments) => simulate::run(&arguments, output),
-        Command::Verify(arguments) => program::verify(&arguments),
+        Command::Verify(arguments) => program::verify(&arguments, output),
         Command::Models(command) => models::run(&command),
         Command::Arch(command) => arch::run(&command),
         Command::Reproduce(arguments) => reproduce::run(&arguments, output, &|command, at| again(command, at, output)),
@@ -103,7 +103,7 @@ fn again(command: &str, at: &Path, output: &Output) -> Result<String, Failure> {
     match reread(command, at)? {
         Command::Run(arguments) => run::again(&arguments, output),
         Command::Train(arguments) => train::again(&arguments, output),
-        Command::Simulate(arguments) => manifest::digest(&simulate::report(&arguments, output)?.0),
+        Command::Simulate(arguments) => manifest::digest(&simulate::report(&arguments, output)?.report),
         Command::Collective(arguments) => manifest::digest(&collective::report(&arguments)?.0),
         _ => Err(unusable(command, at, "is none that executes a program")),
     }

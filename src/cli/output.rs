@@ -82,17 +82,19 @@ impl Output {
     /// Writes the result, in the format that is wanted, to its file or to stdout, and then the manifest.
     ///
     /// # Errors
-    /// If one cannot be written.
+    /// If one cannot be written, or the result is not as its input expects.
     pub(super) fn finish(&self, reply: &Reply) -> Result<(), Failure> {
         let bytes: Cow<'_, [u8]> = match reply {
-            Reply::Result(result) => (self.format.encode)(result.as_ref())?.into(),
+            Reply::Result(result) | Reply::Unmet(result, _) => (self.format.encode)(result.as_ref())?.into(),
             Reply::Bytes(bytes) => bytes.into(),
         };
         self.result(&bytes)?;
         let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((path, mut manifest)) = manifest else { return Ok(()) };
-        manifest.outputs.extend(self.file.as_ref().map(|file| FileHash::of_bytes(file, &bytes)));
-        files::write(&path, &json::document(&manifest)?)
+        if let Some((path, mut manifest)) = manifest {
+            manifest.outputs.extend(self.file.as_ref().map(|file| FileHash::of_bytes(file, &bytes)));
+            files::write(&path, &json::document(&manifest)?)?;
+        }
+        if let Reply::Unmet(_, failure) = reply { Err(failure.clone()) } else { Ok(()) }
     }
 
     /// Writes the result to its file, or to stdout.
@@ -126,8 +128,11 @@ impl Output {
 
     /// Something that the user should know although there is a result.
     pub fn warn(&self, text: &str) {
-        if !self.quiet {
-            self.say(&format!("\x1b[1;33mwarning\x1b[0m: {text}\n"));
+        let known = text.strip_prefix("warning[").and_then(|rest| rest.split_once(']'));
+        match known {
+            _ if self.quiet => {}
+            Some((code, rest)) => self.say(&format!("\x1b[1;33mwarning[{code}]\x1b[0m{rest}\n")),
+            None => self.say(&format!("\x1b[1;33mwarning\x1b[0m: {text}\n")),
         }
     }
 

@@ -1,20 +1,24 @@
 //! Programs on the command line: reading them, and `wafersim verify`.
 
 use super::options::MachineOptions;
+use super::output::Output;
 use super::reply::Reply;
 use crate::fail::{Failure, Kind};
 use crate::manifest::quoted;
-use crate::{files, inputs};
+use crate::{files, inputs, npy};
 use clap::Args;
 use report::table::Table;
 use report::{Document, Tabular, row};
 use runner::Error;
+use runner::program::Numbers;
 use serde::Serialize;
 use sim_core::codec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::content_hash_hex;
-use sim_core::program::parse::{self, Loader, MAX_TEXT, SourceMap};
+use sim_core::program::parse::{self, Array, Data, Loader, MAX_TEXT, SourceMap};
+use sim_core::program::verify::lints;
 use sim_core::program::{self, Program};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Kind under which programs are stored.
@@ -68,27 +72,43 @@ impl Loader for Folder {
         let name = std::fs::canonicalize(&file).ok().filter(|_| file.is_absolute()).unwrap_or(file);
         Ok((name.display().to_string(), text))
     }
+
+    fn array(&mut self, path: &str, from: &str) -> Result<Array, String> {
+        let file = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        let bytes = files::read(&file, npy::LARGEST).map_err(|failure| failure.diagnostics[0].message.clone())?;
+        npy::array(&bytes)
+    }
 }
 
 /// A program with what the text says beside it.
 pub(super) struct Source {
     pub(super) program: Program,
-    /// Where its parts stand; None for a stored program.
-    pub(super) map: Option<SourceMap>,
+    /// Where its parts stand, and the numbers that it says; None for a stored program.
+    pub(super) text: Option<(SourceMap, Data)>,
+    /// What is suspicious about it.
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
 impl Source {
     /// Adds to diagnostics where in the text they belong.
     pub(super) fn located(&self, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        match &self.map {
-            Some(map) => map.located(diagnostics),
+        match &self.text {
+            Some((map, _)) => map.located(diagnostics),
             None => diagnostics,
         }
     }
 
     /// Files that it was read from, beside the first.
     pub(super) fn included(&self) -> Vec<PathBuf> {
-        self.map.iter().flat_map(|map| map.files().skip(1)).map(PathBuf::from).collect()
+        self.text.iter().flat_map(|(map, _)| map.files().skip(1)).map(PathBuf::from).collect()
+    }
+
+    /// The numbers that a run with values begins with.
+    pub(super) fn numbers(&self) -> Numbers<'_> {
+        match &self.text {
+            Some((map, data)) => Numbers::Given(data, map),
+            None => Numbers::Zero,
+        }
     }
 }
 
@@ -133,7 +153,7 @@ pub(super) fn read(path: &Path, params: &ParamOptions) -> Result<Source, Failure
             return Err(invalid("cli-stored", message));
         }
         let program = codec::decode(STORED, &bytes).map_err(|e| invalid("cli-stored", e.to_string()))?;
-        return Ok(Source { program, map: None });
+        return Ok(Source { warnings: lints(&program, &BTreeSet::new()), program, text: None });
     }
     if bytes.len() > MAX_TEXT {
         return Err(invalid("cli-read", format!("the text has {} bytes; at most {MAX_TEXT} are read", bytes.len())));
@@ -144,7 +164,7 @@ pub(super) fn read(path: &Path, params: &ParamOptions) -> Result<Source, Failure
     let options = parse::Options { params: &params.params, loader: &mut Folder };
     let unit = parse::read(&text, &path.display().to_string(), options)
         .map_err(|diagnostics| Failure::many(Kind::InvalidInput, diagnostics))?;
-    Ok(Source { program: unit.program, map: Some(unit.map) })
+    Ok(Source { program: unit.program, text: Some((unit.map, unit.data)), warnings: unit.warnings })
 }
 
 /// A program in the form that the extension names.
@@ -156,9 +176,12 @@ pub(super) fn bytes(path: Option<&Path>, program: &Program) -> Vec<u8> {
     }
 }
 
-pub(super) fn verify(arguments: &Arguments) -> Result<Reply, Failure> {
+pub(super) fn verify(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let source = read(&arguments.program, &arguments.params)?;
+    for warning in &source.warnings {
+        output.warn(&warning.to_string());
+    }
     let diagnostics = source.located(program::verify(&source.program, &arch));
     let program = source.program;
     if !diagnostics.is_empty() {

@@ -2,12 +2,15 @@
 //!
 //! **Invariant.** A command does not know in which format its result is written.
 
+use crate::fail::Failure;
 use report::Presentable;
 
 /// The result of a command.
 pub(super) enum Reply {
     /// Data, rows and words, to be written in any format.
     Result(Box<dyn Presentable>),
+    /// A result that is not as its input expects: it is written, and the command fails.
+    Unmet(Box<dyn Presentable>, Failure),
     /// Bytes that have a form of their own: programs, schemas, completions, pages.
     Bytes(Vec<u8>),
 }

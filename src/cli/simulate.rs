@@ -6,15 +6,16 @@ use super::program::{self, ParamOptions, Source};
 use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
 use super::trace::ProgramTrace;
-use crate::fail::Failure;
+use crate::fail::{Failure, Kind};
 use crate::manifest::{self, quoted};
 use crate::{host, inputs};
 use clap::Args;
 use report::simulate::{SIMULATE_SCHEMA, SimulateReport};
 use runner::Error;
-use runner::program::{ExecutedProgram, check, execute};
+use runner::program::{ExecutedProgram, Numbers, Observation, check, execute};
 use runner::verify_fold::{self, FoldVerification};
 use sim_core::arch::ArchSpec;
+use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
 use sim_core::program::Program;
 use sim_core::util::random::SplitMix64;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   wafersim simulate examples/hello.wafer --values
+  wafersim simulate examples/ring.wafer --param P=16 --values
   wafersim simulate examples/hello.wafer --trace hello.pftrace --wave hello.fst
   wafersim simulate kernel.wbin --engine reference --finish --format json")]
 pub(super) struct Arguments {
@@ -40,8 +42,7 @@ pub(super) struct Arguments {
     /// Lists when each PE finished
     #[arg(long)]
     finish: bool,
-    /// Carries real numbers, and lists the named buffers at the end; wavelets from the edges are
-    /// zero
+    /// Carries real numbers, lists the named buffers at the end, and checks what the program expects
     #[arg(long)]
     values: bool,
     #[command(flatten)]
@@ -52,7 +53,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let mut recording = Recording::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
-    let (report, source, arch) = report(arguments, output)?;
+    let Simulated { report, source, arch, unmet } = report(arguments, output)?;
     let Arguments { machine, limits, verify, manifest, trace, .. } = arguments;
     trace.record(&source.program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
     let included = source.included();
@@ -60,7 +61,10 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failu
     inputs.extend(included.iter().map(PathBuf::as_path));
     let facts = ManifestFacts { inputs, beside: trace.files(), ..facts(&report, limits, verify, &arch, output)? };
     recording.attach(facts, manifest, output)?;
-    Ok(Reply::of(report))
+    match unmet.is_empty() {
+        true => Ok(Reply::of(report)),
+        false => Ok(Reply::Unmet(Box::new(report), Failure::many(Kind::Infeasible, unmet))),
+    }
 }
 
 /// What a manifest says of a program that was executed.
@@ -83,13 +87,32 @@ pub(super) fn facts<'a>(
     })
 }
 
+/// A program that was executed.
+pub(super) struct Simulated {
+    pub(super) report: SimulateReport,
+    source: Source,
+    arch: ArchSpec,
+    /// What is not as its text expects.
+    unmet: Vec<Diagnostic>,
+}
+
+/// What of a run is not as its text expects. Without values, only its length is known.
+fn unmet(source: &Source, executed: &ExecutedProgram, output: &Output) -> Vec<Diagnostic> {
+    let Some((map, data)) = &source.text else { return Vec::new() };
+    let values = executed.values.is_some();
+    if !values && data.expectations() > 0 {
+        output.warn(&format!("{} expectations of values are not checked; --values checks them", data.expectations()));
+    }
+    data.check(&source.program, map, values, &Observation(executed))
+}
+
 /// Executes the program, and reports.
-pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(SimulateReport, Source, ArchSpec), Failure> {
+pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Simulated, Failure> {
     let recording = Recording::start();
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let source = program::read(&arguments.program, &arguments.params)?;
     let warnings = check(&source.program, &arch).map_err(|error| error.mapped(|all| source.located(all)))?;
-    for diagnostic in source.located(warnings) {
+    for diagnostic in source.warnings.iter().chain(&source.located(warnings)) {
         output.warn(&diagnostic.to_string());
     }
     let program = &source.program;
@@ -105,8 +128,10 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
         limits.command(),
         verify.command()
     );
-    let job = ProgramJob { program, arch: &arch, at, limits, finish: *finish, values: *values, trace };
+    let numbers = if *values { source.numbers() } else { Numbers::Without };
+    let job = ProgramJob { program, arch: &arch, at, limits, finish: *finish, numbers, trace };
     let executed = job.execute()?;
+    let unmet = unmet(&source, &executed, output);
     let provenance = recording.provenance(command, verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = SplitMix64::new(seed);
@@ -115,7 +140,7 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<(Simulate
         job.verified((0..count).map(smaller), seed)
     });
     let report = SimulateReport::of((program, &arch), executed, *finish, verified.transpose()?, &provenance);
-    Ok((report, source, arch))
+    Ok(Simulated { report, source, arch, unmet })
 }
 
 /// A program, and how it is executed.
@@ -127,8 +152,8 @@ pub(super) struct ProgramJob<'a> {
     pub(super) limits: &'a RunLimits,
     /// Whether the PEs' last cycles are listed.
     pub(super) finish: bool,
-    /// Whether real numbers are carried.
-    pub(super) values: bool,
+    /// Real numbers that are carried.
+    pub(super) numbers: Numbers<'a>,
     /// The trace that will be wanted of it.
     pub(super) trace: &'a ProgramTrace,
 }
@@ -140,7 +165,7 @@ impl ProgramJob<'_> {
         let most = self.trace.most_cycles(self.program.grid())?.filter(|most| *most < options.cycle_limit);
         options.cycle_limit = most.unwrap_or(options.cycle_limit);
         let pool = host::pool(self.limits.threads())?;
-        let done = pool.install(|| execute(self.program, self.arch, &options, self.values, &self.at));
+        let done = pool.install(|| execute(self.program, self.arch, &options, self.numbers, &self.at));
         done.map_err(|error| match (error, most) {
             (Error::Execution { error: RunError::CycleLimit { .. }, .. }, Some(most)) => self.trace.refusal(most),
             (error, _) => error.into(),

@@ -158,6 +158,10 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 Tok::Punct("{") => open += 1,
                 Tok::Punct("}") => open -= 1,
+                // Used for other values of parameters.
+                Tok::Word(word) if self.scope.find(word).is_some() => {
+                    self.used.insert(word.to_owned());
+                }
                 _ => {}
             }
             if depth + open > MAX_DEPTH {

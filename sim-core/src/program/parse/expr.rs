@@ -6,9 +6,14 @@
 //! **Invariant.** Reading ends on any input; parentheses nest at most [`MAX_DEPTH`] deep.
 //! **Not here.** What operators and functions compute (`value.rs`), which names there are (`scope.rs`).
 
+use super::array::Array;
 use super::lex::Tok;
 use super::value::{self, Binary, Evaluated, FUNCTIONS, Value};
 use super::{MAX_DEPTH, Parsed, Parser, Stop, clipped};
+use std::sync::Arc;
+
+/// Most operations of an expression that is kept, so that evaluating it takes little of the host's stack.
+const MAX_OPERATORS: usize = 1000;
 
 /// An expression with the values of its known names in place of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +28,8 @@ pub(super) enum Expr {
     Binary(Binary, Box<[Expr; 2]>, usize),
     /// A function by its name, its operands, and where it stands.
     Call(&'static str, Vec<Expr>, usize),
+    /// An element of an array, its indices, and where it stands.
+    Element(Arc<Array>, Vec<Expr>, usize),
 }
 
 /// What is wrong with the value of an expression, and where.
@@ -44,7 +51,27 @@ impl Expr {
                 let values = operands.iter().map(|o| o.value(variables)).collect::<Result<Vec<_>, _>>()?;
                 value::call(name, &values).map_err(at(*place))
             }
+            Expr::Element(array, indices, place) => {
+                let values = indices.iter().map(|o| o.value(variables)).collect::<Result<Vec<_>, _>>()?;
+                array.element(&values).map_err(at(*place))
+            }
         }
+    }
+
+    /// Whether a variable is in it.
+    pub(super) fn uses(&self, variable: usize) -> bool {
+        match self {
+            Expr::Const(_) => false,
+            Expr::Var(n) => *n == variable,
+            Expr::Negative(a) => a.uses(variable),
+            Expr::Binary(_, ab, _) => ab.iter().any(|e| e.uses(variable)),
+            Expr::Call(_, all, _) | Expr::Element(_, all, _) => all.iter().any(|e| e.uses(variable)),
+        }
+    }
+
+    /// Whether no variable is in it.
+    fn is_known(&self) -> bool {
+        matches!(self, Expr::Const(_))
     }
 
     /// The number that it is, if no variable is in it.
@@ -78,6 +105,9 @@ const LEVELS: [&[(Tok<'static>, Binary)]; 5] = [
     &[(Tok::Punct("*"), Binary::Mul), (Tok::Punct("/"), Binary::Div), (Tok::Punct("%"), Binary::Rem)],
 ];
 
+/// The level of sums.
+const SUM: usize = 3;
+
 impl<'a> Parser<'a> {
     /// Any expression.
     pub(super) fn expr(&mut self) -> Parsed<Expr> {
@@ -86,6 +116,9 @@ impl<'a> Parser<'a> {
 
     /// An expression that some operators end.
     pub(super) fn expr_until(&mut self, ends: Ends) -> Parsed<Expr> {
+        if self.nested == 0 {
+            self.operators = 0;
+        }
         self.level(0, ends)
     }
 
@@ -114,7 +147,14 @@ impl<'a> Parser<'a> {
     fn combined(&mut self, op: Binary, left: Expr, right: Expr, at: usize) -> Parsed<Expr> {
         match (&left, &right) {
             (Expr::Const(a), Expr::Const(b)) => self.evaluated(value::binary(op, *a, *b), at),
-            _ => Ok(Expr::Binary(op, Box::new([left, right]), at)),
+            _ if self.operators == MAX_OPERATORS => {
+                let message = format!("an expression of more than {MAX_OPERATORS} operations on x, y or an index");
+                self.fault("P003", at, message, "")
+            }
+            _ => {
+                self.operators += 1;
+                Ok(Expr::Binary(op, Box::new([left, right]), at))
+            }
         }
     }
 
@@ -170,7 +210,12 @@ impl<'a> Parser<'a> {
             self.used.insert(word.to_owned());
             return Ok(Expr::Const(value));
         }
-        if self.tokens.get(self.next + 1).is_some_and(|t| t.tok == Tok::Punct("(")) {
+        if let Some(array) = self.arrays.get(word).cloned() {
+            self.next += 1;
+            self.used.insert(word.to_owned());
+            return self.element(array, at);
+        }
+        if self.second() == Tok::Punct("(") {
             self.next += 1;
             return self.function(word, at);
         }
@@ -210,15 +255,47 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// `[INDEX, …]` behind the name of an array; without indices it is a single number.
+    fn element(&mut self, array: Arc<Array>, at: usize) -> Parsed<Expr> {
+        let mut indices = Vec::new();
+        if self.take(Tok::Punct("[")) {
+            indices.push(self.expr()?);
+            while self.take(Tok::Punct(",")) {
+                indices.push(self.expr()?);
+            }
+            self.punct("]")?;
+        }
+        if indices.len() != array.shape.len() && indices.len() != 1 {
+            let message = format!("{} indices for an array of shape {:?}", indices.len(), array.shape);
+            return self.fault("P007", at, message, "one for each dimension, or one that counts all elements");
+        }
+        let element = Expr::Element(array, indices, at);
+        match &element {
+            Expr::Element(_, indices, _) if indices.iter().all(Expr::is_known) => match element.value(&[]) {
+                Ok(value) => Ok(Expr::Const(value)),
+                Err((at, message)) => self.fault("P007", at, message, ""),
+            },
+            _ => Ok(element),
+        }
+    }
+
     /// The value of an expression without variables.
     pub(super) fn constant(&mut self, ends: Ends) -> Parsed<Value> {
+        self.without_variables(|p| p.expr_until(ends))
+    }
+
+    /// The value of a sum without variables; comparisons in it need parentheses.
+    pub(super) fn constant_sum(&mut self, ends: Ends) -> Parsed<Value> {
+        self.without_variables(|p| p.level(SUM, ends))
+    }
+
+    /// The value of what is read without variables.
+    pub(super) fn without_variables(&mut self, read: impl FnOnce(&mut Self) -> Parsed<Expr>) -> Parsed<Value> {
         let free = std::mem::take(&mut self.free);
-        let read = self.expr_until(ends);
+        let expr = read(self);
         self.free = free;
-        match read?.known() {
-            Some(value) => Ok(value),
-            None => Err(Stop::Failed),
-        }
+        // Without variables there is nothing that could stay unknown.
+        expr?.known().ok_or(Stop::Failed)
     }
 }
 

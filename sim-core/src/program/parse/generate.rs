@@ -42,7 +42,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The word of a new name, which stands for nothing yet.
-    fn new_name(&mut self) -> Parsed<&'a str> {
+    pub(super) fn new_name(&mut self) -> Parsed<&'a str> {
         let at = self.at();
         let Tok::Word(word) = self.peek() else { return self.expected("a name") };
         self.next += 1;
@@ -58,7 +58,7 @@ impl<'a> Parser<'a> {
             let message = format!("`{word}` has a meaning of its own");
             return self.fault("P006", at, message, "x and y are always column and row of a PE; choose another name");
         }
-        if self.scope.find(word).is_some() {
+        if self.scope.find(word).is_some() || self.arrays.contains_key(word) {
             return self.fault("P006", at, format!("`{word}` is defined already"), "choose another name");
         }
         Ok(word)

@@ -11,7 +11,7 @@ use super::scope::{Scope, nearest};
 use super::value::Value;
 use super::{Parsed, Parser, clipped};
 use crate::diag::Part;
-use crate::program::{AddrReg, Buffer, DType, DataReg, Fifo, Image, Task, Trigger};
+use crate::program::{AddrReg, Buffer, DataReg, Fifo, Image, Task, Trigger};
 
 /// What the names in an image stand for.
 #[derive(Debug, Clone, Default)]
@@ -171,24 +171,17 @@ impl<'a> Parser<'a> {
         let piece = self.piece(&name, Piece::Buffer(index), at);
         let piece = self.declared(&name, piece)?;
         self.mark(Part::Buffer(image, index), at);
+        if let Where::Over(..) = piece.place {
+            self.over.insert(Part::Buffer(image, index));
+        }
         let addr = if let Where::At(address) = piece.place { address } else { 0 };
-        let (dtype, len) = (piece.dtype, piece.elements() as u32);
+        let (dtype, len, shape) = (piece.dtype, piece.elements() as u32, piece.shape.clone());
         self.image_mut().buffers.push(Buffer { name, addr, dtype, len, init: Vec::new() });
         self.names.memory.push(piece);
         if self.take(Tok::Punct("=")) {
-            let init = self.start_values(dtype)?;
-            self.image_mut().buffers[index].init = init;
+            self.start_values(image, index, &shape)?;
         }
         Ok(())
-    }
-
-    /// Numbers of the first elements.
-    fn start_values(&mut self, _: DType) -> Parsed<Vec<u32>> {
-        let mut init = vec![self.float()?];
-        while self.take(Tok::Punct(",")) {
-            init.push(self.float()?);
-        }
-        Ok(init)
     }
 
     /// `reg NAME` or `reg NAME = a3`: a name for a register; the lowest that the image does not write by

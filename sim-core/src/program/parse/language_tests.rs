@@ -272,6 +272,13 @@ fn parameters_are_set_by_name() {
 struct Shelf(Vec<(&'static str, &'static str)>);
 
 impl Loader for Shelf {
+    fn array(&mut self, path: &str, _: &str) -> Result<Array, String> {
+        if path != "m.npy" {
+            return Err("no such array".to_owned());
+        }
+        Ok(Array { shape: vec![2, 3], elements: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], whole: true })
+    }
+
     fn text(&mut self, path: &str, _: &str) -> Result<(String, String), String> {
         let found = self.0.iter().find(|(name, _)| *name == path);
         found.map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).ok_or_else(|| "no such file".to_owned())
@@ -297,6 +304,151 @@ fn files_are_included_once() {
     let none = read_with("\ninclude \"c\"\n").unwrap_err();
     assert_eq!(
         messages(&none),
-        "error[P009] t:2:9: \"c\" cannot be included: no such file\n  2 | include \"c\"\n    |         ^^^\n"
+        "error[P009] t:2:9: \"c\" cannot be read: no such file\n  2 | include \"c\"\n    |         ^^^\n"
     );
+}
+
+#[test]
+fn start_values_are_computed() {
+    let text = "grid 1x1
+array m = \"m.npy\"
+image p {
+  mem a f32[2, 2] = each r, c: 10*r + c
+  mem b f32[3] = each 0.5*i
+  mem c f32[2] = 1.0/3, pi
+  mem d f32[6] = each k: m[k] - m[0, 1]
+}
+";
+    let mut shelf = Shelf(Vec::new());
+    let unit = read(text, "t", Options { params: &[], loader: &mut shelf }).unwrap();
+    let printed = unit.program.to_string();
+    let values: Vec<&str> = printed.lines().filter_map(|l| l.split_once(" = ").map(|(_, v)| v)).collect();
+    assert_eq!(values, ["0, 1, 10, 11", "0, 0.5, 1", "0.33333334, 3.1415927", "-1, 0, 1, 2, 3, 4"]);
+    assert!(!unit.data.has_values(), "they are the same on all PEs");
+}
+
+/// A run that left these numbers in the first bytes of all PEs.
+struct Left<'a>(&'a [f32], &'a [u32]);
+
+impl Observed for Left<'_> {
+    fn memory(&self, _: crate::coord::PeCoord, from: u64, bytes: u64) -> Option<&[u8]> {
+        let all: Vec<u8> = self.0.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Vec::leak(all).get(from as usize..(from + bytes) as usize)
+    }
+
+    fn words(&self, _: &str, _: u32) -> &[u32] {
+        self.1
+    }
+
+    fn cycles(&self) -> u64 {
+        77
+    }
+}
+
+const PLACED: &str = "param n = 2
+grid 2x2
+image p {
+  mem a f32[n] = x, 10*y + 1
+  mem b f16[n] = each x + 2*y + 4*i
+}
+place p x=0..W y=0..H
+edge in w west y=0..2 c0 wavelets 2 every 1 fanout 1 = f16 each 2*y + i
+edge out o east y=0..2 c1 wavelets 2 every 1 fanout 1
+";
+
+#[test]
+fn values_may_differ_by_place() {
+    let unit = read(PLACED, "t", Options { params: &[], loader: &mut NoFiles }).unwrap();
+    let mut written = Vec::new();
+    let write = |pe: crate::coord::PeCoord, from, bytes: &[u8]| written.push((pe.x, pe.y, from, bytes.to_vec()));
+    unit.data.start(&unit.program, &unit.map, write).unwrap();
+    assert_eq!(written.len(), 8);
+    assert_eq!(written[3], (1, 1, 0, [1.0f32, 11.0].iter().flat_map(|v| v.to_le_bytes()).collect()));
+    let half = |v: f32| half::f16::from_f32(v).to_le_bytes();
+    assert_eq!(written[7], (1, 1, 8, [half(3.0), half(7.0)].concat()));
+    let mut fed = Vec::new();
+    unit.data.feed(&unit.program, &unit.map, |stream, port, words| fed.push((stream.to_owned(), port, words))).unwrap();
+    let word = |a: f32, b: f32| u32::from_le_bytes([half(a)[0], half(a)[1], half(b)[0], half(b)[1]]);
+    assert_eq!(fed[1], ("w".to_owned(), 1, vec![word(2.0, 3.0), word(4.0, 5.0)]));
+}
+
+#[test]
+fn expectations_say_what_differs() {
+    let check = |expectations: &str| {
+        let text = format!("{PLACED}{expectations}");
+        let unit = match read(&text, "t", Options { params: &[], loader: &mut NoFiles }) {
+            Ok(unit) => unit,
+            Err(all) => return messages(&all),
+        };
+        let left = Left(&[0.5, 11.0, 0.0], &[0x3f80_0000, 0x4000_0000]);
+        messages(&unit.data.check(&unit.program, &unit.map, true, &left))
+    };
+    assert_eq!(check("expect a == 0.5, 11\nexpect a[1] x=0..W y=0..H == 11\nexpect cycles == 77\n"), "");
+    assert_eq!(check("expect a[0..1] == 0.4 within 0.11\nexpect edge o == each 1 + i\nexpect cycles < 80\n"), "");
+    assert_eq!(
+        check("expect a x=1 y=0..H == each 0.5 + y\nexpect edge o == 1\nexpect cycles <= 76"),
+        "error[E001] t:10:1: `a`: 3 of 4 numbers are not as expected
+    PE (1,0): element 1 is 11, expected 0.5
+    PE (1,1): element 0 is 0.5, expected 1.5
+    PE (1,1): element 1 is 11, expected 1.5
+  10 | expect a x=1 y=0..H == each 0.5 + y
+     | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+error[E001] t:11:1: edge `o`: 2 of 4 numbers are not as expected
+    port 0: element 1 is 2, expected 1
+    port 1: element 1 is 2, expected 1
+  11 | expect edge o == 1
+     | ^^^^^^^^^^^^^^^^^^
+error[E001] t:12:1: the run took 77 cycles; expected: at most 76
+  12 | expect cycles <= 76
+     | ^^^^^^^^^^^^^^^^^^^
+"
+    );
+    assert_eq!(
+        check("expect c == 1\nexpect a x=5 y=0 == 1\nexpect a == each r, c, d: 1"),
+        "error[P005] t:10:8: no image has a buffer `c`
+  10 | expect c == 1
+     |        ^
+  help: did you mean `a`?
+error[P011] t:11:8: no PE of x=5 y=0 has a buffer `a`
+  11 | expect a x=5 y=0 == 1
+     |        ^
+error[P011] t:12:18: 3 indices for 1 dimensions
+  12 | expect a == each r, c, d: 1
+     |                  ^
+  help: one for each dimension, or one that counts all elements
+"
+    );
+}
+
+#[test]
+fn what_nobody_means_is_warned_of() {
+    let text = "param unused = 1
+grid 2x1
+image forgotten {
+  task main local active { mov f32@0[4] <- #0 }
+}
+image p {
+  mem a f32[4] @0
+  mem a f32[4] @8
+  mem c f32[2] over f
+  mem f f32[2] @64
+  task main local { }
+  task told control 3 { }
+  task held data c0 r0 blocked { }
+}
+place p x=0..W y=0
+";
+    let unit = read(text, "t", Options { params: &[], loader: &mut NoFiles }).unwrap();
+    let found: Vec<String> = unit.warnings.iter().map(|d| format!("{} {} {}", d.code, d.at, d.message)).collect();
+    let want = [
+        "W006 t:1:7 the parameter `unused` is used nowhere, so setting it does nothing",
+        "W002 t:3:1 image `forgotten` is placed nowhere, so no PE runs it",
+        "W001 t:8:3 `a` and `a` share bytes 8 to 15 of a PE's memory",
+        "W003 t:11:3 task `main` of image `p` never runs: nothing activates it",
+        "W003 t:12:3 task `told` of image `p` never runs: no control wavelet has its number",
+        "W003 t:13:3 task `held` of image `p` never runs: it is blocked, and nothing unblocks it",
+        "W005 t:8:3 two buffers of image `p` are named `a`",
+        "W004 t:2:1 no PE has a task that is active at the start, and nothing enters at the edges",
+    ];
+    assert_eq!(found, want);
 }

@@ -23,8 +23,10 @@
 //! goes on at the next line, so all diagnostics come at once, in the order of the text.
 //! **Not here.** Whether the program makes sense ([`super::verify()`]); reading files ([`Loader`]).
 
+mod array;
 mod code;
 mod cursor;
+mod data;
 mod expr;
 mod fit;
 mod generate;
@@ -42,10 +44,14 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod value;
+mod values;
 
+pub use array::Array;
+pub use data::{Data, Observed};
 pub use source::{Loader, NoFiles, SourceMap};
 
 use super::Program;
+use super::verify::lints;
 use crate::coord::Grid;
 use crate::diag::{Diagnostic, Part};
 use image::Names;
@@ -53,7 +59,8 @@ use lex::{Tok, Token, lex};
 use place::Pending;
 use scope::Scope;
 use source::File;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use value::Value;
 
 /// Largest text, in bytes; with all that it includes.
@@ -95,6 +102,10 @@ pub struct Unit {
     pub program: Program,
     /// Where each part of the program stands in the text.
     pub map: SourceMap,
+    /// Numbers of a run: start values, streams, expectations.
+    pub data: Data,
+    /// What nobody means, and is executed as it is.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Reads a program that is in one text and has no parameters to set. `origin` names the text in
@@ -119,12 +130,13 @@ pub fn read(text: &str, origin: &str, options: Options<'_>) -> Result<Unit, Vec<
     let mut p = Parser::new(&files, params);
     p.file();
     p.finish();
-    let Parser { mut found, program, map, .. } = p;
+    let warnings = p.warnings();
+    let Parser { mut found, program, map, data, .. } = p;
     found.sort_by_key(|(at, _)| *at);
     if !found.is_empty() {
         return Err(found.into_iter().map(|(_, diagnostic)| diagnostic).collect());
     }
-    Ok(Unit { program, map })
+    Ok(Unit { program, map, data, warnings })
 }
 
 /// Why a statement ends early.
@@ -184,7 +196,18 @@ struct Parser<'a> {
     images: Vec<Names>,
     /// Placements, which are read last.
     pending: Vec<Pending<'a>>,
+    /// Expectations, which are read behind the placements.
+    expectations: Vec<Pending<'a>>,
+    /// Operations of the expression that is being read.
+    operators: usize,
+    /// Buffers that are meant to lie on others.
+    over: BTreeSet<Part>,
+    /// Start values so far.
+    valued: u64,
+    /// Arrays by their names.
+    arrays: BTreeMap<String, Arc<Array>>,
     program: Program,
+    data: Data,
     map: SourceMap,
 }
 
@@ -223,7 +246,13 @@ impl<'a> Parser<'a> {
             names: Names::default(),
             images: Vec::new(),
             pending: Vec::new(),
+            expectations: Vec::new(),
+            operators: 0,
+            over: BTreeSet::new(),
+            valued: 0,
+            arrays: BTreeMap::new(),
             program: Program::default(),
+            data: Data::default(),
         }
     }
 
@@ -248,6 +277,7 @@ impl<'a> Parser<'a> {
             return;
         }
         self.place_all();
+        self.expect_all();
         for (name, _) in self.given {
             if self.params.iter().any(|(known, _)| known == name) || self.failed.contains(name) {
                 continue;
@@ -263,22 +293,35 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// What is suspicious about the program and its parameters.
+    fn warnings(&self) -> Vec<Diagnostic> {
+        let unused = self.params.iter().filter(|(name, _)| !self.used.contains(*name)).map(|(name, at)| {
+            let message = format!("the parameter `{name}` is used nowhere, so setting it does nothing");
+            self.map.diagnostic("W006", *at, message).help("use it, or remove it")
+        });
+        let all = self.map.located(lints(&self.program, &self.over));
+        unused.chain(all).collect()
+    }
+
     fn statement(&mut self, depth: usize) -> Parsed<()> {
         const KNOWN: [&str; 15] = [
-            "program", "grid", "image", "place", "route", "switch", "filter", "edge", "const", "param", "for", "if",
-            "include", "task", "mem",
+            "program", "grid", "image", "place", "route", "switch", "filter", "edge", "expect", "const", "param",
+            "array", "for", "if", "include",
         ];
         let at = self.at();
-        let Tok::Word(word) = self.peek() else { return self.expected_word(&KNOWN[..13], "") };
+        let Tok::Word(word) = self.peek() else { return self.expected_word(&KNOWN, "") };
         match word {
             "param" => return self.define_param(),
             "include" => return self.include(),
-            "program" | "grid" | "image" | "place" | "route" | "switch" | "filter" | "edge" => self.next += 1,
+            "array" => return self.define_array(),
+            "program" | "expect" | "grid" | "image" | "place" | "route" | "switch" | "filter" | "edge" => {
+                self.next += 1
+            }
             "task" | "mem" | "in" | "out" | "fifo" => {
                 let help = "it belongs inside `image NAME { … }`; is there a `}` too many above?";
                 return self.fault("P001", at, format!("`{word}` outside of an image"), help);
             }
-            _ => return self.expected_word(&KNOWN[..13], ""),
+            _ => return self.expected_word(&KNOWN, ""),
         }
         match word {
             "program" => self.title(at),
@@ -288,6 +331,7 @@ impl<'a> Parser<'a> {
             "route" => self.route(at),
             "switch" => self.switch(at),
             "filter" => self.filter(at),
+            "expect" => self.expectation(at),
             _ => self.edge(at),
         }
     }

@@ -16,7 +16,7 @@ impl Parser<'_> {
     pub(super) fn int_until<T: TryFrom<i128>>(&mut self, ends: Ends) -> Parsed<T> {
         let at = self.at();
         self.wanted = "a whole number";
-        let value = self.constant(ends)?;
+        let value = self.constant_sum(ends)?;
         self.fits(value, at)
     }
 
@@ -25,13 +25,8 @@ impl Parser<'_> {
     pub(super) fn atom<T: TryFrom<i128>>(&mut self) -> Parsed<T> {
         let at = self.at();
         self.wanted = "a whole number";
-        let free = std::mem::take(&mut self.free);
-        let read = self.unary();
-        self.free = free;
-        match read?.known() {
-            Some(value) => self.fits(value, at),
-            None => Err(Stop::Failed),
-        }
+        let value = self.without_variables(Self::unary)?;
+        self.fits(value, at)
     }
 
     /// A value as a whole number of a type.
@@ -107,7 +102,7 @@ impl Parser<'_> {
     }
 
     /// A number that stands alone, read without a detour over wider numbers: its bits, and its tokens.
-    fn literal_bits(&self) -> Option<(u32, usize)> {
+    pub(super) fn literal_bits(&self) -> Option<(u32, usize)> {
         let negative = self.peek() == Tok::Punct("-");
         let (sign, tok, behind) = match self.tokens.get(self.next..self.next + 3)? {
             [_, second, third] if negative => ("-", second.tok, third.tok),

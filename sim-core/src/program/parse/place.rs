@@ -24,15 +24,37 @@ pub(super) struct Pending<'a> {
     repeats: Vec<(&'a str, i128)>,
 }
 
-impl Parser<'_> {
+impl<'a> Pending<'a> {
+    /// The statement whose first word was just read.
+    pub(super) fn here(parser: &Parser<'a>, at: usize) -> Pending<'a> {
+        let (scope, repeats) = (parser.scope.clone(), parser.repeats.clone());
+        Pending { at, first: parser.next, scope, repeats }
+    }
+
+    /// Goes back to it; returns where it stands.
+    pub(super) fn resume(self, parser: &mut Parser<'a>) -> usize {
+        parser.next = self.first;
+        parser.end = parser.tokens.len();
+        parser.scope = self.scope;
+        parser.repeats = self.repeats;
+        self.at
+    }
+}
+
+impl<'a> Parser<'a> {
     /// Remembers a placement, and goes on behind it.
     pub(super) fn placement(&mut self, at: usize) -> Parsed<()> {
-        let (scope, repeats) = (self.scope.clone(), self.repeats.clone());
-        self.pending.push(Pending { at, first: self.next, scope, repeats });
+        let pending = Pending::here(self, at);
+        self.pending.push(pending);
+        self.skip_statement();
+        Ok(())
+    }
+
+    /// Goes on at the end of the statement.
+    pub(super) fn skip_statement(&mut self) {
         while !self.ended() {
             self.next += 1;
         }
-        Ok(())
     }
 
     /// Reads all placements.
@@ -41,12 +63,9 @@ impl Parser<'_> {
         for (i, image) in self.program.images.iter().enumerate() {
             numbers.entry(image.name.clone()).or_default().push(i);
         }
-        self.end = self.tokens.len();
         for pending in std::mem::take(&mut self.pending) {
-            self.next = pending.first;
-            self.scope = pending.scope;
-            self.repeats = pending.repeats;
-            let _: Parsed<()> = self.place(pending.at, &numbers);
+            let at = pending.resume(self);
+            let _: Parsed<()> = self.place(at, &numbers);
         }
     }
 
@@ -115,10 +134,7 @@ impl Parser<'_> {
     /// An expression over `x` and `y`, column and row of a PE.
     pub(super) fn expr_of_place(&mut self) -> Parsed<Expr> {
         self.wanted = "a number, or an expression over x and y";
-        self.free = vec!["x", "y"];
-        let read = self.expr();
-        self.free = Vec::new();
-        read
+        self.over(vec!["x", "y"])
     }
 
     /// Start values of registers on a region, or on parts of it where they differ by more than a placement

@@ -90,8 +90,9 @@ impl Parser<'_> {
         let interval = self.int()?;
         self.keyword("fanout")?;
         let fanout = self.int()?;
-        self.mark(Part::Edge(self.program.edges.len()), at);
+        let index = self.program.edges.len();
+        self.mark(Part::Edge(index), at);
         self.program.edges.push(EdgeStream { name, flow, side, ports, color, wavelets, interval, fanout });
-        Ok(())
+        if self.take(Tok::Punct("=")) { self.stream_values(index, at) } else { Ok(()) }
     }
 }

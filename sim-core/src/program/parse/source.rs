@@ -4,10 +4,12 @@
 //! and column.
 //! **Not here.** Reading files: who calls gives a [`Loader`].
 
+use super::array::Array;
 use super::lex::{Tok, lex};
 use super::{MAX_TEXT, clipped};
 use crate::diag::{Diagnostic, Part};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Most files of a program.
 const MAX_FILES: usize = 64;
@@ -20,6 +22,12 @@ pub trait Loader {
     /// # Errors
     /// Why there is no text, in a sentence.
     fn text(&mut self, path: &str, from: &str) -> Result<(String, String), String>;
+
+    /// The array in the file that is written as `path` in the file `from`.
+    ///
+    /// # Errors
+    /// Why there is no array, in a sentence.
+    fn array(&mut self, path: &str, from: &str) -> Result<Array, String>;
 }
 
 /// For texts that include nothing.
@@ -28,6 +36,10 @@ pub struct NoFiles;
 
 impl Loader for NoFiles {
     fn text(&mut self, _: &str, _: &str) -> Result<(String, String), String> {
+        Err("no files can be read here".to_owned())
+    }
+
+    fn array(&mut self, _: &str, _: &str) -> Result<Array, String> {
         Err("no files can be read here".to_owned())
     }
 }
@@ -41,61 +53,83 @@ pub(super) struct File {
     pub(super) base: usize,
     /// What it includes: the path as it is written, and the file.
     pub(super) includes: Vec<(String, usize)>,
+    /// Arrays that it names, with their paths as they are written.
+    pub(super) arrays: Vec<(String, Arc<Array>)>,
 }
 
-/// Reads a text and all that it includes, each file once.
+impl File {
+    fn new(name: String, text: String, base: usize) -> File {
+        File { name, text, base, includes: Vec::new(), arrays: Vec::new() }
+    }
+}
+
+/// Reads a text and all that it includes, each file once, and the arrays that they name.
 pub(super) fn load(text: &str, origin: &str, loader: &mut dyn Loader) -> (Vec<File>, Vec<Diagnostic>) {
-    let file = |name: String, text: String, base| File { name, text, base, includes: Vec::new() };
-    let mut files = vec![file(origin.to_owned(), text.to_owned(), 0)];
+    let mut files = vec![File::new(origin.to_owned(), text.to_owned(), 0)];
     let mut faults = Vec::new();
     let mut next = 0;
     while next < files.len() && faults.is_empty() {
         let total: usize = files.iter().map(|f| f.text.len()).sum();
-        if total > MAX_TEXT {
-            let message = format!("the text has {total} bytes; at most {MAX_TEXT} are read");
+        if total > MAX_TEXT || files.len() > MAX_FILES {
+            let message = format!(
+                "the text has {total} bytes in {} files; at most {MAX_TEXT} bytes in {MAX_FILES} files are read",
+                files.len()
+            );
             faults.push(Diagnostic::new("P003", &files[next].name, message));
             break;
         }
-        for (path, at) in included(&files[next].text) {
-            let index = match loader.text(&path, &files[next].name) {
-                Ok((name, text)) => files.iter().position(|f| f.name == name).unwrap_or_else(|| {
-                    let base = files.last().map_or(0, |f| f.base + f.text.len() + 1);
-                    files.push(file(name, text, base));
-                    files.len() - 1
+        for (named, path, at) in named(&files[next].text) {
+            let read = match named {
+                Named::Text => include(&mut files, next, &path, loader),
+                Named::Array => loader.array(&path, &files[next].name).map(|array| {
+                    files[next].arrays.push((path.clone(), Arc::new(array)));
                 }),
-                Err(why) => {
-                    let map = SourceMap::of(&files);
-                    let at = files[next].base + at;
-                    let message = format!("\"{}\" cannot be included: {why}", clipped(&path));
-                    let excerpt = map.excerpt(at, path.len() + 2);
-                    faults.push(Diagnostic::new("P009", map.place(at), message).excerpt(excerpt));
-                    continue;
-                }
             };
-            if files.len() > MAX_FILES {
-                let message = format!("more than {MAX_FILES} files are included");
-                faults.push(Diagnostic::new("P003", origin, message));
-                break;
+            if let Err(why) = read {
+                let (map, at) = (SourceMap::of(&files), files[next].base + at);
+                let message = format!("\"{}\" cannot be read: {why}", clipped(&path));
+                let excerpt = map.excerpt(at, path.chars().count() + 2);
+                faults.push(Diagnostic::new("P009", map.place(at), message).excerpt(excerpt));
             }
-            files[next].includes.push((path, index));
         }
         next += 1;
     }
     (files, faults)
 }
 
-/// The paths behind `include` at the start of lines, with their places in the text.
-fn included(text: &str) -> Vec<(String, usize)> {
-    if !text.contains("include") {
+/// Reads a file that another one includes, unless it was read before.
+fn include(files: &mut Vec<File>, from: usize, path: &str, loader: &mut dyn Loader) -> Result<(), String> {
+    let (name, text) = loader.text(path, &files[from].name)?;
+    let index = files.iter().position(|f| f.name == name).unwrap_or_else(|| {
+        let base = files.last().map_or(0, |f| f.base + f.text.len() + 1);
+        files.push(File::new(name, text, base));
+        files.len() - 1
+    });
+    files[from].includes.push((path.to_owned(), index));
+    Ok(())
+}
+
+/// What a file is named for.
+enum Named {
+    Text,
+    Array,
+}
+
+/// The paths behind `include` and `array NAME =` at the start of statements, with their places in the text.
+fn named(text: &str) -> Vec<(Named, String, usize)> {
+    if !text.contains("include") && !text.contains("array") {
         return Vec::new();
     }
     let tokens = lex(text, 0);
-    let statements = tokens.windows(2).enumerate().filter_map(|(i, pair)| {
-        let first = i == 0 || matches!(tokens[i - 1].tok, Tok::Line | Tok::Punct(";" | "{"));
-        match (pair[0].tok, pair[1].tok) {
-            (Tok::Word("include"), Tok::Quoted(path)) if first => Some((path.to_owned(), pair[1].at)),
-            _ => None,
-        }
+    let first = |i: usize| i == 0 || matches!(tokens[i - 1].tok, Tok::Line | Tok::Punct(";" | "{"));
+    let statements = (0..tokens.len()).filter(|&i| first(i)).filter_map(|i| {
+        let tok = |n: usize| tokens.get(i + n).map_or(Tok::Line, |t| t.tok);
+        let (named, path) = match (tok(0), tok(1), tok(2), tok(3)) {
+            (Tok::Word("include"), Tok::Quoted(path), ..) => ((Named::Text, 1), path),
+            (Tok::Word("array"), Tok::Word(_), Tok::Punct("="), Tok::Quoted(path)) => ((Named::Array, 3), path),
+            _ => return None,
+        };
+        Some((named.0, path.to_owned(), tokens[i + named.1].at))
     });
     statements.collect()
 }
@@ -172,6 +206,11 @@ impl SourceMap {
         let number = line.to_string();
         let gap = " ".repeat(number.len());
         format!("{number} | {}\n{gap} | {}{}", shown.trim_end(), " ".repeat(before - skip), "^".repeat(marks))
+    }
+
+    /// A diagnostic about what stands at a byte.
+    pub(super) fn diagnostic(&self, code: &str, at: usize, message: String) -> Diagnostic {
+        Diagnostic::new(code, self.place(at), message).excerpt(self.excerpt(at, usize::MAX))
     }
 
     /// Adds to diagnostics of the verifier where the part that they are about stands.

@@ -77,8 +77,8 @@ fn p001_something_else_was_expected() {
         "P001 t:5:9 expected mov, add, sub, mul, max, fmac, scale, bitsub, found `mow`",
         "P001 t:6:10 expected a0, the register that is written, found `a1`",
         "P001 t:8:12 expected `t` with a number, found `5`",
-        "P001 t:12:1 expected program, grid, image, place, route, switch, filter, edge, const, param, for, if, include, found `rout`",
-        "P001 t:13:1 expected program, grid, image, place, route, switch, filter, edge, const, param, for, if, include, found a text without an end",
+        "P001 t:12:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, param, array, for, if, include, found `rout`",
+        "P001 t:13:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, param, array, for, if, include, found a text without an end",
     ];
     diagnostics(text, &want);
     diagnostics("image a {\n", &["P001 t:2:1 expected `}`, found the end of the line"]);

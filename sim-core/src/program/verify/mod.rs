@@ -46,16 +46,19 @@
 
 mod count;
 mod image;
+mod lint;
 mod route;
 mod span;
 mod switch;
 #[cfg(test)]
 mod tests;
 
+pub use lint::{WARNINGS, lints};
+
 use super::{Placement, Program, Route};
 use crate::arch::ArchSpec;
 use crate::coord::{Color, Dir, Grid, MAX_PES, PeCoord, Region, Span};
-use crate::diag::{Diagnostic, Part};
+use crate::diag::{self, Diagnostic, Part};
 use span::{Cover, corner};
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -194,6 +197,7 @@ impl Diagnostics {
         let seen = self.seen.entry(code).or_default();
         *seen += 1;
         if *seen <= LISTED {
+            let help = if help.is_empty() { diag::remedy(code) } else { help };
             self.list.push(Diagnostic::new(code, at, message).help(help).about(self.part));
         }
     }
