@@ -21,21 +21,58 @@ use analysis::waits;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
-use sim_core::program::Program;
+use sim_core::program::transform::depends_on_values;
 use sim_core::program::verify::structure;
-use sim_core::report::Outcome;
+use sim_core::program::{Image, Program};
+use sim_core::report::{FoldNote, Outcome};
 
 /// Executes `program` on `arch`; with `values`, memory and wavelets carry real numbers.
 ///
 /// `arch` is a machine within its ranges ([`ArchSpec::validate`]). The program should have passed
 /// [`verify`](sim_core::program::verify()), which says what is wrong with it before it runs. One that
 /// has not gives an error here, never a panic: either the rule that it breaks, or what comes of it, such
-/// as a deadlock.
+/// as a deadlock. One whose timing depends on values runs with them, `values` or not (rule V1).
 ///
 /// # Errors
 /// [`RunError::Invalid`] if the program names what does not exist, or if `values` are those of another
 /// mesh; a deadlock; a memory fault; a limit that was reached.
 pub fn run(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    values: Option<&mut Values<'_>>,
+) -> Result<Outcome, RunError> {
+    match (depends_on_values(program), values) {
+        (Some(image), None) => with_values(program, image, arch, options),
+        (_, values) => run_as_asked(program, arch, options, values),
+    }
+}
+
+/// Kind of the note of a run whose timing depends on values.
+pub const VALUES: &str = "values";
+
+/// Rule V1: a program whose timing depends on values runs with values, from memory that is zero but for
+/// start values; `image` is one of those that do.
+fn with_values(program: &Program, image: &Image, arch: &ArchSpec, options: &RunOptions) -> Result<Outcome, RunError> {
+    let needs = program.placements.iter().map(|p| p.region.pes()).fold(0, u64::saturating_add);
+    let needs = needs.saturating_mul(u64::from(arch.pe.sram.value));
+    if needs > options.memory_limit {
+        return Err(RunError::TooLarge { needs, limit: options.memory_limit });
+    }
+    check(program, arch, None)?;
+    let mut memory = WaferMemory::of_programs(std::slice::from_ref(program), arch.pe.sram.value);
+    let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
+    let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
+    let mut outcome = run_as_asked(program, arch, options, Some(&mut values))?;
+    let text = format!(
+        "executed with values, from zeros and start values: a branch, a length or a bank conflict of image `{}` depends on a number from memory or a wavelet",
+        image.name
+    );
+    outcome.folds.insert(0, FoldNote { kind: VALUES.to_owned(), text });
+    Ok(outcome)
+}
+
+fn run_as_asked(
     program: &Program,
     arch: &ArchSpec,
     options: &RunOptions,

@@ -171,7 +171,7 @@ fn accumulators() {
 fn dimensions() {
     let operand = |offset: i32, dims: &[(u32, i32)]| {
         let dims = dims.iter().map(|&(len, stride)| Dim { len, stride }).collect();
-        Operand::Mem(MemRef { base: Some(AddrReg(3)), offset, dtype: F32, dims, ring: None })
+        Operand::Mem(MemRef { base: Some(AddrReg(3)), offset, dtype: F32, dims, ring: None, advance: false })
     };
     let a: Vec<f32> = (0..15).map(|k| k as f32).collect();
     // The source by columns; the destination from its last element down.

@@ -20,7 +20,14 @@ fn two(a: DType, b: DType, len: u32) -> [Operand; 2] {
 
 /// A vector of `len` elements with a stride.
 fn strided(dtype: DType, at: i32, len: u32, stride: i32) -> Operand {
-    Operand::Mem(MemRef { base: None, offset: at, dtype, dims: vec![Dim { len, stride }].into(), ring: None })
+    Operand::Mem(MemRef {
+        base: None,
+        offset: at,
+        dtype,
+        dims: vec![Dim { len, stride }].into(),
+        ring: None,
+        advance: false,
+    })
 }
 
 fn reg(n: u8) -> Operand {
@@ -85,7 +92,7 @@ fn strides_limit_the_width() {
     // The destination has strides, too; of several dimensions the last one counts.
     assert_eq!(slots(Op::Mov, 16, strided(F16, 8192, 16, 8), &[mem(F16, 0, 16)]), 16);
     let dims = vec![Dim { len: 4, stride: 8 }, Dim { len: 4, stride: 1 }].into();
-    let block = Operand::Mem(MemRef { base: None, offset: 0, dtype: F16, dims, ring: None });
+    let block = Operand::Mem(MemRef { base: None, offset: 0, dtype: F16, dims, ring: None, advance: false });
     assert_eq!(slots(Op::Mov, 16, mem(F16, 512, 16), &[block]), 4);
 }
 

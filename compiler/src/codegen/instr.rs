@@ -1,7 +1,7 @@
 //! Short names for building instructions, and packing of host numbers into wavelets.
 
 use sim_core::coord::Color;
-use sim_core::program::{AddrOp, AddrReg, Async, DType, Dim, Instr, MemRef, Op, Operand, Priority, VecOp};
+use sim_core::program::{AddrOp, AddrReg, Async, DType, Dim, Instr, MemRef, Op, Operand, Priority, Sources, VecOp};
 
 /// A vector of adjacent elements.
 #[must_use]
@@ -20,7 +20,7 @@ pub fn word(dtype: DType, addr: u32) -> Operand {
 pub fn grid(dtype: DType, addr: u32, dims: &[(u32, i32)]) -> Operand {
     debug_assert!(dims.iter().all(|(len, _)| *len > 0), "a dimension has elements: {dims:?}");
     let dims = dims.iter().map(|&(len, stride)| Dim { len, stride }).collect();
-    Operand::Mem(MemRef { base: None, offset: addr as i32, dtype, dims, ring: None })
+    Operand::Mem(MemRef { base: None, offset: addr as i32, dtype, dims, ring: None, advance: false })
 }
 
 /// The operand, relative to an address register.
@@ -51,7 +51,7 @@ pub fn imm(value: f32) -> Operand {
 #[must_use]
 pub fn op(op: Op, len: u32, dst: Operand, src: &[Operand]) -> VecOp {
     debug_assert_eq!(src.len(), op.sources(), "sources of {op:?}");
-    VecOp { op, len, dst, src: src.into() }
+    VecOp::new(op, len, dst, src)
 }
 
 /// A vector instruction of the main thread.
@@ -64,7 +64,7 @@ pub fn vec(o: Op, len: u32, dst: Operand, src: &[Operand]) -> Instr {
 #[must_use]
 pub fn vec_of(op: Op, len: u32, dst: &Operand, src: &[&Operand]) -> Instr {
     debug_assert_eq!(src.len(), op.sources(), "sources of {op:?}");
-    Instr::Vec(VecOp { op, len, dst: dst.clone(), src: src.iter().map(|&o| o.clone()).collect() })
+    Instr::Vec(VecOp::new(op, len, dst.clone(), src.iter().map(|&o| o.clone()).collect::<Sources>()))
 }
 
 /// A vector instruction on a microthread of low priority.

@@ -128,7 +128,7 @@ fn f32s(addr: u32, len: u32) -> Operand {
 /// The high halves of `len` f32 numbers, read as f16.
 fn halves(addr: u32, len: u32) -> Operand {
     let dims = [Dim { len, stride: 2 }].into_iter().collect();
-    Operand::Mem(MemRef { base: None, offset: addr as i32 + 2, dtype: DType::F16, dims, ring: None })
+    Operand::Mem(MemRef { base: None, offset: addr as i32 + 2, dtype: DType::F16, dims, ring: None, advance: false })
 }
 
 /// 1.5 · 2^23: adding it rounds a number below 2^22 to an integer.

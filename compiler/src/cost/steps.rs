@@ -68,6 +68,13 @@ impl Steps {
             Instr::Join(thread) => Step::Join(usize::from(*thread) % threads),
             Instr::Loop { count, body } => Step::Loop(*count, Steps::of(arch, body, threads)),
             Instr::Addr(op) => Step::Address(op.clone()),
+            // No kernel has any of these.
+            Instr::Repeat { .. } | Instr::While { .. } | Instr::If { .. } => {
+                unreachable!("kernels have no control code")
+            }
+            Instr::Scalar(_) | Instr::Filter { .. } | Instr::Turn { .. } => {
+                unreachable!("kernels have no control code")
+            }
             Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Control(..) | Instr::Open(_) => {
                 Step::Slot
             }

@@ -326,7 +326,14 @@ impl Code<'_> {
     fn factors(&self) -> Vec<Instr> {
         let (tokens, words) = (self.tokens(), self.at[".targets"]);
         let dims = [Dim { len: tokens, stride: 2 }].into_iter().collect();
-        let real = Operand::Mem(MemRef { base: None, offset: words as i32 + 2, dtype: DType::Bf16, dims, ring: None });
+        let real = Operand::Mem(MemRef {
+            base: None,
+            offset: words as i32 + 2,
+            dtype: DType::Bf16,
+            dims,
+            ring: None,
+            advance: false,
+        });
         let mut code =
             vec![self.small(Op::Mul, Stat::Weight, &[real, word(DType::F32, words + 4 * (self.received() - 1))])];
         let [max, sum, target] = [Stat::Max, Stat::Sum, Stat::Target].map(|s| self.stat(s));

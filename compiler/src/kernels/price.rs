@@ -41,7 +41,7 @@ pub(super) fn anywhere(requirements: &[Requirement]) -> Addresses {
 pub(super) fn axpy(arch: &ArchSpec, (operands, sums): (DType, DType), len: u32) -> u64 {
     let window = |dtype, place| Operand::Mem(MemRef::vec(dtype, place, len));
     let src = [window(sums, 4), window(operands, 0), Operand::imm(0.0)];
-    let op = VecOp { op: Op::Fmac, len, dst: window(sums, 4), src: src.into() };
+    let op = VecOp::new(Op::Fmac, len, window(sums, 4), src);
     u64::from(arch.pe.vector_setup.value) + Beats::of(arch, &op, &Registers::default()).all()
 }
 

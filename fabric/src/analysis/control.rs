@@ -13,28 +13,37 @@ fn control_color(instr: &Instr) -> Option<Color> {
         Instr::Control(color, _) => Some(*color),
         Instr::Vec(_) | Instr::Async(_) | Instr::Join(_) | Instr::Loop { .. } | Instr::Addr(_) => None,
         Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Open(_) => None,
+        Instr::Scalar(_) | Instr::If { .. } | Instr::While { .. } | Instr::Repeat { .. } => None,
+        Instr::Filter { .. } | Instr::Turn { .. } => None,
     }
 }
 
-/// The colors on which a PE with one of these images may send control wavelets, in the order of the
-/// code.
-fn colors<'a>(images: impl Iterator<Item = &'a Image>) -> Vec<Color> {
+/// The color that an instruction sends a control wavelet on, or whose switch or filter it sets.
+fn steered_color(instr: &Instr) -> Option<Color> {
+    match instr {
+        Instr::Filter { color, .. } | Instr::Turn { color, .. } => Some(*color),
+        other => control_color(other),
+    }
+}
+
+/// The colors that are of interest in the code of some images, in its order.
+fn colors<'a>(images: impl Iterator<Item = &'a Image>, of: fn(&Instr) -> Option<Color>) -> Vec<Color> {
     let mut colors = Vec::new();
     for task in images.flat_map(|image| &image.tasks) {
         walk(&task.body, |instr| {
-            colors.extend(control_color(instr).filter(|color| !colors.contains(color)));
+            colors.extend(of(instr).filter(|color| !colors.contains(color)));
         });
     }
     colors
 }
 
-/// Colors on which some image may send control wavelets, placed or not.
+/// Colors on which some image, placed or not, may send control wavelets, or whose switch or filter it may set.
 pub(crate) fn controlled(program: &Program) -> Vec<Color> {
-    colors(program.images.iter())
+    colors(program.images.iter(), steered_color)
 }
 
 /// Whether a PE may send a control wavelet.
 pub(crate) fn sends_control(program: &Program) -> bool {
     let placed = program.placements.iter().filter_map(|p| program.images.get(p.image as usize));
-    !colors(placed).is_empty()
+    !colors(placed, control_color).is_empty()
 }

@@ -6,6 +6,7 @@
 
 use super::ce::CeCycle;
 use super::state::Registers;
+use sim_core::program::scalar::Reg;
 use sim_core::program::{AddrOp, AddrReg};
 
 impl CeCycle<'_> {
@@ -38,5 +39,7 @@ impl CeCycle<'_> {
             }
         };
         self.registers.regs[usize::from(op.target().0) % 16] = value;
+        let latency = if matches!(op, AddrOp::Load { .. }) { self.costs.load_latency } else { 1 };
+        self.late(Reg::Addr(op.target()), latency);
     }
 }

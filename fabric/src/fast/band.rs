@@ -16,6 +16,7 @@ use super::fifo::{BELOW, NONE, REFRESH, REMOTE, Word, is_remote};
 use super::memory::Memory;
 use super::snapshot::TimeFold;
 use super::state::{Path, RAMP};
+use super::switched::Setting;
 use super::tables::Tables;
 use super::watch::Watches;
 use super::wheel::Wheel;
@@ -52,8 +53,8 @@ pub(crate) struct Band {
     pub(crate) effects: Effects,
     /// Paths of switched colors that wavelets leave by: they act at the end of the cycle.
     pub(super) passes: Vec<(u32, u32, Word)>,
-    /// Colors that compute elements open in their routers at the end of the cycle: `(PE, color)`.
-    opens: Vec<(u32, u8)>,
+    /// What compute elements change in their routers at the end of the cycle: PE, color and change.
+    settings: Vec<(u32, u8, Setting)>,
     /// Messages to the band above, and to the band below.
     pub(crate) messages: [Vec<BoundaryMessage>; 2],
     pub(crate) watches: Watches,
@@ -92,7 +93,7 @@ impl Band {
             memories: None,
             effects: Effects::default(),
             passes: Vec::new(),
-            opens: Vec::new(),
+            settings: Vec::new(),
             messages: [Vec::new(), Vec::new()],
             watches,
             fold,
@@ -186,13 +187,13 @@ impl Band {
         }
     }
 
-    /// Lets what acts only at the end of a cycle act: control wavelets, filters, opened colors.
+    /// Lets what acts only at the end of a cycle act: control wavelets, filters, settings of routers.
     fn settle_all(&mut self) {
         for (at, pe, word) in std::mem::take(&mut self.passes) {
             self.settle(at, pe as usize, word);
         }
-        for (pe, color) in std::mem::take(&mut self.opens) {
-            self.open(pe, color);
+        for (pe, color, setting) in std::mem::take(&mut self.settings) {
+            self.set(pe, color, setting);
         }
     }
 
@@ -276,8 +277,8 @@ impl Band {
         step.run();
         let effects = &mut self.effects;
         self.given += std::mem::take(&mut effects.given);
-        if !effects.opens.is_empty() {
-            self.opens.extend(effects.opens.drain(..).map(|color| (pe, color)));
+        if !effects.settings.is_empty() {
+            self.settings.extend(effects.settings.drain(..).map(|(color, setting)| (pe, color, setting)));
         }
         if let Some(address) = effects.memory_fault.take() {
             self.memory_fault = Some((pe, address));

@@ -124,6 +124,7 @@ impl Tables {
                 self.ces[pe as usize].image = p.image as u16;
                 (registers.active, registers.blocked) = (image.active, image.blocked);
                 registers.occupancies = vec![Occupancy::default(); image.memory_fifos.len()].into();
+                registers.ready = vec![0; if image.late { 32 } else { 0 }].into();
             }
         }
         Ok(())

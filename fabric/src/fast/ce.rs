@@ -16,15 +16,16 @@ use super::fifo::{Fifos, Word, control_task};
 use super::lowered::{LoweredImage, LoweredInstr, LoweredVec, Start};
 use super::memory::Memory;
 use super::state::{Ce, Frame, LOOPS, Main, Micro, Registers, Running};
+use super::switched::Setting;
 use super::wheel::Wheel;
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrOp, Op, Operand, Priority, Then};
+use sim_core::program::{AddrOp, FloatOp, Int, Op, Operand, Priority, ScalarOp, Then};
 
 /// What a cycle of a compute element leaves to others to do.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    /// Colors to open in its router.
-    pub(crate) opens: Vec<u8>,
+    /// What to change in its router, by color.
+    pub(crate) settings: Vec<(u8, Setting)>,
     /// Number of wavelets that it put into output queues.
     pub(crate) given: u64,
     /// It finished a repetition of a loop: the position of the loop's end.
@@ -39,6 +40,11 @@ pub(crate) struct Costs {
     pub(crate) setup: u64,
     pub(crate) dispatch: u64,
     pub(crate) loop_back: u8,
+    pub(crate) divide: u8,
+    pub(crate) branch_taken: u64,
+    pub(crate) branch_untaken: u64,
+    pub(crate) float_latency: u64,
+    pub(crate) load_latency: u64,
     pub(crate) out_latency: u64,
 }
 
@@ -48,6 +54,11 @@ impl Costs {
             setup: u64::from(arch.pe.vector_setup.value),
             dispatch: u64::from(arch.pe.task_dispatch.value.max(1)),
             loop_back: arch.pe.loop_back.value.min(255) as u8,
+            divide: arch.pe.divide.value.min(255) as u8,
+            branch_taken: u64::from(arch.pe.branch_taken.value),
+            branch_untaken: u64::from(arch.pe.branch_untaken.value),
+            float_latency: u64::from(arch.pe.float_latency.value),
+            load_latency: u64::from(arch.pe.load_latency.value),
             out_latency: u64::from((arch.pe.ce_latency.value + arch.router.ramp_up.value).max(1)),
         }
     }
@@ -58,6 +69,8 @@ impl Costs {
         match instr {
             LoweredInstr::Addr(AddrOp::Wrap { .. }) => 2,
             LoweredInstr::LoopEnd(_) => self.loop_back,
+            LoweredInstr::Scalar(ScalarOp::Float(_, FloatOp::Div, _)) => self.divide,
+            LoweredInstr::Scalar(ScalarOp::Timestamp(_)) => 3,
             _ => 1,
         }
     }
@@ -135,11 +148,11 @@ impl CeCycle<'_> {
                 }
                 Main::At(_) => match &self.image.code[self.ce.pc as usize] {
                     LoweredInstr::LoopBegin(count) => {
-                        self.registers.activations = self.registers.activations.wrapping_add(1);
-                        let frame = Frame { left: *count, activation: self.registers.activations };
-                        let depth = usize::from(self.ce.depth).min(LOOPS - 1);
-                        self.registers.frames[depth] = frame;
-                        self.ce.depth = depth as u8 + 1;
+                        self.enter(*count);
+                        self.ce.pc += 1;
+                    }
+                    LoweredInstr::Pause(cycles) => {
+                        self.ce.main = Main::Dispatch(self.now + u64::from(*cycles));
                         self.ce.pc += 1;
                     }
                     LoweredInstr::LoopEnd(begin) if self.costs.loop_back == 0 => self.repeat(*begin),
@@ -152,10 +165,23 @@ impl CeCycle<'_> {
                         }
                         return false;
                     }
-                    _ => return false,
+                    // What it reads may not be there yet (C11).
+                    instr => match self.operands_ready(instr) {
+                        until if until > self.now => self.ce.main = Main::Dispatch(until),
+                        _ => return false,
+                    },
                 },
             }
         }
+    }
+
+    /// Enters a loop of so many repetitions.
+    pub(super) fn enter(&mut self, count: u32) {
+        self.registers.activations = self.registers.activations.wrapping_add(1);
+        let frame = Frame { left: count, activation: self.registers.activations };
+        let depth = usize::from(self.ce.depth).min(LOOPS - 1);
+        self.registers.frames[depth] = frame;
+        self.ce.depth = depth as u8 + 1;
     }
 
     /// Rule C9: selects a task.
@@ -287,16 +313,23 @@ impl CeCycle<'_> {
             };
             (x.div_euclid(2) - y.div_euclid(2)).rem_euclid(4) == 0 && !(x == y && same())
         });
+        let len = vector.op.count.map_or(vector.op.len, |reg| self.int(Int::Reg(reg)).max(0) as u32);
+        for &(reg, bytes) in &vector.advances {
+            let register = &mut self.registers.regs[usize::from(reg) % 16];
+            *register = register.wrapping_add(bytes.wrapping_mul(len as i32));
+        }
         self.registers.activations = self.registers.activations.wrapping_add(1);
         if let Some(memory) = &mut self.memory {
             memory.addr[thread] = addr;
         }
+        let slots = if conflict { vector.slots_conflict } else { vector.slots };
         Running {
             vector: index,
             from,
-            beats: vector.beats,
+            beats: if vector.op.count.is_none() { vector.beats } else { len.div_ceil(vector.width).max(1) },
             rest: 0,
-            slots: if conflict { vector.slots_conflict } else { vector.slots },
+            slots: if len == 0 { 1 } else { slots as u16 },
+            len,
             done: 0,
             activation: self.registers.activations,
         }
@@ -364,9 +397,9 @@ impl CeCycle<'_> {
         if vector.memory_only && self.memory.is_none() {
             self.ce.bulk = true;
             if running.done == 0 {
-                self.count(vector, vector.op.len);
+                self.count(vector, running.len);
             }
-            self.ce.main = Main::Vec(Running { done: vector.op.len, ..running });
+            self.ce.main = Main::Vec(Running { done: running.len, ..running });
             let end = self.now + running.slots_left();
             if self.urgent() {
                 self.wake(end)
@@ -395,12 +428,12 @@ impl CeCycle<'_> {
 
     /// Why the next slot of an instruction cannot be used, if it cannot (rule C3).
     pub(super) fn hold(&self, running: &Running, vector: &LoweredVec) -> Option<Hold> {
-        if running.rest > 0 {
+        if running.rest > 0 || running.len == 0 {
             return None;
         }
-        let n = vector.width.min(vector.op.len - running.done.min(vector.op.len));
+        let n = vector.width.min(running.len - running.done.min(running.len));
         if let Some(port) = vector.output {
-            let completes = port.between(running.done + n) || running.done + n == vector.op.len;
+            let completes = port.between(running.done + n) || running.done + n == running.len;
             let room = self.output(port.queue).is_some_and(|f| self.fifos.room(f, self.now));
             if completes && !room {
                 return Some(Hold::Room);
@@ -422,9 +455,13 @@ impl CeCycle<'_> {
             return running;
         }
         debug_assert!(running.beats > 0, "a beat of an instruction that has none left");
-        debug_assert!(running.done < vector.op.len, "an instruction would compute elements that it does not have");
-        let n = vector.width.min(vector.op.len - running.done);
-        let ends = running.done + n == vector.op.len;
+        if running.len == 0 {
+            running.beats -= 1;
+            return running;
+        }
+        debug_assert!(running.done < running.len, "an instruction would compute elements that it does not have");
+        let n = vector.width.min(running.len - running.done);
+        let ends = running.done + n == running.len;
         let word = self.compute(&running, vector, thread, n);
         for port in &vector.inputs {
             if port.between(running.done) {

@@ -53,8 +53,8 @@ fn threads(band: &Band, pe: u32, now: u64, add: &mut impl FnMut(Blocked)) {
             local(o) >= image.outputs.len() || !band.t.fifos.room(fifo, now)
         };
         let occupancy = |id: u8| band.t.registers[pe as usize].occupancies[usize::from(id)].len;
-        let n = vector.width.min(vector.op.len - running.done.min(vector.op.len));
-        let completes = |o: &FabPort| (running.done + n).is_multiple_of(o.per) || running.done + n == vector.op.len;
+        let n = vector.width.min(running.len - running.done.min(running.len));
+        let completes = |o: &FabPort| (running.done + n).is_multiple_of(o.per) || running.done + n == running.len;
         if let Some(out) = vector.output.filter(|o| completes(o) && full(o)) {
             let color = image.outputs.get(local(&out)).map(|q| q.1);
             return WaitFor::Output(color.unwrap_or(Color::new(0).expect("color 0 exists")));

@@ -10,7 +10,9 @@
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::transform::Deciding;
-use sim_core::program::{AddrOp, Async, DType, Image, Instr, MemRef, Operand, Priority, Then, Trigger, VecOp};
+use sim_core::program::{
+    AddrOp, AddrReg, Async, Cond, DType, Image, Instr, Int, MemRef, Operand, Priority, ScalarOp, Then, Trigger, VecOp,
+};
 
 /// One step of linear code.
 #[derive(Debug, Clone)]
@@ -37,6 +39,20 @@ pub(crate) enum LoweredInstr {
     Control { queue: u8, word: u32 },
     /// Open a color in the router.
     Open(u8),
+    /// An operation on single numbers.
+    Scalar(ScalarOp),
+    /// Go on with the next step if the condition holds, else with this one.
+    Branch { cond: Cond, otherwise: u32 },
+    /// Go on with this step.
+    Jump(u32),
+    /// Enter a loop of as many repetitions as a register says; with none, go on behind it.
+    LoopReg { count: AddrReg, behind: u32 },
+    /// Cycles that the descriptors of the next step take.
+    Pause(u32),
+    /// Set a filter in the router: start, pass, period.
+    Filter { color: u8, numbers: [Int; 3] },
+    /// Turn a switch in the router.
+    Turn { color: u8, position: Int, open: bool },
     /// End of the task: the main thread is free from the next cycle on.
     TaskEnd,
 }
@@ -83,6 +99,8 @@ pub(crate) struct LoweredVec {
     pub(crate) fills: Option<u8>,
     /// Whether no operand can make a beat wait.
     pub(crate) memory_only: bool,
+    /// Address registers that move, with the bytes by which they do per element.
+    pub(crate) advances: Vec<(u8, i32)>,
 }
 
 /// Where a task's code begins, and what makes it runnable.
@@ -121,6 +139,8 @@ pub(crate) struct LoweredImage {
     pub(crate) memory_fifos: Vec<(u32, u32)>,
     /// Address registers that a bank conflict can depend on.
     pub(crate) deciding: Deciding,
+    /// Whether a register may be written that cannot be read in the next cycle.
+    pub(crate) late: bool,
     /// Number of microthreads up to the last one used.
     pub(crate) threads: usize,
     /// Product of nested loop counts, at its largest: how promising the image is as a marker.
@@ -141,6 +161,7 @@ impl LoweredImage {
             teardowns: Vec::new(),
             memory_fifos: image.fifos.iter().map(|q| (q.addr, q.len.max(1))).collect(),
             deciding: Deciding::of(image),
+            late: false,
             threads: 0,
             trips: 0,
         };
@@ -167,6 +188,11 @@ impl LoweredImage {
     fn emit(&mut self, body: &[Instr], arch: &ArchSpec, trips: u64) {
         self.trips = self.trips.max(trips);
         for instr in body {
+            if let Instr::Vec(op) | Instr::Async(Async { op, .. }) = instr
+                && op.descriptor_cycles(&arch.pe) > 0
+            {
+                self.code.push(LoweredInstr::Pause(op.descriptor_cycles(&arch.pe)));
+            }
             let step = match instr {
                 Instr::Vec(op) => LoweredInstr::Vec(self.vector(op, Priority::Low, None, arch)),
                 Instr::Async(Async { thread, priority, op, then }) => {
@@ -180,7 +206,24 @@ impl LoweredImage {
                     self.emit(body, arch, trips.saturating_mul(u64::from(*count)));
                     LoweredInstr::LoopEnd(begin)
                 }
-                Instr::Addr(op) => LoweredInstr::Addr(op.clone()),
+                Instr::Addr(op) => {
+                    self.late |= matches!(op, AddrOp::Load { .. }) && arch.pe.load_latency.value > 1;
+                    LoweredInstr::Addr(op.clone())
+                }
+                Instr::Scalar(op) => {
+                    self.late |= latency(op, arch) > 1;
+                    LoweredInstr::Scalar(*op)
+                }
+                Instr::Filter { color, start, pass, period } => {
+                    LoweredInstr::Filter { color: color.index() as u8, numbers: [*start, *pass, *period] }
+                }
+                Instr::Turn { color, position, open } => {
+                    LoweredInstr::Turn { color: color.index() as u8, position: *position, open: *open }
+                }
+                Instr::Repeat { .. } | Instr::While { .. } | Instr::If { .. } => {
+                    self.emit_branch(instr, arch, trips);
+                    continue;
+                }
                 Instr::Activate(t) => LoweredInstr::Activate(t.0),
                 Instr::Block(t) => LoweredInstr::Block(t.0),
                 Instr::Unblock(t) => LoweredInstr::Unblock(t.0),
@@ -191,6 +234,35 @@ impl LoweredImage {
             };
             self.code.push(step);
         }
+    }
+
+    /// Loops that a register or a condition ends, and branches.
+    fn emit_branch(&mut self, instr: &Instr, arch: &ArchSpec, trips: u64) {
+        let head = self.code.len();
+        // Put in place of this when the code behind it is there.
+        self.code.push(LoweredInstr::TaskEnd);
+        let [first, second] = instr.bodies();
+        // A register may count far, which makes the image a promising marker.
+        let inside = if matches!(instr, Instr::Repeat { .. }) { trips.saturating_mul(16) } else { trips };
+        self.emit(first, arch, inside);
+        match instr {
+            Instr::Repeat { .. } => self.code.push(LoweredInstr::LoopEnd(head as u32 + 1)),
+            Instr::While { .. } => self.code.push(LoweredInstr::Jump(head as u32)),
+            _ if !second.is_empty() => self.code.push(LoweredInstr::TaskEnd),
+            _ => {}
+        }
+        let behind = self.code.len() as u32;
+        if !second.is_empty() {
+            self.emit(second, arch, trips);
+            self.code[behind as usize - 1] = LoweredInstr::Jump(self.code.len() as u32);
+        }
+        self.code[head] = match instr {
+            Instr::Repeat { count, .. } => LoweredInstr::LoopReg { count: *count, behind },
+            Instr::While { cond, .. } | Instr::If { cond, .. } => {
+                LoweredInstr::Branch { cond: *cond, otherwise: behind }
+            }
+            _ => unreachable!("only loops and branches have bodies that are emitted here"),
+        };
     }
 
     /// Local number of the input queue of a color; 255 if the image has none.
@@ -236,8 +308,27 @@ impl LoweredImage {
             drains,
             fills,
             memory_only,
+            advances: op.operands().filter_map(advance).collect(),
         });
         (self.vectors.len() - 1) as u16
+    }
+}
+
+/// Cycles until the result of a scalar instruction can be read, at most.
+fn latency(op: &ScalarOp, arch: &ArchSpec) -> u32 {
+    match op {
+        ScalarOp::Int(..) | ScalarOp::StoreInt(..) | ScalarOp::StoreFloat(..) | ScalarOp::Timestamp(_) => 1,
+        ScalarOp::LoadInt(..) | ScalarOp::LoadFloat(..) => arch.pe.load_latency.value,
+        ScalarOp::Float(..) | ScalarOp::ToFloat(..) => arch.pe.float_latency.value,
+        ScalarOp::ToInt(..) | ScalarOp::ToBits(..) | ScalarOp::OfBits(..) => arch.pe.float_latency.value,
+    }
+}
+
+/// The register of an operand that advances, with its bytes per element.
+fn advance(operand: &Operand) -> Option<(u8, i32)> {
+    match operand {
+        Operand::Mem(m) if m.advance => m.base.map(|reg| (reg.0, m.step(1))),
+        _ => None,
     }
 }
 

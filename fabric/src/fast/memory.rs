@@ -65,7 +65,7 @@ fn at(m: &MemRef, first: i32, e: u32) -> i64 {
 }
 
 impl Memory {
-    fn load(&self, dtype: DType, address: i64) -> Result<u32, i64> {
+    pub(crate) fn load(&self, dtype: DType, address: i64) -> Result<u32, i64> {
         let size = i64::from(dtype.bytes());
         if address < 0 || address + size > self.bytes.len() as i64 {
             return Err(address);
@@ -75,7 +75,7 @@ impl Memory {
     }
 
     /// Writes the bits of an element.
-    fn store(&mut self, dtype: DType, address: i64, bits: u32) -> Result<(), i64> {
+    pub(crate) fn store(&mut self, dtype: DType, address: i64, bits: u32) -> Result<(), i64> {
         let size = i64::from(dtype.bytes());
         if address < 0 || address + size > self.bytes.len() as i64 {
             return Err(address);

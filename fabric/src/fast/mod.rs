@@ -15,6 +15,7 @@
 
 mod addr;
 mod agent;
+mod alu;
 mod band;
 mod build;
 mod ce;

@@ -119,6 +119,7 @@ impl Band {
             for x in &self.t.switched_colors {
                 let counter = x.filter.map_or(0, |f| u64::from(f.at));
                 s.state.push(u64::from(x.position) | u64::from(x.closed) << 8 | counter << 16);
+                s.state.push(x.filter.map_or(0, |f| u64::from(f.pass) << 32 | u64::from(f.period)));
             }
         }
         for r in &self.t.routers {
@@ -156,7 +157,7 @@ impl Band {
                 let beats = next() as u32;
                 running.beats -= beats;
                 let vector = &vectors[usize::from(running.vector)];
-                if running.done < vector.op.len {
+                if running.done < running.len {
                     running.done += beats * vector.width;
                 }
             }

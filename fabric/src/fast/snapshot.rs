@@ -132,6 +132,7 @@ impl Snapshot {
         self.state.push(u64::from(ce.depth) | u64::from(ce.turn) << 8 | busy << 16 | u64::from(ce.bulk) << 32);
         self.state.extend([registers.active, registers.blocked]);
         self.state.extend(registers.occupancies.iter().map(|s| u64::from(s.len)));
+        self.state.extend(registers.ready.iter().map(|ready| ready.saturating_sub(now)));
         for (r, v) in registers.regs.iter().enumerate() {
             if deciding.whole & (1 << r) != 0 {
                 self.state.push(i64::from(*v) as u64);
@@ -153,6 +154,7 @@ impl Snapshot {
     fn running(&mut self, running: &Running, now: u64) {
         self.state.push(u64::from(running.vector) | u64::from(running.slots) << 16 | u64::from(running.rest) << 32);
         self.state.push(running.from.saturating_sub(now) << 1 | u64::from(running.done % 2));
+        self.state.push(u64::from(running.len));
         self.counters.push((u64::from(running.beats), running.activation));
     }
 }

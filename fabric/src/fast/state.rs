@@ -32,9 +32,11 @@ pub(crate) struct Running {
     /// Beats that have not started.
     pub(crate) beats: u32,
     /// Slots that the started beat still needs.
-    pub(crate) rest: u32,
+    pub(crate) rest: u16,
     /// Issue slots that each beat takes (rule C5).
-    pub(crate) slots: u32,
+    pub(crate) slots: u16,
+    /// Elements that it has in all.
+    pub(crate) len: u32,
     /// Elements computed so far.
     pub(crate) done: u32,
     /// Which start of an instruction this is, counted per PE.
@@ -116,6 +118,9 @@ pub(crate) struct Registers {
     pub(crate) blocked: u64,
     /// What each FIFO in memory holds.
     pub(crate) occupancies: Box<[Occupancy]>,
+    /// From which cycle on each register may be read, address registers first; empty where all may be
+    /// read in the cycle after they were written.
+    pub(crate) ready: Box<[u64]>,
 }
 
 /// In place of an image's number.
@@ -206,7 +211,7 @@ impl Running {
         debug_assert!(slots <= self.slots_left(), "an instruction would use more slots than it has");
         let left = self.slots_left() - slots;
         self.beats = (left / u64::from(self.slots)) as u32;
-        self.rest = (left % u64::from(self.slots)) as u32;
+        self.rest = (left % u64::from(self.slots)) as u16;
     }
 
     /// Whether nothing is left to do.

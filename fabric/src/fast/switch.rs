@@ -10,6 +10,7 @@ use super::agent::{ce_agent, router_agent};
 use super::band::Band;
 use super::fifo::{CONTROL, NONE, Word, control_task};
 use super::state::{Path, RAMP};
+use super::switched::Setting;
 use sim_core::program::Pop;
 
 impl Band {
@@ -79,18 +80,25 @@ impl Band {
         self.wheel.wake(ce_agent(pe as u32), self.now + 1);
     }
 
-    /// Rule S4: the PE opens a color in its router.
-    pub(super) fn open(&mut self, pe: u32, color: u8) {
+    /// Rules S4 and S7: the PE changes what its router does with a color.
+    pub(super) fn set(&mut self, pe: u32, color: u8, setting: Setting) {
         let router = self.t.routers[pe as usize];
         for at in router.start..router.start + u32::from(router.count) {
             let path = self.t.paths[at as usize];
-            if path.color == color && path.switched != NONE {
-                let switched = &mut self.t.switched_colors[path.switched as usize];
-                switched.paths[usize::from(switched.position)] = path;
-                (switched.closed, switched.position) = (false, 0);
-                self.t.paths[at as usize] = switched.paths[0];
-                self.wheel.wake(router_agent(pe), self.now + 1);
+            if path.color != color || path.switched == NONE {
+                continue;
             }
+            let switched = &mut self.t.switched_colors[path.switched as usize];
+            match setting {
+                Setting::Filter(filter) => switched.filter = filter,
+                Setting::Turn { position, open } => {
+                    switched.paths[usize::from(switched.position)] = path;
+                    switched.position = position.min(switched.paths.len() as u32 - 1) as u8;
+                    switched.closed &= !open;
+                    self.t.paths[at as usize] = switched.paths[usize::from(switched.position)];
+                }
+            }
+            self.wheel.wake(router_agent(pe), self.now + 1);
         }
     }
 }

@@ -20,6 +20,15 @@ pub(crate) struct SwitchedColor {
     pub(crate) filter: Option<Counter>,
 }
 
+/// What a PE changes in its router at the end of a cycle (rules S4 and S7).
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Setting {
+    /// Another filter, or none.
+    Filter(Option<Counter>),
+    /// Another position of the switch; perhaps the color is opened.
+    Turn { position: u32, open: bool },
+}
+
 /// The counter of a filter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counter {

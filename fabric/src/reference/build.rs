@@ -101,7 +101,7 @@ fn estimate(program: &Program, arch: &ArchSpec) -> u64 {
     for route in &program.routes {
         needs = needs.saturating_add(route.region.pes().saturating_mul(channel));
     }
-    let element = queues.saturating_add(u64::from(arch.pe.microthreads.value) * 160 + 1024);
+    let element = queues.saturating_add(u64::from(arch.pe.microthreads.value) * 160 + 1280);
     for placement in &program.placements {
         needs = needs.saturating_add(placement.region.pes().saturating_mul(element));
     }
@@ -149,6 +149,8 @@ fn element(program: &Program, arch: &ArchSpec, placement: &Placement, at: PeCoor
         blocked: image.tasks.iter().map(|t| t.blocked).collect(),
         addr,
         data: [0; 16],
+        addr_ready: [0; 16],
+        data_ready: [0; 16],
         inputs: queues(&arch.pe.input_queues.value, &image.inputs, input)?,
         outputs: queues(&arch.pe.output_queues.value, &image.outputs, output)?,
         occupancies: vec![Occupancy::default(); image.fifos.len()],

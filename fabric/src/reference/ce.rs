@@ -6,11 +6,12 @@
 //! **Not here.** Beats (`vector`).
 
 use super::code::{ImageCode, TaskStep};
+use super::scalar;
 use super::state::{At, Element, Machine, Main, Router, Running, Wavelet, Work};
 use super::values::{self, MemoryFault};
 use super::vector::{self, Status};
 use sim_core::arch::ArchSpec;
-use sim_core::program::{AddrOp, AddrReg, DType, DataReg, Op, Priority, Then, Trigger};
+use sim_core::program::{AddrOp, AddrReg, DType, DataReg, FloatOp, Op, Priority, ScalarOp, Then, Trigger};
 use sim_core::report::PeCounters;
 
 /// What a compute element does in a cycle.
@@ -106,6 +107,8 @@ pub(super) fn status(element: &Element, code: &ImageCode, thread: Thread, now: u
     };
     match (&position.work, &code.tasks[position.task].steps[position.step]) {
         (Work::Vector(run), _) => vector::status(element, code, run, now, claimed),
+        // C11: a register that it reads may not be read yet.
+        (_, step) if now < scalar::operands_ready(element, step) => Status::Setup,
         // C8: the microthread is free at the start of the cycle.
         (_, TaskStep::Join(t) | TaskStep::Async { thread: t, .. }) if element.micro[usize::from(*t)].is_some() => {
             Status::Busy(*t)
@@ -180,11 +183,12 @@ impl Commit<'_> {
         if let Some((reg, data)) = wavelet {
             element.data[usize::from(reg.0)] = data;
         }
-        // C9: the first instruction is reached in the next cycle.
-        if let Main::Dispatch { task, reach } = element.main
-            && reach == self.now + 1
+        // C9, C12: the instruction is reached in the next cycle.
+        if let Main::Dispatch { task, step, loops, reach } = &mut element.main
+            && *reach == self.now + 1
         {
-            self.reach(element, task, 0, Vec::new());
+            let (task, step, loops) = (*task, *step, std::mem::take(loops));
+            self.reach(element, task, step, loops);
         }
         Ok(())
     }
@@ -192,7 +196,7 @@ impl Commit<'_> {
     /// C9: the activation is cleared, the wavelet taken. Gives where the wavelet goes.
     fn selected(&self, element: &mut Element, task: usize) -> Option<(DataReg, u32)> {
         let reach = self.now + u64::from(self.arch.pe.task_dispatch.value.max(1));
-        element.main = Main::Dispatch { task, reach };
+        element.main = Main::Dispatch { task, step: 0, loops: Vec::new(), reach };
         let queue = triggering(element, self.code, task, self.now);
         match self.code.tasks[task].trigger {
             Trigger::Local | Trigger::Teardown(_) => {
@@ -253,6 +257,9 @@ impl Commit<'_> {
         }
         let code = self.code;
         let mut next = at.step + 1;
+        let (taken, untaken) = (self.arch.pe.branch_taken.value, self.arch.pe.branch_untaken.value);
+        // C12: after how many cycles the next step is reached.
+        let mut later = 1;
         match &code.tasks[at.task].steps[at.step] {
             TaskStep::Vector(_) | TaskStep::Join(_) => {}
             TaskStep::Async { vector, thread, priority, then } => {
@@ -278,9 +285,21 @@ impl Commit<'_> {
                 }
             }
             TaskStep::Back { to } => next = back(&mut at.loops, *to, next),
+            TaskStep::Scalar(op) => self.scalar(element, op)?,
+            TaskStep::Branch { cond, .. } if scalar::holds(element, cond) => later = untaken,
+            TaskStep::Branch { otherwise: to, .. } | TaskStep::Jump { to } => (next, later) = (*to, taken),
+            TaskStep::EnterBy { reg, behind } => match element.addr[usize::from(reg.0)] {
+                count @ 1.. => at.loops.push(count as u32),
+                _ => (next, later) = (*behind, taken),
+            },
+            TaskStep::Filter { color, numbers } => self.set_filter(element, router, *color, *numbers),
+            TaskStep::Turn { color, position, open } => self.turn(element, router, *color, *position, *open),
             TaskStep::Enter { .. } => unreachable!("a loop is entered when it is reached"),
+            TaskStep::Pause(_) => unreachable!("a pause begins when it is reached"),
         }
-        self.reach(element, at.task, next, at.loops);
+        // If that is the next cycle, it is reached at the end of this one.
+        let reach = self.now + u64::from(later);
+        element.main = Main::Dispatch { task: at.task, step: next, loops: at.loops, reach };
         Ok(())
     }
 
@@ -306,7 +325,18 @@ impl Commit<'_> {
                     // C2: the main thread's setup starts when it reaches the instruction.
                     break Work::Vector(vector::begin(element, code, *vector, self.now + 1, self.arch));
                 }
+                // C14
+                Some(TaskStep::Pause(cycles)) => {
+                    let reach = self.now + 1 + u64::from(*cycles);
+                    element.main = Main::Dispatch { task, step: step + 1, loops, reach };
+                    return;
+                }
                 Some(TaskStep::Addr(AddrOp::Wrap { .. })) => break Work::Slots(2),
+                Some(TaskStep::Scalar(ScalarOp::Float(_, FloatOp::Div, _))) => {
+                    break Work::Slots(self.arch.pe.divide.value);
+                }
+                // C15: a word each.
+                Some(TaskStep::Scalar(ScalarOp::Timestamp(_))) => break Work::Slots(3),
                 Some(_) => break Work::Slots(1),
             }
         };
@@ -333,6 +363,9 @@ impl Commit<'_> {
             }
         };
         element.addr[usize::from(op.target().0)] = value;
+        // C8: usable from the next cycle on, or as a load is (C11).
+        let latency = if matches!(op, AddrOp::Load { .. }) { self.arch.pe.load_latency.value } else { 1 };
+        element.addr_ready[usize::from(op.target().0)] = self.now + u64::from(latency);
         Ok(())
     }
 }

@@ -7,8 +7,9 @@
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::diag::Diagnostic;
-use sim_core::program::{AddrOp, AddrReg, Async, DType, DataReg, Image, Instr, MemRef, Operand, Priority, Then};
-use sim_core::program::{Task, TaskId, Trigger, VecOp};
+use sim_core::program::scalar::Reg;
+use sim_core::program::{AddrOp, AddrReg, Async, Cond, DType, DataReg, Image, Instr, Int, MemRef, Operand, Priority};
+use sim_core::program::{ScalarOp, Task, TaskId, Then, Trigger, VecOp};
 
 /// Deepest nesting of loops.
 const NESTING: usize = 64;
@@ -64,6 +65,33 @@ pub(super) enum TaskStep {
         word: u32,
     },
     Open(Color),
+    Scalar(ScalarOp),
+    /// Goes on with the next step if the condition holds, else with step `otherwise` (C12).
+    Branch {
+        cond: Cond,
+        otherwise: usize,
+    },
+    /// A taken branch to step `to`.
+    Jump {
+        to: usize,
+    },
+    /// Start of a loop of as many repetitions as a register says; with none it goes on at step `behind`.
+    EnterBy {
+        reg: AddrReg,
+        behind: usize,
+    },
+    /// The cycles that the descriptors of the next step take (C14).
+    Pause(u32),
+    /// S7: start, pass, period.
+    Filter {
+        color: Color,
+        numbers: [Int; 3],
+    },
+    Turn {
+        color: Color,
+        position: Int,
+        open: bool,
+    },
 }
 
 /// A vector instruction, with what does not change while it runs.
@@ -130,10 +158,23 @@ impl Lower<'_> {
 
     fn body(&mut self, body: &[Instr], steps: &mut Vec<TaskStep>, depth: usize) -> Result<(), Diagnostic> {
         for instr in body {
+            if let Instr::Loop { body, .. }
+            | Instr::Repeat { body, .. }
+            | Instr::While { body, .. }
+            | Instr::If { then: body, .. } = instr
+                && (body.is_empty() || depth == NESTING)
+            {
+                return Err(self.malformed("a loop or branch without body, or nested too deeply"));
+            }
+            if let Instr::Vec(op) | Instr::Async(Async { op, .. }) = instr
+                && op.descriptor_cycles(&self.arch.pe) > 0
+            {
+                steps.push(TaskStep::Pause(op.descriptor_cycles(&self.arch.pe)));
+            }
             let step = match instr {
                 Instr::Loop { count, body } => {
-                    if *count == 0 || body.is_empty() || depth == NESTING {
-                        return Err(self.malformed("a loop without repetitions or body, or nested too deeply"));
+                    if *count == 0 {
+                        return Err(self.malformed("a loop without repetitions"));
                     }
                     steps.push(TaskStep::Enter { count: *count });
                     let to = steps.len();
@@ -163,24 +204,86 @@ impl Lower<'_> {
                     TaskStep::Control { color: *color, queue: queue(&self.image.outputs, *color), word: control.word() }
                 }
                 Instr::Open(color) => TaskStep::Open(*color),
+                Instr::Scalar(op) => {
+                    self.registers(op.reads().into_iter().chain(op.writes()))?;
+                    TaskStep::Scalar(*op)
+                }
+                Instr::Filter { color, start, pass, period } => {
+                    let numbers = [*start, *pass, *period];
+                    self.registers(numbers.iter().filter_map(|n| n.reg()).map(Reg::Addr))?;
+                    TaskStep::Filter { color: *color, numbers }
+                }
+                Instr::Turn { color, position, open } => {
+                    self.registers(position.reg().map(Reg::Addr))?;
+                    TaskStep::Turn { color: *color, position: *position, open: *open }
+                }
+                Instr::Repeat { .. } | Instr::While { .. } | Instr::If { .. } => {
+                    self.branch(instr, steps, depth)?;
+                    continue;
+                }
             };
             steps.push(step);
         }
         Ok(())
     }
 
+    /// Loops that a register or a condition ends, and branches.
+    fn branch(&mut self, instr: &Instr, steps: &mut Vec<TaskStep>, depth: usize) -> Result<(), Diagnostic> {
+        let head = steps.len();
+        match instr {
+            Instr::Repeat { count, body } => {
+                self.addr_reg(*count)?;
+                steps.push(TaskStep::EnterBy { reg: *count, behind: 0 });
+                self.body(body, steps, depth + 1)?;
+                steps.push(TaskStep::Back { to: head + 1 });
+                steps[head] = TaskStep::EnterBy { reg: *count, behind: steps.len() };
+            }
+            Instr::While { cond, body } => {
+                self.registers(cond.reads())?;
+                steps.push(TaskStep::Branch { cond: *cond, otherwise: 0 });
+                self.body(body, steps, depth + 1)?;
+                steps.push(TaskStep::Jump { to: head });
+                steps[head] = TaskStep::Branch { cond: *cond, otherwise: steps.len() };
+            }
+            Instr::If { cond, then, otherwise } => {
+                self.registers(cond.reads())?;
+                steps.push(TaskStep::Branch { cond: *cond, otherwise: 0 });
+                self.body(then, steps, depth + 1)?;
+                let jump = steps.len();
+                if !otherwise.is_empty() {
+                    steps.push(TaskStep::Jump { to: 0 });
+                }
+                steps[head] = TaskStep::Branch { cond: *cond, otherwise: steps.len() };
+                self.body(otherwise, steps, depth + 1)?;
+                if !otherwise.is_empty() {
+                    steps[jump] = TaskStep::Jump { to: steps.len() };
+                }
+            }
+            _ => unreachable!("only loops and branches come here"),
+        }
+        Ok(())
+    }
+
+    fn registers(&self, registers: impl IntoIterator<Item = Reg>) -> Result<(), Diagnostic> {
+        registers.into_iter().try_for_each(|register| match register {
+            Reg::Addr(reg) => self.addr_reg(reg),
+            Reg::Data(reg) => self.data_reg(reg),
+        })
+    }
+
     fn vector(&mut self, op: &VecOp) -> Result<usize, Diagnostic> {
-        if op.len == 0 || op.src.len() != op.op.sources() || matches!(op.dst, Operand::Imm(_)) {
+        op.count.map_or(Ok(()), |count| self.addr_reg(count))?;
+        if (op.len == 0) == op.count.is_none() || op.src.len() != op.op.sources() || matches!(op.dst, Operand::Imm(_)) {
             return Err(self.malformed("a vector instruction without elements, or with the wrong operands"));
         }
         let mut inputs = [None; 3];
         for (input, source) in inputs.iter_mut().zip(&op.src) {
-            self.operand(source)?;
+            self.operand(source, op)?;
             if let Operand::Fab(color, _) = source {
                 *input = queue(&self.image.inputs, *color);
             }
         }
-        self.operand(&op.dst)?;
+        self.operand(&op.dst, op)?;
         let output = match op.dst {
             Operand::Fab(color, _) => queue(&self.image.outputs, color),
             _ => None,
@@ -189,9 +292,16 @@ impl Lower<'_> {
         Ok(self.vectors.len() - 1)
     }
 
-    fn operand(&self, operand: &Operand) -> Result<(), Diagnostic> {
+    fn operand(&self, operand: &Operand, op: &VecOp) -> Result<(), Diagnostic> {
+        // C13: the first dimension is open if and only if the length is in a register.
+        let open = |i: usize| i == 0 && op.count.is_some();
         match operand {
-            Operand::Mem(m) if m.dims.iter().any(|d| d.len == 0) => Err(self.malformed("a dimension without elements")),
+            Operand::Mem(m) if m.dims.iter().enumerate().any(|(i, d)| (d.len == 0) != open(i)) => {
+                Err(self.malformed("a dimension without elements, or a fixed one of a length in a register"))
+            }
+            Operand::Mem(m) if m.advance && (m.base.is_none() || m.dims.len() != 1) => {
+                Err(self.malformed("an operand that cannot advance"))
+            }
             Operand::Mem(m) => m.base.map_or(Ok(()), |r| self.addr_reg(r)),
             Operand::Reg(r) => self.data_reg(*r),
             Operand::Fifo(id, _) if usize::from(id.0) >= self.image.fifos.len() => {

@@ -18,6 +18,7 @@ mod deadlock;
 mod edge;
 mod invariants;
 mod router;
+mod scalar;
 mod state;
 mod values;
 mod vector;

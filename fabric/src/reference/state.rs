@@ -211,6 +211,9 @@ pub(super) struct Element {
     pub(super) addr: [i32; AddrReg::COUNT as usize],
     /// Data registers, as bits of binary32.
     pub(super) data: [u32; DataReg::COUNT as usize],
+    /// From which cycle on each register may be read by an instruction that waits for it (C11).
+    pub(super) addr_ready: [u64; AddrReg::COUNT as usize],
+    pub(super) data_ready: [u64; DataReg::COUNT as usize],
     /// Input queues with their colors.
     pub(super) inputs: Vec<(Option<Color>, Fifo)>,
     /// Output queues with their colors.
@@ -233,8 +236,9 @@ pub(super) struct Occupancy {
 pub(super) enum Main {
     /// It has no task.
     Free,
-    /// A task was selected; its first instruction is reached in cycle `reach`.
-    Dispatch { task: usize, reach: u64 },
+    /// It is on its way to a step of a task, which it reaches in cycle `reach`: the task was selected (C9),
+    /// or it comes from a branch (C12), or its descriptors are loaded (C14). The loops as in [`At`].
+    Dispatch { task: usize, step: usize, loops: Vec<u32>, reach: u64 },
     /// It is at a step of a task.
     At(At),
 }
@@ -269,6 +273,8 @@ pub(super) struct Running {
     pub(super) first: [i64; 4],
     /// Issue slots per beat, `s` of rule C5.
     pub(super) slots: u32,
+    /// Elements that it has in all (C13).
+    pub(super) len: u32,
     /// Elements that are done.
     pub(super) done: u32,
     /// Slots left of a beat that has started.

@@ -34,12 +34,24 @@ pub(super) enum Status {
 
 /// Starts a vector instruction whose setup begins in cycle `start` (C2); addresses and bank
 /// conflicts are those of now (C5).
-pub(super) fn begin(element: &Element, code: &ImageCode, vector: usize, start: u64, arch: &ArchSpec) -> Running {
+pub(super) fn begin(element: &mut Element, code: &ImageCode, vector: usize, start: u64, arch: &ArchSpec) -> Running {
     let op = &code.vectors[vector].op;
     let mut first = [0; 4];
     for (address, operand) in first.iter_mut().zip(std::iter::once(&op.dst).chain(&op.src)) {
         if let Operand::Mem(m) = operand {
             *address = first_address(element, m);
+        }
+    }
+    // C13
+    let len = op.count.map_or(op.len, |reg| element.addr[usize::from(reg.0)].max(0) as u32);
+    // C14: once all registers were read.
+    for operand in std::iter::once(&op.dst).chain(&op.src) {
+        if let Operand::Mem(m) = operand
+            && let Some(reg) = m.base.filter(|_| m.advance)
+        {
+            let moved = (len as i32).wrapping_mul(m.dims[0].stride).wrapping_mul(m.dtype.bytes() as i32);
+            let register = &mut element.addr[usize::from(reg.0)];
+            *register = register.wrapping_add(moved);
         }
     }
     let mut slots = 1;
@@ -54,6 +66,7 @@ pub(super) fn begin(element: &Element, code: &ImageCode, vector: usize, start: u
         ready: start + u64::from(arch.pe.vector_setup.value),
         first,
         slots,
+        len,
         done: 0,
         slots_left: 0,
         held: [0; 4],
@@ -88,7 +101,7 @@ fn conflict(vector: &VectorCode, first: &[i64; 4]) -> bool {
 impl Running {
     /// Elements of the beat that is next.
     fn beat_len(&self, vector: &VectorCode) -> u32 {
-        vector.width.min(vector.op.len - self.done)
+        vector.width.min(self.len - self.done)
     }
 
     /// C7: whether the next beat takes a new wavelet of a fabric source.
@@ -99,7 +112,7 @@ impl Running {
     /// C7: whether the next beat completes a wavelet of a fabric destination.
     fn gives(&self, vector: &VectorCode, dtype: DType) -> bool {
         let end = self.done + self.beat_len(vector);
-        end.is_multiple_of(dtype.per_wavelet()) || end == vector.op.len
+        end.is_multiple_of(dtype.per_wavelet()) || end == self.len
     }
 }
 
@@ -110,7 +123,8 @@ pub(super) fn status(element: &Element, code: &ImageCode, run: &Running, now: u6
     if now < run.ready {
         return Status::Setup;
     }
-    if run.slots_left > 0 {
+    // C13: a beat without elements has no conditions.
+    if run.slots_left > 0 || run.len == 0 {
         return Status::Ready;
     }
     if let Operand::Fab(color, dtype) = vector.op.dst {
@@ -157,6 +171,9 @@ pub(super) fn slot(
     memory: Option<&mut [u8]>,
 ) -> Result<(bool, u32), MemoryFault> {
     let vector = &code.vectors[run.vector];
+    if run.len == 0 {
+        return Ok((true, 0));
+    }
     let mut computed = 0;
     if run.slots_left == 0 {
         computed = run.beat_len(vector);
@@ -164,7 +181,7 @@ pub(super) fn slot(
         run.slots_left = run.slots;
     }
     run.slots_left -= 1;
-    Ok((run.slots_left == 0 && run.done == vector.op.len, computed))
+    Ok((run.slots_left == 0 && run.done == run.len, computed))
 }
 
 /// C3: the first slot of a beat takes wavelets, computes its elements in order, and gives a
@@ -203,7 +220,7 @@ fn beat(
         run.held[0] = 0;
     }
     run.done += count;
-    assert!(run.done <= vector.op.len, "C2: an instruction computes more elements than it has");
+    assert!(run.done <= run.len, "C2: an instruction computes more elements than it has");
     Ok(())
 }
 
@@ -294,8 +311,10 @@ fn offset(m: &MemRef, index: u32) -> i64 {
     let mut rest = index;
     let mut elements = 0i64;
     for dim in m.dims.iter().rev() {
-        elements = elements.wrapping_add(i64::from(rest % dim.len).wrapping_mul(i64::from(dim.stride)));
-        rest /= dim.len;
+        // C13: an open dimension, which is the first one, takes what is left.
+        let at = if dim.len == 0 { rest } else { rest % dim.len };
+        elements = elements.wrapping_add(i64::from(at).wrapping_mul(i64::from(dim.stride)));
+        rest = if dim.len == 0 { 0 } else { rest / dim.len };
     }
     elements.wrapping_mul(i64::from(m.dtype.bytes()))
 }

@@ -143,8 +143,9 @@ fn seen<'a>(element: &'a Element, code: &'a ImageCode, choice: Choice, now: u64)
 fn main<'a>(element: &'a Element, code: &'a ImageCode) -> (Option<usize>, Option<Instruction<'a>>) {
     let at = match &element.main {
         Main::Free => return (None, None),
-        Main::Dispatch { task, reach } => {
-            return (Some(*task), Some(Instruction { id: (usize::MAX, *reach), what: What::Other("dispatch") }));
+        Main::Dispatch { task, step, reach, .. } => {
+            let what = What::Other(if *step == 0 { "dispatch" } else { "branch" });
+            return (Some(*task), Some(Instruction { id: (usize::MAX, *reach), what }));
         }
         Main::At(at) => at,
     };
@@ -166,7 +167,13 @@ fn name(step: &TaskStep) -> &'static str {
         TaskStep::Block(_) => "block",
         TaskStep::Unblock(_) => "unblock",
         TaskStep::Control { .. } => "control",
-        TaskStep::Open(_) => "open",
+        TaskStep::Open(_) | TaskStep::Turn { open: true, .. } => "open",
+        TaskStep::Turn { open: false, .. } => "turn",
+        TaskStep::Filter { .. } => "filter",
+        TaskStep::Scalar(_) => "scalar",
+        TaskStep::Branch { .. } | TaskStep::Jump { .. } => "branch",
+        TaskStep::EnterBy { .. } => "loop",
+        TaskStep::Pause(_) => "descriptors",
     }
 }
 

@@ -51,7 +51,7 @@ pub fn word(dtype: DType, at: u32) -> Operand {
 }
 
 pub fn op(op: Op, len: u32, dst: Operand, src: &[Operand]) -> VecOp {
-    VecOp { op, len, dst, src: src.into() }
+    VecOp::new(op, len, dst, src)
 }
 
 pub fn vec(o: Op, len: u32, dst: Operand, src: &[Operand]) -> Instr {

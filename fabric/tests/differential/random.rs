@@ -80,7 +80,7 @@ pub(crate) fn memory_op(rng: &mut SplitMix64) -> VecOp {
             _ => mem(rng, t, len),
         });
     }
-    VecOp { op, len, dst, src: src.into() }
+    VecOp::new(op, len, dst, src)
 }
 
 /// A line of PEs on which one color flows from its first to its others.
@@ -154,11 +154,11 @@ fn flow(rng: &mut SplitMix64, p: &mut Program, pes: &mut [Pe], color: Color) {
         let q = pe.outputs.len() as u8;
         pe.outputs.push((q, color));
         let src = mem(rng, t, len);
-        pe.ops.push(VecOp { op: Op::Mov, len, dst: Operand::Fab(color, t), src: vec![src].into() });
+        pe.ops.push(VecOp::new(Op::Mov, len, Operand::Fab(color, t), vec![src]));
         if again > 0 {
             let control = Control { commands: vec![Command::Teardown], task: None };
             let src = mem(rng, t, again);
-            let op = VecOp { op: Op::Mov, len: again, dst: Operand::Fab(color, t), src: vec![src].into() };
+            let op = VecOp::new(Op::Mov, again, Operand::Fab(color, t), vec![src]);
             pe.sends.push((color, control, Some(op)));
             for at in &line {
                 pes[grid.index(*at).0 as usize].opens.push(color);
@@ -183,7 +183,7 @@ fn flow(rng: &mut SplitMix64, p: &mut Program, pes: &mut [Pe], color: Color) {
             if wavelets > 2 && rng.chance(40) {
                 let len = rng.range(1, wavelets / 2);
                 let dst = mem(rng, DType::F32, len);
-                pe.ops.push(VecOp { op: Op::Mov, len, dst, src: vec![Operand::Fab(color, DType::F32)].into() });
+                pe.ops.push(VecOp::new(Op::Mov, len, dst, vec![Operand::Fab(color, DType::F32)]));
             }
             continue;
         }
@@ -191,9 +191,9 @@ fn flow(rng: &mut SplitMix64, p: &mut Program, pes: &mut [Pe], color: Color) {
         let (a, b) = (mem(rng, u, len), mem(rng, DType::F32, len));
         let fab = Operand::Fab(color, t);
         pe.ops.push(match rng.below(3) {
-            0 => VecOp { op: Op::Mov, len, dst: a, src: vec![fab].into() },
-            1 => VecOp { op: Op::Add, len, dst: a, src: vec![b, fab].into() },
-            _ => VecOp { op: Op::Fmac, len, dst: b, src: vec![fab, a, Operand::imm(2.0)].into() },
+            0 => VecOp::new(Op::Mov, len, a, vec![fab]),
+            1 => VecOp::new(Op::Add, len, a, vec![b, fab]),
+            _ => VecOp::new(Op::Fmac, len, b, vec![fab, a, Operand::imm(2.0)]),
         });
     }
 }
@@ -243,7 +243,7 @@ fn star(rng: &mut SplitMix64, p: &mut Program, pes: &mut [Pe], color: Color) {
         let pe = &mut pes[grid.index(at).0 as usize];
         pe.outputs.push((pe.outputs.len() as u8, color));
         let src = mem(rng, DType::F32, len);
-        pe.ops.push(VecOp { op: Op::Mov, len, dst: Operand::Fab(color, DType::F32), src: vec![src].into() });
+        pe.ops.push(VecOp::new(Op::Mov, len, Operand::Fab(color, DType::F32), vec![src]));
         let mut commands = vec![Command::Advance];
         while rng.chance(30) && commands.len() < 8 {
             commands.push(Command::ALL[rng.below(3) as usize]);
@@ -258,7 +258,7 @@ fn star(rng: &mut SplitMix64, p: &mut Program, pes: &mut [Pe], color: Color) {
     pe.controls.extend(entry);
     if come > 0 {
         let dst = mem(rng, DType::F32, come);
-        pe.ops.push(VecOp { op: Op::Mov, len: come, dst, src: vec![Operand::Fab(color, DType::F32)].into() });
+        pe.ops.push(VecOp::new(Op::Mov, come, dst, vec![Operand::Fab(color, DType::F32)]));
     }
 }
 
@@ -269,9 +269,9 @@ fn through_fifo(rng: &mut SplitMix64, out: &mut Vec<Instr>, used: &mut u8, fifos
     let addr = 16384 + 256 * u32::from(id.0);
     fifos.push(Fifo { name: format!("f{}", id.0), addr, dtype: t, len: rng.range(8, 20) });
     let source = mem(rng, t, len);
-    let fill = VecOp { op: Op::Mov, len, dst: Operand::Fifo(id, t), src: vec![source].into() };
+    let fill = VecOp::new(Op::Mov, len, Operand::Fifo(id, t), vec![source]);
     let dst = mem(rng, DType::F32, len);
-    let drain = VecOp { op: Op::Add, len, dst, src: vec![Operand::Fifo(id, t), Operand::imm(0.5)].into() };
+    let drain = VecOp::new(Op::Add, len, dst, vec![Operand::Fifo(id, t), Operand::imm(0.5)]);
     let priority = [Priority::High, Priority::Medium, Priority::Low][rng.below(3) as usize];
     let (fill, drain) = if rng.chance(50) { (fill, drain) } else { (drain, fill) };
     out.push(Instr::Async(Async { thread: *used, priority, op: fill, then: None }));
@@ -362,7 +362,7 @@ pub(crate) fn image(rng: &mut SplitMix64, mut pe: Pe, name: String, times: u32) 
     let mut work = body(rng, ops, &pe.sends, &mut pe.fifos);
     if pe.late > 0 {
         let at = |addr| Operand::Mem(MemRef::vec(DType::F32, addr, pe.late));
-        work.insert(0, Instr::Vec(VecOp { op: Op::Mov, len: pe.late, dst: at(0), src: vec![at(8192)].into() }));
+        work.insert(0, Instr::Vec(VecOp::new(Op::Mov, pe.late, at(0), vec![at(8192)])));
     }
     if times > 1 {
         work.extend((0..8).map(Instr::Join));

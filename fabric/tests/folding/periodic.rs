@@ -209,13 +209,13 @@ impl Periodic {
                 if sends {
                     pe.late = late;
                     pe.outputs.push((pe.outputs.len() as u8 % 6, color));
-                    pe.ops.push(VecOp { op: Op::Mov, len, dst: fab, src: vec![src].into() });
+                    pe.ops.push(VecOp::new(Op::Mov, len, fab, vec![src]));
                 } else if takes {
                     pe.inputs.push((pe.inputs.len() as u8, color));
                     pe.ops.push(match fused {
-                        0 => VecOp { op: Op::Mov, len: come, dst: a, src: vec![fab].into() },
-                        1 => VecOp { op: Op::Add, len: come, dst: a, src: vec![c, fab].into() },
-                        _ => VecOp { op: Op::Fmac, len: come, dst: c, src: vec![fab, a, Operand::imm(2.0)].into() },
+                        0 => VecOp::new(Op::Mov, come, a, vec![fab]),
+                        1 => VecOp::new(Op::Add, come, a, vec![c, fab]),
+                        _ => VecOp::new(Op::Fmac, come, c, vec![fab, a, Operand::imm(2.0)]),
                     });
                 }
             }
@@ -245,10 +245,10 @@ impl Periodic {
                 if (x, y) == (0, 0) {
                     pe.late = late;
                     pe.outputs.push((pe.outputs.len() as u8 % 6, color));
-                    pe.ops.push(VecOp { op: Op::Mov, len, dst: fab, src: vec![m].into() });
+                    pe.ops.push(VecOp::new(Op::Mov, len, fab, vec![m]));
                 } else {
                     pe.inputs.push((pe.inputs.len() as u8, color));
-                    pe.ops.push(VecOp { op: Op::Mov, len, dst: m, src: vec![fab].into() });
+                    pe.ops.push(VecOp::new(Op::Mov, len, m, vec![fab]));
                 }
             }
         }
@@ -283,9 +283,9 @@ impl Periodic {
                 }
                 let pe = self.pe(axis, k, b);
                 let (fab_in, fab_out) = (Operand::Fab(taken, DType::F32), Operand::Fab(given, DType::F32));
-                let take = VecOp { op: Op::Mov, len, dst: m.clone(), src: vec![fab_in.clone()].into() };
-                let give = VecOp { op: Op::Mov, len, dst: fab_out.clone(), src: vec![m.clone()].into() };
-                let through = VecOp { op: Op::Add, len, dst: fab_out, src: vec![n, fab_in].into() };
+                let take = VecOp::new(Op::Mov, len, m.clone(), vec![fab_in.clone()]);
+                let give = VecOp::new(Op::Mov, len, fab_out.clone(), vec![m.clone()]);
+                let through = VecOp::new(Op::Add, len, fab_out, vec![n, fab_in]);
                 match (k == first, k == last) {
                     (true, _) => {
                         pe.late = late;
@@ -328,10 +328,10 @@ impl Periodic {
                 let fab = Operand::Fab(color, DType::F32);
                 if k == last {
                     pe.inputs.push((pe.inputs.len() as u8, color));
-                    pe.ops.push(VecOp { op: Op::Mov, len, dst: m, src: vec![fab].into() });
+                    pe.ops.push(VecOp::new(Op::Mov, len, m, vec![fab]));
                 } else {
                     pe.outputs.push((pe.outputs.len() as u8 % 6, color));
-                    pe.ops.push(VecOp { op: Op::Mov, len, dst: fab, src: vec![m].into() });
+                    pe.ops.push(VecOp::new(Op::Mov, len, fab, vec![m]));
                     pe.sends.push((color, Control { commands: vec![Command::Advance], task: None }, None));
                 }
             }

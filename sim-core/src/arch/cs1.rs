@@ -39,6 +39,13 @@ pub fn cs1() -> ArchSpec {
             width_register: like_wse2(&base.pe.width_register),
             reduce_cycles: like_wse2(&base.pe.reduce_cycles),
             bank_conflict: like_wse2(&base.pe.bank_conflict),
+            float_latency: like_wse2(&base.pe.float_latency),
+            load_latency: like_wse2(&base.pe.load_latency),
+            divide: like_wse2(&base.pe.divide),
+            branch_untaken: like_wse2(&base.pe.branch_untaken),
+            branch_taken: like_wse2(&base.pe.branch_taken),
+            descriptor_load: like_wse2(&base.pe.descriptor_load),
+            descriptor_base: like_wse2(&base.pe.descriptor_base),
             ..base.pe
         },
         router: Router {

@@ -111,6 +111,22 @@ pub fn cs2() -> ArchSpec {
                 2,
                 "SpMM_Cerebras fmacs_test: 5124 elements in 10254 cycles; rule of the SDK appendix",
             ),
+            float_latency: assumed(
+                2,
+                "dependent binary32 result 2 cycles on WSE-3 (FABRICA, simulator); no WSE-2 figure",
+            ),
+            load_latency: documented(1, "Cerebras SDK white paper 2022: memory is accessed in a single cycle"),
+            divide: documented(50, "Cerebras csl-examples allreduce/pe.csl, comment: a division takes about 50 cycles"),
+            branch_untaken: assumed(3, "branch not taken 3 cycles on WSE-3 (FABRICA, simulator); no WSE-2 figure"),
+            branch_taken: assumed(6, "branch taken 6 cycles on WSE-3 (FABRICA, simulator); no WSE-2 figure"),
+            descriptor_load: assumed(
+                4,
+                "descriptor register loaded to used 4 cycles on WSE-3 (FABRICA, simulator); 10 instead of 6 cycles to start a vector instruction of compiled code on WSE-2 (author of a stencil)",
+            ),
+            descriptor_base: derived(
+                7,
+                "SpMM_Cerebras fmacs_test: 28 cycles more for two descriptors with their bases in a loop, as 10 (back edge) + 4 (load) + 2 x 7",
+            ),
         },
         router: Router {
             colors: documented(24, SDK),

@@ -44,6 +44,13 @@ pub fn cs3() -> ArchSpec {
             width_max: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
             width_fmac: documented(Widths { half: 8, single: 1, mixed: 4 }, SHORT),
             width_scale: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
+            float_latency: vendor_simulator(2, "FABRICA: dependent binary32 result 2 cycles"),
+            load_latency: assumed(1, "no WSE-3 figure; as on WSE-2"),
+            divide: assumed(50, "no WSE-3 figure; as on WSE-2"),
+            branch_untaken: vendor_simulator(3, "FABRICA: branch not taken 3 cycles"),
+            branch_taken: vendor_simulator(6, "FABRICA: branch taken 6 cycles"),
+            descriptor_load: vendor_simulator(4, "FABRICA: descriptor register loaded to used 4 cycles"),
+            descriptor_base: assumed(7, "no WSE-3 figure; as on WSE-2"),
             width_bitsub: assumed(
                 Widths { half: 4, single: 4, mixed: 4 },
                 "32-bit integer vector subtraction is not in the SIMD widths table; as two 16-bit ones with carry at 8",

@@ -181,6 +181,20 @@ groups! {
         reduce_cycles: u32 = "reduce_cycles" Cycles 1..=10_000;
         /// Factor on the beats of an instruction whose two memory vectors start in one bank group.
         bank_conflict: u32 = "bank_conflict" Count 1..=64;
+        /// Cycles from an operation on binary32 registers to the first use of its result.
+        float_latency: u32 = "float_latency" Cycles 1..=255;
+        /// Cycles from a scalar load to the first use of its result.
+        load_latency: u32 = "load_latency" Cycles 1..=255;
+        /// Issue slots of a division of two binary32 registers.
+        divide: u32 = "divide" Cycles 1..=255;
+        /// Cycles from a branch that is not taken to the next instruction.
+        branch_untaken: u32 = "branch_untaken" Cycles 1..=10_000;
+        /// Cycles from a branch that is taken to the next instruction.
+        branch_taken: u32 = "branch_taken" Cycles 1..=10_000;
+        /// Cycles before a vector instruction whose descriptors are loaded for it.
+        descriptor_load: u32 = "descriptor_load" Cycles 0..=10_000;
+        /// Cycles before a vector instruction for each operand whose base is set for it.
+        descriptor_base: u32 = "descriptor_base" Cycles 0..=10_000;
     }
     /// A router with its ramp and its links.
     router Router {

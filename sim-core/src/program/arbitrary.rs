@@ -54,12 +54,13 @@ fn dim() -> impl Strategy<Value = Dim> {
 
 fn operand() -> impl Strategy<Value = Operand> {
     let ring = prop::option::weighted(0.2, (count(), count()).prop_map(|(start, bytes)| Ring { start, bytes }));
-    let mem = (prop::option::of(reg()), small_or_any(), dtype(), vec(dim(), 0..4), ring);
+    let mem = (prop::option::of(reg()), small_or_any(), dtype(), vec(dim(), 0..4), ring, any::<bool>());
     prop_oneof![
-        mem.prop_map(|(base, offset, dtype, dims, ring)| Operand::Mem(MemRef {
+        mem.prop_map(|(base, offset, dtype, dims, ring, advance)| Operand::Mem(MemRef {
             base,
             offset,
             dtype,
+            advance: advance && !dims.is_empty(),
             dims: dims.into(),
             ring
         })),
@@ -80,8 +81,56 @@ fn bits() -> impl Strategy<Value = u32> {
 }
 
 fn vec_op() -> impl Strategy<Value = VecOp> {
-    (prop::sample::select(Op::ALL.to_vec()), count(), operand(), vec(operand(), 0..4))
-        .prop_map(|(op, len, dst, src)| VecOp { op, len, dst, src: src.into() })
+    let descriptors = prop::sample::select(Descriptors::ALL.to_vec());
+    let len = prop_oneof![3 => count().prop_map(|len| (len, None)), 1 => reg().prop_map(|reg| (0, Some(reg)))];
+    (prop::sample::select(Op::ALL.to_vec()), len, descriptors, operand(), vec(operand(), 0..4)).prop_map(
+        |(op, (len, count), descriptors, dst, src)| VecOp { op, len, count, descriptors, dst, src: src.into() },
+    )
+}
+
+fn data() -> impl Strategy<Value = DataReg> {
+    any::<u8>().prop_map(DataReg)
+}
+
+fn int() -> impl Strategy<Value = Int> {
+    prop_oneof![reg().prop_map(Int::Reg), small_or_any().prop_map(Int::Const)]
+}
+
+fn float() -> impl Strategy<Value = Float> {
+    prop_oneof![data().prop_map(Float::Reg), bits().prop_map(Float::Const)]
+}
+
+fn cond() -> impl Strategy<Value = Cond> {
+    let cmp = || prop::sample::select(Cmp::ALL.to_vec());
+    prop_oneof![
+        (cmp(), int(), int()).prop_map(|(cmp, a, b)| Cond::Int(cmp, a, b)),
+        (cmp(), float(), float()).prop_map(|(cmp, a, b)| Cond::Float(cmp, a, b)),
+    ]
+}
+
+fn scalar() -> impl Strategy<Value = ScalarOp> {
+    let at = || (prop::option::of(reg()), small_or_any()).prop_map(|(base, offset)| Address { base, offset });
+    let word = || prop::sample::select(Word::ALL.to_vec());
+    let int_op = prop::sample::select(IntOp::ALL.to_vec());
+    let float_op = (prop::sample::select(FloatOp::ALL.to_vec()), [float(), float(), float()]);
+    let float_op = float_op.prop_map(|(op, mut from)| {
+        from[op.sources()..].fill(Float::Const(0));
+        (op, from)
+    });
+    prop_oneof![
+        (reg(), int_op, int(), int()).prop_map(|(to, op, a, b)| ScalarOp::Int(to, op, a, b)),
+        (data(), float_op).prop_map(|(to, (op, from))| ScalarOp::Float(to, op, from)),
+        // `u16` is loaded by the older form.
+        (reg(), prop::sample::select(Word::ALL.to_vec()), at()).prop_map(|(to, w, at)| ScalarOp::LoadInt(to, w, at)),
+        (word(), at(), reg()).prop_map(|(word, at, from)| ScalarOp::StoreInt(word, at, from)),
+        (data(), dtype(), at()).prop_map(|(to, dtype, at)| ScalarOp::LoadFloat(to, dtype, at)),
+        (dtype(), at(), data()).prop_map(|(dtype, at, from)| ScalarOp::StoreFloat(dtype, at, from)),
+        (data(), reg()).prop_map(|(to, from)| ScalarOp::ToFloat(to, from)),
+        (reg(), data()).prop_map(|(to, from)| ScalarOp::ToInt(to, from)),
+        (reg(), data()).prop_map(|(to, from)| ScalarOp::ToBits(to, from)),
+        (data(), reg()).prop_map(|(to, from)| ScalarOp::OfBits(to, from)),
+        at().prop_map(ScalarOp::Timestamp),
+    ]
 }
 
 fn task_id() -> impl Strategy<Value = TaskId> {
@@ -119,9 +168,23 @@ fn instr() -> impl Strategy<Value = Instr> {
         task_id().prop_map(Instr::Unblock),
         (color(), control()).prop_map(|(color, c)| Instr::Control(color, c)),
         color().prop_map(Instr::Open),
+        scalar().prop_map(Instr::Scalar),
+        (color(), int(), int(), int()).prop_map(|(color, start, pass, period)| Instr::Filter {
+            color,
+            start,
+            pass,
+            period
+        }),
+        (color(), int(), any::<bool>()).prop_map(|(color, position, open)| Instr::Turn { color, position, open }),
     ];
     leaf.prop_recursive(5, 12, 3, |inner| {
-        (count(), vec(inner, 0..3)).prop_map(|(count, body)| Instr::Loop { count, body })
+        let body = move || vec(inner.clone(), 0..3);
+        prop_oneof![
+            (count(), body()).prop_map(|(count, body)| Instr::Loop { count, body }),
+            (reg(), body()).prop_map(|(count, body)| Instr::Repeat { count, body }),
+            (cond(), body()).prop_map(|(cond, body)| Instr::While { cond, body }),
+            (cond(), body(), body()).prop_map(|(cond, then, otherwise)| Instr::If { cond, then, otherwise }),
+        ]
     })
 }
 

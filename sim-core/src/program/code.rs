@@ -5,7 +5,7 @@
 use super::{Image, Instr};
 use crate::arch::ArchSpec;
 
-/// Calls `visit` for every instruction of a body in the order of the code, a loop before what it repeats.
+/// Calls `visit` for every instruction of a body in the order of the code, a loop or branch before what is in it.
 /// Instructions in a loop are visited once, however often they are repeated.
 pub fn walk<'a>(body: &'a [Instr], mut visit: impl FnMut(&'a Instr)) {
     let mut stack = vec![body.iter()];
@@ -15,9 +15,7 @@ pub fn walk<'a>(body: &'a [Instr], mut visit: impl FnMut(&'a Instr)) {
             continue;
         };
         visit(instr);
-        if let Instr::Loop { body, .. } = instr {
-            stack.push(body.iter());
-        }
+        stack.extend(instr.bodies().into_iter().rev().filter(|body| !body.is_empty()).map(<[Instr]>::iter));
     }
 }
 

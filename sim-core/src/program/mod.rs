@@ -14,6 +14,7 @@
 pub mod dtype;
 pub mod op;
 pub mod parse;
+pub mod scalar;
 pub mod switch;
 pub mod transform;
 pub mod verify;
@@ -23,14 +24,16 @@ pub(crate) mod arbitrary;
 mod code;
 mod flat;
 mod text;
+mod text_scalar;
 
 pub use code::{code_bytes, walk};
 pub use dtype::DType;
 pub use op::{
-    AddrOp, AddrReg, Async, DataReg, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources, Then,
-    VecOp,
+    AddrOp, AddrReg, Async, DataReg, Descriptors, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring,
+    Sources, Then, VecOp,
 };
 pub use parse::parse;
+pub use scalar::{Address, Cmp, Cond, Float, FloatOp, Int, IntOp, ScalarOp, Word};
 pub use switch::{Command, Control, Filter, Pop, Position, Switch};
 pub use transform::{content_hash, content_hash_hex, content_hash_mut};
 pub use verify::verify;

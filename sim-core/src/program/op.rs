@@ -1,17 +1,19 @@
 //! Instructions of a PE and their operands.
 //!
 //! There is no instruction that stands for an algorithm: code is made of vector instructions
-//! over memory and fabric operands, address arithmetic, counted loops, and task control.
+//! over memory and fabric operands, scalar instructions, loops and branches, and task control.
 //!
-//! **Not here.** What an instruction costs (`ArchSpec`, rules C1 to C9 of `docs/MODEL.md`).
+//! **Not here.** Scalar arithmetic (`scalar`), and what an instruction costs (`ArchSpec`, rules C1 to C15
+//! of `docs/MODEL.md`).
 
+use super::scalar::{Cond, Int, Reads, Reg, ScalarOp};
 use super::{Control, DType, TaskId};
 use crate::arch::{Pe, Widths};
 use crate::coord::Color;
 use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::{Array, SmallVec, smallvec};
 
-/// Address register: 32-bit integer, holds byte addresses.
+/// Address register: 32-bit integer; holds byte addresses, counts, and other whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AddrReg(pub u8);
 
@@ -32,7 +34,8 @@ impl DataReg {
 /// One dimension of a memory operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Dim {
-    /// Elements along this dimension; at least 1.
+    /// Elements along this dimension; at least 1. 0 of the first dimension of an operand: as many as
+    /// the instruction has, whose length is in a register.
     pub len: u32,
     /// Distance between neighbours, in elements; may be zero or negative.
     pub stride: i32,
@@ -70,6 +73,8 @@ pub struct MemRef {
     pub dims: Dims,
     /// The circular buffer that all its addresses are wrapped into.
     pub ring: Option<Ring>,
+    /// Whether the register moves behind the elements that are walked over (rule C14).
+    pub advance: bool,
 }
 
 /// A circular buffer: address `a` means `start + (a - start) mod bytes`.
@@ -94,13 +99,20 @@ impl MemRef {
     /// `len` adjacent elements at byte address `offset`.
     #[must_use]
     pub fn vec(dtype: DType, offset: u32, len: u32) -> MemRef {
-        MemRef { base: None, offset: offset as i32, dtype, dims: smallvec![Dim { len, stride: 1 }], ring: None }
+        MemRef {
+            base: None,
+            offset: offset as i32,
+            dtype,
+            dims: smallvec![Dim { len, stride: 1 }],
+            ring: None,
+            advance: false,
+        }
     }
 
     /// One word at byte address `offset`, repeated.
     #[must_use]
     pub fn scalar(dtype: DType, offset: u32) -> MemRef {
-        MemRef { base: None, offset: offset as i32, dtype, dims: Dims::new(), ring: None }
+        MemRef { base: None, offset: offset as i32, dtype, dims: Dims::new(), ring: None, advance: false }
     }
 
     /// Makes the operand's address relative to an address register.
@@ -108,6 +120,20 @@ impl MemRef {
     pub fn at(mut self, base: AddrReg) -> MemRef {
         self.base = Some(base);
         self
+    }
+
+    /// Makes the register move behind the elements.
+    #[must_use]
+    pub fn advancing(mut self) -> MemRef {
+        self.advance = true;
+        self
+    }
+
+    /// Bytes by which the register of an operand that advances moves in an instruction of `len` elements.
+    #[must_use]
+    pub fn step(&self, len: u32) -> i32 {
+        let stride = self.dims.last().map_or(0, |dim| dim.stride);
+        (len as i32).wrapping_mul(stride).wrapping_mul(self.dtype.bytes() as i32)
     }
 
     /// Elements, or None for a repeated word.
@@ -128,10 +154,11 @@ impl MemRef {
         let mut rest = index;
         let mut elements = 0i64;
         for dim in self.dims.iter().rev() {
-            elements += i64::from(rest % dim.len) * i64::from(dim.stride);
-            rest /= dim.len;
+            let at = if dim.len == 0 { rest } else { rest % dim.len };
+            elements = elements.wrapping_add(i64::from(at).wrapping_mul(i64::from(dim.stride)));
+            rest = rest.checked_div(dim.len).unwrap_or(0);
         }
-        elements * i64::from(self.dtype.bytes())
+        elements.wrapping_mul(i64::from(self.dtype.bytes()))
     }
 }
 
@@ -253,13 +280,68 @@ impl Op {
 pub struct VecOp {
     /// What is done to each element.
     pub op: Op,
-    /// Number of elements; at least 1.
+    /// Number of elements; at least 1. 0 where `count` says how many.
     pub len: u32,
+    /// The register that holds the number of elements, if it is not fixed (rule C13).
+    pub count: Option<AddrReg>,
+    /// Whether its descriptors are in their registers.
+    pub descriptors: Descriptors,
     /// Where the results go.
     pub dst: Operand,
     /// Sources, as many as the operation takes.
     #[serde(deserialize_with = "short")]
     pub src: Sources,
+}
+
+impl VecOp {
+    /// A vector instruction of a fixed length, whose descriptors are in their registers.
+    #[must_use]
+    pub fn new(op: Op, len: u32, dst: Operand, src: impl Into<Sources>) -> VecOp {
+        VecOp { op, len, count: None, descriptors: Descriptors::Held, dst, src: src.into() }
+    }
+
+    /// Destination and sources.
+    pub fn operands(&self) -> impl Iterator<Item = &Operand> {
+        std::iter::once(&self.dst).chain(&self.src)
+    }
+
+    /// Cycles that the main thread spends on its descriptors before it reaches the instruction (rule C14).
+    #[must_use]
+    pub fn descriptor_cycles(&self, pe: &Pe) -> u32 {
+        let bases = self.operands().filter(|o| matches!(o, Operand::Mem(m) if !m.is_scalar())).count() as u32;
+        match self.descriptors {
+            Descriptors::Held => 0,
+            Descriptors::Loaded => pe.descriptor_load.value,
+            Descriptors::Based => pe.descriptor_load.value + bases * pe.descriptor_base.value,
+        }
+    }
+}
+
+/// What has to be done for the descriptors of a vector instruction before it (rule C14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Descriptors {
+    /// Nothing: they are in their registers.
+    #[default]
+    Held,
+    /// They are loaded.
+    Loaded,
+    /// They are loaded, and the bases of vectors in memory are set.
+    Based,
+}
+
+impl Descriptors {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Descriptors; 3] = [Descriptors::Held, Descriptors::Loaded, Descriptors::Based];
+
+    /// Name in the text form; empty for those that nothing is done for.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Descriptors::Held => "",
+            Descriptors::Loaded => "load",
+            Descriptors::Based => "base",
+        }
+    }
 }
 
 /// Priority class of a microthread; the main thread stands between `Medium` and `Low`.
@@ -342,6 +424,19 @@ impl AddrOp {
             | AddrOp::Load { reg: r, .. } => r,
         }
     }
+
+    /// The registers that are read.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        let reads: [Option<AddrReg>; 2] = match *self {
+            AddrOp::Set(..) => [None, None],
+            AddrOp::Add(r, _) | AddrOp::Clamp(r, ..) | AddrOp::Wrap { reg: r, .. } => [Some(r), None],
+            AddrOp::Copy(_, other) => [Some(other), None],
+            AddrOp::AddReg(r, other) => [Some(r), Some(other)],
+            AddrOp::Load { base, .. } => [base, None],
+        };
+        reads.into_iter().flatten().map(Reg::Addr).collect()
+    }
 }
 
 /// An instruction of a task.
@@ -372,4 +467,61 @@ pub enum Instr {
     Control(Color, Control),
     /// Open a color in this PE's router that was closed, with its switch at position 0.
     Open(Color),
+    /// A scalar instruction.
+    Scalar(ScalarOp),
+    /// One of two bodies.
+    If {
+        /// What decides.
+        cond: Cond,
+        /// What is executed if the condition holds; not empty.
+        then: Vec<Instr>,
+        /// What is executed if it does not.
+        otherwise: Vec<Instr>,
+    },
+    /// Its body, as long as the condition holds.
+    While {
+        /// What decides, before every repetition.
+        cond: Cond,
+        /// What is repeated; not empty.
+        body: Vec<Instr>,
+    },
+    /// Its body, executed as often as a register says where the loop is entered.
+    Repeat {
+        /// The register; below 1 the body is not executed.
+        count: AddrReg,
+        /// What is repeated; not empty.
+        body: Vec<Instr>,
+    },
+    /// Set the filter of a color in this PE's router (rule S7).
+    Filter {
+        /// The color.
+        color: Color,
+        /// Where the counter stands, modulo `period`.
+        start: Int,
+        /// Wavelets that pass in each circle.
+        pass: Int,
+        /// Circle of the counter; below 1 there is no filter.
+        period: Int,
+    },
+    /// Turn the switch of a color in this PE's router (rule S7).
+    Turn {
+        /// The color.
+        color: Color,
+        /// The position.
+        position: Int,
+        /// Whether the color is opened as well.
+        open: bool,
+    },
+}
+
+impl Instr {
+    /// The bodies inside of it, in the order of the code.
+    #[must_use]
+    pub fn bodies(&self) -> [&[Instr]; 2] {
+        match self {
+            Instr::Loop { body, .. } | Instr::While { body, .. } | Instr::Repeat { body, .. } => [body, &[]],
+            Instr::If { then, otherwise, .. } => [then, otherwise],
+            _ => [&[], &[]],
+        }
+    }
 }

@@ -17,6 +17,12 @@
 //!       a0 = a0 + 64
 //!       a1 = wrap a1 1024 512
 //!     }
+//!     a2 = load i16 a0+2
+//!     if lt a2 a3 {
+//!       vec mov a2 load: f32@a4+64[..]+ <- fab c1 f32
+//!     } else {
+//!       a2 = mul a2 4
+//!     }
 //!   }
 //!   task recv data c1 r0 {
 //!   }
@@ -44,8 +50,8 @@
 //! position, and `print(parse(t))` does not change when it is parsed and printed again.
 
 use super::{
-    AddrOp, AddrReg, Async, Buffer, EdgeStream, Filter, Flow, Image, Instr, MemRef, Operand, Placement, Priority,
-    Program, Route, Switch, Task, Then, Trigger, VecOp,
+    AddrOp, AddrReg, Async, Buffer, Descriptors, EdgeStream, Filter, Flow, Image, Instr, MemRef, Operand, Placement,
+    Priority, Program, Route, Switch, Task, Then, Trigger, VecOp,
 };
 use crate::coord::{Dir, DirSet, Span};
 use std::fmt::{self, Display, Formatter};
@@ -121,7 +127,7 @@ impl Display for Name<'_> {
 }
 
 /// The bits of a binary32: shortest decimal that gives them, or the bits where none does.
-struct Float(u32);
+pub(super) struct Float(pub(super) u32);
 
 impl Display for Float {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -181,17 +187,19 @@ fn write_task(f: &mut Formatter<'_>, t: &Task) -> fmt::Result {
 }
 
 fn write_instr(f: &mut Formatter<'_>, instr: &Instr, depth: usize) -> fmt::Result {
-    for _ in 0..depth {
-        f.write_str("  ")?;
-    }
+    let indent = |f: &mut Formatter<'_>| (0..depth).try_for_each(|_| f.write_str("  "));
+    let body = |f: &mut Formatter<'_>, body: &[Instr]| body.iter().try_for_each(|i| write_instr(f, i, depth + 1));
+    indent(f)?;
     match instr {
-        Instr::Loop { count, body } => {
-            writeln!(f, "loop {count} {{")?;
-            for instr in body {
-                write_instr(f, instr, depth + 1)?;
-            }
-            for _ in 0..depth {
-                f.write_str("  ")?;
+        Instr::Loop { .. } | Instr::Repeat { .. } | Instr::While { .. } | Instr::If { .. } => {
+            writeln!(f, "{instr} {{")?;
+            let [first, second] = instr.bodies();
+            body(f, first)?;
+            indent(f)?;
+            if !second.is_empty() {
+                writeln!(f, "}} else {{")?;
+                body(f, second)?;
+                indent(f)?;
             }
             writeln!(f, "}}")
         }
@@ -199,7 +207,7 @@ fn write_instr(f: &mut Formatter<'_>, instr: &Instr, depth: usize) -> fmt::Resul
     }
 }
 
-/// As in the text form; of a loop, the head.
+/// As in the text form; of a loop or branch, the head.
 impl Display for Instr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -224,6 +232,16 @@ impl Display for Instr {
                 control.task.map_or(Ok(()), |id| write!(f, " -> {id}"))
             }
             Instr::Open(color) => write!(f, "open {color}"),
+            Instr::Scalar(op) => write!(f, "{op}"),
+            Instr::If { cond, .. } => write!(f, "if {cond}"),
+            Instr::While { cond, .. } => write!(f, "while {cond}"),
+            Instr::Repeat { count, .. } => write!(f, "loop a{}", count.0),
+            Instr::Filter { color, start, pass, period } => {
+                write!(f, "filter {color} start {start} pass {pass} of {period}")
+            }
+            Instr::Turn { color, position, open } => {
+                write!(f, "{} {color} {position}", if *open { "open" } else { "turn" })
+            }
         }
     }
 }
@@ -246,7 +264,13 @@ impl Priority {
 /// As in the text form: `vec mov 4: fab c0 f32 <- f32@1024[4]`.
 impl Display for VecOp {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "vec {} {}: {} <-", self.op.name(), self.len, self.dst)?;
+        write!(f, "vec {} ", self.op.name())?;
+        match self.count {
+            Some(reg) => write!(f, "a{}", reg.0)?,
+            None => write!(f, "{}", self.len)?,
+        }
+        let gap = if self.descriptors == Descriptors::Held { "" } else { " " };
+        write!(f, "{gap}{}: {} <-", self.descriptors.name(), self.dst)?;
         for (i, src) in self.src.iter().enumerate() {
             write!(f, "{} {src}", if i == 0 { "" } else { "," })?;
         }
@@ -272,21 +296,27 @@ impl Display for MemRef {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.dtype.name(), Address(self.base, self.offset))?;
         for (i, d) in self.dims.iter().enumerate() {
-            write!(f, "{}{}", if i == 0 { "[" } else { "," }, d.len)?;
+            f.write_str(if i == 0 { "[" } else { "," })?;
+            if d.len == 0 {
+                f.write_str("..")?
+            } else {
+                write!(f, "{}", d.len)?
+            }
             if d.stride != 1 {
                 write!(f, ":{}", d.stride)?;
             }
         }
         f.write_str(if self.dims.is_empty() { "" } else { "]" })?;
         match self.ring {
-            Some(ring) => write!(f, "%{}+{}", ring.start, ring.bytes),
-            None => Ok(()),
+            Some(ring) => write!(f, "%{}+{}", ring.start, ring.bytes)?,
+            None => {}
         }
+        f.write_str(if self.advance && !self.dims.is_empty() { "+" } else { "" })
     }
 }
 
 /// `64`, `a1`, `a1+64`, `a1-64`.
-struct Address(Option<AddrReg>, i32);
+pub(super) struct Address(pub(super) Option<AddrReg>, pub(super) i32);
 
 impl Display for Address {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -5,11 +5,28 @@ use super::value::Value;
 use super::{Parsed, Parser, clipped};
 use crate::diag::Part;
 use crate::program::{
-    AddrOp, AddrReg, Async, Command, Control, DType, Instr, Op, Operand, Priority, TaskId, Then, VecOp,
+    AddrOp, AddrReg, Async, Command, Control, DType, Descriptors, Instr, Int, IntOp, Op, Operand, Priority, ScalarOp,
+    TaskId, Then, VecOp,
 };
 
 /// What an instruction begins with, beside the names of registers and operations.
-const INSTRUCTIONS: [&str; 8] = ["vec", "async", "join", "loop", "activate", "block", "unblock", "control"];
+const INSTRUCTIONS: [&str; 15] = [
+    "vec",
+    "async",
+    "join",
+    "loop",
+    "if",
+    "while",
+    "activate",
+    "block",
+    "unblock",
+    "control",
+    "open",
+    "turn",
+    "filter",
+    "store",
+    "timestamp",
+];
 
 /// The place of an instruction: image, task, and how many stand before it in the task.
 struct Code {
@@ -65,26 +82,68 @@ impl<'a> Parser<'a> {
     fn instr(&mut self, depth: usize, code: &mut Code) -> Parsed<Instr> {
         let Tok::Word(word) = self.peek() else { return self.expected("an instruction or `}`") };
         if self.at_addr_reg() {
-            return self.addr_op().map(Instr::Addr);
+            return self.addr_op();
+        }
+        if self.at_data_reg() {
+            return self.float_op().map(Instr::Scalar);
         }
         if word == "vec" || Op::ALL.iter().any(|op| op.name() == word) {
             return self.vec_op().map(Instr::Vec);
         }
-        if !INSTRUCTIONS.contains(&word) && word != "open" {
-            let known: Vec<&str> = INSTRUCTIONS.iter().copied().chain(["open"]).chain(Op::ALL.map(Op::name)).collect();
-            return self.expected_word(&known, ", an address register or `}`");
+        if !INSTRUCTIONS.contains(&word) {
+            let known: Vec<&str> = INSTRUCTIONS.iter().copied().chain(Op::ALL.map(Op::name)).collect();
+            return self.expected_word(&known, ", a register or `}`");
         }
         self.next += 1;
         Ok(match word {
             "async" => Instr::Async(self.async_op()?),
             "join" => Instr::Join(self.numbered('t')?),
+            "loop" if self.at_addr_reg() => Instr::Repeat { count: self.addr_reg()?, body: self.instrs(depth, code)? },
             "loop" => Instr::Loop { count: self.int()?, body: self.instrs(depth, code)? },
+            "if" => self.branch(depth, code)?,
+            "while" => Instr::While { cond: self.cond()?, body: self.instrs(depth, code)? },
+            "store" => Instr::Scalar(self.store()?),
+            "timestamp" => Instr::Scalar(self.timestamp()?),
+            "filter" => self.set_filter()?,
+            "turn" => Instr::Turn { color: self.color()?, position: self.int_source()?, open: false },
             "activate" => Instr::Activate(self.task_id()?),
             "block" => Instr::Block(self.task_id()?),
             "control" => Instr::Control(self.color()?, self.control()?),
-            "open" => Instr::Open(self.color()?),
+            "open" => {
+                let color = self.color()?;
+                match self.ended() {
+                    true => Instr::Open(color),
+                    false => Instr::Turn { color, position: self.int_source()?, open: true },
+                }
+            }
             _ => Instr::Unblock(self.task_id()?),
         })
+    }
+
+    /// Behind the `if` of a branch that the machine takes.
+    fn branch(&mut self, depth: usize, code: &mut Code) -> Parsed<Instr> {
+        let (cond, then) = (self.cond()?, self.instrs(depth, code)?);
+        let otherwise = match self.take(Tok::Word("else")) {
+            false => Vec::new(),
+            true if self.take(Tok::Word("if")) => {
+                self.mark(Part::Instr(code.image, code.task, code.ordinal), self.at());
+                code.ordinal += 1;
+                vec![self.branch(depth + 1, code)?]
+            }
+            true => self.instrs(depth, code)?,
+        };
+        Ok(Instr::If { cond, then, otherwise })
+    }
+
+    fn set_filter(&mut self) -> Parsed<Instr> {
+        let color = self.color()?;
+        let mut numbers = [Int::Const(0); 3];
+        for (number, word) in numbers.iter_mut().zip(["start", "pass", "of"]) {
+            self.keyword(word)?;
+            *number = self.int_source()?;
+        }
+        let [start, pass, period] = numbers;
+        Ok(Instr::Filter { color, start, pass, period })
     }
 
     fn control(&mut self) -> Parsed<Control> {
@@ -114,23 +173,22 @@ impl<'a> Parser<'a> {
 
     /// `vec OP LENGTH: DESTINATION <- SOURCE, …`. `vec` may be left out, and so may the length, which is
     /// then that of the first operand that has one; wavelets whose type is left out have that of the first
-    /// vector that has one.
+    /// vector that has one. With a register as length, operands by name are as long as it says. `load` or
+    /// `base` may stand before the colon.
     fn vec_op(&mut self) -> Parsed<VecOp> {
         let at = self.at();
         self.take(Tok::Word("vec"));
         let op = self.one_of(&Op::ALL, Op::name)?;
-        let written = if self.has_length() { Some(self.int()?) } else { None };
-        if written.is_some() || self.peek() == Tok::Punct(":") {
-            self.punct(":")?;
-        }
-        let mut operands = vec![self.operand()?];
+        let (written, count, descriptors) = self.length_and_descriptors()?;
+        let mut operands = vec![self.operand_of(count.is_some())?];
         self.punct("<-")?;
         if !self.ended() && self.peek() != Tok::Word("then") {
-            operands.push(self.operand()?);
+            operands.push(self.operand_of(count.is_some())?);
             while self.take(Tok::Punct(",")) {
-                operands.push(self.operand()?);
+                operands.push(self.operand_of(count.is_some())?);
             }
         }
+        let written = written.or(count.map(|_| 0));
         let len = match written.or_else(|| operands.iter().find_map(|(o, _)| length(o))) {
             Some(len) => len,
             None => {
@@ -145,7 +203,41 @@ impl<'a> Parser<'a> {
             (operand, _) => operand,
         });
         let dst = all.next().expect("the destination was read");
-        Ok(VecOp { op, len, dst, src: all.collect() })
+        Ok(VecOp { op, len, count, descriptors, dst, src: all.collect() })
+    }
+
+    /// What stands before the colon: the length as a number or as a register, and what is done for the
+    /// descriptors.
+    fn length_and_descriptors(&mut self) -> Parsed<(Option<u32>, Option<AddrReg>, Descriptors)> {
+        let (mut written, mut count, mut descriptors) = (None, None, Descriptors::Held);
+        if self.has_length() {
+            let marked = |p: &Self| matches!(p.peek(), Tok::Word("load" | "base")) && p.second() == Tok::Punct(":");
+            if self.at_addr_reg() {
+                count = Some(self.addr_reg()?);
+            } else if !marked(self) {
+                written = Some(self.int()?);
+            }
+            if marked(self) {
+                descriptors = self.one_of(&[Descriptors::Loaded, Descriptors::Based], Descriptors::name)?;
+            }
+            self.punct(":")?;
+        } else {
+            self.take(Tok::Punct(":"));
+        }
+        Ok((written, count, descriptors))
+    }
+
+    /// An operand; if the length of the instruction is in a register, one by name is as long as it says.
+    fn operand_of(&mut self, open: bool) -> Parsed<(Operand, bool)> {
+        let by_address = self.second() == Tok::Punct("@")
+            && matches!(self.peek(), Tok::Word(word) if DType::ALL.iter().any(|d| d.name() == word));
+        let (mut operand, typed) = self.operand()?;
+        if let Operand::Mem(m) = &mut operand
+            && let Some(first) = m.dims.first_mut().filter(|_| open && !by_address)
+        {
+            first.len = 0;
+        }
+        Ok((operand, typed))
     }
 
     /// Whether a length stands before the operands: there is a `:` outside of brackets before `<-`.
@@ -163,42 +255,69 @@ impl<'a> Parser<'a> {
         false
     }
 
-    fn addr_op(&mut self) -> Parsed<AddrOp> {
+    /// `a1 = …`
+    fn addr_op(&mut self) -> Parsed<Instr> {
         let reg = self.addr_reg()?;
         self.punct("=")?;
-        if !self.at_addr_reg() {
-            let Tok::Word(word) = self.peek() else { return Ok(AddrOp::Set(reg, self.int()?)) };
-            return match word {
-                "load" => {
-                    self.next += 1;
-                    let (base, offset) = self.address()?;
-                    Ok(AddrOp::Load { reg, base, offset })
-                }
-                "clamp" => {
-                    self.next += 1;
-                    self.same(reg)?;
-                    Ok(AddrOp::Clamp(reg, self.atom()?, self.atom()?))
-                }
-                "wrap" => {
-                    self.next += 1;
-                    self.same(reg)?;
-                    Ok(AddrOp::Wrap { reg, end: self.atom()?, size: self.atom()? })
-                }
-                _ => Ok(AddrOp::Set(reg, self.int()?)),
-            };
+        if self.at_addr_reg() {
+            return self.computed(reg);
         }
-        let start = self.next;
+        let Tok::Word(word) = self.peek() else { return Ok(Instr::Addr(AddrOp::Set(reg, self.int()?))) };
+        if let Some(op) = self.int_op(reg, word)? {
+            return Ok(Instr::Scalar(op));
+        }
+        let op = match word {
+            "load" => {
+                self.next += 1;
+                if let Some(op) = self.typed_load(reg)? {
+                    return Ok(Instr::Scalar(op));
+                }
+                let (base, offset) = self.address()?;
+                AddrOp::Load { reg, base, offset }
+            }
+            "clamp" => {
+                self.next += 1;
+                self.same(reg)?;
+                AddrOp::Clamp(reg, self.atom()?, self.atom()?)
+            }
+            "wrap" => {
+                self.next += 1;
+                self.same(reg)?;
+                AddrOp::Wrap { reg, end: self.atom()?, size: self.atom()? }
+            }
+            _ => AddrOp::Set(reg, self.int()?),
+        };
+        Ok(Instr::Addr(op))
+    }
+
+    /// `a1 = a2`, `a1 = a1 + 8`, `a1 = a2 * a3`: the forms with an operator between its operands.
+    fn computed(&mut self, reg: AddrReg) -> Parsed<Instr> {
         let other = self.addr_reg()?;
         if self.ended() {
-            return Ok(AddrOp::Copy(reg, other));
+            return Ok(Instr::Addr(AddrOp::Copy(reg, other)));
         }
-        self.next = start;
-        self.same(reg)?;
-        if self.peek() == Tok::Punct("-") {
-            return Ok(AddrOp::Add(reg, self.int()?));
+        let op = match self.peek() {
+            Tok::Punct("+") => IntOp::Add,
+            Tok::Punct("-") => IntOp::Sub,
+            Tok::Punct("*") => IntOp::Mul,
+            _ => return self.expected("+, -, * or the end of the line"),
+        };
+        let start = self.next;
+        self.next += 1;
+        if self.at_addr_reg() {
+            let second = self.addr_reg()?;
+            return Ok(match op {
+                IntOp::Add if other == reg => Instr::Addr(AddrOp::AddReg(reg, second)),
+                _ => Instr::Scalar(ScalarOp::Int(reg, op, Int::Reg(other), Int::Reg(second))),
+            });
         }
-        self.punct("+")?;
-        if self.at_addr_reg() { Ok(AddrOp::AddReg(reg, self.addr_reg()?)) } else { Ok(AddrOp::Add(reg, self.int()?)) }
+        if other != reg || op == IntOp::Mul {
+            return Ok(Instr::Scalar(ScalarOp::Int(reg, op, Int::Reg(other), Int::Const(self.int()?))));
+        }
+        if op == IntOp::Sub {
+            self.next = start;
+        }
+        Ok(Instr::Addr(AddrOp::Add(reg, self.int()?)))
     }
 
     /// The register that is also the target.

@@ -240,7 +240,7 @@ impl<'a> Parser<'a> {
         }
         let done = match self.peek() {
             Tok::Word("for") => self.repeat(depth, each),
-            Tok::Word("if") => self.choose(depth, each),
+            Tok::Word("if") if !self.at_branch() => self.choose(depth, each),
             Tok::Word("const") => self.define_const(),
             _ => each(self, depth),
         };

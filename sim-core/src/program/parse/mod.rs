@@ -39,6 +39,7 @@ mod number;
 mod operand;
 mod place;
 mod route;
+mod scalar;
 mod scope;
 mod source;
 #[cfg(test)]

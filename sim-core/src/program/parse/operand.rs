@@ -38,7 +38,7 @@ impl Parser<'_> {
         self.numbered('a').map(AddrReg)
     }
 
-    fn at_data_reg(&self) -> bool {
+    pub(super) fn at_data_reg(&self) -> bool {
         let Tok::Word(word) = self.peek() else { return false };
         let numbered = word.strip_prefix('r').is_some_and(|d| d.starts_with(|c: char| c.is_ascii_digit()));
         let computed = word == "r" && self.second() == Tok::Punct("(");
@@ -130,7 +130,8 @@ impl Parser<'_> {
         }
         let bytes = i64::from(self.address_of(&declared)) + element * i64::from(declared.dtype.bytes());
         let offset = self.fits(Value::Int(bytes.into()), at)?;
-        Ok(Operand::Mem(MemRef { base, offset, dtype: declared.dtype, dims, ring }))
+        let advance = !dims.is_empty() && self.take(Tok::Punct("+"));
+        Ok(Operand::Mem(MemRef { base, offset, dtype: declared.dtype, dims, ring, advance }))
     }
 
     /// Whether all elements of an operand are in its buffer.
@@ -229,11 +230,11 @@ impl Parser<'_> {
         Ok((from, Index::Range { len, step }))
     }
 
-    /// `length` or `length:stride`, one for each dimension.
+    /// `length` or `length:stride`, one for each dimension; `..` is as many as the instruction has.
     fn dims(&mut self) -> Parsed<Dims> {
         let mut dims = Dims::new();
         loop {
-            let len = self.int()?;
+            let len = if self.take(Tok::Punct("..")) { 0 } else { self.int()? };
             let stride = if self.take(Tok::Punct(":")) { self.int()? } else { 1 };
             dims.push(Dim { len, stride });
             if !self.take(Tok::Punct(",")) {
@@ -252,7 +253,8 @@ impl Parser<'_> {
             self.punct("]")?;
         }
         let ring = self.ring()?;
-        Ok(MemRef { base, offset, dtype, dims, ring })
+        let advance = !dims.is_empty() && self.take(Tok::Punct("+"));
+        Ok(MemRef { base, offset, dtype, dims, ring, advance })
     }
 
     /// `%512+64`, or `%A` for the bytes of a buffer.

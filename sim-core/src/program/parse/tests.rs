@@ -70,12 +70,12 @@ fn spaces_comments_and_line_ends_are_free() {
 
 #[test]
 fn p001_something_else_was_expected() {
-    let text = "grid 4\nimage a {\n  in q1 d2\n  task t local {\n    vec mow 4: r0 <- r1\n    a0 = a1 + 4\n    loop 2 {\n      join 5\n    }\n  }\n}\nrout c1\n\"x\n";
+    let text = "grid 4\nimage a {\n  in q1 d2\n  task t local {\n    vec mow 4: r0 <- r1\n    a0 = wrap a1 4 4\n    loop 2 {\n      join 5\n    }\n  }\n}\nrout c1\n\"x\n";
     let want = [
         "P001 t:1:7 expected `x` with a number, found the end of the line",
         "P001 t:3:9 expected `c` with a number, found `d2`",
         "P001 t:5:9 expected mov, add, sub, mul, max, fmac, scale, bitsub, found `mow`",
-        "P001 t:6:10 expected a0, the register that is written, found `a1`",
+        "P001 t:6:15 expected a0, the register that is written, found `a1`",
         "P001 t:8:12 expected `t` with a number, found `5`",
         "P001 t:12:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, param, array, for, if, include, found `rout`",
         "P001 t:13:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, param, array, for, if, include, found a text without an end",
@@ -146,4 +146,34 @@ proptest! {
     fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&String::from_utf8_lossy(&bytes), "t");
     }
+}
+
+/// What decides at run time is told apart from what generates; each form is printed in one way.
+#[test]
+fn control_code() {
+    let text = "const lt = 3\nimage a {\nmem v f32[8] @64\nreg n = a4\ntask t local {\nif lt == 3 {\na1 = a2 * 4\n}\nif a1 <= 5 {\na1 = a1 - a2\n} else if lt a1 -2 {\na3 = a1 - 5\n} else {\nopen c0 1\n}\nwhile r1 < #0.5 {\nr1 = add r1 #-1\n}\nloop n {\nvec mov n load: v@a2[..]+ <- #1\nmov load: v <- #2\n}\na1 = load u16 a2+addr(v)\nstore f32 addr(v)+4 r1\n}\n}\n";
+    let printed = "    a1 = mul a2 4
+    if le a1 5 {
+      a1 = sub a1 a2
+    } else {
+      if lt a1 -2 {
+        a3 = sub a1 5
+      } else {
+        open c0 1
+      }
+    }
+    while lt r1 #0.5 {
+      r1 = add r1 #-1
+    }
+    loop a4 {
+      vec mov a4 load: f32@a2+64[..]+ <- #1
+      vec mov 8 load: f32@64[8] <- #2
+    }
+    a1 = load u16 a2+64
+    store f32 68 r1
+";
+    let program = parse(text, "t").unwrap_or_else(|found| panic!("{found:#?}"));
+    let out = program.to_string();
+    assert!(out.contains(printed), "{out}");
+    assert_eq!(parse(&out, "t").unwrap(), program);
 }

@@ -1,8 +1,10 @@
-//! Address registers that can decide a bank conflict (rule C5), and how much of them does.
+//! Address registers that can decide how long a run takes (rule V1), how much of them does, and whether
+//! one of them holds what came from memory.
 //!
-//! Addresses cost no time, with one exception: a vector instruction whose two sources start in one
-//! bank group takes longer. So the value of an address register matters only if it is the base of such
-//! a source, or if such a base is computed from it.
+//! A register decides whole if a branch, a loop, the length of a vector instruction, a filter or a switch
+//! takes its number, or if one that does is computed from it. Addresses cost no time, with one exception: a
+//! vector instruction whose two sources start in one bank group takes longer (C5). So otherwise the value of
+//! an address register matters only if it is the base of such a source, or if such a base is computed from it.
 //!
 //! Two vector sources conflict if their first words are equal modulo 4, unless they are one and the
 //! same. Where both are relative to one register, nothing depends on its value. Where they are not,
@@ -15,7 +17,7 @@
 //! else.
 //! **Not here.** When the conflict itself is decided (the engines).
 
-use crate::program::{AddrOp, AddrReg, Async, Image, Instr, MemRef, Operand, Task, VecOp};
+use crate::program::{AddrOp, AddrReg, Async, Cond, Image, Instr, Int, IntOp, MemRef, Operand, ScalarOp, Task, VecOp};
 
 /// Address registers by number, as bits: bit 3 stands for `a3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,10 +26,13 @@ pub struct Deciding {
     pub whole: u16,
     /// Registers whose value modulo 8 decides; none of `whole`.
     pub modulo: u16,
+    /// Whether a register that decides may hold what came from memory or a wavelet, or a branch compares
+    /// such a number: then timing depends on values.
+    pub values: bool,
 }
 
 impl Deciding {
-    /// The registers of an image that decide a conflict.
+    /// The registers of an image that decide.
     #[must_use]
     pub fn of(image: &Image) -> Deciding {
         let mut found = Found::default();
@@ -41,9 +46,13 @@ impl Deciding {
                 found.whole |= if found.whole & to != 0 { from } else { 0 };
                 found.modulo |= if found.modulo & to != 0 { from } else { 0 };
             }
+            for &(to, from) in &found.wholes {
+                found.whole |= if (found.whole | found.modulo) & to != 0 { from } else { 0 };
+            }
             found.whole |= found.modulo & found.bounded;
             if before == (found.whole, found.modulo) {
-                return Deciding { whole: found.whole, modulo: found.modulo & !found.whole };
+                let values = found.compares_data || found.tainted() & (found.whole | found.modulo) != 0;
+                return Deciding { whole: found.whole, modulo: found.modulo & !found.whole, values };
             }
         }
     }
@@ -73,8 +82,15 @@ struct Found {
     modulo: u16,
     /// Compared with a bound: the result modulo 8 depends on the whole value.
     bounded: u16,
-    /// Pairs of a register and one that it is computed from.
+    /// Pairs of a register and one that it is computed from, such that its value modulo 8 depends on the
+    /// other's value modulo 8.
     copies: Vec<(u16, u16)>,
+    /// Pairs of a register and one that it is computed from in any other way.
+    wholes: Vec<(u16, u16)>,
+    /// Registers that are loaded, or computed from data registers.
+    loaded: u16,
+    /// Whether a branch compares a data register.
+    compares_data: bool,
 }
 
 /// The bit of a register.
@@ -89,6 +105,24 @@ impl Found {
                 Instr::Vec(op) | Instr::Async(Async { op, thread: _, priority: _, then: _ }) => self.vector(op),
                 Instr::Loop { count: _, body } => self.walk(body),
                 Instr::Addr(op) => self.address(op),
+                Instr::Scalar(op) => self.scalar(op),
+                Instr::If { cond, then, otherwise } => {
+                    self.cond(cond);
+                    self.walk(then);
+                    self.walk(otherwise);
+                }
+                Instr::While { cond, body } => {
+                    self.cond(cond);
+                    self.walk(body);
+                }
+                Instr::Repeat { count, body } => {
+                    self.whole |= bit(*count);
+                    self.walk(body);
+                }
+                Instr::Filter { color: _, start, pass, period } => {
+                    [start, pass, period].into_iter().for_each(|int| self.decides(*int));
+                }
+                Instr::Turn { color: _, position, open: _ } => self.decides(*position),
                 Instr::Join(_)
                 | Instr::Activate(_)
                 | Instr::Block(_)
@@ -103,12 +137,66 @@ impl Found {
         match op {
             AddrOp::Copy(to, from) | AddrOp::AddReg(to, from) => self.copies.push((bit(*to), bit(*from))),
             AddrOp::Clamp(reg, _, _) | AddrOp::Wrap { reg, end: _, size: _ } => self.bounded |= bit(*reg),
-            AddrOp::Set(..) | AddrOp::Add(..) | AddrOp::Load { reg: _, base: _, offset: _ } => {}
+            AddrOp::Load { reg, base: _, offset: _ } => self.loaded |= bit(*reg),
+            AddrOp::Set(..) | AddrOp::Add(..) => {}
+        }
+    }
+
+    /// Registers into which something was loaded, or that are computed from one of those.
+    fn tainted(&self) -> u16 {
+        let mut tainted = self.loaded;
+        loop {
+            let before = tainted;
+            for &(to, from) in self.copies.iter().chain(&self.wholes) {
+                tainted |= if tainted & from != 0 { to } else { 0 };
+            }
+            if tainted == before {
+                return tainted;
+            }
+        }
+    }
+
+    fn decides(&mut self, int: Int) {
+        self.whole |= int.reg().map_or(0, bit);
+    }
+
+    fn cond(&mut self, cond: &Cond) {
+        match cond {
+            Cond::Int(_, a, b) => [a, b].into_iter().for_each(|int| self.decides(*int)),
+            Cond::Float(_, a, b) => self.compares_data |= a.reg().or(b.reg()).is_some(),
+        }
+    }
+
+    fn scalar(&mut self, op: &ScalarOp) {
+        match *op {
+            ScalarOp::Int(to, op, a, b) => {
+                for (second, from) in [a, b].into_iter().enumerate() {
+                    let Some(from) = from.reg() else { continue };
+                    let low_bits_suffice = match op {
+                        IntOp::Add | IntOp::Sub | IntOp::Mul | IntOp::And | IntOp::Or | IntOp::Xor => true,
+                        IntOp::Shl => second == 0,
+                        IntOp::Shr | IntOp::Sar | IntOp::Min | IntOp::Max => false,
+                    };
+                    let pairs = if low_bits_suffice { &mut self.copies } else { &mut self.wholes };
+                    pairs.push((bit(to), bit(from)));
+                }
+            }
+            ScalarOp::LoadInt(to, _, _) | ScalarOp::ToInt(to, _) | ScalarOp::ToBits(to, _) => self.loaded |= bit(to),
+            ScalarOp::Float(..) | ScalarOp::LoadFloat(..) | ScalarOp::ToFloat(..) | ScalarOp::OfBits(..) => {}
+            ScalarOp::StoreInt(..) | ScalarOp::StoreFloat(..) | ScalarOp::Timestamp(_) => {}
         }
     }
 
     fn vector(&mut self, op: &VecOp) {
-        let VecOp { op: _, len: _, dst: _, src } = op;
+        let VecOp { op: _, len: _, count, descriptors: _, dst, src } = op;
+        self.whole |= count.map_or(0, bit);
+        for operand in std::iter::once(dst).chain(src) {
+            let Operand::Mem(MemRef { base, offset: _, dtype: _, dims: _, ring: _, advance }) = operand else {
+                continue;
+            };
+            let moved = base.filter(|_| *advance).zip(*count);
+            self.copies.extend(moved.map(|(base, count)| (bit(base), bit(count))));
+        }
         let mut vectors: Vec<&MemRef> = Vec::with_capacity(src.len());
         for source in src {
             match source {
@@ -128,6 +216,6 @@ impl Found {
 
 /// Whether two vectors are one and the same operand if they start at one address.
 fn may_be_one(a: &MemRef, b: &MemRef) -> bool {
-    let MemRef { base: _, offset: _, dtype, dims, ring } = a;
+    let MemRef { base: _, offset: _, dtype, dims, ring, advance: _ } = a;
     (dtype, dims) == (&b.dtype, &b.dims) && ring.is_none() && b.ring.is_none()
 }

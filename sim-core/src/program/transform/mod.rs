@@ -31,4 +31,4 @@ pub use deciding::Deciding;
 pub use hash::{content_hash, content_hash_hex, content_hash_mut};
 pub use lines::{line_kinds, port_lines};
 pub use select::{Cut, Window, clip, without};
-pub use timing::{timing_key, timing_only};
+pub use timing::{depends_on_values, timing_key, timing_only};

@@ -1,24 +1,37 @@
 //! What of a program its timing can depend on: as a reduced program, and as a hash.
 //!
 //! Two launches of a kernel that differ only in names and in most addresses take the same cycles, since
-//! timing never depends on values (rule V1 of `docs/MODEL.md`) and addresses only decide bank conflicts
+//! their timing depends on no values (rule V1 of `docs/MODEL.md`) and addresses only decide bank conflicts
 //! (rule C5). So programs with equal hashes have equal outcomes without values, and one of them is
 //! executed. Example: the first layer's `gemm qkv` and the second layer's have one hash.
 //!
 //! **Invariant.** Only what no rule of timing reads is left out: names, initial memory, start values of
-//! registers and addresses that decide no bank conflict.
+//! registers and addresses that decide nothing. Of a program that depends on values nothing is.
 //! **Not here.** Whether an address is in the memory, which the verifier checks for every program.
 
 use super::Deciding;
 use super::hash::{content_hash, content_hash_mut};
+use crate::coord::{Region, Span};
 use crate::program::{
     AddrOp, Async, EdgeStream, Image, Instr, MemRef, Operand, Param, Placement, Program, Task, VecOp,
 };
 
-/// The program without names, and without start values of registers that decide no bank conflict.
-/// None if a register that can decide one starts with values that differ between PEs, in all or modulo
-/// 8, as it decides: then PEs of one placement may differ in timing. None also if a placement names an
-/// image that there is not.
+/// The first image by number that some PE runs and whose timing depends on values (rule V1), if there is one.
+#[must_use]
+pub fn depends_on_values(program: &Program) -> Option<&Image> {
+    let placed = |at: &u32| program.placements.iter().any(|p| p.image == *at);
+    let images = (0..).zip(&program.images);
+    images.filter(|(at, _)| placed(at)).map(|(_, image)| image).find(|image| Deciding::of(image).values)
+}
+
+/// Most placements that a program is cut into.
+const PARTS: usize = 65_536;
+
+/// The program without names, and without start values of registers that decide nothing (rule V1). Where
+/// a register that decides starts with values that differ between PEs, in all or modulo 8, as it decides,
+/// the placement is cut into ones in which they do not. Example: lengths `a1=4+1*x` on 32 by 32 PEs become
+/// 32 placements of a column each. None if there would be too many of them, if timing depends on values, or
+/// if a placement names an image that there is not.
 #[must_use]
 pub fn timing_only(program: &Program) -> Option<Program> {
     let mut reduced = program.clone();
@@ -28,22 +41,42 @@ pub fn timing_only(program: &Program) -> Option<Program> {
         let EdgeStream { name, flow: _, side: _, ports: _, color: _, wavelets: _, interval: _, fanout: _ } = edge;
         name.clear();
     }
-    for Placement { region: _, image, params } in placements {
-        let deciding = Deciding::of(images.get(*image as usize)?);
-        params.retain(|param| deciding.contains(param.reg));
-        for param in params {
-            *param = constant(*param, deciding)?;
+    let deciding: Vec<Deciding> = images.iter().map(Deciding::of).collect();
+    let mut parts = Vec::with_capacity(placements.len());
+    for placement in placements.iter() {
+        let deciding = *deciding.get(placement.image as usize)?;
+        if deciding.values || parts.len() > PARTS {
+            return None;
         }
+        cut(placement, deciding, &mut parts)?;
     }
+    *placements = parts;
     Some(reduced)
 }
 
-/// A start value that is the same on all PEs of its placement, as far as it decides.
-fn constant(param: Param, deciding: Deciding) -> Option<Param> {
-    let Param { reg, base, dx, dy, mod_x: _, mod_y: _ } = param;
-    let whole = deciding.whole(reg);
-    let decides = |value: i32| if whole { value } else { value.rem_euclid(8) };
-    ((decides(dx), decides(dy)) == (0, 0)).then(|| Param::constant(reg, decides(base)))
+/// Adds a placement as ones on whose PEs the start values are the same, as far as they decide.
+fn cut(placement: &Placement, deciding: Deciding, parts: &mut Vec<Placement>) -> Option<()> {
+    let Placement { region, image, params } = placement;
+    let decides = |reg, value: i32| if deciding.whole(reg) { value } else { value.rem_euclid(8) };
+    let params: Vec<Param> = params.iter().copied().filter(|param| deciding.contains(param.reg)).collect();
+    let changes = |change: fn(&Param) -> i32| params.iter().any(|p| decides(p.reg, change(p)) != 0);
+    let lines = |span: Span, single: bool| match single {
+        true => span.iter().map(Span::one).collect(),
+        false => vec![span],
+    };
+    let columns = lines(region.x, changes(|p| p.dx));
+    let rows = lines(region.y, changes(|p| p.dy));
+    if columns.len().saturating_mul(rows.len()) > PARTS {
+        return None;
+    }
+    for (j, &y) in (0..).zip(&rows) {
+        for (i, &x) in (0..).zip(&columns) {
+            let constant = |p: &Param| Param::constant(p.reg, decides(p.reg, p.value(i, j)));
+            let params = params.iter().map(constant).collect();
+            parts.push(Placement { region: Region { x, y }, image: *image, params });
+        }
+    }
+    Some(())
 }
 
 /// Hash of everything that the timing of `program` can depend on.
@@ -69,7 +102,13 @@ fn body(code: &mut [Instr], deciding: Deciding) {
     for instr in code {
         match instr {
             Instr::Vec(op) | Instr::Async(Async { op, thread: _, priority: _, then: _ }) => vector(op),
-            Instr::Loop { count: _, body: inner } => body(inner, deciding),
+            Instr::Loop { count: _, body: inner }
+            | Instr::Repeat { count: _, body: inner }
+            | Instr::While { cond: _, body: inner } => body(inner, deciding),
+            Instr::If { cond: _, then, otherwise } => {
+                body(then, deciding);
+                body(otherwise, deciding);
+            }
             Instr::Addr(op) if deciding.contains(op.target()) => deciding_address(op, deciding),
             Instr::Addr(op) => address(op),
             Instr::Join(_)
@@ -77,7 +116,11 @@ fn body(code: &mut [Instr], deciding: Deciding) {
             | Instr::Block(_)
             | Instr::Unblock(_)
             | Instr::Control(..)
-            | Instr::Open(_) => {}
+            | Instr::Open(_)
+            // What these compute may decide, and is kept.
+            | Instr::Scalar(_)
+            | Instr::Filter { color: _, start: _, pass: _, period: _ }
+            | Instr::Turn { color: _, position: _, open: _ } => {}
         }
     }
 }
@@ -115,8 +158,8 @@ fn memory(operand: &mut Operand) -> Option<&mut MemRef> {
 /// A conflict is decided by the places of the vector sources relative to each other modulo 8, and
 /// by which of them are one and the same.
 fn vector(op: &mut VecOp) {
-    let VecOp { op: _, len: _, dst, src } = op;
-    if let Some(MemRef { base: _, offset, dtype: _, dims: _, ring: _ }) = memory(dst) {
+    let VecOp { op: _, len: _, count: _, descriptors: _, dst, src } = op;
+    if let Some(MemRef { base: _, offset, dtype: _, dims: _, ring: _, advance: _ }) = memory(dst) {
         *offset = 0;
     }
     let mut sources: Vec<&mut MemRef> = src.iter_mut().filter_map(memory).collect();
@@ -146,7 +189,7 @@ mod tests {
     /// A program of one addition of vectors at `a` and `b` to `to`.
     fn add(name: &str, a: u32, b: u32, to: u32) -> Program {
         let vector = |at| Operand::Mem(MemRef::vec(DType::F16, at, 8));
-        let op = VecOp { op: Op::Add, len: 8, dst: vector(to), src: vec![vector(a), vector(b)].into() };
+        let op = VecOp::new(Op::Add, 8, vector(to), vec![vector(a), vector(b)]);
         let body = vec![Instr::Vec(op)];
         let task = Task { name: name.to_owned(), trigger: Trigger::Local, active: true, blocked: false, body };
         let image = Image { name: name.to_owned(), tasks: vec![task], ..Image::default() };
@@ -171,7 +214,7 @@ mod tests {
         let mut program = add("a", 0, 0, 0);
         let from = Operand::Mem(MemRef::vec(DType::F16, a, 8).at(crate::program::AddrReg(0)));
         let src = vec![from, Operand::Mem(MemRef::vec(DType::F16, b, len))];
-        let op = VecOp { op: Op::Mul, len: 8, dst: Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src: src.into() };
+        let op = VecOp::new(Op::Mul, 8, Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src);
         let set = Instr::Addr(AddrOp::Set(crate::program::AddrReg(0), start));
         program.images[0].tasks[0].body = vec![set, Instr::Vec(op)];
         timing_key(&program)

@@ -52,7 +52,8 @@ impl Flows {
                 Instr::Loop { count, body } => {
                     self.add(body, times.and_then(|t| t.checked_mul(u64::from(*count))));
                 }
-                _ => {}
+                // How often is only known when the program runs.
+                other => other.bodies().into_iter().for_each(|body| self.add(body, None)),
             }
         }
     }
@@ -61,6 +62,7 @@ impl Flows {
         let put = |list: &mut Vec<Count>, operand: &Operand, times: Count| {
             if let Operand::Fab(color, dtype) = operand {
                 let sum = &mut list[color.index()];
+                let times = times.filter(|_| op.count.is_none());
                 let more = times.and_then(|t| t.checked_mul(u64::from(dtype.wavelets(op.len))));
                 *sum = sum.zip(more).and_then(|(a, b)| a.checked_add(b));
             }
@@ -134,11 +136,10 @@ fn sites(body: &[Instr], in_loop: bool) -> Vec<Site> {
             Instr::Activate(task) | Instr::Async(Async { then: Some(Then::Activate(task)), .. }) => (*task, false),
             Instr::Block(task) | Instr::Unblock(task) => (*task, true),
             Instr::Async(Async { then: Some(Then::Unblock(task)), .. }) => (*task, true),
-            Instr::Loop { body, .. } => {
-                found.extend(sites(body, true));
+            other => {
+                other.bodies().into_iter().for_each(|body| found.extend(sites(body, true)));
                 continue;
             }
-            _ => continue,
         };
         found.push(Site { task, in_loop, holds });
     }

@@ -5,9 +5,10 @@ use super::{Diagnostics, MAX_DIMS, MAX_NESTING, MAX_TASKS, check_color};
 use crate::arch::ArchSpec;
 use crate::coord::Color;
 use crate::diag::Part;
+use crate::program::scalar::Reg;
 use crate::program::{
-    AddrOp, AddrReg, Async, DType, DataReg, FifoId, Image, Instr, MemRef, Op, Operand, Placement, TaskId, Then,
-    Trigger, VecOp, code_bytes,
+    AddrOp, AddrReg, Address, Async, DType, DataReg, FifoId, Image, Instr, Int, MemRef, Op, Operand, Placement,
+    ScalarOp, TaskId, Then, Trigger, VecOp, code_bytes,
 };
 use std::fmt::{self, Display};
 
@@ -229,11 +230,30 @@ impl Body<'_> {
                     let message = format!("a loop of {} instructions, {count} times", body.len());
                     self.diagnostics.push("R019", at, message, "a loop repeats something at least once");
                 }
-                if at.depth > MAX_NESTING {
-                    self.diagnostics.push("R019", at, format!("loops are nested more than {MAX_NESTING} deep"), "");
-                } else {
-                    self.check(body, at.task, Some(at));
+                self.check_body(body, at);
+            }
+            Instr::Repeat { count, body } => {
+                check_addr(*count, at, self.diagnostics);
+                self.check_branch(&[body], at);
+            }
+            Instr::While { cond, body } => {
+                self.check_registers(&cond.reads(), at);
+                self.check_branch(&[body], at);
+            }
+            Instr::If { cond, then, otherwise } => {
+                self.check_registers(&cond.reads(), at);
+                self.check_branch(&[then, otherwise], at);
+            }
+            Instr::Scalar(op) => self.check_scalar(op, at),
+            Instr::Filter { color, start, pass, period } => {
+                check_color(*color, self.arch, at, self.diagnostics);
+                for int in [start, pass, period] {
+                    self.check_int(*int, at);
                 }
+            }
+            Instr::Turn { color, position, .. } => {
+                check_color(*color, self.arch, at, self.diagnostics);
+                self.check_int(*position, at);
             }
             Instr::Addr(op) => self.check_addr_op(op, at),
             Instr::Activate(task) => self.check_task(*task, true, at),
@@ -244,6 +264,46 @@ impl Body<'_> {
                 check_control(control, at, self.diagnostics);
             }
             Instr::Open(color) => check_color(*color, self.arch, at, self.diagnostics),
+        }
+    }
+
+    /// What a loop or a branch has inside.
+    fn check_body(&mut self, body: &[Instr], at: &Place<'_>) {
+        if at.depth > MAX_NESTING {
+            let message = format!("loops and branches are nested more than {MAX_NESTING} deep");
+            self.diagnostics.push("R019", at, message, "");
+        } else {
+            self.check(body, at.task, Some(at));
+        }
+    }
+
+    /// The bodies of a branch, or of a loop that a condition or a register ends; the first has something in it.
+    fn check_branch(&mut self, bodies: &[&[Instr]], at: &Place<'_>) {
+        if bodies[0].is_empty() {
+            let message = "a branch or loop without an instruction";
+            self.diagnostics.push("R019", at, message, "turn the condition round, or leave it out");
+        }
+        bodies.iter().for_each(|body| self.check_body(body, at));
+    }
+
+    fn check_registers(&mut self, registers: &[Reg], at: &Place<'_>) {
+        for register in registers {
+            match register {
+                Reg::Addr(reg) => check_addr(*reg, at, self.diagnostics),
+                Reg::Data(reg) => check_data(*reg, at, self.diagnostics),
+            }
+        }
+    }
+
+    fn check_int(&mut self, int: Int, at: &Place<'_>) {
+        int.reg().into_iter().for_each(|reg| check_addr(reg, at, self.diagnostics));
+    }
+
+    fn check_scalar(&mut self, op: &ScalarOp, at: &Place<'_>) {
+        self.check_registers(&op.reads(), at);
+        self.check_registers(op.writes().as_slice(), at);
+        if let Some((Address { base: None, offset }, bytes)) = op.address() {
+            self.check_range(i128::from(offset), i128::from(offset) + i128::from(bytes), at);
         }
     }
 
@@ -295,21 +355,43 @@ impl Body<'_> {
         if shared(&op.src, fabric_color) {
             self.diagnostics.push("R017", at, "two sources are wavelets of one color", "one of them must be in memory");
         }
-        if op.len == 0 {
-            self.diagnostics.push("R018", at, "a vector instruction over 0 elements", "");
+        match op.count {
+            Some(count) => check_addr(count, at, self.diagnostics),
+            None if op.len == 0 => self.diagnostics.push("R018", at, "a vector instruction over 0 elements", ""),
+            None => {}
         }
+        self.check_advances(op, at);
         if let Operand::Fab(color, _) = op.dst {
             self.check_output(color, at);
         }
         if shared(&op.src, fifo_id) {
             self.diagnostics.push("R017", at, "two sources take from one FIFO", "one of them must be in memory");
         }
-        self.check_operand(&op.dst, op.len, at);
+        let len = op.count.is_none().then_some(op.len);
+        self.check_operand(&op.dst, len, at);
         for src in op.src.iter().take(3) {
             if let Operand::Fab(color, _) = src {
                 check_input(self.image, *color, at, self.diagnostics);
             }
-            self.check_operand(src, op.len, at);
+            self.check_operand(src, len, at);
+        }
+    }
+
+    /// Operands that advance (rule C14).
+    fn check_advances(&mut self, op: &VecOp, at: &Place<'_>) {
+        let mut moved = Vec::new();
+        for operand in op.operands() {
+            let Operand::Mem(MemRef { advance: true, base, dims, .. }) = operand else { continue };
+            let Some(base) = base.filter(|_| dims.len() == 1) else {
+                let message = "an operand advances that has no register, or not exactly one dimension";
+                self.diagnostics.push("R017", at, message, "write it as `type@register[length]+`");
+                continue;
+            };
+            if moved.contains(&base) {
+                let message = format!("two operands advance a{}", base.0);
+                self.diagnostics.push("R017", at, message, "give each a register of its own");
+            }
+            moved.push(base);
         }
     }
 
@@ -329,7 +411,8 @@ impl Body<'_> {
         self.diagnostics.push("R030", at, message, "");
     }
 
-    fn check_operand(&mut self, operand: &Operand, len: u32, at: &Place<'_>) {
+    /// `len` is None where it is in a register.
+    fn check_operand(&mut self, operand: &Operand, len: Option<u32>, at: &Place<'_>) {
         match operand {
             Operand::Mem(m) => self.check_mem(m, len, at),
             Operand::Fab(color, _) => check_color(*color, self.arch, at, self.diagnostics),
@@ -339,17 +422,25 @@ impl Body<'_> {
         }
     }
 
-    fn check_mem(&mut self, m: &MemRef, len: u32, at: &Place<'_>) {
+    fn check_mem(&mut self, m: &MemRef, len: Option<u32>, at: &Place<'_>) {
         if m.dims.len() > MAX_DIMS {
             let message = format!("{} dimensions; at most {MAX_DIMS} are possible", m.dims.len());
             self.diagnostics.push("R018", at, message, "");
             return;
         }
         let elements: u128 = m.dims.iter().map(|d| u128::from(d.len)).product();
-        if !m.is_scalar() && elements != u128::from(len) {
-            let message = format!("the instruction has {len} elements, its operand {elements}");
-            self.diagnostics.push("R018", at, message, "the product of the dimensions is the length");
-            return;
+        match len {
+            Some(len) if !m.is_scalar() && elements != u128::from(len) => {
+                let message = format!("the instruction has {len} elements, its operand {elements}");
+                self.diagnostics.push("R018", at, message, "the product of the dimensions is the length");
+                return;
+            }
+            None if !m.is_open() => {
+                let message = "the length is in a register, but the first dimension of the operand is fixed";
+                self.diagnostics.push("R018", at, message, "write `[..]`, and lengths only for further dimensions");
+                return;
+            }
+            _ => {}
         }
         if let Some(ring) = m.ring {
             let end = i128::from(ring.start) + i128::from(ring.bytes);
@@ -380,6 +471,12 @@ impl Body<'_> {
 }
 
 impl MemRef {
+    /// Whether it fits an instruction whose length is in a register: a repeated word, or a vector whose first
+    /// dimension, and no other one, is as long as it has to be.
+    fn is_open(&self) -> bool {
+        self.dims.iter().enumerate().all(|(i, dim)| (i == 0) == (dim.len == 0))
+    }
+
     /// First byte and first byte behind, relative to register + offset.
     fn extent(&self) -> (i128, i128) {
         let size = i128::from(self.dtype.bytes());

@@ -30,6 +30,7 @@ pub(super) fn check(program: &Program, grid: Grid, arch: &ArchSpec, diagnostics:
         }
     }
     diagnostics.part = None;
+    check_set(program, diagnostics);
     let switches: Vec<_> = program.switches.iter().map(|s| (s.color, s.region)).collect();
     let filters: Vec<_> = program.filters.iter().map(|x| (x.color, x.region)).collect();
     check_single("R028", "switches", &switches, diagnostics);
@@ -42,12 +43,43 @@ pub(super) fn uncounted(program: &Program) -> Vec<Color> {
     colors.extend(program.filters.iter().map(|x| x.color));
     for task in program.images.iter().flat_map(|i| &i.tasks) {
         super::super::code::walk(&task.body, |instr| {
-            if let Instr::Control(color, _) = instr {
+            if let Instr::Control(color, _) | Instr::Filter { color, .. } | Instr::Turn { color, .. } = instr {
                 colors.push(*color);
             }
         });
     }
     colors
+}
+
+/// What a PE sets in its router at run time has to be there (rule S7).
+fn check_set(program: &Program, diagnostics: &mut Diagnostics) {
+    let regions = |color: Color, what: &str| -> Vec<Region> {
+        match what {
+            "switch" => program.switches.iter().filter(|s| s.color == color).map(|s| s.region).collect(),
+            _ => program.routes.iter().filter(|r| r.color == color).map(|r| r.region).collect(),
+        }
+    };
+    for (i, placement) in program.placements.iter().enumerate() {
+        diagnostics.part = Some(Part::Placement(i));
+        let Some(image) = program.images.get(placement.image as usize) else { continue };
+        let mut set = Vec::new();
+        for task in &image.tasks {
+            super::super::code::walk(&task.body, |instr| match instr {
+                Instr::Filter { color, .. } => set.push((*color, "route", "R029", "filter")),
+                Instr::Turn { color, .. } => set.push((*color, "switch", "R028", "switch")),
+                _ => {}
+            });
+        }
+        set.sort_unstable();
+        set.dedup();
+        for (color, needs, code, what) in set {
+            if let Some(pe) = Cover::new(regions(color, needs)).hole(placement.region, |_| true) {
+                let message =
+                    format!("image `{}` sets the {what} of {color}, but PE {pe} has no {needs} of it", image.name);
+                diagnostics.push(code, format!("place {}", placement.region), message, "");
+            }
+        }
+    }
 }
 
 /// Checks the content of a control wavelet.

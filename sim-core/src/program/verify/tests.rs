@@ -13,7 +13,7 @@ fn c(n: u8) -> Color {
 }
 
 fn mov(len: u32, dst: Operand, src: Operand) -> VecOp {
-    VecOp { op: Op::Mov, len, dst, src: vec![src].into() }
+    VecOp::new(Op::Mov, len, dst, vec![src])
 }
 
 fn mem(len: u32) -> Operand {
@@ -239,10 +239,10 @@ fn r016_register() {
 #[test]
 fn r017_operands_do_not_fit_the_operation() {
     vec("R017", VecOp { op: Op::Add, ..mov(4, mem(4), mem(4)) });
-    vec("R017", VecOp { op: Op::Fmac, len: 4, dst: mem(4), src: vec![mem(4); 3].into() });
+    vec("R017", VecOp::new(Op::Fmac, 4, mem(4), vec![mem(4); 3]));
     vec("R017", mov(4, Operand::imm(1.0), mem(4)));
     let fab = |n| Operand::Fab(Color::new(n).unwrap(), DType::F32);
-    let add = |a, b| VecOp { op: Op::Add, len: 4, dst: mem(4), src: vec![fab(a), fab(b)].into() };
+    let add = |a, b| VecOp::new(Op::Add, 4, mem(4), vec![fab(a), fab(b)]);
     let diagnostics = |op| {
         let task = Task {
             name: "t".into(),
@@ -264,9 +264,23 @@ fn r018_lengths_disagree() {
     vec("R018", mov(0, mem(0), Operand::imm(0.0)));
     vec("R018", mov(4, mem(3), Operand::imm(0.0)));
     let dims = vec![Dim { len: u32::MAX, stride: i32::MIN }; 4].into();
-    vec("R018", mov(4, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None }), mem(4)));
+    vec(
+        "R018",
+        mov(
+            4,
+            Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None, advance: false }),
+            mem(4),
+        ),
+    );
     let dims = vec![Dim { len: 1, stride: 1 }; 5].into();
-    vec("R018", mov(1, Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None }), mem(1)));
+    vec(
+        "R018",
+        mov(
+            1,
+            Operand::Mem(MemRef { base: None, offset: 0, dtype: DType::F16, dims, ring: None, advance: false }),
+            mem(1),
+        ),
+    );
     diagnostic("R018", |p| p.images[0].buffers[0].init.push(0));
 }
 
@@ -299,7 +313,11 @@ fn r020_memory_of_a_pe_is_too_small() {
 fn r021_operand_outside_the_memory() {
     let at = |offset, stride| {
         let dims = vec![Dim { len: 4, stride }].into();
-        mov(4, Operand::Mem(MemRef { base: None, offset, dtype: DType::F32, dims, ring: None }), Operand::imm(0.0))
+        mov(
+            4,
+            Operand::Mem(MemRef { base: None, offset, dtype: DType::F32, dims, ring: None, advance: false }),
+            Operand::imm(0.0),
+        )
     };
     vec("R021", at(49_140, 1));
     vec("R021", at(8, -1));
