@@ -77,13 +77,21 @@ fn remove_color(p: &mut Program, color: Color) {
     }
 }
 
-/// Instructions, loops counted with what they repeat.
+/// Instructions, loops and branches counted with what is in them.
 fn count(body: &[Instr]) -> usize {
-    let inner = |i: &Instr| if let Instr::Loop { body, .. } = i { count(body) } else { 0 };
-    body.iter().map(|i| 1 + inner(i)).sum()
+    body.iter().map(|i| 1 + i.bodies().into_iter().map(count).sum::<usize>()).sum()
 }
 
-/// Removes instruction `n` of a body, and loops that become empty.
+/// What a loop or a branch has inside.
+fn bodies(instr: &mut Instr) -> Vec<&mut Vec<Instr>> {
+    match instr {
+        Instr::Loop { body, .. } | Instr::Repeat { body, .. } | Instr::While { body, .. } => vec![body],
+        Instr::If { then, otherwise, .. } => vec![then, otherwise],
+        _ => Vec::new(),
+    }
+}
+
+/// Removes instruction `n` of a body, and loops and branches that become empty.
 fn remove(body: &mut Vec<Instr>, n: &mut usize) {
     for i in 0..body.len() {
         if *n == 0 {
@@ -92,36 +100,41 @@ fn remove(body: &mut Vec<Instr>, n: &mut usize) {
             return;
         }
         *n -= 1;
-        if let Instr::Loop { body: inner, .. } = &mut body[i] {
-            remove(inner, n);
-            if *n == usize::MAX {
-                if inner.is_empty() {
-                    body.remove(i);
-                }
-                return;
+        let mut inner = bodies(&mut body[i]);
+        inner.iter_mut().for_each(|inner| {
+            if *n != usize::MAX {
+                remove(inner, n);
             }
+        });
+        if *n == usize::MAX {
+            if inner.first().is_some_and(|first| first.is_empty()) {
+                body.remove(i);
+            }
+            return;
         }
     }
 }
 
-/// Writes a small program for the machine of `seed`; gives its path.
-pub(crate) fn keep(program: &Program, seed: u64) -> PathBuf {
-    let path = folder().join(format!("seed-{seed}.wafer"));
+/// Writes a small program for the machine of `seed`, with or without random costs of control code; gives
+/// its path.
+pub(crate) fn keep(program: &Program, seed: u64, with_control: bool) -> PathBuf {
+    let path = folder().join(format!("seed-{seed}{}.wafer", if with_control { "-control" } else { "" }));
     std::fs::create_dir_all(folder()).unwrap();
-    std::fs::write(&path, format!("// seed {seed}\n{program}")).unwrap();
+    std::fs::write(&path, format!("// seed {seed}{}\n{program}", if with_control { " control" } else { "" })).unwrap();
     path
 }
 
-/// All programs that were kept, with the seeds of their machines, by name.
-pub(crate) fn kept() -> Vec<(String, u64, Program)> {
+/// All programs that were kept, by name, with the seeds of their machines.
+pub(crate) fn kept() -> Vec<(String, u64, bool, Program)> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|f| f.unwrap().path()).collect();
     paths.retain(|p| p.extension().is_some_and(|e| e == "wafer"));
     paths.sort();
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
-        let seed = text.lines().next().and_then(|l| l.strip_prefix("// seed ")).unwrap().parse().unwrap();
+        let first = text.lines().next().and_then(|l| l.strip_prefix("// seed ")).unwrap();
+        let (seed, with_control) = first.strip_suffix(" control").map_or((first, false), |seed| (seed, true));
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        (name.clone(), seed, parse(&text, &name).unwrap())
+        (name.clone(), seed.parse().unwrap(), with_control, parse(&text, &name).unwrap())
     };
     paths.into_iter().map(read).collect()
 }

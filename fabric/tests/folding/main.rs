@@ -2,6 +2,8 @@
 //! and columns, and on programs that only seem to (rules F2 to F6).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../differential/control.rs"]
+mod control;
 mod holes;
 mod periodic;
 #[path = "../differential/random.rs"]
@@ -90,13 +92,19 @@ fn repeating_programs_fold_exactly() {
     let n = cases(600);
     let one = |case: u64| -> (bool, [bool; ENOUGH.len()]) {
         let seed = SEEDS + case;
-        let a = random::arch(&mut SplitMix64::new(seed));
-        let p = periodic::program(&mut SplitMix64::new(seed ^ 0x5eed));
+        let mut a = random::arch(&mut SplitMix64::new(seed));
+        let mut rng = SplitMix64::new(seed ^ 0x5eed);
+        let mut p = periodic::program(&mut rng);
+        let with_control = case % 3 == 2;
+        if with_control {
+            control::machine(&mut rng, &mut a);
+            control::insert(&mut rng, &mut p);
+        }
         match agree(&p, &a) {
             Ok(folds) => (run(&p, &a, Fold::ALL).is_ok(), folded(&folds)),
             Err(what) => {
                 let small = shrink::shrink(p, &|q| agree(q, &a).is_err());
-                let path = shrink::keep(&small, seed);
+                let path = shrink::keep(&small, seed, with_control);
                 panic!("case {case}: {what}\nkept as {}:\n{small}", path.display());
             }
         }
