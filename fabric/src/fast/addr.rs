@@ -6,7 +6,7 @@
 
 use super::ce::CeCycle;
 use super::state::Registers;
-use sim_core::program::scalar::Reg;
+use sim_core::program::reg::Reg;
 use sim_core::program::{AddrOp, AddrReg};
 
 impl CeCycle<'_> {

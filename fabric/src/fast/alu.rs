@@ -7,7 +7,7 @@
 
 use super::ce::CeCycle;
 use super::lowered::LoweredInstr;
-use sim_core::program::scalar::Reg;
+use sim_core::program::reg::Reg;
 use sim_core::program::{AddrReg, Address, Cmp, Cond, DType, DataReg, Float, FloatOp, Int, IntOp, ScalarOp, Word};
 use std::cmp::Ordering;
 

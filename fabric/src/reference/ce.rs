@@ -285,15 +285,18 @@ impl Commit<'_> {
                 }
             }
             TaskStep::Back { to } => next = back(&mut at.loops, *to, next),
-            TaskStep::Scalar(op) => self.scalar(element, op)?,
+            TaskStep::Scalar(op) => {
+                let memory = self.memory.as_deref_mut();
+                scalar::Alu { pe: &self.arch.pe, now: self.now, memory }.execute(element, op)?;
+            }
             TaskStep::Branch { cond, .. } if scalar::holds(element, cond) => later = untaken,
             TaskStep::Branch { otherwise: to, .. } | TaskStep::Jump { to } => (next, later) = (*to, taken),
             TaskStep::EnterBy { reg, behind } => match element.addr[usize::from(reg.0)] {
                 count @ 1.. => at.loops.push(count as u32),
                 _ => (next, later) = (*behind, taken),
             },
-            TaskStep::Filter { color, numbers } => self.set_filter(element, router, *color, *numbers),
-            TaskStep::Turn { color, position, open } => self.turn(element, router, *color, *position, *open),
+            TaskStep::Filter { color, numbers } => scalar::set_filter(element, router, *color, *numbers),
+            TaskStep::Turn { color, position, open } => scalar::turn(element, router, *color, *position, *open),
             TaskStep::Enter { .. } => unreachable!("a loop is entered when it is reached"),
             TaskStep::Pause(_) => unreachable!("a pause begins when it is reached"),
         }

@@ -7,7 +7,7 @@
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::diag::Diagnostic;
-use sim_core::program::scalar::Reg;
+use sim_core::program::reg::Reg;
 use sim_core::program::{AddrOp, AddrReg, Async, Cond, DType, DataReg, Image, Instr, Int, MemRef, Operand, Priority};
 use sim_core::program::{ScalarOp, Task, TaskId, Then, Trigger, VecOp};
 

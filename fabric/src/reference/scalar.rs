@@ -3,12 +3,12 @@
 //! **Invariant.** A register is read only when its latest result may be used.
 //! **Not here.** Who gets the issue slot, and how many an instruction takes (`ce`).
 
-use super::ce::Commit;
 use super::code::TaskStep;
 use super::state::{Counter, Element, Router};
 use super::values::{self, MemoryFault, Value};
+use sim_core::arch::Pe;
 use sim_core::coord::Color;
-use sim_core::program::scalar::Reg;
+use sim_core::program::reg::Reg;
 use sim_core::program::{AddrReg, Address, Cmp, Cond, DType, DataReg, Float, FloatOp, Int, IntOp, Op, ScalarOp, Word};
 
 /// C11: the first cycle in which everything that a step reads may be used.
@@ -96,9 +96,17 @@ fn single(op: FloatOp, from: [f32; 3]) -> u32 {
     }
 }
 
-impl Commit<'_> {
+/// What executing a scalar instruction needs besides the compute element.
+pub(super) struct Alu<'a> {
+    pub(super) pe: &'a Pe,
+    pub(super) now: u64,
+    /// The PE's memory, in a run with values.
+    pub(super) memory: Option<&'a mut [u8]>,
+}
+
+impl Alu<'_> {
     /// The last slot of a scalar instruction.
-    pub(super) fn scalar(&mut self, element: &mut Element, op: &ScalarOp) -> Result<(), MemoryFault> {
+    pub(super) fn execute(&mut self, element: &mut Element, op: &ScalarOp) -> Result<(), MemoryFault> {
         let addr = |reg: AddrReg| element.addr[usize::from(reg.0)];
         let data = |reg: DataReg| element.data[usize::from(reg.0)];
         let place = |at: Address| i64::from(at.base.map_or(0, addr)) + i64::from(at.offset);
@@ -110,7 +118,7 @@ impl Commit<'_> {
             }
             ScalarOp::Float(to, op, from) => {
                 let value = single(op, from.map(|source| float(element, source)));
-                self.late_data(element, to, value, self.arch.pe.float_latency.value);
+                self.late_data(element, to, value, self.pe.float_latency.value);
             }
             ScalarOp::LoadInt(to, word, at) => {
                 let bits = memory.map_or(Ok(0), |memory| values::load(memory, place(at), same_size(word)))?;
@@ -118,12 +126,12 @@ impl Commit<'_> {
                     Word::U16 | Word::I32 => bits as i32,
                     Word::I16 => i32::from(bits as u16 as i16),
                 };
-                self.late_addr(element, to, value, self.arch.pe.load_latency.value);
+                self.late_addr(element, to, value, self.pe.load_latency.value);
             }
             ScalarOp::LoadFloat(to, dtype, at) => {
                 let bits = memory.map_or(Ok(0), |memory| values::load(memory, place(at), dtype))?;
                 let value = Value { bits, dtype }.widen();
-                self.late_data(element, to, value, self.arch.pe.load_latency.value);
+                self.late_data(element, to, value, self.pe.load_latency.value);
             }
             ScalarOp::StoreInt(word, at, from) => {
                 let (at, bits) = (place(at), addr(from) as u32);
@@ -135,19 +143,19 @@ impl Commit<'_> {
             }
             ScalarOp::ToFloat(to, from) => {
                 let value = (addr(from) as f32).to_bits();
-                self.late_data(element, to, value, self.arch.pe.float_latency.value);
+                self.late_data(element, to, value, self.pe.float_latency.value);
             }
             ScalarOp::OfBits(to, from) => {
                 let value = addr(from) as u32;
-                self.late_data(element, to, value, self.arch.pe.float_latency.value);
+                self.late_data(element, to, value, self.pe.float_latency.value);
             }
             ScalarOp::ToInt(to, from) => {
                 let value = f32::from_bits(data(from)) as i32;
-                self.late_addr(element, to, value, self.arch.pe.float_latency.value);
+                self.late_addr(element, to, value, self.pe.float_latency.value);
             }
             ScalarOp::ToBits(to, from) => {
                 let value = data(from) as i32;
-                self.late_addr(element, to, value, self.arch.pe.float_latency.value);
+                self.late_addr(element, to, value, self.pe.float_latency.value);
             }
             ScalarOp::Timestamp(at) => {
                 let (at, now) = (place(at), self.now);
@@ -170,25 +178,25 @@ impl Commit<'_> {
         element.data[usize::from(to.0)] = bits;
         element.data_ready[usize::from(to.0)] = self.now + u64::from(latency);
     }
+}
 
-    /// S7: the filter of a color.
-    pub(super) fn set_filter(&self, element: &Element, router: &mut Router, color: Color, numbers: [Int; 3]) {
-        let [start, pass, period] = numbers.map(|number| int(element, number));
-        let filter = (period >= 1).then(|| Counter {
-            at: start.rem_euclid(period) as u32,
-            period: period as u32,
-            pass: pass.max(0) as u32,
-        });
-        router.channels.iter_mut().filter(|c| c.color == color).for_each(|c| c.filter = filter);
-    }
+/// S7: the filter of a color.
+pub(super) fn set_filter(element: &Element, router: &mut Router, color: Color, numbers: [Int; 3]) {
+    let [start, pass, period] = numbers.map(|number| int(element, number));
+    let filter = (period >= 1).then(|| Counter {
+        at: start.rem_euclid(period) as u32,
+        period: period as u32,
+        pass: pass.max(0) as u32,
+    });
+    router.channels.iter_mut().filter(|c| c.color == color).for_each(|c| c.filter = filter);
+}
 
-    /// S7: the position of a color's switch.
-    pub(super) fn turn(&self, element: &Element, router: &mut Router, color: Color, position: Int, open: bool) {
-        let position = int(element, position).max(0) as usize;
-        for channel in router.channels.iter_mut().filter(|c| c.color == color) {
-            channel.position = position.min(channel.positions.len() - 1);
-            channel.closed &= !open;
-        }
+/// S7: the position of a color's switch.
+pub(super) fn turn(element: &Element, router: &mut Router, color: Color, position: Int, open: bool) {
+    let position = int(element, position).max(0) as usize;
+    for channel in router.channels.iter_mut().filter(|c| c.color == color) {
+        channel.position = position.min(channel.positions.len() - 1);
+        channel.closed &= !open;
     }
 }
 

@@ -14,11 +14,13 @@
 pub mod dtype;
 pub mod op;
 pub mod parse;
+pub mod reg;
 pub mod scalar;
 pub mod switch;
 pub mod transform;
 pub mod verify;
 
+mod address;
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod code;
@@ -26,13 +28,12 @@ mod flat;
 mod text;
 mod text_scalar;
 
+pub use address::AddrOp;
 pub use code::{code_bytes, walk};
 pub use dtype::DType;
-pub use op::{
-    AddrOp, AddrReg, Async, DataReg, Descriptors, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring,
-    Sources, Then, VecOp,
-};
+pub use op::{Async, Descriptors, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources, Then, VecOp};
 pub use parse::parse;
+pub use reg::{AddrReg, DataReg};
 pub use scalar::{Address, Cmp, Cond, Float, FloatOp, Int, IntOp, ScalarOp, Word};
 pub use switch::{Command, Control, Filter, Pop, Position, Switch};
 pub use transform::{content_hash, content_hash_hex, content_hash_mut};

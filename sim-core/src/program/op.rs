@@ -6,30 +6,14 @@
 //! **Not here.** Scalar arithmetic (`scalar`), and what an instruction costs (`ArchSpec`, rules C1 to C15
 //! of `docs/MODEL.md`).
 
-use super::scalar::{Cond, Int, Reads, Reg, ScalarOp};
+use super::address::AddrOp;
+use super::reg::{AddrReg, DataReg};
+use super::scalar::{Cond, Int, ScalarOp};
 use super::{Control, DType, TaskId};
 use crate::arch::{Pe, Widths};
 use crate::coord::Color;
 use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::{Array, SmallVec, smallvec};
-
-/// Address register: 32-bit integer; holds byte addresses, counts, and other whole numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct AddrReg(pub u8);
-
-impl AddrReg {
-    /// Number of address registers of a PE.
-    pub const COUNT: u8 = 16;
-}
-
-/// Data register: 32 bits, read and written as binary32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct DataReg(pub u8);
-
-impl DataReg {
-    /// Number of data registers of a PE.
-    pub const COUNT: u8 = 16;
-}
 
 /// One dimension of a memory operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -320,12 +304,12 @@ impl VecOp {
 /// What has to be done for the descriptors of a vector instruction before it (rule C14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Descriptors {
-    /// Nothing: they are in their registers.
+    /// Nothing: the descriptors are in their registers.
     #[default]
     Held,
-    /// They are loaded.
+    /// The descriptors are loaded.
     Loaded,
-    /// They are loaded, and the bases of vectors in memory are set.
+    /// The descriptors are loaded, and the bases of vectors in memory are set.
     Based,
 }
 
@@ -375,68 +359,6 @@ pub struct Async {
     pub op: VecOp,
     /// What happens in the cycle of its last slot, if anything.
     pub then: Option<Then>,
-}
-
-/// Arithmetic on address registers; one cycle each, `Wrap` two.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum AddrOp {
-    /// `reg = value`
-    Set(AddrReg, i32),
-    /// `reg = reg + value`
-    Add(AddrReg, i32),
-    /// `reg = other`
-    Copy(AddrReg, AddrReg),
-    /// `reg = reg + other`
-    AddReg(AddrReg, AddrReg),
-    /// `reg = min(max(reg, low), high)`
-    Clamp(AddrReg, i32, i32),
-    /// `reg = reg - size` if `reg >= end`. Two cycles: compare and select.
-    Wrap {
-        /// The register that is wrapped.
-        reg: AddrReg,
-        /// First value that is too large.
-        end: i32,
-        /// What is subtracted if it is at least `end`.
-        size: i32,
-    },
-    /// `reg` = the unsigned 16-bit word at byte address `register + offset`.
-    Load {
-        /// The register that is loaded.
-        reg: AddrReg,
-        /// Register added to the offset.
-        base: Option<AddrReg>,
-        /// Byte address, or what is added to `base`.
-        offset: i32,
-    },
-}
-
-impl AddrOp {
-    /// The register that is written.
-    #[must_use]
-    pub fn target(&self) -> AddrReg {
-        match *self {
-            AddrOp::Set(r, _)
-            | AddrOp::Add(r, _)
-            | AddrOp::Copy(r, _)
-            | AddrOp::AddReg(r, _)
-            | AddrOp::Clamp(r, ..)
-            | AddrOp::Wrap { reg: r, .. }
-            | AddrOp::Load { reg: r, .. } => r,
-        }
-    }
-
-    /// The registers that are read.
-    #[must_use]
-    pub fn reads(&self) -> Reads {
-        let reads: [Option<AddrReg>; 2] = match *self {
-            AddrOp::Set(..) => [None, None],
-            AddrOp::Add(r, _) | AddrOp::Clamp(r, ..) | AddrOp::Wrap { reg: r, .. } => [Some(r), None],
-            AddrOp::Copy(_, other) => [Some(other), None],
-            AddrOp::AddReg(r, other) => [Some(r), Some(other)],
-            AddrOp::Load { base, .. } => [base, None],
-        };
-        reads.into_iter().flatten().map(Reg::Addr).collect()
-    }
 }
 
 /// An instruction of a task.

@@ -7,21 +7,10 @@
 //! **Not here.** What they cost (rules C11 to C15 of `docs/MODEL.md`), and what they compute: each engine
 //! has its own arithmetic (rule V4).
 
-use super::{AddrReg, DType, DataReg};
+use super::DType;
+use super::reg::{AddrReg, DataReg, Reads, Reg};
 use serde::{Deserialize, Serialize};
-use smallvec::{SmallVec, smallvec};
-
-/// A register of either file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reg {
-    /// Of integers.
-    Addr(AddrReg),
-    /// Of binary32.
-    Data(DataReg),
-}
-
-/// Registers that an instruction reads.
-pub type Reads = SmallVec<[Reg; 3]>;
+use smallvec::smallvec;
 
 /// An integer that an instruction reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -110,11 +99,11 @@ impl Word {
 /// An operation on two integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IntOp {
-    /// Sum.
+    /// Sum of both.
     Add,
-    /// Difference.
+    /// The first less the second one.
     Sub,
-    /// Product.
+    /// Product of both.
     Mul,
     /// Bits that both have.
     And,
@@ -172,7 +161,7 @@ impl IntOp {
 /// An operation on numbers of binary32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FloatOp {
-    /// `a`
+    /// `a` as it is.
     Mov,
     /// `a + b`
     Add,
@@ -309,17 +298,17 @@ impl ScalarOp {
 /// How two numbers are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cmp {
-    /// Less.
+    /// The first one is less.
     Lt,
-    /// Less or equal.
+    /// The first one is less or equal.
     Le,
-    /// Greater.
+    /// The first one is greater.
     Gt,
-    /// Greater or equal.
+    /// The first one is greater or equal.
     Ge,
-    /// Equal.
+    /// The first one is equal.
     Eq,
-    /// Not equal.
+    /// The first one is not equal.
     Ne,
 }
 

@@ -3,7 +3,8 @@
 //!
 //! **Not here.** Everything else (`text`), and the parser (`parse/scalar.rs`).
 
-use super::scalar::{Cond, Float, Int, Reg, ScalarOp};
+use super::reg::Reg;
+use super::scalar::{Cond, Float, Int, ScalarOp};
 use super::text;
 use std::fmt::{self, Display, Formatter};
 

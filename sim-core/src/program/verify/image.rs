@@ -5,7 +5,7 @@ use super::{Diagnostics, MAX_DIMS, MAX_NESTING, MAX_TASKS, check_color};
 use crate::arch::ArchSpec;
 use crate::coord::Color;
 use crate::diag::Part;
-use crate::program::scalar::Reg;
+use crate::program::reg::Reg;
 use crate::program::{
     AddrOp, AddrReg, Address, Async, DType, DataReg, FifoId, Image, Instr, Int, MemRef, Op, Operand, Placement,
     ScalarOp, TaskId, Then, Trigger, VecOp, code_bytes,
