@@ -54,13 +54,8 @@ pub const VALUES: &str = "values";
 /// Rule V1: a program whose timing depends on values runs with values, from memory that is zero but for
 /// start values; `image` is one of those that do.
 fn with_values(program: &Program, image: &Image, arch: &ArchSpec, options: &RunOptions) -> Result<Outcome, RunError> {
-    let needs = program.placements.iter().map(|p| p.region.pes()).fold(0, u64::saturating_add);
-    let needs = needs.saturating_mul(u64::from(arch.pe.sram.value));
-    if needs > options.memory_limit {
-        return Err(RunError::TooLarge { needs, limit: options.memory_limit });
-    }
     check(program, arch, None)?;
-    let mut memory = WaferMemory::of_programs(std::slice::from_ref(program), arch.pe.sram.value);
+    let mut memory = values::zeros(program, arch, options.memory_limit)?;
     let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
     let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
     let mut outcome = run_as_asked(program, arch, options, Some(&mut values))?;

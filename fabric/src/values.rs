@@ -3,10 +3,12 @@
 //! A run without values gives cycles and counters; a run with values computes besides what the program
 //! computes, so that a kernel can be compared with an implementation in f64.
 //!
-//! **Invariant.** Timing never depends on anything in here (rule V1).
+//! **Invariant.** Timing depends on nothing in here, but for programs that say so (rule V1).
 //! **Not here.** Arithmetic: each engine has its own.
 
-use sim_core::coord::Grid;
+use sim_core::arch::ArchSpec;
+use sim_core::coord::{Grid, MAX_PES};
+use sim_core::error::RunError;
 use sim_core::program::Program;
 use std::collections::BTreeMap;
 
@@ -36,11 +38,24 @@ impl WaferMemory {
         let grid = programs.first().map_or(Grid { width: 0, height: 0 }, Program::grid);
         let mut pes = vec![Vec::new(); grid.pes() as usize];
         for placement in programs.iter().flat_map(|program| &program.placements) {
-            for pe in placement.region.iter() {
+            for pe in placement.region.iter().filter(|pe| grid.contains(*pe)) {
                 pes[grid.index(pe).0 as usize].resize(sram as usize, 0);
             }
         }
         WaferMemory { grid, sram: sram as usize, pes }
+    }
+}
+
+/// A memory of zeros for a program whose timing depends on values (rule V1).
+///
+/// # Errors
+/// If it takes more than `limit` bytes.
+pub(crate) fn zeros(program: &Program, arch: &ArchSpec, limit: u64) -> Result<WaferMemory, RunError> {
+    let placed = program.placements.iter().map(|p| p.region.pes()).fold(0, u64::saturating_add);
+    let needs = placed.saturating_mul(u64::from(arch.pe.sram.value));
+    match needs > limit || program.grid().pes() > MAX_PES {
+        true => Err(RunError::TooLarge { needs, limit }),
+        false => Ok(WaferMemory::of_programs(std::slice::from_ref(program), arch.pe.sram.value)),
     }
 }
 

@@ -25,11 +25,12 @@ mod vector;
 pub mod watch;
 
 use crate::options::RunOptions;
-use crate::values::Values;
+use crate::values::{HostStreams, Values, zeros};
 use ce::{Activity, Choice, Commit};
 use router::Move;
 use sim_core::coord::{Color, PeCoord};
 use sim_core::diag::Diagnostic;
+use sim_core::program::transform::depends_on_values;
 use sim_core::program::{DType, Flow, Trigger};
 use sim_core::report::{CellCounters, ColorCounters, ColorSent, PeCounters, PeCycles};
 use sim_core::units::{Cycle, Cycles};
@@ -75,6 +76,13 @@ pub fn run_seen(
     mut values: Option<&mut Values<'_>>,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, RunError> {
+    // V1
+    if values.is_none() && depends_on_values(program).is_some() {
+        let mut memory = zeros(program, arch, options.memory_limit)?;
+        let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
+        let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
+        return run_seen(program, arch, options, Some(&mut values), watch);
+    }
     let mut machine = build::build(program, arch, options.memory_limit, values.as_deref())?;
     if let Some(values) = values.as_deref_mut() {
         start_memory(&machine, program, values)?;
