@@ -19,6 +19,10 @@ pub const CODES: &[(&str, &str)] = &[
         "cli-write",
         "A result cannot be written where an option such as `-o` or `--plot` says: the folder is not there, a folder has the name of a file, or two results would have one name.",
     ),
+    (
+        "cli-format",
+        "A program is laid out differently than `wafersim fmt` does it, or options of `wafersim fmt` do not go together.",
+    ),
     ("cli-stored", "The file is not a program that this version of wafersim stored."),
     (
         "cli-kernel",

@@ -8,7 +8,7 @@ use super::options::Global;
 use super::output::Output;
 use super::reply::Reply;
 use super::{
-    arch, cache, collective, compile, diff, explain, models, program, reproduce, run, schema, simulate, train,
+    arch, cache, collective, compile, diff, explain, fmt, models, program, reproduce, run, schema, simulate, train,
     validate, why,
 };
 use crate::fail::{Failure, Kind};
@@ -44,6 +44,7 @@ pub(super) enum Command {
     Train(train::Arguments),
     Simulate(simulate::Arguments),
     Verify(program::Arguments),
+    Fmt(fmt::Arguments),
     Compile(compile::Arguments),
     Collective(collective::Arguments),
     Validate(validate::Arguments),
@@ -80,6 +81,7 @@ pub(super) fn dispatch(command: Command, output: &Output) -> Result<Reply, Failu
         Command::Collective(arguments) => collective::run(&arguments, output),
         Command::Validate(arguments) => validate::run(&arguments, output),
         Command::Simulate(arguments) => simulate::run(&arguments, output),
+        Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Verify(arguments) => program::verify(&arguments, output),
         Command::Models(command) => models::run(&command),
         Command::Arch(command) => arch::run(&command),

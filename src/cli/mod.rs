@@ -11,6 +11,7 @@ mod command;
 mod compile;
 mod diff;
 mod explain;
+mod fmt;
 mod map;
 mod models;
 mod options;

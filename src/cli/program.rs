@@ -47,6 +47,11 @@ pub(super) struct ParamOptions {
 }
 
 impl ParamOptions {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.params.is_empty()
+    }
+
     /// The options as on a command line.
     pub(super) fn command(&self) -> String {
         self.params.iter().map(|(name, value)| format!(" --param {}", quoted(&format!("{name}={value}")))).collect()

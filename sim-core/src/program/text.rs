@@ -28,7 +28,7 @@
 //!   }
 //! }
 //!
-//! place row x=0..4 y=0 a0=5+2*x%4+3*y%2
+//! place row x=0..4 y=0 a0=5+2*(x%4)+3*(y%2)
 //!
 //! route c0 x=0..3 y=0..2 west -> east ramp
 //! switch c0 x=1..3 y=0 pop advance ring | ramp -> east | -> north
@@ -41,10 +41,13 @@
 //! `0..10/2` (every second one). A memory operand is `type@register+bytes[dimensions]`, a
 //! dimension `length` or `length:stride`; without dimensions it is one repeated word; `%512+64`
 //! behind it wraps its addresses into the 64 bytes from 512 on. `fifo 0 f16` is a FIFO by number;
-//! `control c0 adv nop -> 3` sends a control wavelet for control task 3, `open c0` opens a color. `2*x%4` is
-//! a change of 2 per column with a period of 4; without `%` there is no period. Numbers are
+//! `control c0 adv nop -> 3` sends a control wavelet for control task 3, `open c0` opens a color. `2*(x%4)` is
+//! a change of 2 per column with a period of 4; without `%` there is no period. `x` is the column: in a region
+//! that begins elsewhere, or has a step, the place in it is `(x-3)` or `((x-3)/2)`. Numbers are
 //! decimal, or the bits of a binary32 in hexadecimal. A name that is not a word is quoted; an
 //! image without a name of its own is placed by number: `place #0`. Tasks are named by number.
+//!
+//! People write more than is printed: `docs/PROGRAMS.md`.
 //!
 //! **Invariant.** `parse(print(p)) == p` for every program whose spans have at least one
 //! position, and `print(parse(t))` does not change when it is parsed and printed again.

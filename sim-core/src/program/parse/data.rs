@@ -79,6 +79,15 @@ impl Data {
         !self.starts.is_empty() || !self.feeds.is_empty() || self.expectations() > 0
     }
 
+    /// How much there is, in words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let (starts, feeds, expects) = (self.starts.len(), self.feeds.len(), self.expects.len());
+        format!(
+            "{starts} buffers whose start values differ by place, values of {feeds} streams, {expects} expectations"
+        )
+    }
+
     /// Expectations of values.
     #[must_use]
     pub fn expectations(&self) -> usize {

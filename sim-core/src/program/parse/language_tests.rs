@@ -452,3 +452,39 @@ place p x=0..W y=0
     ];
     assert_eq!(found, want);
 }
+
+#[test]
+fn a_text_is_laid_out() {
+    let text = "program   p // name
+grid 4   x 1
+
+
+image  p{
+mem a f32 [4]@16=1,2 ,3   // three
+    task main local active{
+// a comment of its own
+loop 3{ vec  add 4:a [0..4]<-a ,#1.5;join t0 }
+  if n>3{ x }else { y }
+   a0 = a0 + 4*(n -1)
+} }
+place p x=0..4/2 y=0 a0=5+2*(x%4)
+switch c0 x=0 y=0 pop never|west->ramp";
+    let want = "program p   // name
+grid 4 x 1
+
+image p {
+  mem a f32[4]@16=1, 2, 3 // three
+  task main local active {
+    // a comment of its own
+    loop 3 { vec add 4: a[0..4] <- a, #1.5; join t0 }
+    if n>3 { x } else { y }
+    a0 = a0 + 4*(n -1)
+} }
+place p x=0..4/2 y=0 a0=5+2*(x%4)
+switch c0 x=0 y=0 pop never | west -> ramp
+";
+    assert_eq!(format(text), want);
+    assert_eq!(format(&format(text)), format(text));
+    assert_eq!(format(""), "");
+    assert_eq!(format("\n\n// c\n\n"), "// c\n");
+}

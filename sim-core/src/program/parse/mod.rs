@@ -33,6 +33,7 @@ mod generate;
 mod image;
 #[cfg(test)]
 mod language_tests;
+mod layout;
 mod lex;
 mod memory;
 mod number;
@@ -49,6 +50,7 @@ mod values;
 
 pub use array::Array;
 pub use data::{Data, Observed};
+pub use layout::format;
 pub use source::{Loader, NoFiles, SourceMap};
 
 use super::Program;

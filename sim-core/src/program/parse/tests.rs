@@ -130,6 +130,21 @@ proptest! {
     }
 
     #[test]
+    fn what_is_printed_is_laid_out(program in program()) {
+        let text = program.to_string();
+        prop_assert_eq!(format(&text), text.clone());
+        let ragged = text.replace("  ", "\t").replace(" <- ", "<-").replace(" {", "{");
+        prop_assert_eq!(parse(&format(&ragged), "t").ok(), parse(&ragged, "t").ok(), "{}", format(&ragged));
+    }
+
+    #[test]
+    fn laid_out_texts_mean_the_same_and_stay(text in mutated()) {
+        let laid = format(&text);
+        prop_assert_eq!(format(&laid), laid.clone());
+        prop_assert_eq!(parse(&laid, "t").ok(), parse(&text, "t").ok());
+    }
+
+    #[test]
     fn no_program_makes_the_verifier_panic(program in program()) {
         let _ = verify(&program, &cs2());
     }

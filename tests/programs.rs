@@ -1,0 +1,109 @@
+//! Programs on the command line: what the language refuses, warns of, computes and expects, and how texts
+//! are laid out. The programs are in `tests/programs`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use assert_cmd::Command;
+use std::path::Path;
+
+/// Runs it in the folder of the programs, checks the exit status, and returns stdout and stderr.
+fn run(arguments: &[&str], status: i32) -> (String, String) {
+    let mut command = Command::cargo_bin("wafersim").unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs");
+    let output = command.current_dir(folder).env("WAFERSIM_CACHE", "").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    (out, err)
+}
+
+#[test]
+fn a_second_program_or_grid_is_refused() {
+    let (_, err) = run(&["simulate", "two_heads.wafer"], 3);
+    assert!(err.contains("error[P010] two_heads.wafer:3:1: a second `program` line"), "{err}");
+    assert!(err.contains("error[P010] two_heads.wafer:5:1: a second `grid` line; the grid is 2x1"), "{err}");
+    assert!(err.contains("5 | grid 8x1\n    | ^^^^"), "{err}");
+}
+
+#[test]
+fn what_does_nothing_is_warned_of() {
+    let (_, err) = run(&["simulate", "idle.wafer"], 0);
+    for code in ["W002] idle.wafer:4:1", "W003] idle.wafer:10:3", "W004] idle.wafer:3:1"] {
+        assert!(err.contains(&format!("warning[{code}")), "{code}: {err}");
+    }
+    let (_, err) = run(&["verify", "shared_bytes.wafer"], 0);
+    assert!(err.contains("warning[W001] shared_bytes.wafer:6:3: `a` and `a` share bytes 8 to 15"), "{err}");
+    assert!(err.contains("warning[W001] shared_bytes.wafer:14:3: `c` and `b` share bytes 8 to 15"), "{err}");
+}
+
+#[test]
+fn x_is_the_column() {
+    run(&["simulate", "columns.wafer", "--values"], 0);
+    run(&["simulate", "../../examples/ring.wafer", "--values", "--param", "P=6", "--param", "n=3"], 0);
+}
+
+#[test]
+fn streams_have_values() {
+    run(&["simulate", "edge_stream.wafer", "--values"], 0);
+}
+
+#[test]
+fn files_make_a_program() {
+    let (_, err) = run(&["simulate", "whole.wafer"], 0);
+    assert!(err.contains("1 expectations of values are not checked; --values checks them"), "{err}");
+    let (out, err) = run(&["simulate", "whole.wafer", "--values", "--param", "width=2"], 0);
+    assert!(out.contains("PE (1, 0) v = [2.0, 3.0, 4.0]") && err.is_empty(), "{out}{err}");
+    let (_, err) = run(&["simulate", "whole.wafer", "--param", "widht=2"], 3);
+    assert!(err.contains("no parameter `widht`\n  help: did you mean `width`?"), "{err}");
+}
+
+#[test]
+fn an_expectation_that_is_not_met_fails_behind_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wrong.wafer");
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello.wafer")).unwrap();
+    std::fs::write(&path, text + "expect word x=1 y=0 == 41\nexpect cycles == 16\n").unwrap();
+    let (out, err) = run(&["simulate", path.to_str().unwrap(), "--values"], 4);
+    assert!(out.contains("PE (1, 0) word = [42.0]"), "{out}");
+    assert!(err.contains("`word`: 1 of 1 numbers are not as expected\n    PE (1,0): element 0 is 42, expected 41"), "{err}");
+}
+
+#[test]
+fn a_mistake_is_reported_once_and_verified_parts_have_places() {
+    let (_, err) = run(&["verify", "one_line.wafer"], 3);
+    assert!(err.contains("one_line.wafer:6:41: expected vec,") && err.contains("did you mean `activate`?"), "{err}");
+    assert!(err.contains("one_line.wafer:6:64: there is no task `nxt` in this image"), "{err}");
+    assert!(err.ends_with("2 faults\n"), "{err}");
+}
+
+#[test]
+fn programs_are_laid_out_and_expanded() {
+    let (out, _) = run(&["fmt", "--expand", "whole.wafer", "--param", "width=2"], 0);
+    assert!(out.contains("place p x=0..2 y=0\n") && out.contains("  mem v f32[3] @0\n"), "{out}");
+    assert!(out.contains("vec add 3: f32@0[3] <- f32@0[3], #1"), "{out}");
+    run(&["fmt", "--check", "whole.wafer", "parts.wafer", "columns.wafer", "../../examples/ring.wafer"], 0);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ragged.wafer");
+    std::fs::write(&path, "program  ragged\ngrid 1x1\n").unwrap();
+    let (_, err) = run(&["fmt", "--check", path.to_str().unwrap()], 3);
+    assert!(err.contains("ragged.wafer:1: is laid out differently"), "{err}");
+    run(&["fmt", "--write", path.to_str().unwrap()], 0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "program ragged\ngrid 1x1\n");
+}
+
+/// Words that the editors' grammar colors.
+#[test]
+fn the_grammar_of_editors_knows_the_words() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("editors/vscode/syntaxes/wafer.tmLanguage.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let grammar: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(grammar["scopeName"], "source.wafer");
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PROGRAMS.md")).unwrap();
+    let statements = page.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|l| l.split(['`', ' ', ',']).next());
+    let words: Vec<&str> = statements.filter(|w| w.len() > 1 && w.chars().all(|c| c.is_ascii_lowercase())).collect();
+    assert!(words.len() > 20, "{words:?}");
+    for word in words {
+        let known = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|w| w == word);
+        assert!(known, "`{word}` is in docs/PROGRAMS.md and not in the grammar");
+    }
+}
