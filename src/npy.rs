@@ -1,9 +1,12 @@
 //! Arrays of numbers in NumPy's `.npy` files.
 //!
 //! **Invariant.** No bytes end in a panic, nor in more memory than a few times their length.
+//! The format is a header, which is a Python dictionary of three keys, and the elements behind it
+//! (numpy.lib.format). The library that reads it brings a parser generator and a C compiler for this one line.
+//!
 //! **Not here.** What the numbers are for (`sim_core::program::parse`).
 
-use npyz::{DType, NpyFile, Order, TypeChar};
+use half::f16;
 use sim_core::program::parse::Array;
 
 /// Largest file, in bytes.
@@ -15,56 +18,82 @@ pub const LARGEST: u64 = 256 << 20;
 /// # Errors
 /// Why the bytes are no such array, in a sentence.
 pub fn array(bytes: &[u8]) -> Result<Array, String> {
-    let file = NpyFile::new(bytes).map_err(|e| format!("it is no .npy file: {e}"))?;
-    let DType::Plain(kind) = file.dtype() else { return Err("its elements are records".to_owned()) };
-    let mut shape = file.shape().iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>().unwrap_or_default();
-    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
-    let (char, size) = (kind.type_char(), kind.size_field());
-    let bytes_each = usize::try_from(size).unwrap_or(usize::MAX);
-    if shape.len() != file.shape().len() || count.saturating_mul(bytes_each) > bytes.len() {
+    let (header, data) = split(bytes).ok_or("it is no .npy file")?;
+    let kind = text(header, "descr").ok_or("its header has no type; records are not read")?;
+    let fortran = value(header, "fortran_order").is_some_and(|v| v.starts_with("True"));
+    let mut shape = shape(header).ok_or("its header has no shape")?;
+    let (read, size, parts) = element(kind).ok_or_else(|| format!("elements of type {kind:?} are not read"))?;
+    let big = kind.starts_with('>');
+    let count = shape.iter().try_fold(parts, |n: usize, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
+    if count.saturating_mul(size) > data.len() {
         return Err("it is shorter than its shape says".to_owned());
     }
-    let order = file.order();
-    let (mut elements, whole) = match (char, size) {
-        (TypeChar::Int, 1) => (numbers::<i8>(file, f64::from)?, true),
-        (TypeChar::Int, 2) => (numbers::<i16>(file, f64::from)?, true),
-        (TypeChar::Int, 4) => (numbers::<i32>(file, f64::from)?, true),
-        (TypeChar::Int, 8) => (numbers::<i64>(file, |n| n as f64)?, true),
-        (TypeChar::Uint, 1) => (numbers::<u8>(file, f64::from)?, true),
-        (TypeChar::Uint, 2) => (numbers::<u16>(file, f64::from)?, true),
-        (TypeChar::Uint, 4) => (numbers::<u32>(file, f64::from)?, true),
-        (TypeChar::Uint, 8) => (numbers::<u64>(file, |n| n as f64)?, true),
-        (TypeChar::Bool, _) => (numbers::<bool>(file, |b| f64::from(u8::from(b)))?, true),
-        (TypeChar::Float, 2) => (numbers::<half::f16>(file, f64::from)?, false),
-        (TypeChar::Float, 4) => (numbers::<f32>(file, f64::from)?, false),
-        (TypeChar::Float, 8) => (numbers::<f64>(file, |n| n)?, false),
-        (TypeChar::Complex, 8) => (complex::<f32>(file, f64::from)?, false),
-        (TypeChar::Complex, 16) => (complex::<f64>(file, |n| n)?, false),
-        _ => return Err(format!("its elements are of a type that is not read: {kind}")),
+    let one = |chunk: &[u8]| {
+        let mut bytes = [0; 8];
+        bytes[..size].copy_from_slice(chunk);
+        if big {
+            bytes[..size].reverse();
+        }
+        read(bytes)
     };
-    let parts = if char == TypeChar::Complex { 2 } else { 1 };
-    if order == Order::Fortran {
+    let mut elements: Vec<f64> = data[..count * size].chunks_exact(size).map(one).collect();
+    if fortran {
         elements = last_fastest(&elements, &shape, parts);
     }
     shape.extend((parts == 2).then_some(2));
-    Ok(Array { shape, elements, whole })
+    Ok(Array { shape, elements, whole: kind.contains(['i', 'u', 'b']) })
 }
 
-fn numbers<T: npyz::Deserialize>(file: NpyFile<&[u8]>, number: impl Fn(T) -> f64) -> Result<Vec<f64>, String> {
-    let elements = file.data::<T>().map_err(|e| e.to_string())?;
-    elements.map(|e| e.map(&number).map_err(|e| e.to_string())).collect()
+/// Header and elements.
+fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
+    let (len, from): (usize, usize) = match rest.first()? {
+        1 => (usize::from(u16::from_le_bytes(rest.get(2..4)?.try_into().ok()?)), 4),
+        _ => (u32::from_le_bytes(rest.get(2..6)?.try_into().ok()?) as usize, 6),
+    };
+    let header = rest.get(from..from.checked_add(len)?)?;
+    Some((std::str::from_utf8(header).ok()?, &rest[from + len..]))
 }
 
-fn complex<T: Copy>(file: NpyFile<&[u8]>, number: impl Fn(T) -> f64) -> Result<Vec<f64>, String>
-where
-    num_complex::Complex<T>: npyz::Deserialize,
-{
-    let mut all = Vec::new();
-    for element in file.data::<num_complex::Complex<T>>().map_err(|e| e.to_string())? {
-        let element = element.map_err(|e| e.to_string())?;
-        all.extend([number(element.re), number(element.im)]);
-    }
-    Ok(all)
+/// What stands behind a key of the dictionary, up to the end of the header.
+fn value<'h>(header: &'h str, key: &str) -> Option<&'h str> {
+    let behind = header.split_once(&format!("'{key}'"))?.1;
+    Some(behind.trim_start().strip_prefix(':')?.trim_start())
+}
+
+/// A text in quotes behind a key.
+fn text<'h>(header: &'h str, key: &str) -> Option<&'h str> {
+    value(header, key)?.strip_prefix('\'')?.split('\'').next()
+}
+
+/// Numbers in parentheses.
+fn shape(header: &str) -> Option<Vec<usize>> {
+    let inside = value(header, "shape")?.strip_prefix('(')?.split(')').next()?;
+    inside.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().ok()).collect()
+}
+
+/// How an element of up to eight little-endian bytes is read, its bytes, and how many make a number.
+type Element = (fn([u8; 8]) -> f64, usize, usize);
+
+fn element(kind: &str) -> Option<Element> {
+    let single: fn([u8; 8]) -> f64 = |b| f64::from(f32::from_bits(u64::from_le_bytes(b) as u32));
+    let double: fn([u8; 8]) -> f64 = |b| f64::from_bits(u64::from_le_bytes(b));
+    Some(match kind.trim_start_matches(['<', '>', '|', '=']) {
+        "i1" => (|b| f64::from(u64::from_le_bytes(b) as i8), 1, 1),
+        "i2" => (|b| f64::from(u64::from_le_bytes(b) as i16), 2, 1),
+        "i4" => (|b| f64::from(u64::from_le_bytes(b) as i32), 4, 1),
+        "i8" => (|b| u64::from_le_bytes(b) as i64 as f64, 8, 1),
+        "u1" | "b1" => (|b| f64::from(b[0]), 1, 1),
+        "u2" => (|b| f64::from(u64::from_le_bytes(b) as u16), 2, 1),
+        "u4" => (|b| f64::from(u64::from_le_bytes(b) as u32), 4, 1),
+        "u8" => (|b| u64::from_le_bytes(b) as f64, 8, 1),
+        "f2" => (|b| f64::from(f16::from_bits(u64::from_le_bytes(b) as u16)), 2, 1),
+        "f4" => (single, 4, 1),
+        "f8" => (double, 8, 1),
+        "c8" => (single, 4, 2),
+        "c16" => (double, 8, 2),
+        _ => return None,
+    })
 }
 
 /// Elements of which the first dimension runs fastest, with the last one running fastest.

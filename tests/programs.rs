@@ -65,7 +65,10 @@ fn an_expectation_that_is_not_met_fails_behind_the_report() {
     std::fs::write(&path, text + "expect word x=1 y=0 == 41\nexpect cycles == 16\n").unwrap();
     let (out, err) = run(&["simulate", path.to_str().unwrap(), "--values"], 4);
     assert!(out.contains("PE (1, 0) word = [42.0]"), "{out}");
-    assert!(err.contains("`word`: 1 of 1 numbers are not as expected\n    PE (1,0): element 0 is 42, expected 41"), "{err}");
+    assert!(
+        err.contains("`word`: 1 of 1 numbers are not as expected\n    PE (1,0): element 0 is 42, expected 41"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -99,7 +102,8 @@ fn the_grammar_of_editors_knows_the_words() {
     let grammar: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(grammar["scopeName"], "source.wafer");
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PROGRAMS.md")).unwrap();
-    let statements = page.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|l| l.split(['`', ' ', ',']).next());
+    let statements =
+        page.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|l| l.split(['`', ' ', ',']).next());
     let words: Vec<&str> = statements.filter(|w| w.len() > 1 && w.chars().all(|c| c.is_ascii_lowercase())).collect();
     assert!(words.len() > 20, "{words:?}");
     for word in words {
