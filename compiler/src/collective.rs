@@ -422,7 +422,7 @@ impl Mesh {
 
     fn image(&self, pe: &Pe, number: u32) -> Image {
         let (dtype, len) = (self.collective.dtype, self.collective.elements());
-        let buffers = vec![Buffer { name: "data".to_owned(), addr: DATA, dtype, len, init: Vec::new() }];
+        let buffers = vec![Buffer { name: "data".to_owned(), addr: DATA, dtype, word: None, len, init: Vec::new() }];
         // The deepest queues first; what the machine lacks, the verifier says.
         let deep = [2, 3, 0, 1].into_iter().chain(4..);
         Image {

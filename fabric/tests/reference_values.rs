@@ -317,7 +317,7 @@ fn start_values() {
     let store = Operand::Mem(MemRef::scalar(F32, 0).at(AddrReg(1)));
     let image = b.image(region, &[], &[], vec![start(&[vec(Op::Mov, 1, store, &[Operand::imm(9.0)])])]);
     let init = [1.0f32, 1.0 / 3.0].map(f32::to_bits).to_vec();
-    image.buffers.push(Buffer { name: "b".into(), addr: 32, dtype: Bf16, len: 3, init });
+    image.buffers.push(Buffer { name: "b".into(), addr: 32, dtype: Bf16, word: None, len: 3, init });
     b.program.placements[0].params = vec![Param { reg: AddrReg(1), base: 64, dx: 4, dy: 16, mod_x: 2, mod_y: 2 }];
     let (outcome, memory, _) = b.with_values(&HostStreams::default(), |m| {
         for pe in 0..6 {

@@ -82,7 +82,7 @@ pub struct BufferValues {
     pub y: u32,
     /// The buffer.
     pub name: String,
-    /// Its elements.
+    /// Its elements; integers above 2^24 are rounded.
     pub values: Vec<f32>,
 }
 
@@ -184,5 +184,5 @@ impl ValuesReport {
 /// The elements of a buffer in the memory of a PE.
 fn elements(memory: &[u8], buffer: &Buffer) -> Vec<f32> {
     let (start, end) = (buffer.addr as usize, buffer.end() as usize);
-    buffer.dtype.read(memory.get(start..end).unwrap_or(&[]))
+    buffer.read(memory.get(start..end).unwrap_or(&[])).into_iter().map(|number| number as f32).collect()
 }

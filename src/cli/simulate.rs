@@ -18,6 +18,8 @@ use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::error::RunError;
 use sim_core::program::Program;
+use sim_core::program::transform::depends_on_values;
+use sim_core::report::FoldNote;
 use sim_core::util::random::SplitMix64;
 use std::path::PathBuf;
 
@@ -128,10 +130,18 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Simulated
         limits.command(),
         verify.command()
     );
-    let numbers = if *values { source.numbers() } else { Numbers::Without };
+    let given = source.text.as_ref().is_some_and(|(_, data)| data.has_values());
+    let depends = given && depends_on_values(program).is_some();
+    let numbers = if *values || depends { source.numbers() } else { Numbers::Without };
     let job = ProgramJob { program, arch: &arch, at, limits, finish: *finish, numbers, trace };
-    let executed = job.execute()?;
+    let mut executed = job.execute()?;
     let unmet = unmet(&source, &executed, output);
+    if depends && !*values {
+        // Carried for the timing only.
+        executed.values = None;
+        let text = "executed with values, those of the text: what the program does depends on them".to_owned();
+        executed.outcome.folds.insert(0, FoldNote { kind: fabric::VALUES.to_owned(), text });
+    }
     let provenance = recording.provenance(command, verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = SplitMix64::new(seed);

@@ -218,6 +218,7 @@ pub(super) fn buffers(requirements: &[Requirement], at: &Addresses) -> Vec<Buffe
         name: n.buffer.to_string(),
         addr: at[n.buffer],
         dtype: n.dtype,
+        word: None,
         len: n.len,
         init: Vec::new(),
     };

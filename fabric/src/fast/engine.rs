@@ -133,7 +133,8 @@ impl Engine {
                 for b in &program.images[usize::from(ce.image)].buffers {
                     for (i, bits) in b.init.iter().enumerate() {
                         let address = i64::from(b.addr) + i as i64 * i64::from(b.dtype.bytes());
-                        if let Err(address) = m.set(b.dtype, address, f32::from_bits(*bits)) {
+                        let held = if b.word.is_some() { *bits } else { b.dtype.encode(f32::from_bits(*bits)) };
+                        if let Err(address) = m.store(b.dtype, address, held) {
                             band.memory_fault = Some((pe as u32, address));
                         }
                     }

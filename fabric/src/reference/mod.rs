@@ -190,7 +190,9 @@ fn start_memory(machine: &Machine, program: &Program, values: &mut Values<'_>) -
         for buffer in &program.images[element.code].buffers {
             let mut address = i64::from(buffer.addr);
             for &bits in &buffer.init {
-                let rounded = values::round(bits, buffer.dtype);
+                // Integers lie there as they are (rule V3).
+                let whole = buffer.word.is_some();
+                let rounded = if whole { bits } else { values::round(bits, buffer.dtype) };
                 values::store(&mut memory.pes[index], address, buffer.dtype, rounded).map_err(
                     |values::MemoryFault(address)| RunError::MemoryFault {
                         at: Cycle(0),

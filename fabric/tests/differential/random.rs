@@ -388,6 +388,6 @@ pub(crate) fn image(rng: &mut SplitMix64, mut pe: Pe, name: String, times: u32) 
     }
     tasks.extend(specials);
     let init = (0..64).map(|k| (k as f32 * 0.37 - 5.0).to_bits()).collect();
-    let buffers = vec![Buffer { name: "m".into(), addr: 2048, dtype: DType::F32, len: 64, init }];
+    let buffers = vec![Buffer { name: "m".into(), addr: 2048, dtype: DType::F32, word: None, len: 64, init }];
     Image { name, inputs: pe.inputs, outputs: pe.outputs, buffers, fifos: pe.fifos, tasks }
 }

@@ -201,7 +201,13 @@ fn task() -> impl Strategy<Value = Task> {
 
 fn image() -> impl Strategy<Value = Image> {
     let buffer = (name(), count(), dtype(), count(), vec(bits(), 0..4))
-        .prop_map(|(name, addr, dtype, len, init)| Buffer { name, addr, dtype, len, init });
+        .prop_map(|(name, addr, dtype, len, init)| Buffer { name, addr, dtype, word: None, len, init });
+    let word = prop::sample::select(Word::ALL.to_vec());
+    let whole = (name(), count(), word, count(), vec(any::<u32>(), 0..4)).prop_map(|(name, addr, word, len, init)| {
+        let init = init.into_iter().map(|bits| word.bits(word.number(bits)).unwrap()).collect();
+        Buffer { name, addr, dtype: word.as_wide(), word: Some(word), len, init }
+    });
+    let buffer = prop_oneof![3 => buffer, 1 => whole];
     let bound = || vec((any::<u8>(), color()), 0..3);
     let fifo = (name(), count(), dtype(), count()).prop_map(|(name, addr, dtype, len)| Fifo { name, addr, dtype, len });
     (name(), bound(), bound(), vec(buffer, 0..3), vec(fifo, 0..2), vec(task(), 0..3)).prop_map(

@@ -95,16 +95,35 @@ pub struct Buffer {
     pub name: String,
     /// Byte address of its first element.
     pub addr: u32,
-    /// Type of its elements.
+    /// Type of its elements; of integers, the type of numbers with as many bytes.
     pub dtype: DType,
+    /// How its elements are held if they are integers.
+    pub word: Option<Word>,
     /// Number of elements.
     pub len: u32,
-    /// Bits (as `f32`) of the first elements at the start of the run; the rest keep what the
-    /// memory held. Rounded to `dtype`.
+    /// The first elements at the start of the run; the rest keep what the memory held. Of numbers, the
+    /// bits as `f32`, which are rounded to `dtype`; of integers, the bits in memory.
     pub init: Vec<u32>,
 }
 
 impl Buffer {
+    /// Its elements in a memory that begins with the first of them, exactly.
+    #[must_use]
+    pub fn read(&self, memory: &[u8]) -> Vec<f64> {
+        let size = self.dtype.bytes() as usize;
+        let bits = |element: &[u8]| element.iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte));
+        memory.chunks_exact(size).take(self.len as usize).map(|element| self.number(bits(element))).collect()
+    }
+
+    /// The number that bits in memory are.
+    #[must_use]
+    pub fn number(&self, bits: u32) -> f64 {
+        match self.word {
+            Some(word) => word.number(bits) as f64,
+            None => f64::from(self.dtype.decode(bits)),
+        }
+    }
+
     /// First byte behind the buffer (64-bit: a hostile one may leave the 32-bit range).
     #[must_use]
     pub fn end(&self) -> u64 {

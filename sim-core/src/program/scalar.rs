@@ -94,6 +94,33 @@ impl Word {
             Word::I32 => 4,
         }
     }
+
+    /// The integer that bits in memory are.
+    #[must_use]
+    pub const fn number(self, bits: u32) -> i64 {
+        match self {
+            Word::U16 => bits as u16 as i64,
+            Word::I16 => bits as u16 as i16 as i64,
+            Word::I32 => bits as i32 as i64,
+        }
+    }
+
+    /// The bits that hold an integer; None if it does not fit.
+    #[must_use]
+    pub fn bits(self, number: i64) -> Option<u32> {
+        let mask = if self.bytes() == 2 { 0xffff } else { u32::MAX };
+        let bits = number as u32 & mask;
+        (self.number(bits) == number).then_some(bits)
+    }
+
+    /// The type of numbers with as many bytes.
+    #[must_use]
+    pub const fn as_wide(self) -> DType {
+        match self {
+            Word::U16 | Word::I16 => DType::F16,
+            Word::I32 => DType::F32,
+        }
+    }
 }
 
 /// An operation on two integers.

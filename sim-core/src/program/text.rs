@@ -54,7 +54,7 @@
 
 use super::{
     AddrOp, AddrReg, Async, Buffer, Descriptors, EdgeStream, Filter, Flow, Image, Instr, MemRef, Operand, Placement,
-    Priority, Program, Route, Switch, Task, Then, Trigger, VecOp,
+    Priority, Program, Route, Switch, Task, Then, Trigger, VecOp, Word,
 };
 use crate::coord::{Dir, DirSet, Span};
 use std::fmt::{self, Display, Formatter};
@@ -164,9 +164,14 @@ fn write_image(f: &mut Formatter<'_>, image: &Image) -> fmt::Result {
 }
 
 fn write_buffer(f: &mut Formatter<'_>, b: &Buffer) -> fmt::Result {
-    write!(f, "  mem {} {}[{}] @{}", Name(&b.name), b.dtype.name(), b.len, b.addr)?;
+    let kind = b.word.map_or(b.dtype.name(), Word::name);
+    write!(f, "  mem {} {kind}[{}] @{}", Name(&b.name), b.len, b.addr)?;
     for (i, &bits) in b.init.iter().enumerate() {
-        write!(f, "{} {}", if i == 0 { " =" } else { "," }, Float(bits))?;
+        f.write_str(if i == 0 { " = " } else { ", " })?;
+        match b.word {
+            Some(word) => write!(f, "{}", word.number(bits))?,
+            None => write!(f, "{}", Float(bits))?,
+        }
     }
     writeln!(f)
 }

@@ -7,7 +7,7 @@
 
 use super::expr::Fault;
 use super::source::SourceMap;
-use super::values::Values;
+use super::values::{Kind, Values};
 use crate::coord::{Dir, PeCoord, Region};
 use crate::diag::Diagnostic;
 use crate::program::{DType, EdgeStream, Flow, Program};
@@ -31,6 +31,7 @@ pub(super) struct Start {
     pub(super) image: usize,
     pub(super) buffer: usize,
     pub(super) values: Values,
+    pub(super) at: usize,
 }
 
 /// Values of an edge stream.
@@ -109,10 +110,10 @@ impl Data {
             let buffer = &program.images[start.image].buffers[start.buffer];
             let regions = program.placements.iter().filter(|p| p.image as usize == start.image).map(|p| p.region);
             for pe in regions.flat_map(Region::iter) {
-                match start.values.bits(pe, u64::from(buffer.len), buffer.dtype) {
+                match start.values.bits(pe, u64::from(buffer.len), Kind::of(buffer.dtype, buffer.word)) {
                     Ok(bits) => write(pe, u64::from(buffer.addr), &bytes(&bits, buffer.dtype)),
                     Err(fault) => {
-                        faults.push(no_value(map, &fault, &format!("on PE {pe}")));
+                        faults.push(no_value(map, start.at, &fault, &format!("on PE {pe}")));
                         break;
                     }
                 }
@@ -144,10 +145,10 @@ impl Data {
             for (port, position) in edge.ports.iter().enumerate() {
                 let pe = border(program, edge, position);
                 let count = edge.wavelets * u64::from(feed.dtype.per_wavelet());
-                match feed.values.bits(pe, count, feed.dtype) {
+                match feed.values.bits(pe, count, Kind::Number(feed.dtype)) {
                     Ok(bits) => write(&edge.name, port as u32, wavelets(&bits, feed.dtype)),
                     Err(fault) => {
-                        faults.push(no_value(map, &fault, &format!("at port {position}")));
+                        faults.push(no_value(map, feed.at, &fault, &format!("at port {position}")));
                         break;
                     }
                 }
@@ -174,8 +175,10 @@ fn border(program: &Program, edge: &EdgeStream, position: u32) -> PeCoord {
     }
 }
 
-fn no_value(map: &SourceMap, (at, message): &Fault, place: &str) -> Diagnostic {
-    map.diagnostic("P007", *at, format!("{message}, {place}"))
+/// An expression without a value; `around` is where the statement stands.
+fn no_value(map: &SourceMap, around: usize, (at, message): &Fault, place: &str) -> Diagnostic {
+    let at = if *at == usize::MAX { around } else { *at };
+    map.diagnostic("P007", at, format!("{message}, {place}"))
 }
 
 /// Elements as adjacent bytes.
@@ -191,9 +194,9 @@ fn wavelets(bits: &[u32], dtype: DType) -> Vec<u32> {
 }
 
 /// Elements of wavelets.
-fn elements(words: &[u32], dtype: DType) -> Vec<f32> {
+fn elements(words: &[u32], dtype: DType) -> Vec<f64> {
     let halves = |word: &u32| (0..dtype.per_wavelet()).map(|i| word >> (16 * i)).collect::<Vec<_>>();
-    words.iter().flat_map(halves).map(|bits| dtype.decode(bits)).collect()
+    words.iter().flat_map(halves).map(|bits| dtype.decode(bits).into()).collect()
 }
 
 /// Differences between what is and what is expected.
@@ -205,16 +208,15 @@ struct Differences {
 }
 
 impl Differences {
-    fn add(&mut self, place: &str, element: u64, (got, want): (f32, f32), tolerance: f64) {
+    fn add(&mut self, place: &str, element: u64, (got, want): (f64, f64), tolerance: f64) {
         self.compared += 1;
-        let (g, w) = (f64::from(got), f64::from(want));
-        let near = (g - w).abs() <= tolerance * w.abs().max(1.0);
+        let near = (got - want).abs() <= tolerance * want.abs().max(1.0);
         if near || got == want || got.is_nan() && want.is_nan() {
             return;
         }
         self.differ += 1;
         if self.shown.len() < SHOWN {
-            self.shown.push(format!("{place}: element {element} is {got}, expected {want}"));
+            self.shown.push(format!("{place}: element {element} is {}, expected {}", shown(got), shown(want)));
         }
     }
 
@@ -256,7 +258,7 @@ impl Expect {
         };
         match done {
             Ok(name) => found.diagnostic(map, self.at, &name),
-            Err(fault) => Some(no_value(map, &fault, "in what is expected")),
+            Err(fault) => Some(no_value(map, self.at, &fault, "in what is expected")),
         }
     }
 
@@ -272,9 +274,9 @@ impl Expect {
                     found.missing(&place, "it has no such memory");
                     continue;
                 };
-                let got = buffer.dtype.read(memory);
+                let got = buffer.read(memory);
                 for element in range.0..range.1.min(got.len() as u64) {
-                    let Some(want) = values.float(pe, element, buffer.dtype)? else { break };
+                    let Some(want) = values.held(pe, element, Kind::of(buffer.dtype, buffer.word))? else { break };
                     found.add(&place, element, (got[element as usize], want), self.tolerance);
                 }
             }
@@ -295,7 +297,7 @@ impl Expect {
             let got = elements(run.words(&stream.name, port as u32), dtype);
             let place = format!("port {position}");
             for (element, &got) in got.iter().enumerate() {
-                let Some(want) = values.float(pe, element as u64, dtype)? else { break };
+                let Some(want) = values.held(pe, element as u64, Kind::Number(dtype))? else { break };
                 found.add(&place, element as u64, (got, want), self.tolerance);
             }
             if got.is_empty() && stream.wavelets > 0 {
@@ -304,6 +306,11 @@ impl Expect {
         }
         Ok(())
     }
+}
+
+/// As many digits as tell a binary32 from its neighbours; whole numbers in full.
+fn shown(number: f64) -> String {
+    if number.fract() == 0.0 { number.to_string() } else { (number as f32).to_string() }
 }
 
 fn words(order: std::cmp::Ordering, or_equal: bool) -> &'static str {

@@ -11,7 +11,7 @@ use super::scope::{Scope, nearest};
 use super::value::Value;
 use super::{Parsed, Parser, clipped};
 use crate::diag::Part;
-use crate::program::{AddrReg, Buffer, DataReg, Fifo, Image, Task, Trigger};
+use crate::program::{AddrReg, Buffer, DType, DataReg, Fifo, Image, Task, Trigger, Word};
 
 /// What the names in an image stand for.
 #[derive(Debug, Clone, Default)]
@@ -99,9 +99,24 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
+    /// The type of elements: of numbers, or of integers in a buffer.
+    fn element_type(&mut self, piece: Piece) -> Parsed<(DType, Option<Word>)> {
+        if let Tok::Word(name) = self.peek()
+            && let Some(word) = Word::ALL.into_iter().find(|w| w.name() == name && matches!(piece, Piece::Buffer(_)))
+        {
+            self.next += 1;
+            return Ok((word.as_wide(), Some(word)));
+        }
+        let known: Vec<&str> = DType::ALL.map(DType::name).into_iter().chain(Word::ALL.map(Word::name)).collect();
+        match self.peek() {
+            Tok::Word(name) if DType::ALL.iter().any(|d| d.name() == name) => Ok((self.dtype()?, None)),
+            _ => self.expected_word(&known, ""),
+        }
+    }
+
     /// Type, shape and place of a piece of memory.
     fn piece(&mut self, name: &str, piece: Piece, at: usize) -> Parsed<Declared> {
-        let dtype = self.dtype()?;
+        let (dtype, word) = self.element_type(piece)?;
         self.punct("[")?;
         let mut shape = vec![self.int()?];
         while self.take(Tok::Punct(",")) {
@@ -109,7 +124,7 @@ impl<'a> Parser<'a> {
         }
         self.punct("]")?;
         let place = self.place_of_memory()?;
-        let declared = Declared { name: name.to_owned(), piece, dtype, shape, place, at };
+        let declared = Declared { name: name.to_owned(), piece, dtype, word, shape, place, at };
         match u32::try_from(declared.elements()) {
             Ok(_) => Ok(declared),
             Err(_) => self.fault("P002", at, format!("{} elements are out of range", declared.elements()), ""),
@@ -175,8 +190,9 @@ impl<'a> Parser<'a> {
             self.over.insert(Part::Buffer(image, index));
         }
         let addr = if let Where::At(address) = piece.place { address } else { 0 };
-        let (dtype, len, shape) = (piece.dtype, piece.elements() as u32, piece.shape.clone());
-        self.image_mut().buffers.push(Buffer { name, addr, dtype, len, init: Vec::new() });
+        let (dtype, word, len) = (piece.dtype, piece.word, piece.elements() as u32);
+        let shape = piece.shape.clone();
+        self.image_mut().buffers.push(Buffer { name, addr, dtype, word, len, init: Vec::new() });
         self.names.memory.push(piece);
         if self.take(Tok::Punct("=")) {
             self.start_values(image, index, &shape)?;

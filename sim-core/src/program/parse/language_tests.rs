@@ -204,7 +204,7 @@ error[P005] t:4:69: there is no task `c` in this image
   4 |   task b local { mov v[0..2] <- #1; activate a; actvate a; activate c }
     |                                                                     ^
   help: did you mean `a`?
-error[P001] t:5:27: expected f16, bf16, f32, found `f33` (with i = 0)
+error[P001] t:5:27: expected f16, bf16, f32, u16, i16, i32, found `f33` (with i = 0)
   5 |   for i in 0..9 { mem w$i f33[2] }
     |                           ^^^
   help: did you mean `f32`?
@@ -473,7 +473,7 @@ switch c0 x=0 y=0 pop never|west->ramp";
 grid 4 x 1
 
 image p {
-  mem a f32[4]@16=1, 2, 3 // three
+  mem a f32[4]@16=1, 2, 3  // three
   task main local active {
     // a comment of its own
     loop 3 { vec add 4: a[0..4] <- a, #1.5; join t0 }
@@ -487,4 +487,73 @@ switch c0 x=0 y=0 pop never | west -> ramp
     assert_eq!(format(&format(text)), format(text));
     assert_eq!(format(""), "");
     assert_eq!(format("\n\n// c\n\n"), "// c\n");
+}
+
+#[test]
+fn integers_are_held_as_they_are() {
+    let text = "program p
+grid 1x1
+image p {
+  mem a u16[4] = 1, 65535, 2+1
+  mem b i16[2, 2] = each r, c: -r-c
+  mem c i32[2] = each i: 100000*i
+  mem v f32[4]
+  reg k
+  task main local active {
+    k = load a[1]
+    a1 = load b@k[1, 0]
+    r0 = load v@a1
+    store c[1] k
+    store v[3] r0
+    a2 = load i16 a1+2
+    mov v <- c
+    if k < 4 { k = k * k } else { timestamp c[0] }
+    loop k { add k: v <- v, #1 }
+  }
+}
+";
+    let want = "program p
+grid 1x1
+
+image p {
+  mem a u16[4] @0 = 1, 65535, 3
+  mem b i16[4] @8 = 0, -1, -1, -2
+  mem c i32[2] @16 = 0, 100000
+  mem v f32[4] @24
+  task main local active {
+    a0 = load u16 2
+    a1 = load i16 a0+12
+    r0 = load f32 a1+24
+    store i32 20 a0
+    store f32 36 r0
+    a2 = load i16 a1+2
+    vec mov 4: f32@24[4] <- f32@16[2]
+    if lt a0 4 {
+      a0 = mul a0 a0
+    } else {
+      timestamp 16
+    }
+    loop a0 {
+      vec add a0: f32@24[..] <- f32@24[..], #1
+    }
+  }
+}
+";
+    expands(text, want);
+    let program = parse(text, "t").unwrap();
+    assert_eq!(program.images[0].buffers[1].read(&[0xff, 0xff, 0x01, 0x80]), [-1.0, -32767.0]);
+    faults(
+        "image p {\n  mem a u16[2] = 1, -1\n  mem v f32[2]\n  task t local { a1 = load v[0]; store v[0..2] r0 }\n}\n",
+        "error[P007] t:2:18: -1 is no u16
+  2 |   mem a u16[2] = 1, -1
+    |                  ^
+error[P001] t:4:28: expected a buffer of integers; numbers are loaded into data registers, found `v`
+  4 |   task t local { a1 = load v[0]; store v[0..2] r0 }
+    |                            ^
+error[P011] t:4:40: several elements of `v`
+  4 |   task t local { a1 = load v[0]; store v[0..2] r0 }
+    |                                        ^
+  help: name one, as in `A[3]`
+",
+    );
 }

@@ -4,7 +4,7 @@
 //! declared over.
 
 use super::{Parsed, Parser};
-use crate::program::DType;
+use crate::program::{DType, Word};
 
 /// Which of an image's lists a piece of memory is in, and its place there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) struct Declared {
     pub(super) name: String,
     pub(super) piece: Piece,
     pub(super) dtype: DType,
+    /// How its elements are held if they are integers.
+    pub(super) word: Option<Word>,
     /// Elements along each dimension, the last one running fastest.
     pub(super) shape: Vec<u32>,
     pub(super) place: Where,

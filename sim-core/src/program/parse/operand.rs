@@ -8,7 +8,7 @@ use super::lex::Tok;
 use super::memory::{Declared, Piece};
 use super::value::Value;
 use super::{Parsed, Parser, clipped};
-use crate::program::{AddrReg, DType, DataReg, Dim, Dims, FifoId, MemRef, Operand, Ring};
+use crate::program::{AddrReg, DType, DataReg, Dim, Dims, FifoId, MemRef, Operand, Ring, Word};
 
 impl Parser<'_> {
     pub(super) fn dtype(&mut self) -> Parsed<DType> {
@@ -277,9 +277,46 @@ impl Parser<'_> {
         Ok(Some(Ring { start, bytes: self.atom()? }))
     }
 
-    /// `64`, `a1`, `a1+64`, `a1-64`.
+    /// The piece of memory that the next word names.
+    pub(super) fn peek_memory(&self) -> Option<Declared> {
+        let Tok::Word(word) = self.peek() else { return None };
+        let type_or_register = DType::ALL.iter().any(|d| d.name() == word)
+            || Word::ALL.iter().any(|w| w.name() == word)
+            || self.at_addr_reg()
+            || self.at_data_reg();
+        let named = self.second() != Tok::Punct("$") && !type_or_register;
+        self.names.memory.iter().find(|m| m.name == word && named).cloned()
+    }
+
+    /// `A[3]`, `A[r, c]`, `A@a0`, `A@a0[1]`: the address of an element.
+    fn address_in(&mut self, declared: &Declared) -> Parsed<(Option<AddrReg>, i32)> {
+        let at = self.at();
+        let name = self.name()?;
+        self.memory_named(&name, at)?;
+        let base = if self.take(Tok::Punct("@")) { Some(self.addr_reg()?) } else { None };
+        let (element, dims) =
+            if self.peek() == Tok::Punct("[") { self.indices(declared, at)? } else { (0, Dims::new()) };
+        if !dims.is_empty() {
+            return self.fault(
+                "P011",
+                at,
+                format!("several elements of `{}`", clipped(&name)),
+                "name one, as in `A[3]`",
+            );
+        }
+        if base.is_none() {
+            self.check_inside(declared, element, &dims, at)?;
+        }
+        let bytes = i64::from(self.address_of(declared)) + element * i64::from(declared.dtype.bytes());
+        Ok((base, self.fits(Value::Int(bytes.into()), at)?))
+    }
+
+    /// `64`, `a1`, `a1+64`, `a1-64`, or an element of a buffer.
     pub(super) fn address(&mut self) -> Parsed<(Option<AddrReg>, i32)> {
         let ends = Ends { slash: false, percent: true };
+        if let Some(declared) = self.peek_memory() {
+            return self.address_in(&declared);
+        }
         if !self.at_addr_reg() {
             return Ok((None, self.int_until(ends)?));
         }

@@ -67,7 +67,11 @@ impl Parser<'_> {
     }
 
     /// The type behind `load` or `store`: that of an integer, or that of a number.
+    /// It may be left out where a buffer is named.
     fn stored_type(&mut self) -> Parsed<Result<Word, DType>> {
+        if let Some(declared) = self.peek_memory() {
+            return Ok(declared.word.ok_or(declared.dtype));
+        }
         if let Tok::Word(name) = self.peek()
             && let Some(word) = Word::ALL.into_iter().find(|w| w.name() == name)
         {
@@ -90,12 +94,13 @@ impl Parser<'_> {
 
     /// What stands behind `a1 = load`, if a type does; `u16` is the form without a type.
     pub(super) fn typed_load(&mut self, to: AddrReg) -> Parsed<Option<ScalarOp>> {
-        if !self.peek_word().is_some_and(|name| Word::ALL.iter().any(|w| w.name() == name)) {
+        let named = self.peek_memory();
+        if named.is_none() && !self.peek_word().is_some_and(|name| Word::ALL.iter().any(|w| w.name() == name)) {
             return Ok(None);
         }
         match self.stored_type()? {
             Ok(word) => Ok(Some(ScalarOp::LoadInt(to, word, self.scalar_place()?))),
-            Err(_) => unreachable!("the word is a type of integers"),
+            Err(_) => self.expected("a buffer of integers; numbers are loaded into data registers"),
         }
     }
 

@@ -10,7 +10,7 @@ use super::place::Pending;
 use super::value::Value;
 use super::{Parsed, Parser, clipped};
 use crate::coord::{PeCoord, Region};
-use crate::program::{DType, Flow};
+use crate::program::{DType, Flow, Word};
 use std::cmp::Ordering;
 
 /// Most start values of all images.
@@ -49,13 +49,13 @@ impl Values {
         if let Values::List(items) = self { items.len() as u64 } else { len }
     }
 
-    /// The number of an element on a PE, as a binary32.
-    fn number(&self, pe: PeCoord, element: u64) -> Result<Option<f32>, Fault> {
+    /// The number of an element on a PE; None behind the end of a list.
+    fn number(&self, pe: PeCoord, element: u64) -> Result<Option<Number>, Fault> {
         let place = [Value::Int(pe.x.into()), Value::Int(pe.y.into())];
         let value = match self {
             Values::List(items) => match items.get(element as usize) {
                 None => return Ok(None),
-                Some(Item::Bits(bits)) => return Ok(Some(f32::from_bits(*bits))),
+                Some(Item::Bits(bits)) => return Ok(Some(Number::Bits(*bits))),
                 Some(Item::Expr(expr)) => expr.value(&place)?,
             },
             Values::Each(expr, shape) => {
@@ -69,36 +69,92 @@ impl Values {
                 expr.value(&variables)?
             }
         };
-        Ok(Some(value.float() as f32))
+        Ok(Some(Number::Value(value)))
     }
 
-    /// The number of an element, rounded to its type; None behind the end of a list.
-    pub(super) fn float(&self, pe: PeCoord, element: u64, dtype: DType) -> Result<Option<f32>, Fault> {
-        Ok(self.number(pe, element)?.map(|n| dtype.round(n)))
+    /// The number of an element as its type holds it; None behind the end of a list.
+    pub(super) fn held(&self, pe: PeCoord, element: u64, kind: Kind) -> Result<Option<f64>, Fault> {
+        let Some(number) = self.number(pe, element)? else { return Ok(None) };
+        Ok(Some(match kind {
+            Kind::Number(dtype) => dtype.round(number.single()).into(),
+            Kind::Whole(_) => number.value().float(),
+        }))
     }
 
-    /// The bits of the first of `len` elements, as many as have a number.
-    pub(super) fn bits(&self, pe: PeCoord, len: u64, dtype: DType) -> Result<Vec<u32>, Fault> {
-        let numbers = (0..self.count(len)).map(|element| self.number(pe, element));
-        numbers.map(|number| Ok(number?.map_or(0, |n| dtype.encode(n)))).collect()
+    /// The bits in memory of the first of `len` elements, as many as have a number.
+    pub(super) fn bits(&self, pe: PeCoord, len: u64, kind: Kind) -> Result<Vec<u32>, Fault> {
+        let numbers = (0..self.count(len)).map_while(|element| self.number(pe, element).transpose());
+        numbers.map(|number| kind.bits(number?)).collect()
+    }
+}
+
+/// The type of elements.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Number(DType),
+    Whole(Word),
+}
+
+impl Kind {
+    /// Of the elements of a buffer.
+    pub(super) fn of(dtype: DType, word: Option<Word>) -> Kind {
+        word.map_or(Kind::Number(dtype), Kind::Whole)
+    }
+
+    /// The bits in memory.
+    fn bits(self, number: Number) -> Result<u32, Fault> {
+        match self {
+            Kind::Number(dtype) => Ok(dtype.encode(number.single())),
+            Kind::Whole(word) => number.word(word),
+        }
+    }
+}
+
+/// A number as it is given.
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    /// The bits of a binary32.
+    Bits(u32),
+    Value(Value),
+}
+
+impl Number {
+    fn single(self) -> f32 {
+        match self {
+            Number::Bits(bits) => f32::from_bits(bits),
+            Number::Value(value) => value.float() as f32,
+        }
+    }
+
+    fn value(self) -> Value {
+        match self {
+            Number::Bits(bits) => Value::Float(f32::from_bits(bits).into()),
+            Number::Value(value) => value,
+        }
+    }
+
+    fn word(self, word: Word) -> Result<u32, Fault> {
+        let value = self.value();
+        let whole = value.whole().and_then(|n| i64::try_from(n).ok());
+        whole.and_then(|n| word.bits(n)).ok_or_else(|| (usize::MAX, format!("{value} is no {}", word.name())))
     }
 }
 
 impl<'a> Parser<'a> {
     /// A list, or an expression for each element of a shape.
-    pub(super) fn values(&mut self, shape: &[u64]) -> Parsed<Values> {
+    pub(super) fn values(&mut self, shape: &[u64], kind: Kind) -> Parsed<Values> {
         if self.take(Tok::Word("each")) {
             return self.each(shape);
         }
-        let mut items = vec![self.item()?];
+        let mut items = vec![self.item(kind)?];
         while self.take(Tok::Punct(",")) {
-            items.push(self.item()?);
+            items.push(self.item(kind)?);
         }
         Ok(Values::List(items))
     }
 
-    fn item(&mut self) -> Parsed<Item> {
-        if let Some((bits, tokens)) = self.literal_bits() {
+    fn item(&mut self, kind: Kind) -> Parsed<Item> {
+        if let (Kind::Number(_), Some((bits, tokens))) = (kind, self.literal_bits()) {
             self.next += tokens;
             return Ok(Item::Bits(bits));
         }
@@ -150,9 +206,11 @@ impl<'a> Parser<'a> {
     pub(super) fn start_values(&mut self, image: usize, buffer: usize, shape: &[u32]) -> Parsed<()> {
         let at = self.at();
         let shape: Vec<u64> = shape.iter().map(|&d| d.into()).collect();
-        let values = self.values(&shape)?;
+        let own = &self.program.images[image].buffers[buffer];
+        let kind = Kind::of(own.dtype, own.word);
+        let values = self.values(&shape, kind)?;
         if !values.same_everywhere() {
-            self.data.starts.push(Start { image, buffer, values });
+            self.data.starts.push(Start { image, buffer, values, at });
             return Ok(());
         }
         let len = shape.iter().product();
@@ -161,15 +219,23 @@ impl<'a> Parser<'a> {
             let message = format!("more than {MAX_VALUES} start values");
             return self.fault("P008", at, message, "give less, or let them depend on the place");
         }
-        let number = |element| values.number(PeCoord { x: 0, y: 0 }, element);
-        let numbers: Result<Vec<u32>, Fault> =
-            (0..values.count(len)).map(|e| Ok(number(e)?.map_or(0, f32::to_bits))).collect();
-        match numbers {
+        let number = |element| values.number(PeCoord { x: 0, y: 0 }, element).transpose();
+        // In an image numbers stand as they are given, and are rounded when a run begins.
+        let held = |number: Number| match kind {
+            Kind::Number(_) => Ok(number.single().to_bits()),
+            Kind::Whole(word) => number.word(word),
+        };
+        let init: Result<Vec<u32>, Fault> =
+            (0..values.count(len)).map_while(number).map(|number| held(number?)).collect();
+        match init {
             Ok(init) => {
                 self.program.images[image].buffers[buffer].init = init;
                 Ok(())
             }
-            Err((at, message)) => self.fault("P007", at, message, ""),
+            Err((place, message)) => {
+                let place = if place == usize::MAX { at } else { place };
+                self.fault("P007", place, message, "")
+            }
         }
     }
 
@@ -182,7 +248,7 @@ impl<'a> Parser<'a> {
             return self.fault("P007", at, "values for a stream that leaves the wafer".to_owned(), help);
         }
         let dtype = self.stream_type()?;
-        let values = self.values(&[wavelets.saturating_mul(dtype.per_wavelet().into())])?;
+        let values = self.values(&[wavelets.saturating_mul(dtype.per_wavelet().into())], Kind::Number(dtype))?;
         self.data.feeds.push(Feed { edge, dtype, values, at });
         Ok(())
     }
@@ -247,13 +313,14 @@ impl<'a> Parser<'a> {
         let dtype = self.stream_type()?;
         self.punct("==")?;
         let wavelets = self.program.edges[edge].wavelets;
-        let values = self.expected_values(&[wavelets.saturating_mul(dtype.per_wavelet().into())])?;
+        let shape = [wavelets.saturating_mul(dtype.per_wavelet().into())];
+        let values = self.expected_values(&shape, Kind::Number(dtype))?;
         Ok(What::Edge { edge, dtype, values })
     }
 
     /// One number without `each` is meant for every element.
-    fn expected_values(&mut self, shape: &[u64]) -> Parsed<Values> {
-        let values = self.values(shape)?;
+    fn expected_values(&mut self, shape: &[u64], kind: Kind) -> Parsed<Values> {
+        let values = self.values(shape, kind)?;
         match values {
             Values::List(mut items) if items.len() == 1 => match items.remove(0) {
                 Item::Expr(expr) => Ok(Values::Each(expr, vec![shape.iter().product()])),
@@ -289,7 +356,7 @@ impl<'a> Parser<'a> {
         self.check_region_has(&name, region, at)?;
         self.punct("==")?;
         let shape: Vec<u64> = declared.shape.iter().map(|&d| d.into()).collect();
-        let values = self.expected_values(&shape)?;
+        let values = self.expected_values(&shape, Kind::of(declared.dtype, declared.word))?;
         Ok(What::Buffer { name, region, range, values })
     }
 

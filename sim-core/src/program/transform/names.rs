@@ -11,7 +11,7 @@ pub(super) fn names(program: &mut Program) -> Vec<&mut String> {
     for image in images {
         let Image { name, inputs: _, outputs: _, buffers, fifos, tasks } = image;
         all.push(name);
-        all.extend(buffers.iter_mut().map(|Buffer { name, addr: _, dtype: _, len: _, init: _ }| name));
+        all.extend(buffers.iter_mut().map(|Buffer { name, addr: _, dtype: _, word: _, len: _, init: _ }| name));
         all.extend(tasks.iter_mut().map(|Task { name, trigger: _, active: _, blocked: _, body: _ }| name));
         for Fifo { name: _, addr: _, dtype: _, len: _ } in fifos {}
     }

@@ -28,7 +28,7 @@ fn image(name: &str, queue: (bool, u8), body: Vec<Instr>) -> Image {
     let bound = vec![(2, c(queue.1))];
     let (inputs, outputs) = if queue.0 { (bound, vec![]) } else { (vec![], bound) };
     let task = Task { name: "main".into(), trigger: Trigger::Local, active: true, blocked: false, body };
-    let buffer = Buffer { name: "y".into(), addr: 1024, dtype: DType::F32, len: 4, init: vec![0; 4] };
+    let buffer = Buffer { name: "y".into(), addr: 1024, dtype: DType::F32, word: None, len: 4, init: vec![0; 4] };
     Image { name: name.into(), inputs, outputs, buffers: vec![buffer], fifos: Vec::new(), tasks: vec![task] }
 }
 
