@@ -85,11 +85,6 @@ impl Memory {
         Ok(())
     }
 
-    /// Writes a number, rounded to the element's type.
-    pub(crate) fn set(&mut self, dtype: DType, address: i64, v: f32) -> Result<(), i64> {
-        self.store(dtype, address, dtype.encode(v))
-    }
-
     /// The unsigned 16-bit word at an address, if it is in the memory.
     pub(crate) fn half_word(&self, address: i32) -> Option<u16> {
         let at = usize::try_from(address).ok()?;
