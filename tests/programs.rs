@@ -111,3 +111,85 @@ fn the_grammar_of_editors_knows_the_words() {
         assert!(known, "`{word}` is in docs/PROGRAMS.md and not in the grammar");
     }
 }
+
+/// A program of `examples/programs`, as seen from the folder of the programs.
+fn of_library(name: &str) -> String {
+    format!("../../examples/programs/{name}.wafer")
+}
+
+/// `--param A=1 --param B=2` for `A=1 B=2`.
+fn parameters(text: &str) -> Vec<&str> {
+    text.split_whitespace().flat_map(|parameter| ["--param", parameter]).collect()
+}
+
+#[test]
+fn the_library_computes_what_it_expects() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/programs");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "wafer"));
+    paths.sort();
+    assert!(paths.len() >= 12, "{paths:?}");
+    for path in paths {
+        run(&["simulate", path.to_str().unwrap(), "--values", "-q"], 0);
+    }
+}
+
+#[test]
+fn the_library_takes_other_sizes() {
+    let sizes = [
+        ("stencil", "px=1 py=1 r=2"),
+        ("stencil", "px=2 py=1 tx=9 r=2"),
+        ("stencil", "px=9 py=7 tx=3 ty=4 iters=3"),
+        ("stencil", "px=3 py=3 tx=14 ty=9 r=4 iters=2"),
+        ("halo", "px=1 py=1"),
+        ("halo", "px=2 py=3 tx=4 r=3"),
+        ("allgather", "P=2 n=1"),
+        ("allgather", "P=9 n=5"),
+        ("histogram", "P=2 bins=3"),
+        ("cg", "px=2 py=2"),
+        ("cg", "px=7 py=6 tx=3 ty=1"),
+        ("reduce_plain", "P=3 B=5"),
+    ];
+    for (name, size) in sizes {
+        let path = of_library(name);
+        let mut arguments = vec!["simulate", &path, "--values", "-q"];
+        arguments.extend(parameters(size));
+        run(&arguments, 0);
+    }
+}
+
+/// B + 6 (P-1) + 56, and 2 B + 6 (S-1) + (k-2) (S+5) + 77 with k = P/S (vendor simulator).
+#[test]
+fn reductions_take_what_is_published() {
+    let chain = |p: u64, b: u64| b + 6 * (p - 1) + 56;
+    let two_phase = |p: u64, b: u64, s: u64| 2 * b + 6 * (s - 1) + (p / s - 2) * (s + 5) + 77;
+    let sizes = [
+        ("reduce_chain", "P=512 B=4096", chain(512, 4096)),
+        ("reduce_chain", "P=16 B=64", chain(16, 64)),
+        ("reduce_two_phase", "P=512 B=4096 S=8", two_phase(512, 4096, 8)),
+        ("reduce_two_phase", "P=512 B=4096 S=64", two_phase(512, 4096, 64)),
+        ("reduce_two_phase", "P=16 B=64 S=4", two_phase(16, 64, 4)),
+    ];
+    for (name, size, published) in sizes {
+        let path = of_library(name);
+        let mut arguments = vec!["simulate", &path, "--values", "-q", "--format", "json"];
+        arguments.extend(parameters(size));
+        let report: serde_json::Value = serde_json::from_str(&run(&arguments, 0).0).unwrap();
+        let cycles = report["cycles"].as_u64().unwrap();
+        assert!(cycles.abs_diff(published) * 100 <= published, "{name} {size}: {cycles} cycles, published {published}");
+    }
+}
+
+#[test]
+fn programs_of_the_tutorial_are_right() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PROGRAMS.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tutorial.wafer");
+    let texts = page.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let programs: Vec<&str> = texts.filter(|text| text.starts_with("program ")).collect();
+    assert!(programs.len() >= 5, "{}", programs.len());
+    for text in programs {
+        std::fs::write(&path, text).unwrap();
+        run(&["simulate", path.to_str().unwrap(), "--values", "-q"], 0);
+    }
+}
