@@ -149,6 +149,15 @@ fn the_library_takes_other_sizes() {
         ("cg", "px=2 py=2"),
         ("cg", "px=7 py=6 tx=3 ty=1"),
         ("reduce_plain", "P=3 B=5"),
+        ("gemv", "P=3 M=6 N=6 groups=1"),
+        ("gemv", "P=12 M=24 N=24 groups=3"),
+        ("gemv", "P=16 groups=16"),
+        ("spmm", "rows=5 cols=12 q=3 m=1"),
+        ("spmm", "m=132 q=2"),
+        ("fft1d", "n=4"),
+        ("fft1d", "n=512"),
+        ("fft3d", "n=4"),
+        ("fft3d", "n=8"),
     ];
     for (name, size) in sizes {
         let path = of_library(name);
