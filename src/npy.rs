@@ -22,7 +22,7 @@ pub fn array(bytes: &[u8]) -> Result<Array, String> {
     let kind = text(header, "descr").ok_or("its header has no type; records are not read")?;
     let fortran = value(header, "fortran_order").is_some_and(|v| v.starts_with("True"));
     let mut shape = shape(header).ok_or("its header has no shape")?;
-    let (read, size, parts) = element(kind).ok_or_else(|| format!("elements of type {kind:?} are not read"))?;
+    let (read, size, parts) = element(kind).ok_or_else(|| format!("elements of type `{kind}` are not read"))?;
     let big = kind.starts_with('>');
     let count = shape.iter().try_fold(parts, |n: usize, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
     if count.saturating_mul(size) > data.len() {

@@ -58,7 +58,7 @@ impl Error {
         if diagnostics.iter().all(unfit) { Error::Infeasible(diagnostics) } else { Error::Invalid(diagnostics) }
     }
 
-    /// The same error with other diagnostics; that of an execution has none of its own.
+    /// Changes the diagnostics of an error; that of an execution has none of its own, and stays as it is.
     #[must_use]
     pub fn mapped(self, change: impl Fn(Vec<Diagnostic>) -> Vec<Diagnostic>) -> Error {
         match self {

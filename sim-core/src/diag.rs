@@ -18,11 +18,15 @@ pub struct Diagnostic {
     /// What to do about it; may be empty.
     pub help: String,
     /// The line of the text that it is about, and the place in it marked; empty where there is no text.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub excerpt: String,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub excerpt: Box<str>,
     /// The part of a program that it is about.
     #[serde(skip)]
-    pub part: Option<Part>,
+    pub part: Option<Box<Part>>,
+}
+
+fn is_empty(text: &str) -> bool {
+    text.is_empty()
 }
 
 /// A part of a program, by its place in the program's lists.
@@ -72,14 +76,14 @@ impl Diagnostic {
     /// Adds the line of the text that it is about.
     #[must_use]
     pub fn excerpt(mut self, excerpt: String) -> Diagnostic {
-        self.excerpt = excerpt;
+        self.excerpt = excerpt.into();
         self
     }
 
     /// Says which part of a program it is about.
     #[must_use]
     pub fn about(mut self, part: Option<Part>) -> Diagnostic {
-        self.part = part;
+        self.part = part.map(Box::new);
         self
     }
 

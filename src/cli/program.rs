@@ -67,13 +67,18 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 /// Included files, in the folder of the file that includes them.
-struct Folder;
+#[derive(Default)]
+struct Folder {
+    /// What was read.
+    read: Vec<PathBuf>,
+}
 
 impl Loader for Folder {
     fn text(&mut self, path: &str, from: &str) -> Result<(String, String), String> {
         let file = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
         let text =
             files::read_text(&file, MAX_TEXT as u64).map_err(|failure| failure.diagnostics[0].message.clone())?;
+        self.read.push(file.clone());
         let name = std::fs::canonicalize(&file).ok().filter(|_| file.is_absolute()).unwrap_or(file);
         Ok((name.display().to_string(), text))
     }
@@ -81,7 +86,9 @@ impl Loader for Folder {
     fn array(&mut self, path: &str, from: &str) -> Result<Array, String> {
         let file = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
         let bytes = files::read(&file, npy::LARGEST).map_err(|failure| failure.diagnostics[0].message.clone())?;
-        npy::array(&bytes)
+        let array = npy::array(&bytes);
+        self.read.push(file);
+        array
     }
 }
 
@@ -92,6 +99,8 @@ pub(super) struct Source {
     pub(super) text: Option<(SourceMap, Data)>,
     /// What is suspicious about it.
     pub(super) warnings: Vec<Diagnostic>,
+    /// Files that it was read from, beside its own.
+    pub(super) read: Vec<PathBuf>,
 }
 
 impl Source {
@@ -101,11 +110,6 @@ impl Source {
             Some((map, _)) => map.located(diagnostics),
             None => diagnostics,
         }
-    }
-
-    /// Files that it was read from, beside the first.
-    pub(super) fn included(&self) -> Vec<PathBuf> {
-        self.text.iter().flat_map(|(map, _)| map.files().skip(1)).map(PathBuf::from).collect()
     }
 
     /// The numbers that a run with values begins with.
@@ -158,7 +162,7 @@ pub(super) fn read(path: &Path, params: &ParamOptions) -> Result<Source, Failure
             return Err(invalid("cli-stored", message));
         }
         let program = codec::decode(STORED, &bytes).map_err(|e| invalid("cli-stored", e.to_string()))?;
-        return Ok(Source { warnings: lints(&program, &BTreeSet::new()), program, text: None });
+        return Ok(Source { warnings: lints(&program, &BTreeSet::new()), program, text: None, read: Vec::new() });
     }
     if bytes.len() > MAX_TEXT {
         return Err(invalid("cli-read", format!("the text has {} bytes; at most {MAX_TEXT} are read", bytes.len())));
@@ -166,10 +170,11 @@ pub(super) fn read(path: &Path, params: &ParamOptions) -> Result<Source, Failure
     let text = String::from_utf8(bytes).map_err(|e| {
         invalid("cli-read", format!("neither text nor a stored program (byte {})", e.utf8_error().valid_up_to()))
     })?;
-    let options = parse::Options { params: &params.params, loader: &mut Folder };
+    let mut folder = Folder::default();
+    let options = parse::Options { params: &params.params, loader: &mut folder };
     let unit = parse::read(&text, &path.display().to_string(), options)
         .map_err(|diagnostics| Failure::many(Kind::InvalidInput, diagnostics))?;
-    Ok(Source { program: unit.program, text: Some((unit.map, unit.data)), warnings: unit.warnings })
+    Ok(Source { program: unit.program, text: Some((unit.map, unit.data)), warnings: unit.warnings, read: folder.read })
 }
 
 /// A program in the form that the extension names.

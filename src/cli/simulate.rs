@@ -58,9 +58,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failu
     let Simulated { report, source, arch, unmet } = report(arguments, output)?;
     let Arguments { machine, limits, verify, manifest, trace, .. } = arguments;
     trace.record(&source.program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
-    let included = source.included();
     let mut inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
-    inputs.extend(included.iter().map(PathBuf::as_path));
+    inputs.extend(source.read.iter().map(PathBuf::as_path));
     let facts = ManifestFacts { inputs, beside: trace.files(), ..facts(&report, limits, verify, &arch, output)? };
     recording.attach(facts, manifest, output)?;
     match unmet.is_empty() {

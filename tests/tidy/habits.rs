@@ -10,14 +10,15 @@ const FORMATTING: [&str; 5] = ["format", "write", "writeln", "format_args", "pri
 
 /// Texts for people in which `Debug` is the right form, and nothing is found again by them: a string
 /// between quotes, a number with all of its digits, two counters that differ, a kind in a listing.
-const SHOWN: [(&str, &str); 9] = [
+const SHOWN: [(&str, &str); 10] = [
     ("models/src/graph/mod.rs", "{:<15} {:?}({inputs}"),
     ("report/src/encoding/text/simulate.rs", "  PE ({}, {}) {} = {:?}"),
     ("runner/src/verify_fold.rs", "PE {i}: {a:?} instead of {b:?}"),
     ("runner/src/verify_fold.rs", "PE-cycles: {:?} instead of {:?}"),
     ("runner/src/verify_fold.rs", "{diagnostics:?}"),
-    ("sim-core/src/program/parse/mod.rs", "{s:?}"),
-    ("sim-core/src/program/parse/mod.rs", "there are {count} images with the name {:?}"),
+    ("sim-core/src/program/parse/cursor.rs", "{s:?}"),
+    ("sim-core/src/program/parse/place.rs", "there are {count} images with the name {:?}"),
+    ("sim-core/src/program/parse/value.rs", "{v:?}"),
     ("sim-core/src/program/text.rs", "{value:?}"),
     ("src/cli/diff.rs", "is not a report of this version: its schema is {other:?}, not {RUN_SCHEMA:?}"),
 ];

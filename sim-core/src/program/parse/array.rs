@@ -19,6 +19,12 @@ pub struct Array {
 }
 
 impl Array {
+    /// Its shape in words, such as `2 x 3`.
+    pub(super) fn size(&self) -> String {
+        let sizes: Vec<String> = self.shape.iter().map(usize::to_string).collect();
+        if sizes.is_empty() { "a single number".to_owned() } else { sizes.join(" x ") }
+    }
+
     /// The element with these indices, or the one that a single index counts.
     pub(super) fn element(&self, indices: &[Value]) -> Evaluated {
         let mut at = 0usize;
@@ -28,7 +34,7 @@ impl Array {
             let inside = index.whole().and_then(|i| usize::try_from(i).ok()).filter(|&i| i < size);
             match inside {
                 Some(i) => at = at * size + i,
-                None => return Err(format!("index {index} of an array of shape {:?}", self.shape)),
+                None => return Err(format!("index {index} of an array of {}", self.size())),
             }
         }
         match self.elements.get(at) {

@@ -22,7 +22,7 @@ pub(super) enum Expr {
     Const(Value),
     /// A name that gets its value later, by its place in the list of such names.
     Var(usize),
-    /// `-a`
+    /// The operand with the other sign.
     Negative(Box<Expr>),
     /// An operator with two operands, and where it stands.
     Binary(Binary, Box<[Expr; 2]>, usize),
@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
             self.punct("]")?;
         }
         if indices.len() != array.shape.len() && indices.len() != 1 {
-            let message = format!("{} indices for an array of shape {:?}", indices.len(), array.shape);
+            let message = format!("{} indices for an array of {}", indices.len(), array.size());
             return self.fault("P007", at, message, "one for each dimension, or one that counts all elements");
         }
         let element = Expr::Element(array, indices, at);

@@ -16,7 +16,7 @@ pub(super) struct Affine {
     pub(super) base: i128,
     pub(super) dx: i128,
     pub(super) dy: i128,
-    /// Period over columns; `u32::MAX` if there is none.
+    /// Period over columns; the largest number of 32 bits if there is none.
     pub(super) mod_x: u32,
     /// Period over rows.
     pub(super) mod_y: u32,

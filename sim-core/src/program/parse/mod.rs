@@ -27,6 +27,8 @@ mod array;
 mod code;
 mod cursor;
 mod data;
+#[cfg(test)]
+mod data_tests;
 mod expr;
 mod fit;
 mod generate;
@@ -37,6 +39,7 @@ mod layout;
 mod lex;
 mod memory;
 mod number;
+mod numbers;
 mod operand;
 mod place;
 mod route;
@@ -342,7 +345,7 @@ impl<'a> Parser<'a> {
     fn title(&mut self, at: usize) -> Parsed<()> {
         let name = self.name()?;
         if std::mem::replace(&mut self.titled, true) {
-            let message = format!("a second `program` line; the program is named {:?}", clipped(&self.program.name));
+            let message = format!("a second `program` line; the program is named `{}`", clipped(&self.program.name));
             return self.fault("P010", at, message, "a file has one program; remove one of the lines");
         }
         self.program.name = name;

@@ -98,7 +98,7 @@ impl Parser<'_> {
         if value.is_finite() {
             return Ok(value.to_bits());
         }
-        self.fault("P002", at, format!("{value:?} is not in the range of binary32"), "")
+        self.fault("P002", at, format!("{value} is not in the range of binary32"), "")
     }
 
     /// A number that stands alone, read without a detour over wider numbers: its bits, and its tokens.

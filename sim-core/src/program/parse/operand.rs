@@ -81,7 +81,7 @@ impl Parser<'_> {
                 typed(Operand::Mem(self.mem_ref()?))
             }
             _ if self.at_data_reg() => typed(Operand::Reg(self.data_reg()?)),
-            Tok::Word(_) | Tok::Quoted(_) => self.named_operand().and_then(|o| Ok((o, true))),
+            Tok::Word(_) | Tok::Quoted(_) => self.named_operand().map(|o| (o, true)),
             _ => self.expected("an operand: a buffer, type@address, fab, fifo, a data register, or a constant with #"),
         }
     }
@@ -344,7 +344,7 @@ fn strides(shape: &[u32]) -> Vec<i64> {
     strides
 }
 
-/// The same elements in the same order with the fewest dimensions: whole rows behind each other are one.
+/// Dimensions that give equal elements in equal order, the fewest: whole rows behind each other are one.
 fn merged(dims: Dims) -> Dims {
     let mut fewest = Dims::new();
     for dim in dims {

@@ -220,7 +220,7 @@ impl SourceMap {
     }
 
     fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
-        let Some(&at) = diagnostic.part.as_ref().and_then(|part| self.find(part)) else { return diagnostic };
+        let Some(&at) = diagnostic.part.as_deref().and_then(|part| self.find(part)) else { return diagnostic };
         let place = match diagnostic.at.as_str() {
             "" => self.place(at),
             what => format!("{}: {what}", self.place(at)),

@@ -138,7 +138,7 @@ fn fraction(op: Binary, a: f64, b: f64) -> Evaluated {
     }))
 }
 
-/// `-a`
+/// The number with the other sign.
 pub(super) fn negative(a: Value) -> Value {
     match a {
         Value::Int(n) => Value::Int(-n),

@@ -9,6 +9,9 @@ use crate::coord::{Color, Dir, Grid, PeCoord, Region, Span};
 use crate::diag::Part;
 use crate::program::{EdgeStream, Flow, Image, Program, Route};
 
+/// Longest edge stream, in cycles: a run that lasts longer could not count them.
+const MAX_CYCLES: u128 = 1 << 60;
+
 /// The routes of one color, all on the grid.
 pub(super) struct Net<'a> {
     pub(super) color: Color,
@@ -100,7 +103,14 @@ fn check_stream(e: &EdgeStream, grid: Grid, arch: &ArchSpec, diagnostics: &mut D
     let side = (e.side == Dir::Ramp).then(|| "the ramp is not an edge".to_owned());
     let least = (e.interval == 0 || e.fanout == 0)
         .then(|| format!("interval {} and fanout {}; both must be at least 1", e.interval, e.fanout));
-    let messages: Vec<String> = [ports, side, least].into_iter().flatten().collect();
+    let cycles = u128::from(e.wavelets) * u128::from(e.interval);
+    let long = (cycles > MAX_CYCLES).then(|| {
+        format!(
+            "{} wavelets, one every {} cycles, take {cycles} cycles; at most {MAX_CYCLES} are counted",
+            e.wavelets, e.interval
+        )
+    });
+    let messages: Vec<String> = [ports, side, least, long].into_iter().flatten().collect();
     let sound = messages.is_empty();
     for message in messages {
         diagnostics.push("R022", &at, message, "");
