@@ -52,7 +52,7 @@ fn folded_and_full_runs_agree_in_every_counter() {
         let mut seen = BTreeSet::new();
         for launch in &compiled.launches {
             let program = compiled.program(launch, &arch);
-            if !seen.insert(timing_key(&program)) {
+            if !seen.insert(timing_key(&program, arch.pe.bank_period())) {
                 continue;
             }
             let folds = difference(&program, &arch).unwrap_or_else(|e| panic!("{} {act:?}: {e}", launch.kernel.name()));
@@ -81,7 +81,7 @@ fn equal_keys_have_equal_outcomes() {
         let program = compiled.program(launch, &arch);
         let outcome = fabric::run(&program, &arch, &RunOptions::default(), None).unwrap();
         let counters = (outcome.cycles, outcome.pe_cycles, outcome.macs, outcome.wavelet_hops);
-        if let Some(before) = known.insert(timing_key(&program), counters) {
+        if let Some(before) = known.insert(timing_key(&program, arch.pe.bank_period()), counters) {
             assert_eq!(before, counters, "{}", launch.kernel.name());
             repeated += 1;
         }
@@ -181,7 +181,7 @@ fn kernels_of_random_shapes_fold_exactly() {
         for _ in 0..OF_SHAPE {
             let launch = &compiled.launches[rng.range(0, compiled.launches.len() as u32 - 1) as usize];
             let program = compiled.program(launch, &arch);
-            if !seen.insert(timing_key(&program)) {
+            if !seen.insert(timing_key(&program, arch.pe.bank_period())) {
                 continue;
             }
             match difference(&program, &arch) {
@@ -264,7 +264,7 @@ fn loaded_products_fold_exactly() {
         let mut done = Vec::new();
         for launch in compiled.launches.iter().filter(|l| l.kernel.name().contains(" + ")) {
             let program = compiled.program(launch, &arch);
-            if seen.insert(timing_key(&program)) {
+            if seen.insert(timing_key(&program, arch.pe.bank_period())) {
                 let folds = difference(&program, &arch);
                 let folds = folds.unwrap_or_else(|what| panic!("shape {shape}, {}: {what}", launch.kernel.name()));
                 done.push((launch.kernel.name(), folds));
@@ -294,7 +294,7 @@ fn products_with_stationary_outputs_fold_exactly() {
         let mut done = Vec::new();
         for launch in compiled.launches.iter().filter(|l| matches!(*l.kernel, KernelKind::OutputStationary(_))) {
             let program = compiled.program(launch, &arch);
-            if seen.insert(timing_key(&program)) {
+            if seen.insert(timing_key(&program, arch.pe.bank_period())) {
                 let folds = difference(&program, &arch);
                 done.push(folds.unwrap_or_else(|what| panic!("shape {shape}, {}: {what}", launch.kernel.name())));
             }

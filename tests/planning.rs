@@ -47,7 +47,12 @@ fn every_launch_has_the_program_that_it_would_have_alone() {
             let program = compiled.program(launch, &arch);
             let count = launch.count * compiled.micro_batches;
             hash.update(&content_hash(&program)).update(&count.to_le_bytes());
-            assert_eq!(fabric::fold::timing_key(&program), plan.programs[index].timing, "{}", launch.kernel.name());
+            assert_eq!(
+                fabric::fold::timing_key(&program, arch.pe.bank_period()),
+                plan.programs[index].timing,
+                "{}",
+                launch.kernel.name()
+            );
         }
         assert_eq!(plan.hash, hash.finalize().to_hex().to_string(), "{checkpoints:?}");
         assert!(plan.programs.len() * 4 < compiled.launches.len(), "layers are alike");

@@ -102,8 +102,8 @@ fn chain_reduce_takes_b_plus_6_per_pe_plus_9() {
 #[test]
 fn vector_instructions_take_setup_and_beats() {
     let n = 5124;
-    // The first elements are the 16-bit words 0, 2n + 2 and 2n: 0, 2 and 0 modulo 4.
-    let (a, b, far) = (mem(F32, 0, n), mem(F32, 4 * n + 4, n), mem(F32, 4 * n, n));
+    // The first elements are the 16-bit words 0, 2n + 4 and 2n: 0, 4 and 0 modulo 8.
+    let (a, b, far) = (mem(F32, 0, n), mem(F32, 4 * n + 8, n), mem(F32, 4 * n, n));
     assert_eq!(solo(&[vec(Op::Mul, n, a.clone(), &[a.clone(), b.clone()])]), 6 + 5124);
     assert_eq!(solo(&[vec(Op::Mul, n, a.clone(), &[a.clone(), far])]), 6 + 10248);
     assert_eq!(solo(&[vec(Op::Add, n, a.clone(), &[a.clone(), b])]), 6 + 2562);
@@ -116,7 +116,7 @@ fn vector_instructions_take_setup_and_beats() {
 /// are slots: 16 beats share the cycles 7 to 22.
 #[test]
 fn setups_overlap() {
-    let add = |at| op(Op::Add, 16, mem(F32, at, 16), &[mem(F32, at, 16), mem(F32, at + 68, 16)]);
+    let add = |at| op(Op::Add, 16, mem(F32, at, 16), &[mem(F32, at, 16), mem(F32, at + 72, 16)]);
     let two = [micro(0, Priority::High, add(0)), micro(1, Priority::High, add(256))];
     assert_eq!(solo(&two), 7 + 16);
     // On the main thread one after the other: 2 · (6 + 8).

@@ -11,7 +11,7 @@ const B: TaskId = TaskId(1);
 
 /// An addition of 16 f32 words: setup 6, then 8 beats.
 fn add16() -> VecOp {
-    op(Op::Add, 16, mem(F32, 0, 16), &[mem(F32, 0, 16), mem(F32, 68, 16)])
+    op(Op::Add, 16, mem(F32, 0, 16), &[mem(F32, 0, 16), mem(F32, 72, 16)])
 }
 
 /// Cycles of a PE that runs `tasks`, from the start.

@@ -15,7 +15,7 @@ fn slots(o: Op, len: u32, dst: Operand, src: &[Operand]) -> u64 {
 
 /// Operands that start in different bank groups.
 fn two(a: DType, b: DType, len: u32) -> [Operand; 2] {
-    [mem(a, 0, len), mem(b, 1028, len)]
+    [mem(a, 0, len), mem(b, 1032, len)]
 }
 
 /// A vector of `len` elements with a stride.
@@ -113,13 +113,16 @@ fn reductions() {
 fn bank_conflicts() {
     let n = 16;
     let add = |a: u32, b: u32| slots(Op::Add, n, mem(F16, 0, n), &[mem(F16, a, n), mem(F16, b, n)]);
-    // 4 beats; word numbers of the first elements modulo 4.
-    assert_eq!((add(0, 258), add(0, 260), add(0, 262), add(0, 264)), (4, 4, 4, 8));
-    assert_eq!((add(2, 258), add(6, 262), add(6, 256)), (8, 8, 4));
+    // 4 beats of 8 bytes, each in two banks of four: free of conflicts only 8 bytes apart modulo 16.
+    assert_eq!((add(0, 256), add(0, 260), add(0, 264), add(0, 268), add(0, 280)), (8, 8, 4, 8, 4));
+    assert_eq!((add(2, 258), add(2, 266), add(2, 264), add(12, 260), add(264, 0)), (8, 4, 8, 4, 4));
     // One and the same operand; the same address with other dimensions is another operand.
     assert_eq!(add(64, 64), 4);
     let other = strided(F16, 64, n, 2);
     assert_eq!(slots(Op::Add, n, mem(F16, 0, n), &[mem(F16, 64, n), other]), 8);
+    // Both at strides of two words of 16 bits: each beat takes all four banks twice.
+    let strides = [strided(F16, 64, n, 2), strided(F16, 512 + 8, n, 2)];
+    assert_eq!(slots(Op::Add, n, mem(F16, 0, n), &strides), 8);
     // Repeated words and the destination do not conflict.
     assert_eq!(slots(Op::Add, n, mem(F16, 0, n), &[mem(F16, 64, n), word(F16, 0)]), 4);
     // A reduction with a conflict takes the larger of the two factors.
@@ -131,6 +134,62 @@ fn bank_conflicts() {
     assert_eq!(solo_on(&arch, &[fmac]) - SETUP, 32);
 }
 
+/// C5: what follows from the picture for types and widths, as the table of the rule says it.
+#[test]
+fn bank_conflicts_by_type_and_width() {
+    let n = 16;
+    let at = |op: Op, dtype: DType| {
+        let one = |d: u32| slots(op, n, mem(dtype, 2048, n), &[mem(dtype, 0, n), mem(dtype, 512 + d, n)]);
+        [0, 4, 8, 12, 16].map(one)
+    };
+    assert_eq!(at(Op::Mul, F32), [32, 16, 16, 16, 32], "f32 at 1 per cycle");
+    assert_eq!(at(Op::Add, F32), [16, 16, 8, 16, 16], "f32 at 2 per cycle");
+    assert_eq!(at(Op::Add, F16), [8, 8, 4, 8, 8], "16-bit at 4 per cycle");
+    assert_eq!(at(Op::Max, F16), [32, 16, 16, 16, 32], "16-bit at 1 per cycle");
+    let close = |d: u32| slots(Op::Max, n, mem(F16, 2048, n), &[mem(F16, 0, n), mem(F16, 512 + d, n)]);
+    assert_eq!([2, 4, 14].map(close), [32, 16, 32], "less than a bank word apart");
+    // The WSE-3 at 8 elements of 16 bits per cycle: both take all four ports, whatever the distance.
+    let mut wide = cs2();
+    wide.pe.width_add.value.half = 8;
+    for d in [0, 4, 8, 12] {
+        let add = vec(Op::Add, n, mem(F16, 2048, n), &[mem(F16, 0, n), mem(F16, 512 + d, n)]);
+        assert_eq!(solo_on(&wide, &[add]) - SETUP, 4);
+    }
+}
+
+/// C5: sources that advance at different rates meet in some beats only.
+#[test]
+fn sources_of_differing_pitch() {
+    let mixed = |n: u32, d: u32| {
+        let src = [mem(F32, 0, n), mem(F16, 512 + d, n), reg(0)];
+        slots(Op::Fmac, n, mem(F32, 0, n), &src)
+    };
+    assert_eq!([0, 4, 8, 12].map(|d| mixed(16, d)), [8; 4], "two elements per beat, whatever the distance");
+    // One beat only: it meets, or it does not.
+    assert_eq!([0, 4, 8, 12].map(|d| mixed(2, d)), [2, 2, 1, 1]);
+    // Every fifth f32 advances as every one does, modulo the banks; every second one does not.
+    let strides = |by: i32| slots(Op::Mul, 16, mem(F32, 2048, 16), &[mem(F32, 0, 16), strided(F32, 512, 16, by)]);
+    assert_eq!((strides(5), strides(2), strides(1)), (32, 16, 32));
+}
+
+/// C5: banks and their width are numbers of the machine.
+#[test]
+fn banks_are_numbers_of_the_machine() {
+    let n = 16;
+    let on = |banks: u32, width: u32, d: u32| {
+        let mut arch = cs2();
+        (arch.pe.banks.value, arch.pe.bank_width.value) = (banks, width);
+        let mul = vec(Op::Mul, n, mem(F32, 2048, n), &[mem(F32, 0, n), mem(F32, 512 + d, n)]);
+        solo_on(&arch, &[mul]) - SETUP
+    };
+    assert_eq!([0, 4, 8, 16].map(|d| on(8, 32, d)), [32, 16, 16, 32]);
+    assert_eq!([0, 4, 8, 16].map(|d| on(16, 32, d)), [32, 16, 16, 16], "eight ports");
+    assert_eq!([0, 4, 8, 16].map(|d| on(8, 64, d)), [32, 32, 16, 16], "words of eight bytes");
+    // Banks of 16 bits: an f32 takes the two that its first half word and the next lie in.
+    assert_eq!([0, 4, 8, 16].map(|d| on(8, 16, d)), [32, 16, 32, 32]);
+    assert_eq!(on(2, 32, 4), 32, "one port");
+}
+
 /// C5: first addresses are those at the start of the setup, registers included.
 #[test]
 fn bank_conflicts_of_addresses_in_registers() {
@@ -138,10 +197,10 @@ fn bank_conflicts_of_addresses_in_registers() {
     let moving = Operand::Mem(MemRef::vec(F16, 256, n).at(base));
     let add = vec(Op::Add, n, mem(F16, 0, n), &[mem(F16, 0, n), moving]);
     let with = |value: i32| solo(&[Instr::Addr(AddrOp::Set(base, value)), add.clone()]) - 1 - SETUP;
-    assert_eq!((with(0), with(2), with(4), with(6), with(8), with(-8)), (8, 4, 4, 4, 8, 8));
-    // A loop that moves the operand by a word: conflict in every fourth repetition.
-    let body = [add, Instr::Addr(AddrOp::Add(base, 2))];
-    assert_eq!(solo(&[repeat(8, &body)]), 8 * (6 + 4 + 1 + 1) + 2 * 4);
+    assert_eq!((with(0), with(4), with(8), with(16), with(24), with(-8)), (8, 8, 4, 8, 4, 4));
+    // A loop that moves the operand by two bank words: a conflict in every second repetition.
+    let body = [add, Instr::Addr(AddrOp::Add(base, 8))];
+    assert_eq!(solo(&[repeat(8, &body)]), 8 * (6 + 4 + 1 + 1) + 4 * 4);
 }
 
 /// C4, C7: what comes from and goes to the fabric. One PE, wavelets from the west in time.

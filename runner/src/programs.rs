@@ -99,6 +99,7 @@ impl StepPrograms {
     /// Programs for a machine whose edges have another rate: their streams move that much faster or slower.
     #[must_use]
     pub fn at_rate(mut self, before: &ArchSpec, after: &ArchSpec) -> StepPrograms {
+        let period = after.pe.bank_period();
         let [before, after] = [before, after].map(|a| u128::from(a.wafer.io_bits_per_second.value.max(1)));
         if before != after {
             // A program without images is a delay (`kernels::layer_start`), which no edge makes shorter.
@@ -107,7 +108,7 @@ impl StepPrograms {
                     let interval = (u128::from(stream.interval) * before).div_ceil(after).max(1);
                     stream.interval = u32::try_from(interval).unwrap_or(u32::MAX);
                 }
-                distinct.timing = timing_key(&distinct.program);
+                distinct.timing = timing_key(&distinct.program, period);
             }
         }
         self
@@ -146,7 +147,11 @@ pub fn distinct_with(compiled: &Compiled, arch: &ArchSpec, hits: Hits) -> Result
             let traffic = Traffic::of(&program, |stream| launch.kernel.own_stream(stream));
             let content = content_hash_mut(&mut program);
             let unknown = !verified.contains_key(&content);
-            (content, traffic, unknown.then(|| (timing_key(&program), verify(&program, arch), program)))
+            (
+                content,
+                traffic,
+                unknown.then(|| (timing_key(&program, arch.pe.bank_period()), verify(&program, arch), program)),
+            )
         };
         let programs: Vec<_> = launches.par_iter().map(build).collect();
         for (launch, (content, traffic, unknown)) in launches.iter().zip(programs) {

@@ -303,16 +303,7 @@ impl CeCycle<'_> {
                 *slot = m.ring.map_or(address, |ring| ring.wrap(i64::from(address)) as i32);
             }
         }
-        let conflict = vector.pairs.iter().any(|&(a, b)| {
-            let (x, y) = (addr[usize::from(a) + 1], addr[usize::from(b) + 1]);
-            let same = || match (&vector.op.src[usize::from(a)], &vector.op.src[usize::from(b)]) {
-                (Operand::Mem(p), Operand::Mem(q)) => {
-                    (p.dtype, &p.dims) == (q.dtype, &q.dims) && p.ring.is_none() && q.ring.is_none()
-                }
-                _ => false,
-            };
-            (x.div_euclid(2) - y.div_euclid(2)).rem_euclid(4) == 0 && !(x == y && same())
-        });
+        let conflict = vector.pairs.iter().any(|pair| pair.conflicts(&addr));
         let len = vector.op.count.map_or(vector.op.len, |reg| self.int(Int::Reg(reg)).max(0) as u32);
         for &(reg, bytes) in &vector.advances {
             let register = &mut self.registers.regs[usize::from(reg) % 16];

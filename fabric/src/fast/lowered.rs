@@ -7,6 +7,7 @@
 //! **Invariant.** A color without a queue has the local number 255, which no queue has.
 //! **Not here.** The state of a PE (`state`), and what executing an instruction does (`ce`).
 
+use super::banks::{self, Pair};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::transform::Deciding;
@@ -88,7 +89,7 @@ pub(crate) struct LoweredVec {
     /// Slots per beat with one.
     pub(crate) slots_conflict: u32,
     /// Pairs of vector sources in memory that may conflict.
-    pub(crate) pairs: Vec<(u8, u8)>,
+    pub(crate) pairs: Vec<Pair>,
     /// Fabric sources, without repetition.
     pub(crate) inputs: Vec<FabPort>,
     /// The output queue of a fabric destination.
@@ -139,6 +140,8 @@ pub(crate) struct LoweredImage {
     pub(crate) memory_fifos: Vec<(u32, u32)>,
     /// Address registers that a bank conflict can depend on.
     pub(crate) deciding: Deciding,
+    /// Bytes modulo which those registers decide that do not decide whole.
+    pub(crate) bank_period: i32,
     /// Whether a register may be written that cannot be read in the next cycle.
     pub(crate) late: bool,
     /// Number of microthreads up to the last one used.
@@ -161,6 +164,7 @@ impl LoweredImage {
             teardowns: Vec::new(),
             memory_fifos: image.fifos.iter().map(|q| (q.addr, q.len.max(1))).collect(),
             deciding: Deciding::of(image),
+            bank_period: arch.pe.bank_period() as i32,
             late: false,
             threads: 0,
             trips: 0,
@@ -302,7 +306,7 @@ impl LoweredImage {
             beats: op.len.div_ceil(width),
             slots,
             slots_conflict: slots.max(arch.pe.bank_conflict.value),
-            pairs: pairs(op),
+            pairs: banks::pairs(op, width, arch),
             inputs,
             output,
             drains,
@@ -337,26 +341,6 @@ fn fifo(operand: &Operand) -> Option<u8> {
         Operand::Fifo(id, _) => Some(id.0),
         _ => None,
     }
-}
-
-fn vector(operand: &Operand) -> Option<&MemRef> {
-    match operand {
-        Operand::Mem(m) if !m.is_scalar() => Some(m),
-        _ => None,
-    }
-}
-
-/// Pairs of sources that read memory as vectors and are not one and the same operand.
-fn pairs(op: &VecOp) -> Vec<(u8, u8)> {
-    let mut out = Vec::new();
-    for (i, a) in op.src.iter().enumerate() {
-        for (j, b) in op.src.iter().enumerate().skip(i + 1) {
-            if vector(a).is_some() && vector(b).is_some() && a != b {
-                out.push((i as u8, j as u8));
-            }
-        }
-    }
-    out
 }
 
 /// Elements per beat (rule C4).

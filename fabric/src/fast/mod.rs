@@ -17,6 +17,7 @@ mod addr;
 mod agent;
 mod alu;
 mod band;
+mod banks;
 mod build;
 mod ce;
 mod class;

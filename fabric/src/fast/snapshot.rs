@@ -9,6 +9,7 @@
 //! number by number.
 //! **Not here.** When snapshots are taken, and how periods are skipped (`periods`).
 
+use super::lowered::LoweredImage;
 use super::state::{Main, Running};
 use super::tables::Tables;
 use sim_core::report::FoldNote;
@@ -120,7 +121,7 @@ impl Snapshot {
     pub(super) fn ce(&mut self, t: &Tables, pe: usize, now: u64) {
         let (ce, registers) = (&t.ces[pe], &t.registers[pe]);
         self.stats.extend([ce.compute, ce.wait, ce.back_pressure, ce.macs]);
-        let deciding = t.images[usize::from(ce.image)].deciding;
+        let LoweredImage { deciding, bank_period, .. } = &t.images[usize::from(ce.image)];
         let (kind, value) = match ce.main {
             Main::Idle => (0, 0),
             Main::Dispatch(until) => (1, until.saturating_sub(now)),
@@ -137,7 +138,7 @@ impl Snapshot {
             if deciding.whole & (1 << r) != 0 {
                 self.state.push(i64::from(*v) as u64);
             } else if deciding.modulo & (1 << r) != 0 {
-                self.state.push(v.rem_euclid(8) as u64);
+                self.state.push(v.rem_euclid(*bank_period) as u64);
             }
         }
         for f in &registers.frames[..usize::from(ce.depth)] {

@@ -8,6 +8,7 @@
 //! **Invariant.** Every PE of the mesh is in one block.
 //! **Not here.** Rows and columns within a block (`execute`).
 
+use sim_core::arch::ArchSpec;
 use sim_core::axis::Axis;
 use sim_core::coord::{Dir, DirSet, Region};
 use sim_core::program::transform::{Window, clip, timing_only};
@@ -34,8 +35,8 @@ pub(crate) struct Block {
 
 /// Cuts `program` into strips and blocks; None if timing may depend on a PE's start values in a
 /// way that is not the same for equal blocks.
-pub(crate) fn strips(program: &Program) -> Option<Vec<Strip>> {
-    let program = timing_only(program)?;
+pub(crate) fn strips(program: &Program, arch: &ArchSpec) -> Option<Vec<Strip>> {
+    let program = timing_only(program, arch.pe.bank_period())?;
     let grid = program.grid();
     let cuts = cuts(&program, Axis::Columns);
     let images = &program.images;

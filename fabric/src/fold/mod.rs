@@ -60,7 +60,7 @@ fn in_space(
     options: &RunOptions,
     why: &mut Vec<String>,
 ) -> Result<Outcome, RunError> {
-    let Some(strips) = blocks::strips(program) else {
+    let Some(strips) = blocks::strips(program, arch) else {
         why.push(
             "address registers that can decide bank conflicts start with values that depend on the place".to_owned(),
         );

@@ -58,7 +58,7 @@ pub(super) fn begin(element: &mut Element, code: &ImageCode, vector: usize, star
     if matches!(&op.dst, Operand::Mem(m) if m.is_scalar()) {
         slots = arch.pe.reduce_cycles.value.max(1);
     }
-    if conflict(&code.vectors[vector], &first) {
+    if conflict(&code.vectors[vector], &first, arch) {
         slots = slots.max(arch.pe.bank_conflict.value);
     }
     Running {
@@ -81,21 +81,43 @@ fn first_address(element: &Element, m: &MemRef) -> i64 {
     m.ring.map_or(address, |ring| ring.wrap(address))
 }
 
-/// C5: whether two vector sources in memory start in one bank group.
-fn conflict(vector: &VectorCode, first: &[i64; 4]) -> bool {
-    let bank = |address: i64| address.div_euclid(2).rem_euclid(4);
+/// C5: whether two vector sources in memory conflict.
+fn conflict(vector: &VectorCode, first: &[i64; 4], arch: &ArchSpec) -> bool {
     for (i, a) in vector.op.src.iter().enumerate() {
         for (j, b) in vector.op.src.iter().enumerate().skip(i + 1) {
             let (Operand::Mem(a), Operand::Mem(b)) = (a, b) else { continue };
             let (at, bt) = (first[i + 1], first[j + 1]);
             let plain = a.ring.is_none() && b.ring.is_none();
             let same = if plain { at == bt && (a.dtype, &a.dims) == (b.dtype, &b.dims) } else { a == b };
-            if !a.is_scalar() && !b.is_scalar() && !same && bank(at) == bank(bt) {
+            if !a.is_scalar() && !b.is_scalar() && !same && meet(vector, (a, at), (b, bt), arch) {
                 return true;
             }
         }
     }
     false
+}
+
+/// C5: whether two sources that start at these addresses meet in each beat. What they do depends on their
+/// distance modulo `period`, so after as many beats it repeats itself.
+fn meet(vector: &VectorCode, (a, at): (&MemRef, i64), (b, bt): (&MemRef, i64), arch: &ArchSpec) -> bool {
+    let word = i64::from(arch.pe.bank_width.value / 8);
+    let period = i64::from(arch.pe.banks.value / 2) * word;
+    let pitch = |m: &MemRef| m.dims.last().map_or(0, |dim| i64::from(dim.stride) * i64::from(m.dtype.bytes()));
+    // Where a register gives the length, the instruction counts as an endless one.
+    let len = vector.op.count.map_or(vector.op.len, |_| u32::MAX);
+    let words = |m: &MemRef| -> Vec<i64> {
+        (0..vector.width.min(len)).map(|i| (i64::from(i) * pitch(m)).div_euclid(word) * word).collect()
+    };
+    let beats = i64::from(len.div_ceil(vector.width)).min(period);
+    (0..beats).all(|beat| {
+        let ahead = bt.wrapping_sub(at) + beat * i64::from(vector.width) * (pitch(b) - pitch(a));
+        words(a).iter().any(|x| {
+            words(b).iter().any(|y| {
+                let distance = (ahead + y - x).rem_euclid(period);
+                distance < word || period - distance < word
+            })
+        })
+    })
 }
 
 impl Running {

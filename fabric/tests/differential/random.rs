@@ -17,6 +17,9 @@ pub(crate) fn arch(rng: &mut SplitMix64) -> ArchSpec {
     a.pe.loop_back.value = rng.range(0, 2);
     a.pe.task_dispatch.value = rng.range(0, 4);
     a.router.edge_latency.value = rng.range(0, 20);
+    a.pe.banks.value = 2 << rng.below(4);
+    a.pe.bank_width.value = 16 << rng.below(3);
+    a.pe.bank_conflict.value = rng.range(1, 3);
     for q in a.pe.input_queues.value.iter_mut().chain(&mut a.pe.output_queues.value) {
         *q = rng.range(1, 6);
     }
@@ -41,7 +44,7 @@ pub(crate) struct Pe {
 }
 
 pub(crate) fn mem(rng: &mut SplitMix64, dtype: DType, len: u32) -> Operand {
-    let addr = 2048 + 8 * rng.below(500) + 4 * rng.below(2);
+    let addr = 2048 + 8 * rng.below(500) + 2 * rng.below(4) / (dtype.bytes() / 2) * (dtype.bytes() / 2);
     let mut m = MemRef::vec(dtype, addr, len);
     if len > 1 && len.is_multiple_of(2) && rng.chance(25) {
         m.dims =

@@ -38,6 +38,8 @@ pub fn cs1() -> ArchSpec {
             width_scale: like_wse2(&base.pe.width_scale),
             width_register: like_wse2(&base.pe.width_register),
             reduce_cycles: like_wse2(&base.pe.reduce_cycles),
+            banks: like_wse2(&base.pe.banks),
+            bank_width: like_wse2(&base.pe.bank_width),
             bank_conflict: like_wse2(&base.pe.bank_conflict),
             float_latency: like_wse2(&base.pe.float_latency),
             load_latency: like_wse2(&base.pe.load_latency),

@@ -7,6 +7,7 @@ const SDK: &str = "Cerebras SDK 1.4 documentation, appendix";
 const LAYER_START: &str = "not published; from the time that the steps of BERT-base at 128, 512 and 1024 sequences \
     (arXiv 2409.00287v2, table IV) take whatever the batch (docs/THROUGHPUT.md); 0 switches it off";
 const SIMD: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table";
+const BANKS: &str = "Lie, Hot Chips 34: 8 single-ported banks of 32 bits, two 64-bit reads and one write per cycle";
 const SWARMX: &str = "cerebras.net glossary, SwarmX: broadcast-reduce nodes of 1:4 or two of 1:2";
 const HPDC: &str = "Luczynski et al., Near-Optimal Wafer-Scale Reduce, HPDC 2024 (T_R = 2 each way)";
 
@@ -107,10 +108,9 @@ pub fn cs2() -> ArchSpec {
                 2,
                 "FABRICA (WSE-3 simulator): reduction into a memory scalar 2 cycles per element",
             ),
-            bank_conflict: vendor_simulator(
-                2,
-                "SpMM_Cerebras fmacs_test: 5124 elements in 10254 cycles; rule of the SDK appendix",
-            ),
+            banks: documented(8, BANKS),
+            bank_width: documented(32, BANKS),
+            bank_conflict: vendor_simulator(2, "SpMM_Cerebras fmacs_test: 5124 elements in 10254 cycles"),
             float_latency: assumed(
                 2,
                 "dependent binary32 result 2 cycles on WSE-3 (FABRICA, simulator); no WSE-2 figure",

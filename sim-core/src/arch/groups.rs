@@ -179,7 +179,11 @@ groups! {
         width_register: u32 = "width_register" Count 1..=8;
         /// Cycles per element when the destination is one repeated word in memory.
         reduce_cycles: u32 = "reduce_cycles" Cycles 1..=10_000;
-        /// Factor on the beats of an instruction whose two memory vectors start in one bank group.
+        /// Banks of the memory; the first half shares its ports for reading with the second. A power of two.
+        banks: u32 = "banks" Count 2..=32;
+        /// Bits of a bank's word. A power of two.
+        bank_width: u32 = "bank_width" Count 16..=128;
+        /// Cycles per beat of an instruction whose two memory vectors need one bank at a time.
         bank_conflict: u32 = "bank_conflict" Count 1..=64;
         /// Cycles from an operation on binary32 registers to the first use of its result.
         float_latency: u32 = "float_latency" Cycles 1..=255;
@@ -210,6 +214,15 @@ groups! {
         ramp_up: u32 = "ramp_up" Cycles 1..=10_000;
         /// First cycle in which a stream onto the wafer delivers a wavelet.
         edge_latency: u32 = "edge_latency" Cycles 0..=1_000_000;
+    }
+}
+
+impl Pe {
+    /// Bytes after which addresses meet at the same port for reading again (`M` in rule C5): 16 on the CS-2.
+    /// A power of two, on a machine that is valid.
+    #[must_use]
+    pub fn bank_period(&self) -> u32 {
+        (self.banks.value / 2 * (self.bank_width.value / 8)).max(1)
     }
 }
 

@@ -131,8 +131,8 @@ impl ArchSpec {
                     format!("{} is out of range: {} to {} are possible", shown(n), shown(low), shown(high)),
                 );
             }
-            let width = key.name.starts_with("pe.width_");
-            for n in value.numbers().into_iter().filter(|n| width && *n > 0 && !n.is_power_of_two()) {
+            let power = key.name.starts_with("pe.width_") || ["pe.banks", "pe.bank_width"].contains(&key.name);
+            for n in value.numbers().into_iter().filter(|n| power && *n > 0 && !n.is_power_of_two()) {
                 diagnostic(key.name, format!("{n} is not a power of two"));
             }
             if let Value::List(list) = value

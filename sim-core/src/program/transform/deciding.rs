@@ -3,18 +3,19 @@
 //!
 //! A register decides whole if a branch, a loop, the length of a vector instruction, a filter or a switch
 //! takes its number, or if one that does is computed from it. Addresses cost no time, with one exception: a
-//! vector instruction whose two sources start in one bank group takes longer (C5). So otherwise the value of
+//! vector instruction whose two sources need the same banks at a time takes longer (C5). So otherwise the value of
 //! an address register matters only if it is the base of such a source, or if such a base is computed from it.
 //!
-//! Two vector sources conflict if their first words are equal modulo 4, unless they are one and the
-//! same. Where both are relative to one register, nothing depends on its value. Where they are not,
-//! the values modulo 8 decide, and whole values if the operands can be one and the same, or if the
-//! register is compared with a bound. Example: in `add a0+0 <- a1+0, a2+8` the values of `a1` and `a2`
-//! modulo 8 decide; in `add a0+0 <- a1+0, a1+8` no register does.
+//! Whether two vector sources conflict depends on the distance of their first addresses modulo the
+//! period of the banks (16 bytes on the CS-2), unless they are one and the same. Where both are relative
+//! to one register, nothing depends on its value. Where they are not, the values modulo the period
+//! decide, and whole values if the operands can be one and the same, if the register is compared with a
+//! bound, or if one of them lies in a circular buffer. Example: in `add a0+0 <- a1+0, a2+8` the values of
+//! `a1` and `a2` modulo 16 decide; in `add a0+0 <- a1+0, a1+8` no register does.
 //!
 //! **Invariant.** Both sets are closed: what a register in them is computed from is in them, and
-//! modulo 8 every operation on a register of the second set has a result that depends on nothing
-//! else.
+//! modulo the period every operation on a register of the second set has a result that depends on
+//! nothing else.
 //! **Not here.** When the conflict itself is decided (the engines).
 
 use crate::program::{AddrOp, AddrReg, Async, Cond, Image, Instr, Int, IntOp, MemRef, Operand, ScalarOp, Task, VecOp};
@@ -24,7 +25,7 @@ use crate::program::{AddrOp, AddrReg, Async, Cond, Image, Instr, Int, IntOp, Mem
 pub struct Deciding {
     /// Registers whose whole value decides.
     pub whole: u16,
-    /// Registers whose value modulo 8 decides; none of `whole`.
+    /// Registers whose value modulo the period of the banks decides; none of `whole`.
     pub modulo: u16,
     /// Whether a register that decides may hold what came from memory or a wavelet, or a branch compares
     /// such a number: then timing depends on values.
@@ -57,7 +58,7 @@ impl Deciding {
         }
     }
 
-    /// Whether the register decides, whole or modulo 8.
+    /// Whether the register decides, whole or modulo the period.
     #[must_use]
     pub fn contains(self, reg: AddrReg) -> bool {
         (self.whole | self.modulo) & bit(reg) != 0
@@ -69,7 +70,7 @@ impl Deciding {
         self.whole & bit(reg) != 0
     }
 
-    /// Whether its value modulo 8 decides.
+    /// Whether its value modulo the period decides.
     #[must_use]
     pub fn modulo(self, reg: AddrReg) -> bool {
         self.modulo & bit(reg) != 0
@@ -80,10 +81,10 @@ impl Deciding {
 struct Found {
     whole: u16,
     modulo: u16,
-    /// Compared with a bound: the result modulo 8 depends on the whole value.
+    /// Compared with a bound: the result modulo the period depends on the whole value.
     bounded: u16,
-    /// Pairs of a register and one that it is computed from, such that its value modulo 8 depends on the
-    /// other's value modulo 8.
+    /// Pairs of a register and one that it is computed from, such that its value modulo the period
+    /// depends on the other's value modulo the period.
     copies: Vec<(u16, u16)>,
     /// Pairs of a register and one that it is computed from in any other way.
     wholes: Vec<(u16, u16)>,
@@ -206,9 +207,14 @@ impl Found {
             }
         }
         for (i, a) in vectors.iter().enumerate() {
-            for b in vectors[i + 1..].iter().filter(|b| b.base != a.base) {
+            for b in &vectors[i + 1..] {
                 let bases = [a.base, b.base].into_iter().flatten().fold(0, |bits, reg| bits | bit(reg));
-                *(if may_be_one(a, b) { &mut self.whole } else { &mut self.modulo }) |= bases;
+                // Wrapping moves an address by a number that is no multiple of the period.
+                if a.ring.is_some() || b.ring.is_some() {
+                    self.whole |= bases;
+                } else if b.base != a.base {
+                    *(if may_be_one(a, b) { &mut self.whole } else { &mut self.modulo }) |= bases;
+                }
             }
         }
     }

@@ -28,12 +28,14 @@ pub fn depends_on_values(program: &Program) -> Option<&Image> {
 const PARTS: usize = 65_536;
 
 /// The program without names, and without start values of registers that decide nothing (rule V1). Where
-/// a register that decides starts with values that differ between PEs, in all or modulo 8, as it decides,
+/// a register that decides starts with values that differ between PEs, in all or modulo the period of the banks, as it decides,
 /// the placement is cut into ones in which they do not. Example: lengths `a1=4+1*x` on 32 by 32 PEs become
 /// 32 placements of a column each. None if there would be too many of them, if timing depends on values, or
-/// if a placement names an image that there is not.
+/// if a placement names an image that there is not. `period` is the machine's ([`Pe::bank_period`]).
+///
+/// [`Pe::bank_period`]: crate::arch::Pe::bank_period
 #[must_use]
-pub fn timing_only(program: &Program) -> Option<Program> {
+pub fn timing_only(program: &Program, period: u32) -> Option<Program> {
     let mut reduced = program.clone();
     let Program { name, grid: _, images, placements, routes: _, switches: _, filters: _, edges } = &mut reduced;
     name.clear();
@@ -48,16 +50,16 @@ pub fn timing_only(program: &Program) -> Option<Program> {
         if deciding.values || parts.len() > PARTS {
             return None;
         }
-        cut(placement, deciding, &mut parts)?;
+        cut(placement, (deciding, period), &mut parts)?;
     }
     *placements = parts;
     Some(reduced)
 }
 
 /// Adds a placement as ones on whose PEs the start values are the same, as far as they decide.
-fn cut(placement: &Placement, deciding: Deciding, parts: &mut Vec<Placement>) -> Option<()> {
+fn cut(placement: &Placement, (deciding, period): (Deciding, u32), parts: &mut Vec<Placement>) -> Option<()> {
     let Placement { region, image, params } = placement;
-    let decides = |reg, value: i32| if deciding.whole(reg) { value } else { value.rem_euclid(8) };
+    let decides = |reg, value: i32| if deciding.whole(reg) { value } else { modulo(value, period) };
     let params: Vec<Param> = params.iter().copied().filter(|param| deciding.contains(param.reg)).collect();
     let changes = |change: fn(&Param) -> i32| params.iter().any(|p| decides(p.reg, change(p)) != 0);
     let lines = |span: Span, single: bool| match single {
@@ -79,37 +81,44 @@ fn cut(placement: &Placement, deciding: Deciding, parts: &mut Vec<Placement>) ->
     Some(())
 }
 
-/// Hash of everything that the timing of `program` can depend on.
+fn modulo(value: i32, period: u32) -> i32 {
+    value.rem_euclid(period as i32)
+}
+
+/// Hash of everything that the timing of `program` can depend on, on machines whose banks have this
+/// period in bytes.
 #[must_use]
-pub fn timing_key(program: &Program) -> [u8; 32] {
-    let Some(mut reduced) = timing_only(program) else { return content_hash(program) };
-    reduced.images.iter_mut().for_each(image);
+pub fn timing_key(program: &Program, period: u32) -> [u8; 32] {
+    let Some(mut reduced) = timing_only(program, period) else { return content_hash(program) };
+    reduced.images.iter_mut().for_each(|i| image(i, period));
     content_hash_mut(&mut reduced)
 }
 
-fn image(image: &mut Image) {
+fn image(image: &mut Image, period: u32) {
     let deciding = Deciding::of(image);
     let Image { name, inputs: _, outputs: _, buffers, fifos: _, tasks } = image;
     name.clear();
     buffers.clear();
     for Task { name, trigger: _, active: _, blocked: _, body: code } in tasks {
         name.clear();
-        body(code, deciding);
+        body(code, deciding, period);
     }
 }
 
-fn body(code: &mut [Instr], deciding: Deciding) {
+fn body(code: &mut [Instr], deciding: Deciding, period: u32) {
     for instr in code {
         match instr {
-            Instr::Vec(op) | Instr::Async(Async { op, thread: _, priority: _, then: _ }) => vector(op),
+            Instr::Vec(op) | Instr::Async(Async { op, thread: _, priority: _, then: _ }) => vector(op, period),
             Instr::Loop { count: _, body: inner }
             | Instr::Repeat { count: _, body: inner }
-            | Instr::While { cond: _, body: inner } => body(inner, deciding),
+            | Instr::While { cond: _, body: inner } => body(inner, deciding, period),
             Instr::If { cond: _, then, otherwise } => {
-                body(then, deciding);
-                body(otherwise, deciding);
+                body(then, deciding, period);
+                body(otherwise, deciding, period);
             }
-            Instr::Addr(op) if deciding.contains(op.target()) => deciding_address(op, deciding),
+            Instr::Addr(op) if deciding.contains(op.target()) => {
+                deciding_address(op, deciding, period);
+            }
             Instr::Addr(op) => address(op),
             Instr::Join(_)
             | Instr::Activate(_)
@@ -125,11 +134,11 @@ fn body(code: &mut [Instr], deciding: Deciding) {
     }
 }
 
-/// An operation on a register that decides a conflict: values that decide modulo 8 are kept modulo 8.
-fn deciding_address(op: &mut AddrOp, deciding: Deciding) {
+/// An operation on a register that decides a conflict: values that decide modulo the period are kept so.
+fn deciding_address(op: &mut AddrOp, deciding: Deciding, period: u32) {
     match op {
         AddrOp::Set(reg, value) | AddrOp::Add(reg, value) => {
-            *value = if deciding.modulo(*reg) { value.rem_euclid(8) } else { *value };
+            *value = if deciding.modulo(*reg) { modulo(*value, period) } else { *value };
         }
         AddrOp::Copy(..) | AddrOp::AddReg(..) | AddrOp::Clamp(..) => {}
         AddrOp::Wrap { reg: _, end: _, size: _ } | AddrOp::Load { reg: _, base: _, offset: _ } => {}
@@ -155,9 +164,9 @@ fn memory(operand: &mut Operand) -> Option<&mut MemRef> {
     }
 }
 
-/// A conflict is decided by the places of the vector sources relative to each other modulo 8, and
-/// by which of them are one and the same.
-fn vector(op: &mut VecOp) {
+/// A conflict is decided by the places of the vector sources relative to each other modulo the period,
+/// and by which of them are one and the same.
+fn vector(op: &mut VecOp, period: u32) {
     let VecOp { op: _, len: _, count: _, descriptors: _, dst, src } = op;
     if let Some(MemRef { base: _, offset, dtype: _, dims: _, ring: _, advance: _ }) = memory(dst) {
         *offset = 0;
@@ -165,18 +174,21 @@ fn vector(op: &mut VecOp) {
     let mut sources: Vec<&mut MemRef> = src.iter_mut().filter_map(memory).collect();
     sources.iter_mut().filter(|m| m.is_scalar()).for_each(|m| m.offset = 0);
     sources.retain(|m| !m.is_scalar());
+    if sources.iter().any(|m| m.ring.is_some()) {
+        return;
+    }
     if sources.iter().any(|m| m.base != sources[0].base) {
         // Whole offsets only where the values of registers can make two operands one and the same.
         let alike = |i: usize| sources[..i].iter().any(|m| (m.dtype, &m.dims) == (sources[i].dtype, &sources[i].dims));
         if !(0..sources.len()).any(alike) {
-            sources.into_iter().for_each(|m| m.offset = m.offset.rem_euclid(8));
+            sources.into_iter().for_each(|m| m.offset = modulo(m.offset, period));
         }
         return;
     }
     let places: Vec<i32> = sources.iter().map(|m| m.offset).collect();
     for m in sources {
         let rank = places.iter().position(|p| *p == m.offset).unwrap_or(0) as i32;
-        m.offset = 8 * rank + m.offset.wrapping_sub(places[0]).rem_euclid(8);
+        m.offset = period as i32 * rank + modulo(m.offset.wrapping_sub(places[0]), period);
     }
 }
 
@@ -185,6 +197,11 @@ mod tests {
     use super::*;
     use crate::coord::{Grid, Region};
     use crate::program::{DType, Op, Placement, Task, Trigger};
+
+    /// The key on the CS-2, whose banks have a period of 16 bytes.
+    fn key(program: &Program) -> [u8; 32] {
+        timing_key(program, 16)
+    }
 
     /// A program of one addition of vectors at `a` and `b` to `to`.
     fn add(name: &str, a: u32, b: u32, to: u32) -> Program {
@@ -205,7 +222,8 @@ mod tests {
 
     #[test]
     fn names_and_addresses_are_left_out() {
-        assert_eq!(timing_key(&add("a", 0, 100, 200)), timing_key(&add("b", 8, 140, 0)));
+        assert_eq!(key(&add("a", 0, 100, 200)), key(&add("b", 8, 140, 0)));
+        assert_ne!(key(&add("a", 0, 100, 200)), key(&add("b", 8, 132, 0)), "another distance modulo 16");
     }
 
     /// A program of one multiplication of a vector at a register and `a` with one of `len` elements
@@ -217,12 +235,13 @@ mod tests {
         let op = VecOp::new(Op::Mul, 8, Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src);
         let set = Instr::Addr(AddrOp::Set(crate::program::AddrReg(0), start));
         program.images[0].tasks[0].body = vec![set, Instr::Vec(op)];
-        timing_key(&program)
+        key(&program)
     }
 
     #[test]
-    fn places_that_move_are_kept_modulo_8_or_whole() {
-        assert_eq!(moving(0, 40, 100, 4), moving(16, 80, 108, 4), "never one and the same");
+    fn places_that_move_are_kept_modulo_the_banks_or_whole() {
+        assert_eq!(moving(0, 40, 100, 4), moving(16, 88, 116, 4), "never one and the same");
+        assert_ne!(moving(0, 40, 100, 4), moving(8, 40, 100, 4), "the register decides modulo 16");
         assert_ne!(moving(0, 40, 100, 4), moving(4, 40, 100, 4), "the register decides");
         assert_ne!(moving(0, 40, 100, 4), moving(0, 44, 100, 4), "the offset decides");
         assert_ne!(moving(0, 40, 40, 8), moving(8, 40, 40, 8), "one and the same, or not");
@@ -231,9 +250,24 @@ mod tests {
 
     #[test]
     fn conflicts_are_kept() {
-        let conflict = timing_key(&add("a", 0, 104, 200));
-        assert_ne!(conflict, timing_key(&add("a", 0, 100, 200)), "other banks");
-        assert_ne!(conflict, timing_key(&add("a", 104, 104, 200)), "one and the same operand");
-        assert_eq!(conflict, timing_key(&add("a", 12, 100, 200)), "equal banks elsewhere");
+        let conflict = key(&add("a", 8, 104, 200));
+        assert_ne!(conflict, key(&add("a", 0, 100, 200)), "other banks");
+        assert_ne!(conflict, key(&add("a", 104, 104, 200)), "one and the same operand");
+        assert_eq!(conflict, key(&add("a", 4, 100, 200)), "equal banks elsewhere");
+    }
+
+    #[test]
+    fn circular_buffers_are_kept_whole() {
+        let wrapped = |start: i32| {
+            let mut program = add("a", 0, 0, 0);
+            let at = |offset| MemRef::vec(DType::F16, offset, 8).at(crate::program::AddrReg(0));
+            let ring = Some(crate::program::Ring { start: 64, bytes: 40 });
+            let src = vec![Operand::Mem(MemRef { ring, ..at(64) }), Operand::Mem(at(128))];
+            let op = VecOp::new(Op::Mul, 8, Operand::Mem(MemRef::vec(DType::F16, 200, 8)), src);
+            let set = Instr::Addr(AddrOp::Set(crate::program::AddrReg(0), start));
+            program.images[0].tasks[0].body = vec![set, Instr::Vec(op)];
+            key(&program)
+        };
+        assert_ne!(wrapped(0), wrapped(40), "one register, and one of the operands wraps");
     }
 }
