@@ -3,6 +3,7 @@
 //! **Not here.** What is measured of them.
 #![allow(dead_code, reason = "each bench takes its own")]
 
+use compiler::banks::Banks;
 use compiler::collective::{Algorithm, Collective, Kind};
 use compiler::kernel::{Access, ActivationView, Addresses, Kernel, WeightRef};
 use compiler::kernels::gemm::Gemm;
@@ -29,6 +30,7 @@ fn geometry(grid: Grid, tokens: u32, features: u32) -> Geometry {
         hidden: features,
         ffn: 8,
         vocab_slots: 1,
+        banks: Banks::of(&cs2()),
     };
     let model = ModelSizes {
         heads: width / 2,
@@ -62,7 +64,7 @@ pub(crate) fn gemm(width: u32, height: u32, tokens: u32, features: u32) -> Progr
     let mut next = 4096_u32;
     for requirement in kernel.all_requirements(&g, &cs2()) {
         assert!(requirement.access != Access::Update, "a product that replaces reads or writes");
-        next = next.next_multiple_of(8) + requirement.phase;
+        next = g.banks.place(next, requirement.side);
         at.insert(requirement.buffer, next);
         next += requirement.len * requirement.dtype.bytes();
     }

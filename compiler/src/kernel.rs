@@ -10,6 +10,7 @@
 //! **Not here.** The kernels themselves (`kernels`), which of them a step needs (`schedule`), where buffers go
 //! (`memory`).
 
+use crate::banks::Side;
 use crate::codegen::resources::{Ports, Uses};
 use crate::ids::{BufferId, TensorId};
 use crate::layout::{Features, Geometry};
@@ -30,12 +31,11 @@ pub struct Requirement {
     pub dtype: DType,
     /// Elements of the buffer.
     pub len: u32,
-    /// Required address modulo 8: 0, or 4 for accumulators (rule C5).
-    pub phase: u32,
+    /// On which side of the banks it starts (rule C5).
+    pub side: Side,
     /// What the kernel does with it.
     pub access: Access,
-    /// Bytes right before it, and as many right behind it, that are nobody else's while it lives; a
-    /// multiple of 8. What is in them lasts no longer than a kernel.
+    /// Bytes right before it, and as many right behind it, that are nobody else's while it lives. What is in them lasts no longer than a kernel.
     pub margin: u32,
 }
 
@@ -56,19 +56,17 @@ impl Requirement {
     /// A shared operand.
     #[must_use]
     pub fn operand(buffer: impl Into<BufferId>, dtype: DType, len: u32, access: Access) -> Requirement {
-        let phase = if dtype == DType::F32 { 4 } else { 0 };
-        Requirement { buffer: buffer.into(), dtype, len, phase, access, margin: 0 }
+        Requirement { buffer: buffer.into(), dtype, len, side: Side::of(dtype), access, margin: 0 }
     }
 
     /// Scratch; `name` starts with a dot.
     #[must_use]
-    pub fn scratch(name: &'static str, dtype: DType, len: u32, phase: u32) -> Requirement {
+    pub fn scratch(name: &'static str, dtype: DType, len: u32, side: Side) -> Requirement {
         assert!(
             name.starts_with('.'),
             "names of scratch start with a dot, so that reports tell it from operands: {name}"
         );
-        assert!(phase == 0 || phase == 4, "`{name}`: a buffer starts at 0 or 4 modulo 8, not at {phase}");
-        Requirement { buffer: BufferId::Scratch(name), dtype, len, phase, access: Access::Scratch, margin: 0 }
+        Requirement { buffer: BufferId::Scratch(name), dtype, len, side, access: Access::Scratch, margin: 0 }
     }
 }
 

@@ -6,6 +6,7 @@
 //! **Invariant.** Features and tokens are padded so that every PE has the same counts.
 //! **Not here.** The choice between geometries (`search`).
 
+use crate::banks::Banks;
 use models::ModelShape;
 use models::design::{Design, Positions, Rotary};
 use sim_core::coord::{Grid, PeCoord, Region, Span};
@@ -53,6 +54,8 @@ pub struct MeshLayout {
     pub ffn: u32,
     /// Vocabulary entries per column.
     pub vocab_slots: u32,
+    /// The banks of a PE's memory.
+    pub banks: Banks,
 }
 
 /// What of a model decides where its features are, and what kernels compute.
@@ -348,6 +351,7 @@ mod tests {
             hidden: d_head.div_ceil(head_columns).max(2 * pairs),
             ffn: 4,
             vocab_slots: 4,
+            banks: Banks::of(&sim_core::arch::cs2::cs2()),
         };
         let model = ModelSizes {
             heads: 2,

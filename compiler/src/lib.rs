@@ -23,6 +23,7 @@
 //! **Invariant.** Every kernel of a step runs the same code on the same counts on all its PEs.
 //! **Not here.** How a router arbitrates or what an instruction costs (`fabric`); files.
 
+pub mod banks;
 pub mod codegen;
 pub mod collective;
 pub mod compiled;

@@ -1,6 +1,7 @@
 //! The memory of a PE: what lives in a launch has places of its own, below the code of its kernel.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use compiler::banks::Banks;
 use compiler::ids::BufferId;
 use compiler::kernel::{Access, Addresses, Requirement};
 use compiler::memory::{MemoryPlan, TooSmall, plan};
@@ -92,7 +93,8 @@ fn check(plan: &MemoryPlan, addresses: &[Addresses], kernels: &[Made], arch: &Ar
                 continue;
             }
             let place = addresses[first][name];
-            assert_eq!(place % 8, requirement(first).unwrap().phase);
+            let banks = Banks::of(&cs2());
+            assert_eq!(place % banks.period(), banks.start(requirement(first).unwrap().side));
             for user in (first..=last).filter(|&i| requirement(i).is_some()) {
                 assert_eq!(addresses[user][name], place, "{name} moves");
             }

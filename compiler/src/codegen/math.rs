@@ -2,8 +2,8 @@
 //!
 //! Every function appends instructions for `len` elements: it reads the operand `x`, uses vectors
 //! of a [`Scratch`], and writes the operand `out`, which may be of any type and may be `x` itself.
-//! `x` must not be scratch that the function uses; its first address has the phase (modulo 8) for
-//! which the scratch was laid out, so that no two sources meet in a bank group (rule C5).
+//! `x` must not be scratch that the function uses; it starts on the side of the banks for which the
+//! scratch was laid out, so that no two sources need one bank at a time (rule C5).
 //! Sources and `out` are read and written element by element, so `x` may be f32 or, where the
 //! function does not look at its bits, any type.
 //!
@@ -23,11 +23,12 @@
 //! its eighth root to a few per cent, because an f16 has three bits of exponent less.
 //! **Not here.** Communication; what the functions are for.
 
+use crate::banks::{Banks, Side};
 use crate::codegen::instr::{imm, mem, vec_of};
 use sim_core::program::{DType, Dim, Instr, MemRef, Op, Operand};
 
-/// Vectors of f32 elements in one piece of memory. Those that are *like* start at the same
-/// address modulo 8 as the operand that a function is applied to, those that are *apart* do not.
+/// Vectors of f32 elements in one piece of memory. Those that are *like* start on the same side of the
+/// banks as the operand that a function is applied to, those that are *apart* on the other one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scratch {
     /// Addresses of the vectors that are like.
@@ -37,30 +38,31 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Elements (f32, phase 0) of memory for some vectors of `len` elements, `len` even.
+    /// Elements (f32, on the near side) of memory for so many vectors, like and apart, of `len` elements.
     #[must_use]
-    pub const fn elements(len: u32, like: u32, apart: u32) -> u32 {
-        (like + apart) * len + 2
+    pub fn elements(banks: Banks, len: u32, (like, apart): (u32, u32)) -> u32 {
+        (like + apart) * banks.row(DType::F32, len) + banks.period() / DType::F32.bytes()
     }
 
-    /// Vectors in memory at `base`, which is 0 modulo 8, for operands that start at `phase`
-    /// (0 or 4) modulo 8; `len` is even.
+    /// So many vectors of `len` elements in memory at `base`, which is on the near side, for operands that
+    /// start on `side`.
     #[must_use]
-    pub fn new(base: u32, len: u32, phase: u32, like: u32, apart: u32) -> Scratch {
-        debug_assert!(base.is_multiple_of(8) && len.is_multiple_of(2) && (phase == 0 || phase == 4));
-        let run = |start: u32, count: u32| (0..count).map(|i| start + i * len * 4).collect();
-        let first = base + phase;
-        // Behind the first group the phase changes: four bytes remain unused.
-        Scratch { like: run(first, like), apart: run(first + like * len * 4 + 4, apart) }
+    pub fn new(banks: Banks, base: u32, len: u32, side: Side, (like, apart): (u32, u32)) -> Scratch {
+        debug_assert_eq!(banks.place(base, Side::Near), base, "scratch starts on the near side");
+        let bytes = banks.whole(len * DType::F32.bytes());
+        let run = |start: u32, count: u32| (0..count).map(|i| start + i * bytes).collect();
+        let first = base + banks.start(side);
+        // Behind the first group the side changes: half a period remains unused.
+        Scratch { like: run(first, like), apart: run(first + like * bytes + banks.start(Side::Far), apart) }
     }
 
-    /// Address of a vector of the phase of the operand.
+    /// Address of a vector on the side of the operand.
     #[must_use]
     pub fn like(&self, i: usize) -> u32 {
         self.like[i]
     }
 
-    /// Address of a vector of the other phase.
+    /// Address of a vector on the other side.
     #[must_use]
     pub fn apart(&self, i: usize) -> u32 {
         self.apart[i]
@@ -72,7 +74,7 @@ impl Scratch {
         Scratch { like: self.like[like..].to_vec(), apart: self.apart[apart..].to_vec() }
     }
 
-    /// The memory for an operand whose address has the other remainder modulo 8.
+    /// The memory for an operand on the other side.
     #[must_use]
     pub fn swapped(&self) -> Scratch {
         Scratch { like: self.apart.clone(), apart: self.like.clone() }

@@ -11,9 +11,6 @@ use sim_core::program::{AddrReg, DType, MemRef, Op, Operand, VecOp};
 /// Values of the address registers, as far as the code that was priced so far has set them.
 pub type Registers = [i32; AddrReg::COUNT as usize];
 
-/// Words of 16 bits from one bank to the same one again (rule C5).
-const BANKS: i32 = 4;
-
 /// Beats and issue slots of a vector instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beats {
@@ -55,10 +52,11 @@ impl Prepared {
     pub fn of(arch: &ArchSpec, op: &VecOp) -> Prepared {
         let reduces = matches!(&op.dst, Operand::Mem(m) if m.is_scalar());
         let alone = if reduces { arch.pe.reduce_cycles.value } else { 1 };
+        let width = width(arch, op);
         Prepared {
-            count: u64::from(op.len).div_ceil(u64::from(width(arch, op))),
+            count: u64::from(op.len).div_ceil(u64::from(width)),
             slots: [alone, alone.max(arch.pe.bank_conflict.value)].map(u64::from),
-            together: together(op),
+            together: together(arch, op, width),
         }
     }
 
@@ -88,37 +86,76 @@ struct Together {
     places: [(Option<AddrReg>, i32); 2],
     /// Whether they are one and the same if they begin at the same address.
     alike: bool,
+    /// Whether they meet in every beat, by how many bytes the second one begins ahead of the first, modulo
+    /// the period of the banks.
+    meet: Vec<bool>,
 }
 
 impl Together {
-    fn of(a: &MemRef, b: &MemRef) -> Together {
+    fn of(arch: &ArchSpec, [a, b]: [&MemRef; 2], op: &VecOp, width: u32) -> Together {
         let alike = a.dtype == b.dtype && a.dims == b.dims;
-        Together { places: [a, b].map(|m| (m.base, m.offset)), alike }
+        let reads = [a, b].map(|m| Reads { pitch: pitch(m), elements: i64::from(width.min(op.len)) });
+        let beats = op.len.div_ceil(width);
+        let meet = (0..arch.pe.bank_period()).map(|ahead| meet_in_all(arch, reads, ahead.into(), beats));
+        Together { places: [a, b].map(|m| (m.base, m.offset)), alike, meet: meet.collect() }
+    }
+
+    fn period(&self) -> i32 {
+        self.meet.len() as i32
     }
 
     /// Whether another pair conflicts for the same values of registers, as far as that is seen from where
     /// both begin.
     fn conflicts_as(&self, other: &Together) -> bool {
-        let same =
-            |(a, b): (&(Option<AddrReg>, i32), &(Option<AddrReg>, i32))| a.0 == b.0 && (a.1 - b.1) % (2 * BANKS) == 0;
-        !self.alike && !other.alike && self.places.iter().zip(&other.places).all(same)
+        let same = |(a, b): (&(Option<AddrReg>, i32), &(Option<AddrReg>, i32))| {
+            a.0 == b.0 && (a.1 - b.1) % self.period() == 0
+        };
+        !self.alike && !other.alike && self.meet == other.meet && self.places.iter().zip(&other.places).all(same)
     }
 
     /// Rule C5.
     fn conflicts(&self, registers: &Registers) -> bool {
         let [a, b] =
             self.places.map(|(base, offset)| base.map_or(0, |r| registers[usize::from(r.0)]).wrapping_add(offset));
-        !(a == b && self.alike) && (a / 2 - b / 2) % BANKS == 0
+        !(a == b && self.alike) && self.meet[b.wrapping_sub(a).rem_euclid(self.period()) as usize]
     }
 }
 
 /// The pairs of an instruction's sources that are vectors in memory.
-fn together(op: &VecOp) -> [Option<Together>; 3] {
+fn together(arch: &ArchSpec, op: &VecOp, width: u32) -> [Option<Together>; 3] {
     let vectors = op.src.iter().filter_map(|o| if let Operand::Mem(m) = o { Some(m) } else { None });
     let mut vectors = vectors.filter(|m| !m.is_scalar());
     let (a, b, c) = (vectors.next(), vectors.next(), vectors.next());
-    let pair = |a: Option<&MemRef>, b: Option<&MemRef>| Some(Together::of(a?, b?));
+    let pair = |a: Option<&MemRef>, b: Option<&MemRef>| Some(Together::of(arch, [a?, b?], op, width));
     [pair(a, b), pair(a, c), pair(b, c)]
+}
+
+/// What a source reads in a beat.
+#[derive(Clone, Copy)]
+struct Reads {
+    /// Bytes from an element to the next one.
+    pitch: i64,
+    elements: i64,
+}
+
+fn pitch(m: &MemRef) -> i64 {
+    m.dims.last().map_or(0, |last| i64::from(last.stride)) * i64::from(m.dtype.bytes())
+}
+
+/// Whether two sources, of which the second one begins so many bytes `ahead` of the first, read words in
+/// every beat that meet at the banks.
+fn meet_in_all(arch: &ArchSpec, [a, b]: [Reads; 2], ahead: i64, beats: u32) -> bool {
+    let (word, period) = (i64::from(arch.pe.bank_width.value / 8), i64::from(arch.pe.bank_period()));
+    let at = |read: Reads, element: i64| (element * read.pitch).div_euclid(word) * word;
+    let meet = |ahead: i64| {
+        let pairs = (0..a.elements).flat_map(|x| (0..b.elements).map(move |y| (x, y)));
+        let mut distances = pairs.map(|(x, y)| (ahead + at(b, y) - at(a, x)).rem_euclid(period));
+        distances.any(|distance| distance < word || distance > period - word)
+    };
+    let drift = a.elements * (b.pitch - a.pitch);
+    // After a period of beats, everything is as it was.
+    let beats = if drift.rem_euclid(period) == 0 { 1 } else { i64::from(beats).min(period) };
+    (0..beats).all(|beat| meet(ahead + beat * drift))
 }
 
 /// Whether all vectors among the operands have 16 bits, or all have 32.

@@ -5,9 +5,10 @@
 //! **Not here.** How exponentials and inverses are computed (`math`).
 
 use super::by_features::by_features;
-use super::elementwise::{local, operands, part_of, phase, same_shape};
+use super::elementwise::{local, operands, part_of, same_shape};
 use super::price;
 use super::window::{Moving, chunk_slots, sweep};
+use crate::banks::Side;
 use crate::codegen::instr::{imm, mem, vec_of};
 use crate::codegen::math::{self, Scratch};
 use crate::cost::remembered;
@@ -100,9 +101,9 @@ pub struct SwiGluGrad {
 relabelled!(SwiGluGrad { gate, up, dy, d_gate, d_up });
 by_features!(SwiGluGrad);
 
-fn scratch_need(x: &ActivationView, (like, apart): (u32, u32)) -> Requirement {
+fn scratch_need(g: &Geometry, x: &ActivationView, vectors: (u32, u32)) -> Requirement {
     let len = chunk_slots(x.slots, x.tokens) * x.tokens;
-    Requirement::scratch(".f", DType::F32, Scratch::elements(len, like, apart), 0)
+    Requirement::scratch(".f", DType::F32, Scratch::elements(g.banks, len, vectors), Side::Near)
 }
 
 /// The vectors of scratch, for chunks of `len` elements.
@@ -130,13 +131,13 @@ fn program(
     kernel: &dyn Kernel,
     g: &Geometry,
     at: &Addresses,
-    (acts, (like, apart)): (&[&ActivationView], (u32, u32)),
+    (acts, vectors): (&[&ActivationView], (u32, u32)),
     chunk: &dyn Fn(&[Operand], &Vectors) -> Vec<Instr>,
 ) -> Program {
     same_shape(&kernel.name(), acts);
     let x = acts[0];
     let per = chunk_slots(x.slots, x.tokens);
-    let scratch = || Scratch::new(at[".f"], per * x.tokens, phase(x), like, apart);
+    let scratch = || Scratch::new(g.banks, at[".f"], per * x.tokens, Side::of(x.dtype), vectors);
     let windows: Vec<Moving<'_>> = acts.iter().zip(0..).map(|(&act, i)| Moving { act, reg: AddrReg(i) }).collect();
     let body = sweep((x.slots, per), &windows, &[], |slots| {
         let chunks: Vec<Operand> = windows.iter().map(|w| w.chunk(at, slots)).collect();
@@ -226,9 +227,9 @@ impl Kernel for Activation {
         self.f.name().to_owned()
     }
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let mut requirements = operands(&[&self.x], &self.y, false);
-        requirements.push(scratch_need(&self.x, self.f.vectors()));
+        requirements.push(scratch_need(g, &self.x, self.f.vectors()));
         requirements
     }
 
@@ -255,9 +256,9 @@ impl Kernel for ActivationGrad {
         format!("{} grad", self.f.name())
     }
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let mut requirements = operands(&[&self.x, &self.dy], &self.dx, false);
-        requirements.push(scratch_need(&self.x, self.f.vectors()));
+        requirements.push(scratch_need(g, &self.x, self.f.vectors()));
         requirements
     }
 
@@ -285,9 +286,9 @@ impl Kernel for SwiGlu {
         "swiglu".to_owned()
     }
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let mut requirements = operands(&[&self.gate, &self.up], &self.y, false);
-        requirements.push(scratch_need(&self.gate, LOGISTIC));
+        requirements.push(scratch_need(g, &self.gate, LOGISTIC));
         requirements
     }
 
@@ -326,7 +327,7 @@ impl Kernel for SwiGluGrad {
         "swiglu grad".to_owned()
     }
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let mut requirements = operands(&[&self.gate, &self.up, &self.dy], &self.d_gate, false);
         for requirement in operands(&[&self.gate, &self.up, &self.dy], &self.d_up, false) {
             match requirements.iter_mut().find(|n| n.buffer == requirement.buffer) {
@@ -336,7 +337,7 @@ impl Kernel for SwiGluGrad {
                 None => requirements.push(requirement),
             }
         }
-        requirements.push(scratch_need(&self.gate, GATED));
+        requirements.push(scratch_need(g, &self.gate, GATED));
         requirements
     }
 

@@ -18,6 +18,7 @@ use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
 use super::price;
 use super::rotary::west_routes;
+use crate::banks::Side;
 use crate::codegen::instr::{at as moving, fab, grid, imm, mem, vec, word};
 use crate::codegen::resources::{Use, Uses, address_registers};
 use crate::codegen::streams::interval;
@@ -122,9 +123,9 @@ impl Kernel for Distances {
     fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let mut requirements = window_requirements(&[&self.q, &self.k], &[&self.q, &self.k]);
         requirements.iter_mut().for_each(|requirement| requirement.access = Access::Update);
-        requirements.push(Requirement::scratch(".words", DType::F32, self.words(g), 0));
-        requirements.push(Requirement::scratch(".a", DType::F32, self.q.tokens, 0));
-        requirements.push(Requirement::scratch(".b", DType::F32, self.q.tokens, 4));
+        requirements.push(Requirement::scratch(".words", DType::F32, self.words(g), Side::Near));
+        requirements.push(Requirement::scratch(".a", DType::F32, self.q.tokens, Side::Near));
+        requirements.push(Requirement::scratch(".b", DType::F32, self.q.tokens, Side::Far));
         requirements
     }
 

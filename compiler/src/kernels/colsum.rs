@@ -11,6 +11,7 @@ use super::by_features::by_features;
 use super::lanes::{ChainRows, buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
 use super::price;
 use super::reduce::Levels;
+use crate::banks::Side;
 use crate::codegen::instr::{grid, vec};
 use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::interval;
@@ -121,7 +122,7 @@ impl Kernel for ColSum {
         let mut requirements = vec![self.b.requirement(Access::Read)];
         requirements
             .extend(self.times.iter().filter(|t| t.buffer != self.b.buffer).map(|t| t.requirement(Access::Read)));
-        requirements.push(Requirement::scratch(".sums", DType::F32, self.b.slots * self.stride(), 0));
+        requirements.push(Requirement::scratch(".sums", DType::F32, self.b.slots * self.stride(), Side::Near));
         requirements
     }
 
@@ -180,7 +181,7 @@ impl Kernel for ColSum {
         let numbers = (interval(arch, g.used_columns()), self.levels.is_some());
         if let Some(levels) = &self.levels {
             let own = remembered(arch, ("colsum in levels", key, numbers), || {
-                price::code(arch, &[], &self.own(&price::anywhere(&self.requirements(g))))
+                price::code(arch, &[], &self.own(&price::anywhere(g, &self.requirements(g))))
             });
             return own + levels.estimate(g, arch, self.b.slots);
         }

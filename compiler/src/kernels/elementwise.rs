@@ -84,11 +84,6 @@ pub(super) fn same_shape(what: &str, acts: &[&ActivationView]) {
     assert!(acts.windows(2).all(|w| shape(w[0]) == shape(w[1])), "{what}: windows differ in shape");
 }
 
-/// Address modulo 8 of a window's buffer.
-pub(super) fn phase(act: &ActivationView) -> u32 {
-    act.requirement(Access::Read).phase
-}
-
 /// The part of a kernel all of whose windows are of `features`.
 pub(super) fn part_of<K, const N: usize>(
     acts: [&ActivationView; N],

@@ -20,6 +20,7 @@ use super::by_features::by_features;
 use super::lanes::{classes, place_with, ring_of, ring_routes, row_places, row_use};
 use super::pace::Pace;
 use super::price;
+use crate::banks::Side;
 use crate::codegen::instr::pack;
 use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::{broadcast_south, feed_north, interval};
@@ -171,15 +172,15 @@ impl Gemm {
 
     /// Scratch where sums travel in a way.
     fn scratch_of(&self, g: &Geometry, way: Sums) -> Vec<Requirement> {
-        // Sums and inputs are read together, and sums and what came: never from one bank group.
-        let phase = self.x.requirement(Access::Read).phase;
+        // Sums and inputs are read together, and sums and what came: never from one bank at a time.
+        let side = Side::of(self.x.dtype);
         let mut requirements = Vec::new();
         let ring = g.lane_columns() > 1;
         let tokens = self.outs * self.x.tokens;
         if ring {
             // Read together with the inputs, or with sums.
-            let phase = if way == Sums::InPlace { 4 - phase } else { phase };
-            requirements.push(Requirement::scratch(".came", DType::F32, 2 * tokens, phase));
+            let side = if way == Sums::InPlace { side.other() } else { side };
+            requirements.push(Requirement::scratch(".came", DType::F32, 2 * tokens, side));
         }
         let sums = if !ring {
             2
@@ -191,7 +192,7 @@ impl Gemm {
             2
         };
         if sums > 0 {
-            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * tokens, 4 - phase));
+            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * tokens, side.other()));
         }
         requirements
     }
@@ -336,9 +337,9 @@ impl Kernel for Gemm {
         let mut requirements = vec![
             self.x.requirement(Access::Read),
             self.y.requirement(write),
-            Requirement::scratch(".weights", g.precision.act, 2 * self.weights_stride(), 0),
+            Requirement::scratch(".weights", g.precision.act, 2 * self.weights_stride(), Side::Near),
         ];
-        requirements.extend(self.piggyback.iter().map(Piggyback::requirement));
+        requirements.extend(self.piggyback.iter().map(|p| p.requirement(g.banks)));
         requirements
     }
 

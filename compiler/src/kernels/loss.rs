@@ -16,6 +16,7 @@ use super::lanes::{buffers, main_task};
 use super::price;
 use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_token, sweep, whole};
+use crate::banks::{Banks, Side};
 use crate::codegen::instr::{at as moving, fab, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::math::{self, Scratch};
 use crate::codegen::resources::{Port, Use, Uses, address_registers, microthreads};
@@ -110,6 +111,7 @@ impl Relabelled for CrossEntropy {
 struct Code<'a> {
     act: &'a ActivationView,
     at: &'a Addresses,
+    banks: Banks,
     row: &'a RowReduce,
     class: RowClass,
     scatter: &'a Scatter,
@@ -119,11 +121,6 @@ struct Code<'a> {
     along: Color,
     /// What the first column of a lane does in the scatter.
     station: Option<Station>,
-}
-
-/// Address modulo 8 of a window.
-fn phase(act: &ActivationView) -> u32 {
-    act.requirement(Access::Update).phase
 }
 
 /// Factor on exponentials in memory: with f16, small ones would be lost.
@@ -197,7 +194,7 @@ impl Code<'_> {
     }
 
     fn small_scratch(&self) -> Scratch {
-        Scratch::new(self.at[".small"], self.tokens(), 4 - phase(self.act), 1, 3)
+        Scratch::new(self.banks, self.at[".small"], self.tokens(), Side::of(self.act.dtype).other(), (1, 3))
     }
 
     /// How many words come from the host.
@@ -302,7 +299,7 @@ impl Code<'_> {
     fn exponentials(&self) -> Vec<Instr> {
         let (slots, tokens) = (self.act.slots, self.tokens());
         let per = chunk_slots(slots, tokens);
-        let scratch = Scratch::new(self.at[".f"], per * tokens, phase(self.act), 1, 2);
+        let scratch = Scratch::new(self.banks, self.at[".f"], per * tokens, Side::of(self.act.dtype), (1, 2));
         let x = Moving { act: self.act, reg: CHUNK };
         let mut code = vec![self.small(Op::Mov, Stat::Sum, &[imm(0.0)])];
         code.extend(sweep((slots, per), &[x], &[], |n| {
@@ -400,16 +397,16 @@ impl Kernel for CrossEntropy {
         "loss".to_owned()
     }
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let tokens = self.logits.tokens;
         let chunk = chunk_slots(self.logits.slots, tokens) * tokens;
         vec![
             self.logits.requirement(Access::Update),
-            Requirement::scratch(".targets", DType::F32, received(tokens, self.wide), 0),
-            Requirement::scratch(".stats", DType::F32, STATS * tokens, 4 - phase(&self.logits)),
-            Requirement::scratch(".dummy", self.logits.dtype, tokens, 0),
-            Requirement::scratch(".f", DType::F32, Scratch::elements(chunk, 1, 2), 0),
-            Requirement::scratch(".small", DType::F32, Scratch::elements(tokens, 1, 3), 0),
+            Requirement::scratch(".targets", DType::F32, received(tokens, self.wide), Side::Near),
+            Requirement::scratch(".stats", DType::F32, STATS * tokens, Side::of(self.logits.dtype).other()),
+            Requirement::scratch(".dummy", self.logits.dtype, tokens, Side::Near),
+            Requirement::scratch(".f", DType::F32, Scratch::elements(g.banks, chunk, (1, 2)), Side::Near),
+            Requirement::scratch(".small", DType::F32, Scratch::elements(g.banks, tokens, (1, 3)), Side::Near),
             Parts::Loss.requirement(Access::Write),
         ]
     }
@@ -447,6 +444,7 @@ impl Kernel for CrossEntropy {
                 let code = Code {
                     act: &self.logits,
                     at,
+                    banks: g.banks,
                     row: &row,
                     class,
                     scatter: &scatter,

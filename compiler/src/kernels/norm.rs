@@ -8,11 +8,12 @@
 //! **Not here.** Sums of the parameters' gradients over rows (`row_sum`).
 
 use super::affine::{Style, padded};
-use super::elementwise::{operands, phase, same_shape};
+use super::elementwise::{operands, same_shape};
 use super::lanes::{buffers, main_task, place};
 use super::price;
 use super::row_sum::Parts;
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
+use crate::banks::{Banks, Side};
 use crate::codegen::instr::{at as moving, fab, grid, imm, mem, op, spawn, vec};
 use crate::codegen::math::{self, Scratch};
 use crate::codegen::resources::{Ports, Use, Uses, address_registers, microthreads};
@@ -81,6 +82,7 @@ relabelled!(LayerNormGrad { x, dy, dx, module; add, style });
 struct Frame<'a> {
     x: Moving<'a>,
     at: &'a Addresses,
+    banks: Banks,
     /// Slots of a chunk.
     per: u32,
     /// 1 / features.
@@ -93,7 +95,8 @@ struct Frame<'a> {
 impl<'a> Frame<'a> {
     fn new(g: &Geometry, x: &'a ActivationView, at: &'a Addresses, (style, parameters): (Style, Color)) -> Frame<'a> {
         let per = chunk_slots(x.slots, x.tokens);
-        Frame { x: Moving { act: x, reg: X_REG }, at, per, share: 1.0 / g.model.d_model as f32, style, parameters }
+        let share = 1.0 / g.model.d_model as f32;
+        Frame { x: Moving { act: x, reg: X_REG }, at, banks: g.banks, per, share, style, parameters }
     }
 
     fn tokens(&self) -> u32 {
@@ -152,7 +155,7 @@ impl<'a> Frame<'a> {
 
     /// Scratch of [`Frame::moments`]: vectors of numbers per token.
     fn roots(&self) -> Scratch {
-        Scratch::new(self.at[".root"], self.tokens(), 4 - phase(self.x.act), 1, 2)
+        Scratch::new(self.banks, self.at[".root"], self.tokens(), Side::of(self.x.act.dtype).other(), (1, 2))
     }
 
     /// The statistics that a row sums up, of `count`: without a mean the first is none.
@@ -183,14 +186,15 @@ impl<'a> Frame<'a> {
 }
 
 /// Scratch of both directions: `stats` vectors of numbers per token, `affine` per slot.
-fn scratch(x: &ActivationView, stats: u32, affine: u32) -> Vec<Requirement> {
-    let (like, apart) = (phase(x), 4 - phase(x));
+fn scratch(g: &Geometry, x: &ActivationView, stats: u32, affine: u32) -> Vec<Requirement> {
+    let like = Side::of(x.dtype);
+    let apart = like.other();
     let chunk = chunk_slots(x.slots, x.tokens) * x.tokens;
     vec![
         Requirement::scratch(".stats", DType::F32, stats * x.tokens, apart),
         Requirement::scratch(".affine", DType::F32, affine * padded(x.slots), apart),
         Requirement::scratch(".tmp", DType::F32, chunk, like),
-        Requirement::scratch(".root", DType::F32, Scratch::elements(x.tokens, 1, 2), 0),
+        Requirement::scratch(".root", DType::F32, Scratch::elements(g.banks, x.tokens, (1, 2)), Side::Near),
     ]
 }
 
@@ -275,9 +279,9 @@ impl Kernel for LayerNorm {
         format!("norm {}", self.module.kind.name())
     }
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let mut requirements = operands(&[&self.x], &self.y, false);
-        requirements.extend(scratch(&self.x, 2, self.style.parameters()));
+        requirements.extend(scratch(g, &self.x, 2, self.style.parameters()));
         requirements
     }
 
@@ -449,11 +453,11 @@ impl Kernel for LayerNormGrad {
         format!("norm grad {}", self.module.kind.name())
     }
 
-    fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
-        let apart = 4 - phase(&self.x);
+    fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
+        let apart = Side::of(self.x.dtype).other();
         let chunk = chunk_slots(self.x.slots, self.x.tokens) * self.x.tokens;
         let mut requirements = operands(&[&self.x, &self.dy], &self.dx, self.add);
-        requirements.extend(scratch(&self.x, 4, 1));
+        requirements.extend(scratch(g, &self.x, 4, 1));
         requirements.push(Requirement::scratch(".apart", DType::F32, chunk, apart));
         requirements.push(self.parts().requirement(Access::Write));
         requirements

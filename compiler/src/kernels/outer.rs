@@ -15,6 +15,7 @@ use super::lanes::{
 };
 use super::pace::Pace;
 use super::price;
+use crate::banks::Side;
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::resources::{Use, Uses, address_registers, microthreads};
 use crate::codegen::ring::RingClass;
@@ -138,7 +139,7 @@ impl Outer {
         let class = any_class(g, &ports);
         let ring = class.as_ref().map(|class| (class.recv, price::ring(arch)));
         let sources: Vec<(Color, Source)> = price::chain(g, arch, &ports).into_iter().chain(ring).collect();
-        let (chain, at) = (chain_rows(g, &ports).swap_remove(0), price::anywhere(&self.requirements(g)));
+        let (chain, at) = (chain_rows(g, &ports).swap_remove(0), price::anywhere(g, &self.requirements(g)));
         let code = self.code((g, arch), &at, (class.as_ref(), true), &chain);
         price::code(arch, &sources, &code.body(self.phases(g)))
     }
@@ -322,14 +323,14 @@ impl Kernel for Outer {
 
     fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let copies = self.phases(g).min(2);
-        // Sums and gathered features are read together: never from one bank group.
-        let phase = if self.b.dtype == DType::F32 { 4 } else { 0 };
+        // Sums and gathered features are read together: never from one bank at a time.
+        let side = Side::of(self.b.dtype);
         let mut requirements = vec![self.a.requirement(Access::Read)];
         if self.b.buffer != self.a.buffer {
             requirements.push(self.b.requirement(Access::Read));
         }
-        requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(), phase));
-        requirements.push(Requirement::scratch(".sums", g.precision.accumulator, 2 * self.stride(), 4 - phase));
+        requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(), side));
+        requirements.push(Requirement::scratch(".sums", g.precision.accumulator, 2 * self.stride(), side.other()));
         requirements
     }
 

@@ -5,6 +5,7 @@
 //! depends on.
 //! **Not here.** What an instruction costs (`cost`).
 
+use crate::banks::{Banks, Side};
 use crate::codegen::resources::{Ports, Use};
 use crate::codegen::streams::interval;
 use crate::cost::instr::{Beats, Registers};
@@ -24,14 +25,15 @@ pub(super) fn shape(act: &ActivationView) -> Shape {
     [act.slots, act.tokens, act.row, act.dtype.bytes()]
 }
 
-/// Addresses for code that is only priced: one requirement behind the other, each at its phase.
-pub(super) fn anywhere(requirements: &[Requirement]) -> Addresses {
+/// Addresses for code that is only priced: one requirement behind the other, each on its side of
+/// the banks.
+pub(super) fn anywhere(g: &Geometry, requirements: &[Requirement]) -> Addresses {
     let mut at = Addresses::new();
     let mut next = 0;
     for requirement in requirements {
-        let place = next + requirement.phase;
+        let place = g.banks.place(next, requirement.side);
         if at.insert(requirement.buffer, place).is_none() {
-            next = (place + requirement.len * requirement.dtype.bytes()).next_multiple_of(8);
+            next = place + requirement.len * requirement.dtype.bytes();
         }
     }
     at
@@ -39,9 +41,9 @@ pub(super) fn anywhere(requirements: &[Requirement]) -> Addresses {
 
 /// The price of an AXPY of `len` elements with operands and sums of these types, in different banks.
 pub(super) fn axpy(arch: &ArchSpec, (operands, sums): (DType, DType), len: u32) -> u64 {
-    let window = |dtype, place| Operand::Mem(MemRef::vec(dtype, place, len));
-    let src = [window(sums, 4), window(operands, 0), Operand::imm(0.0)];
-    let op = VecOp::new(Op::Fmac, len, window(sums, 4), src);
+    let window = |dtype, side| Operand::Mem(MemRef::vec(dtype, Banks::of(arch).start(side), len));
+    let src = [window(sums, Side::Far), window(operands, Side::Near), Operand::imm(0.0)];
+    let op = VecOp::new(Op::Fmac, len, window(sums, Side::Far), src);
     u64::from(arch.pe.vector_setup.value) + Beats::of(arch, &op, &Registers::default()).all()
 }
 
@@ -54,7 +56,7 @@ pub(super) fn code(arch: &ArchSpec, sources: &[(Color, Source)], code: &[Instr])
 
 /// The price of a kernel whose PEs do all the same, by the code of its first image.
 pub(super) fn whole(kernel: &dyn Kernel, g: &Geometry, arch: &ArchSpec, sources: &[(Color, Source)]) -> u64 {
-    let at = anywhere(&kernel.all_requirements(g, arch));
+    let at = anywhere(g, &kernel.all_requirements(g, arch));
     let program = kernel.program(g, arch, &at);
     let task = program.images.first().and_then(|image| image.tasks.first());
     task.map_or(0, |task| code(arch, sources, &task.body))

@@ -14,6 +14,7 @@ use super::attention::window_requirements;
 use super::lanes::{buffers, main_task};
 use super::price;
 use super::window::{Moving, chunk_slots, per_slot, per_token, sweep};
+use crate::banks::{Banks, Side};
 use crate::codegen::instr::{at as moving, fab, imm, mem, vec};
 use crate::codegen::math::{self, Scratch};
 use crate::codegen::resources::{Port, Use, Uses, address_registers};
@@ -72,6 +73,7 @@ fn turns(radians: f64) -> (f32, f32) {
 struct Code<'a> {
     kernel: &'a Rotate,
     at: &'a Addresses,
+    banks: Banks,
     /// Color on which positions and turns come.
     color: Color,
     tokens: u32,
@@ -88,16 +90,17 @@ impl<'a> Code<'a> {
         let (tokens, pairs) = (kernel.q.tokens, g.pairs());
         let head_pairs = pairs * g.head_columns;
         let words = tokens + 2 * head_pairs;
-        Code { kernel, at, color, tokens, pairs, per: chunk_slots(pairs, tokens), words, head_pairs }
+        let per = chunk_slots(pairs, tokens);
+        Code { kernel, at, banks: g.banks, color, tokens, pairs, per, words, head_pairs }
     }
 
-    fn phase(&self) -> u32 {
-        self.kernel.q.requirement(crate::kernel::Access::Update).phase
+    fn side(&self) -> Side {
+        Side::of(self.kernel.q.dtype)
     }
 
     /// Vectors of a chunk: two like queries and keys, four apart.
     fn scratch(&self) -> Scratch {
-        Scratch::new(self.at[".f"], self.per * self.tokens, self.phase(), 2, 4)
+        Scratch::new(self.banks, self.at[".f"], self.per * self.tokens, self.side(), (2, 4))
     }
 
     /// Receives all words, and takes this column's turns out: where they are among them, no
@@ -200,9 +203,14 @@ impl Kernel for Rotate {
     fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
         let code = Code::new(self, g, &Addresses::new(), Port::NONE.color()).counts();
         let mut requirements = window_requirements(&[&self.q, &self.k], &[&self.q, &self.k]);
-        requirements.push(Requirement::scratch(".angles", DType::F32, code.0, 0));
-        requirements.push(Requirement::scratch(".turns", DType::F32, 2 * even(g.pairs()), 4));
-        requirements.push(Requirement::scratch(".f", DType::F32, Scratch::elements(code.1, 2, 4), 0));
+        requirements.push(Requirement::scratch(".angles", DType::F32, code.0, Side::Near));
+        requirements.push(Requirement::scratch(".turns", DType::F32, 2 * even(g.pairs()), Side::Far));
+        requirements.push(Requirement::scratch(
+            ".f",
+            DType::F32,
+            Scratch::elements(g.banks, code.1, (2, 4)),
+            Side::Near,
+        ));
         requirements
     }
 

@@ -11,6 +11,7 @@ use super::affine::{Style, padded};
 use super::lanes::{buffers, chain_rows, chain_wavelets, lay_chain, main_task, place, results};
 use super::price;
 use super::reduce::Levels;
+use crate::banks::Side;
 use crate::codegen::instr::mem;
 use crate::codegen::resources::{Use, Uses};
 use crate::codegen::streams::interval;
@@ -85,13 +86,13 @@ impl Parts {
         }
     }
 
-    /// The memory that they take; never in the bank group of `x`, with which gradients are summed.
+    /// The memory that they take; on the other side of the banks than `x`, with which gradients are summed.
     pub(super) fn requirement(&self, access: Access) -> Requirement {
-        let phase = match self {
-            Parts::Loss => 0,
-            Parts::Affine { x, .. } => 4 - x.requirement(Access::Update).phase,
+        let side = match self {
+            Parts::Loss => Side::Near,
+            Parts::Affine { x, .. } => Side::of(x.dtype).other(),
         };
-        Requirement { phase, ..Requirement::operand(self.buffer(), DType::F32, self.len(), access) }
+        Requirement { side, ..Requirement::operand(self.buffer(), DType::F32, self.len(), access) }
     }
 }
 

@@ -43,8 +43,8 @@ pub(super) fn len(act: &ActivationView) -> u32 {
 /// The buffer, and as much for other rows.
 pub(super) fn requirements(act: &ActivationView, access: Access) -> Vec<Requirement> {
     let buffer = act.requirement(access);
-    let phase = buffer.phase;
-    vec![buffer, Requirement::scratch(OTHER, act.dtype, len(act), phase)]
+    let side = buffer.side;
+    vec![buffer, Requirement::scratch(OTHER, act.dtype, len(act), side)]
 }
 
 /// Turns of rows, and of rows within their period.

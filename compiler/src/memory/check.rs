@@ -6,6 +6,7 @@
 //! **Not here.** Finding places (`plan`).
 
 use super::plan::MemoryPlan;
+use crate::banks::{Banks, Side};
 use crate::ids::BufferId;
 use crate::kernel::{Access, Addresses, Requirement};
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ struct Segment {
     last: usize,
     /// Its place, without margins.
     address: u32,
-    phase: u32,
+    side: Side,
     bytes: u32,
     margin: u32,
 }
@@ -35,7 +36,7 @@ impl Segment {
 #[derive(Clone, Copy)]
 struct Use {
     reads: bool,
-    phase: u32,
+    side: Side,
     bytes: u32,
     margin: u32,
 }
@@ -44,7 +45,7 @@ fn uses(requirements: &[Requirement]) -> BTreeMap<BufferId, Use> {
     let mut all: BTreeMap<BufferId, Use> = BTreeMap::new();
     for r in requirements {
         let reads = matches!(r.access, Access::Read | Access::Update);
-        let one = Use { reads, phase: r.phase, bytes: r.len * r.dtype.bytes(), margin: r.margin };
+        let one = Use { reads, side: r.side, bytes: r.len * r.dtype.bytes(), margin: r.margin };
         let known = all.entry(r.buffer).or_insert(one);
         known.reads |= reads;
         known.bytes = known.bytes.max(one.bytes);
@@ -58,12 +59,12 @@ fn segments(launches: &[Vec<Requirement>], addresses: &[Addresses]) -> Vec<Segme
     let mut segments: Vec<Segment> = Vec::new();
     let mut open: BTreeMap<BufferId, usize> = BTreeMap::new();
     for (at, requirements) in launches.iter().enumerate() {
-        for (buffer, Use { reads, phase, bytes, margin }) in uses(requirements) {
+        for (buffer, Use { reads, side, bytes, margin }) in uses(requirements) {
             let address = addresses[at][buffer];
             let known = open.get(&buffer).copied().filter(|_| reads);
             let Some(i) = known else {
                 open.insert(buffer, segments.len());
-                segments.push(Segment { buffer, first: at, last: at, address, phase, bytes, margin });
+                segments.push(Segment { buffer, first: at, last: at, address, side, bytes, margin });
                 continue;
             };
             let segment = &mut segments[i];
@@ -79,16 +80,17 @@ fn segments(launches: &[Vec<Requirement>], addresses: &[Addresses]) -> Vec<Segme
 /// Holds a plan to its promises.
 ///
 /// # Panics
-/// If two buffers that live at the same time meet, if a buffer moves while it lives or starts at the wrong phase, if
+/// If two buffers that live at the same time meet, if a buffer moves while it lives or starts on the wrong side of the banks, if
 /// buffers reach into code or stack, or if the plan's high-water mark is another: a mistake of the planner.
-pub fn check(plan: &MemoryPlan, launches: &[Vec<Requirement>], addresses: &[Addresses]) {
+pub fn check(banks: Banks, plan: &MemoryPlan, launches: &[Vec<Requirement>], addresses: &[Addresses]) {
     assert_eq!(launches.len(), addresses.len(), "every launch has addresses");
     let segments = segments(launches, addresses);
     let mut begins: Vec<Vec<usize>> = vec![Vec::new(); launches.len()];
     let mut ends: Vec<Vec<usize>> = vec![Vec::new(); launches.len()];
     for (i, segment) in segments.iter().enumerate() {
-        let (place, phase) = (segment.address % 8, segment.phase);
-        assert_eq!(place, phase, "`{}` starts at {place} modulo 8 and asked for {phase}", segment.buffer);
+        let (period, want) = (banks.period(), banks.start(segment.side));
+        let place = segment.address % period;
+        assert_eq!(place, want, "`{}` starts at {place} modulo {period} and asked for {want}", segment.buffer);
         begins[segment.first].push(i);
         ends[segment.last].push(i);
     }
@@ -139,26 +141,30 @@ mod tests {
         MemoryPlan { peak_bytes, capacity: 64, code: vec![4, 4], ..MemoryPlan::default() }
     }
 
+    fn banks() -> Banks {
+        Banks::of(&sim_core::arch::cs2::cs2())
+    }
+
     #[test]
     fn a_good_plan_passes() {
-        check(&plan(36), &launches(), &addresses([0, 0], 16));
+        check(banks(), &plan(36), &launches(), &addresses([0, 0], 16));
     }
 
     #[test]
     #[should_panic(expected = "`b` and `a` meet in launch 1")]
     fn buffers_that_meet_are_found() {
-        check(&plan(28), &launches(), &addresses([0, 0], 8));
+        check(banks(), &plan(28), &launches(), &addresses([0, 0], 8));
     }
 
     #[test]
     #[should_panic(expected = "`a` is read in launch 1 where it was not written")]
     fn a_buffer_that_moves_is_found() {
-        check(&plan(36), &launches(), &addresses([0, 16], 0));
+        check(banks(), &plan(36), &launches(), &addresses([0, 16], 0));
     }
 
     #[test]
     #[should_panic(expected = "the high-water mark is that of the fullest launch")]
     fn a_wrong_sum_is_found() {
-        check(&plan(35), &launches(), &addresses([0, 0], 16));
+        check(banks(), &plan(35), &launches(), &addresses([0, 0], 16));
     }
 }

@@ -44,8 +44,8 @@ impl Codes {
 fn code_of(g: &Geometry, arch: &ArchSpec, kernel: &KernelKind) -> u64 {
     let mut next = 0u32;
     let mut at = Addresses::new();
-    for Requirement { buffer, dtype, len, phase, margin, .. } in kernel.all_requirements(g, arch) {
-        let address = next.next_multiple_of(8) + phase + margin;
+    for Requirement { buffer, dtype, len, side, margin, .. } in kernel.all_requirements(g, arch) {
+        let address = g.banks.place(next + margin, side);
         at.insert(buffer, address);
         next = address + len * dtype.bytes() + margin;
     }

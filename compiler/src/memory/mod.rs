@@ -7,6 +7,7 @@ pub mod plan;
 pub use code_size::Codes;
 pub use plan::{MemoryPlan, PlannedBuffer, TooSmall, alive};
 
+use crate::banks::Banks;
 use crate::kernel::{Addresses, Requirement};
 use sim_core::arch::ArchSpec;
 
@@ -24,6 +25,6 @@ pub fn plan(
     code: impl Fn(usize) -> u64,
 ) -> Result<(MemoryPlan, Vec<Addresses>), Box<TooSmall>> {
     let (plan, addresses) = plan::find(arch, launches, code)?;
-    check::check(&plan, launches, &addresses);
+    check::check(Banks::of(arch), &plan, launches, &addresses);
     Ok((plan, addresses))
 }

@@ -11,6 +11,7 @@
 //! every plan to that. Queues have registers of their own and take no memory.
 //! **Not here.** What the buffers are for (`schedule`).
 
+use crate::banks::{Banks, Side};
 use crate::ids::BufferId;
 use crate::kernel::{Access, Addresses, Requirement};
 use sim_core::arch::ArchSpec;
@@ -66,7 +67,7 @@ fn bytes(requirement: &Requirement) -> u64 {
 struct Life {
     /// Its margins are counted, and lie before its address.
     buffer: PlannedBuffer,
-    phase: u64,
+    side: Side,
     margin: u64,
 }
 
@@ -105,7 +106,7 @@ pub(super) fn find(
     let code: Vec<u64> = (0..launches.len()).map(code).collect();
     let mut found: Option<(u64, usize)> = None;
     for order in ORDERS {
-        place(&mut lives, order);
+        place(Banks::of(arch), &mut lives, order);
         let tops = tops(&lives, launches.len());
         let at = peak(&tops, &code);
         let peak_bytes = tops[at] + code[at] + stack_bytes;
@@ -187,22 +188,16 @@ fn lives(launches: &[Vec<Requirement>]) -> Vec<Life> {
 impl Life {
     /// The life of a buffer from the launch `at` on.
     fn of(at: usize, requirement: &Requirement) -> Life {
-        assert!(requirement.margin.is_multiple_of(8), "{}: a margin keeps the phase", requirement.buffer);
         let margin = u64::from(requirement.margin);
         let bytes = bytes(requirement) + 2 * margin;
         let buffer = PlannedBuffer { buffer: requirement.buffer, bytes, addr: 0, first: at, last: at };
-        Life { buffer, phase: u64::from(requirement.phase), margin }
+        Life { buffer, side: requirement.side, margin }
     }
 
     /// Another use of the buffer, in the launch `at`.
     fn goes_on(&mut self, at: usize, requirement: &Requirement) {
-        let Life { buffer, margin, phase } = self;
-        assert_eq!(
-            *phase,
-            u64::from(requirement.phase),
-            "{}: a buffer's phase is that of its first use",
-            buffer.buffer
-        );
+        let Life { buffer, margin, side } = self;
+        assert_eq!(*side, requirement.side, "{}: a buffer's side is that of its first use", buffer.buffer);
         buffer.last = at;
         let inside = (buffer.bytes - 2 * *margin).max(bytes(requirement));
         *margin = (*margin).max(u64::from(requirement.margin));
@@ -225,7 +220,7 @@ enum Order {
 const ORDERS: [Order; 3] = [Order::Bytes, Order::Both, Order::Life];
 
 /// First fit.
-fn place(lives: &mut [Life], by: Order) {
+fn place(banks: Banks, lives: &mut [Life], by: Order) {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&i| {
         let b = &lives[i].buffer;
@@ -250,7 +245,7 @@ fn place(lives: &mut [Life], by: Order) {
             .map(|&j| (lives[j].buffer.addr, lives[j].buffer.addr + lives[j].buffer.bytes))
             .collect();
         taken.sort_unstable();
-        let fit = |from: u64| from.next_multiple_of(8) + me.phase;
+        let fit = |from: u64| from.next_multiple_of(banks.period().into()) + u64::from(banks.start(me.side));
         let mut addr = fit(0);
         for (start, end) in taken {
             if start < addr + me.buffer.bytes && addr < end {

@@ -5,10 +5,10 @@
 //! **Not here.** How a geometry is brought to fit the memory (`strategies`).
 
 use super::samples::{Samples, Task};
+use crate::banks::Banks;
 use crate::layout::{Geometry, MeshLayout, ModelSizes};
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
-use sim_core::coord::Grid;
 
 /// Most lanes that are tried.
 const LANES_MAX: u32 = 64;
@@ -27,8 +27,8 @@ pub(super) struct RatedGeometry {
 /// The geometries of `lanes` lanes with `head_columns` columns per head that the mesh has room for:
 /// with as few tokens per PE as the rows allow, and with some more that are easier to divide.
 #[must_use]
-pub(super) fn geometries(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32) -> Vec<Geometry> {
-    let Some(least) = geometry(task, grid, lanes, head_columns, task.constraints.tokens.unwrap_or(1)) else {
+pub(super) fn geometries(task: &Task<'_>, arch: &ArchSpec, lanes: u32, head_columns: u32) -> Vec<Geometry> {
+    let Some(least) = geometry(task, arch, lanes, head_columns, task.constraints.tokens.unwrap_or(1)) else {
         return Vec::new();
     };
     if task.constraints.tokens.is_some() {
@@ -38,14 +38,14 @@ pub(super) fn geometries(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: 
     tokens.retain(|&t| t > least.tokens && 8 * t <= 9 * least.tokens);
     tokens.sort_unstable();
     tokens.dedup();
-    let more = tokens.into_iter().filter_map(|t| geometry(task, grid, lanes, head_columns, t));
+    let more = tokens.into_iter().filter_map(|t| geometry(task, arch, lanes, head_columns, t));
     std::iter::once(least.clone()).chain(more).collect()
 }
 
 /// The geometry of `lanes` lanes with `head_columns` columns per head and at least `tokens` tokens
 /// per PE, if the mesh has room.
-fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: u32) -> Option<Geometry> {
-    let s = task.shape;
+fn geometry(task: &Task<'_>, arch: &ArchSpec, lanes: u32, head_columns: u32, tokens: u32) -> Option<Geometry> {
+    let (s, grid) = (task.shape, arch.grid());
     let columns = u64::from(s.heads) * u64::from(head_columns);
     let sequences_per_lane = task.sequences.div_ceil(lanes);
     if columns * u64::from(lanes) > u64::from(grid.width) || sequences_per_lane > grid.height {
@@ -84,6 +84,7 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
             hidden: Geometry::hidden_slots(&s.design, s.d_head(), head_columns),
             ffn: s.d_ff.div_ceil(columns),
             vocab_slots: s.classes().div_ceil(columns),
+            banks: Banks::of(arch),
         };
         let geometry = Geometry { mesh, model: ModelSizes::of(s), precision: task.precision };
         geometry.check();
@@ -94,12 +95,11 @@ fn geometry(task: &Task<'_>, grid: Grid, lanes: u32, head_columns: u32, tokens: 
 /// All geometries for a micro-batch that the map allows, rated by what they cost at least, the cheapest first.
 #[must_use]
 pub(super) fn candidates(task: &Task<'_>, arch: &ArchSpec, samples: &Samples) -> Vec<RatedGeometry> {
-    let grid = arch.grid();
     let lanes = task.constraints.lanes.map_or(1..=LANES_MAX, |n| n..=n);
     let head_columns = task.constraints.head_columns.map_or(1..=HEAD_COLUMNS_MAX.min(task.shape.d_head()), |n| n..=n);
     let head_columns: Vec<u32> = head_columns.filter(|&n| n > 0).collect();
     let lanes = lanes.filter(|&n| n > 0 && n <= task.sequences);
-    let geometries = lanes.flat_map(|lanes| head_columns.iter().flat_map(move |&n| geometries(task, grid, lanes, n)));
+    let geometries = lanes.flat_map(|lanes| head_columns.iter().flat_map(move |&n| geometries(task, arch, lanes, n)));
     let candidate = |geometry: Geometry| {
         let estimate = samples.at_least(&geometry, arch, task.shape.layers, &task.constraints.whole());
         RatedGeometry { geometry, estimate }

@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this module")]
 
 pub use crate::layouts::*;
+use compiler::banks::{Banks, Side};
 use compiler::ids::{BufferId, TensorId};
 use compiler::kernel::{Access, ActivationView, Addresses, HostSink, HostSource, Kernel, Requirement};
 use compiler::layout::{Features, Geometry};
@@ -56,15 +57,15 @@ impl Wafer {
     pub fn place(&mut self, requirement: &Requirement) {
         if let Some(known) = self.operands.get(&requirement.buffer) {
             assert_eq!(
-                (known.dtype, known.len, known.phase),
-                (requirement.dtype, requirement.len, requirement.phase),
+                (known.dtype, known.len, known.side),
+                (requirement.dtype, requirement.len, requirement.side),
                 "{}",
                 requirement.buffer
             );
             return;
         }
         assert!(requirement.margin <= MARGIN, "{}", requirement.buffer);
-        let addr = aligned(self.next, requirement.phase);
+        let addr = aligned(self.next, requirement.side);
         self.next = addr + requirement.len * requirement.dtype.bytes() + MARGIN;
         self.places.insert(requirement.buffer, addr);
         self.operands.insert(requirement.buffer, requirement.clone());
@@ -88,7 +89,7 @@ impl Wafer {
         let mut next = self.next;
         for requirement in kernel.all_requirements(&self.g, &self.arch) {
             if requirement.access == Access::Scratch {
-                let addr = aligned(next, requirement.phase);
+                let addr = aligned(next, requirement.side);
                 next = addr + requirement.len * requirement.dtype.bytes();
                 let before = at.insert(requirement.buffer, addr);
                 assert!(before.is_none(), "{} is needed twice", requirement.buffer);
@@ -241,9 +242,9 @@ impl Wafer {
     }
 }
 
-/// The first address from `next` on with the given remainder modulo 8.
-fn aligned(next: u32, phase: u32) -> u32 {
-    next.next_multiple_of(8) + phase
+/// The first address from `next` on, on the given side of the banks.
+fn aligned(next: u32, side: Side) -> u32 {
+    Banks::of(&cs2::cs2()).place(next, side)
 }
 
 /// Logical features of a tensor.

@@ -4,8 +4,10 @@
 //! **Not here.** The wafer that executes them (`common`).
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this module")]
 
+use compiler::banks::Banks;
 use compiler::layout::{Geometry, MeshLayout, ModelSizes, Precision};
 use models::design::Rotary;
+use sim_core::arch::cs2::cs2;
 use sim_core::coord::Grid;
 use sim_core::program::DType;
 
@@ -81,6 +83,7 @@ impl Sizes {
             hidden: self.hidden,
             ffn: self.ffn,
             vocab_slots: self.vocab_slots,
+            banks: Banks::of(&cs2()),
         };
         let model = ModelSizes {
             heads: self.heads,

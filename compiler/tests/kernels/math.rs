@@ -1,6 +1,7 @@
 //! Element functions on one PE of the reference engine against f64.
 
 use crate::common::round;
+use compiler::banks::{Banks, Side};
 use compiler::codegen::instr::{mem, vec};
 use compiler::codegen::math::{self, Scratch};
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
@@ -14,7 +15,7 @@ const DY: u32 = X + 4096;
 const OUT: u32 = DY + 4096;
 const SCRATCH: u32 = OUT + 4096;
 
-/// Runs code on one PE whose memory holds `x` (f32 at phase 4, 16-bit at phase 0) and `dy`; gives
+/// Runs code on one PE whose memory holds `x` (f32 on the far side of the banks, 16-bit on the near one) and `dy`; gives
 /// the f32 output.
 fn run(body: Vec<Instr>, dtype: DType, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let task = Task { name: "main".into(), trigger: Trigger::Local, active: true, blocked: false, body };
@@ -31,7 +32,7 @@ fn run(body: Vec<Instr>, dtype: DType, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let faults = sim_core::program::verify::verify(&program, &arch);
     assert!(faults.is_empty(), "{faults:?}");
     let mut memory = WaferMemory::new(program.grid(), arch.pe.sram.value);
-    for (base, values) in [(x_addr(dtype), x), (DY + x_addr(dtype) % 8, dy)] {
+    for (base, values) in [(x_addr(dtype), x), (dy_addr(dtype), dy)] {
         dtype.write(&mut memory.pes[0][base as usize..], values);
     }
     let options = RunOptions { engine: EngineKind::Reference, ..RunOptions::default() };
@@ -45,8 +46,16 @@ fn run(body: Vec<Instr>, dtype: DType, x: &[f32], dy: &[f32]) -> Vec<f32> {
     out.collect()
 }
 
+fn banks() -> Banks {
+    Banks::of(&cs2::cs2())
+}
+
 fn x_addr(dtype: DType) -> u32 {
-    if dtype == DType::F32 { X + 4 } else { X }
+    banks().place(X, Side::of(dtype))
+}
+
+fn dy_addr(dtype: DType) -> u32 {
+    banks().place(DY, Side::of(dtype))
 }
 
 type Function = fn(&mut Vec<Instr>, u32, &Operand, &Operand, &Scratch);
@@ -54,7 +63,7 @@ type Function = fn(&mut Vec<Instr>, u32, &Operand, &Operand, &Scratch);
 /// Applies a function to numbers and gives `(x, result)`.
 fn apply(f: Function, dtype: DType, x: &[f32], vectors: (u32, u32)) -> Vec<(f64, f64)> {
     let len = x.len() as u32;
-    let scratch = Scratch::new(SCRATCH, len, x_addr(dtype) % 8, vectors.0, vectors.1);
+    let scratch = Scratch::new(banks(), SCRATCH, len, Side::of(dtype), vectors);
     let mut code = Vec::new();
     f(&mut code, len, &mem(dtype, x_addr(dtype), len), &mem(DType::F32, OUT, len), &scratch);
     let out = run(code, dtype, x, &[]);
@@ -145,7 +154,7 @@ fn gelu() {
 fn gelu_derivative() {
     fn grad(code: &mut Vec<Instr>, len: u32, x: &Operand, out: &Operand, scratch: &Scratch) {
         let Operand::Mem(m) = x else { panic!("in memory") };
-        let dy = mem(m.dtype, DY + x_addr(m.dtype) % 8, len);
+        let dy = mem(m.dtype, dy_addr(m.dtype), len);
         code.push(vec(Op::Mov, len, dy.clone(), &[Operand::imm(1.0)]));
         math::gelu_grad(code, len, x, &dy, out, scratch);
     }

@@ -25,6 +25,7 @@ use super::place::{Links, Rings, build, priced, rings};
 use super::registers::{BACKWARD_MICROTHREADS, KEY_ROW, KEYS, LINE, OUTER, QUERIES, SUMS_IN, SUMS_OUT};
 use super::shape::{Arena, F32, Shape};
 use super::{SCRATCH, chunk, chunks, window, window_requirements};
+use crate::banks::Side::{Far, Near};
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, set, spawn, vec};
 use crate::codegen::math::{self, Scratch};
 use crate::codegen::resources::Uses;
@@ -104,33 +105,34 @@ fn rows(s: &Shape) -> u32 {
 
 impl Layout {
     fn new(s: &Shape, base: u32) -> Layout {
-        let mut a = Arena::new(base);
-        let mask = a.take(DType::F32, Mask::len(s), 0);
+        let mut a = Arena::new(s.banks, base);
+        let mask = a.take(DType::F32, Mask::len(s), Near);
         let all = s.whole();
-        let [largest, inverse] = a.pair(DType::F32, all.t, 0);
-        let minus_d = a.take(DType::F32, all.t, 4);
-        let queries = a.take(s.act, s.head * s.t, 0);
-        let grads = a.take(s.act, s.head * s.t, 4);
-        let [query_rows, grad_rows] = a.pair(s.act, s.t * s.pitch, 0);
-        let blocks = a.pair(s.act, 2 * s.block(), 0);
+        let [largest, inverse] = a.pair(DType::F32, all.t, Near);
+        let minus_d = a.take(DType::F32, all.t, Far);
+        let queries = a.take(s.act, s.head * s.t, Near);
+        let grads = a.take(s.act, s.head * s.t, Far);
+        let [query_rows, grad_rows] = a.pair(s.act, s.t * s.pitch, Near);
+        let blocks = a.pair(s.act, 2 * s.block(), Near);
         let mut sums = [0; 2];
         // With several chunks features are gathered while gradients of keys are summed.
         if s.cut() {
-            sums = a.pair(DType::F32, 2 * s.block(), 4);
+            sums = a.pair(DType::F32, 2 * s.block(), Far);
         }
         let shared = a.next;
-        let passing = a.pair(s.act, gather_len(s), 0);
+        let passing = a.pair(s.act, gather_len(s), Near);
         a.rewind(shared);
-        let terms = a.take(DType::F32, all.own(), 0);
-        let line = a.pair(DType::F32, all.t, 0);
+        let terms = a.take(DType::F32, all.own(), Near);
+        let line = a.pair(DType::F32, all.t, Near);
         a.rewind(shared);
         if !s.cut() {
-            sums = a.pair(DType::F32, 2 * s.block(), 4);
+            sums = a.pair(DType::F32, 2 * s.block(), Far);
         }
-        let acc = a.take(DType::F32, rows(s) * s.pitch, 4);
+        let acc = a.take(DType::F32, rows(s) * s.pitch, Far);
         let len = s.kc * s.t;
-        let exp = Scratch::new(a.take(DType::F32, Scratch::elements(len, 1, 2), 0), len, 4, 1, 2);
-        let scores = a.take(DType::F32, len, 0);
+        let words = Scratch::elements(s.banks, len, (1, 2));
+        let exp = Scratch::new(s.banks, a.take(DType::F32, words, Near), len, Far, (1, 2));
+        let scores = a.take(DType::F32, len, Near);
         Layout {
             mask,
             largest,
@@ -366,7 +368,7 @@ impl Kernel for AttentionBackward {
         writes.extend(Some(&self.out).filter(|_| self.sums_in_out()));
         let mut requirements = window_requirements(&reads, &writes);
         requirements.push(Requirement::operand(self.stats, DType::F32, 2 * self.q.tokens, Access::Read));
-        requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
+        requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), Near));
         requirements
     }
 
@@ -402,7 +404,7 @@ impl Kernel for AttentionBackward {
         let key = (acts, numbers, self.chunks, self.sums_in_out(), g.model.causal);
         remembered(arch, ("attention backward", key), || {
             let s = Shape::of(g, &self.q, self.chunks);
-            let at = &price::anywhere(&self.requirements(g));
+            let at = &price::anywhere(g, &self.requirements(g));
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             let (rings, sources) = priced(&s, (arch, &self.ports(g, arch)), true);
             price::code(arch, &sources, &code.body(&rings))

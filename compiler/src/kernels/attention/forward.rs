@@ -20,6 +20,7 @@ use super::place::{Rings, build, priced, rings};
 use super::registers::{KEYS, LINE, MICROTHREADS, OUTER, QUERIES};
 use super::shape::{Arena, F32, Shape};
 use super::{SCRATCH, chunk, chunks, window_requirements};
+use crate::banks::Side::{Far, Near};
 use crate::codegen::instr::{at, grid, imm, mem, repeat, set, step, vec};
 use crate::codegen::math::{self, Scratch};
 use crate::codegen::resources::Uses;
@@ -90,43 +91,44 @@ struct Layout {
 
 impl Layout {
     fn new(s: &Shape, base: u32) -> Layout {
-        let mut a = Arena::new(base);
-        let scores = a.take(s.act, s.keys() * s.t, 0);
-        let [largest, sum] = [a.take(DType::F32, s.t, 4), a.take(DType::F32, s.t, 4)];
-        let [inverse, before] = a.pair(DType::F32, s.t, 0);
+        let mut a = Arena::new(s.banks, base);
+        let scores = a.take(s.act, s.keys() * s.t, Near);
+        let [largest, sum] = [a.take(DType::F32, s.t, Far), a.take(DType::F32, s.t, Far)];
+        let [inverse, before] = a.pair(DType::F32, s.t, Near);
         // Exchanges, or the scratch of a reciprocal.
-        let line = a.pair(DType::F32, s.t, 0);
-        a.take(DType::F32, 2, 0);
+        let line = a.pair(DType::F32, s.t, Near);
+        a.reach(line[0] + Scratch::elements(s.banks, s.t, (1, 1)) * F32);
         // What follows lives in one of three phases: scores, softmax, values. With several chunks
         // mask, queries and sums outlive them.
         let one = !s.cut();
         let mut phases = a.next;
-        let mask = a.take(DType::F32, Mask::len(s), 0);
-        let queries = a.take(s.act, s.head * s.t, 0);
+        let mask = a.take(DType::F32, Mask::len(s), Near);
+        let queries = a.take(s.act, s.head * s.t, Near);
         let mut acc = 0;
         if !one {
-            acc = a.take(DType::F32, s.t * s.pitch, 4);
+            acc = a.take(DType::F32, s.t * s.pitch, Far);
             phases = a.next;
         }
-        let first_keys = a.take(s.act, s.block(), 0);
+        let first_keys = a.take(s.act, s.block(), Near);
         let gathered = a.next;
-        let passing = a.pair(s.act, gather_len(s), 0);
+        let passing = a.pair(s.act, gather_len(s), Near);
         a.rewind(gathered);
-        let keys = [first_keys, a.take(s.act, s.block(), 0)];
-        let block = a.take(DType::F32, s.kc * s.t, 4);
+        let keys = [first_keys, a.take(s.act, s.block(), Near)];
+        let block = a.take(DType::F32, s.kc * s.t, Far);
         a.rewind(phases);
         let len = chunk_keys(s) * s.t;
-        let scratch = a.take(DType::F32, Scratch::elements(len, 1, 2), 0);
-        let (exp, factors) = (Scratch::new(scratch, len, 4, 1, 2), Scratch::new(scratch, s.t, 0, 1, 2));
+        let scratch = a.take(DType::F32, Scratch::elements(s.banks, len, (1, 2)), Near);
+        let exp = |len, side| Scratch::new(s.banks, scratch, len, side, (1, 2));
+        let (exp, factors) = (exp(len, Far), exp(s.t, Near));
         a.rewind(phases);
         if one {
-            acc = a.take(DType::F32, s.t * s.pitch, 4);
+            acc = a.take(DType::F32, s.t * s.pitch, Far);
         }
-        let first_values = a.take(s.act, s.block(), 0);
+        let first_values = a.take(s.act, s.block(), Near);
         let gathered = a.next;
-        let passing_values = a.pair(s.act, gather_len(s), 0);
+        let passing_values = a.pair(s.act, gather_len(s), Near);
         a.rewind(gathered);
-        let values = [first_values, a.take(s.act, s.block(), 0)];
+        let values = [first_values, a.take(s.act, s.block(), Near)];
         Layout {
             scores,
             largest,
@@ -289,7 +291,7 @@ impl Code<'_> {
     fn results(&self, rings: &Rings) -> Vec<Instr> {
         let (s, l) = (&self.s, &self.l);
         let mut code = all_reduce(s, rings.row, Op::Add, l.sum, l.line);
-        let scratch = Scratch::new(l.line[0], s.t, 4, 1, 1);
+        let scratch = Scratch::new(s.banks, l.line[0], s.t, Far, (1, 1));
         math::reciprocal(&mut code, s.t, &self.line(l.sum), &self.line(l.inverse), &scratch);
         if let Some(stats) = &self.kernel.stats {
             let to = self.at[stats];
@@ -322,7 +324,7 @@ impl Kernel for AttentionForward {
         let mut requirements = window_requirements(&[&self.q, &self.k, &self.v], &[&self.out]);
         requirements
             .extend(self.stats.iter().map(|n| Requirement::operand(*n, DType::F32, 2 * self.q.tokens, Access::Write)));
-        requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), 0));
+        requirements.push(Requirement::scratch(SCRATCH, DType::F32, Layout::new(&s, 0).end.div_ceil(F32), Near));
         requirements
     }
 
@@ -351,7 +353,7 @@ impl Kernel for AttentionForward {
         let key = (acts, numbers, self.chunks, self.stats.is_some(), g.model.causal);
         remembered(arch, ("attention", key), || {
             let s = Shape::of(g, &self.q, self.chunks);
-            let at = &price::anywhere(&self.requirements(g));
+            let at = &price::anywhere(g, &self.requirements(g));
             let code = Code { kernel: self, at, s, l: Layout::new(&s, at[SCRATCH]) };
             let (rings, sources) = priced(&s, (arch, &self.ports(g, arch)), false);
             price::code(arch, &sources, &code.body(&rings))

@@ -184,6 +184,7 @@ mod tests {
                 r,
                 kc: 4,
                 act: DType::F16,
+                banks: crate::banks::Banks::of(&sim_core::arch::cs2::cs2()),
                 scale: 1.0,
                 causal: true,
             };

@@ -4,6 +4,7 @@
 //! instruction in an inner loop meet in a bank group (rule C5).
 //! **Not here.** Code.
 
+use crate::banks::{Banks, Side};
 use crate::kernel::ActivationView;
 use crate::kernels::price;
 use crate::layout::Geometry;
@@ -38,6 +39,8 @@ pub(super) struct Shape {
     pub(super) kc: u32,
     /// Type of the operands.
     pub(super) act: DType,
+    /// The banks of a PE's memory.
+    pub(super) banks: Banks,
     /// What scores are multiplied by.
     pub(super) scale: f32,
     /// Whether a query sees only its own key and those before it.
@@ -65,6 +68,7 @@ impl Shape {
             r: g.rows_per_sequence,
             kc: u.div_ceil(n),
             act: q.dtype,
+            banks: g.banks,
             scale: g.score_scale(),
             causal: g.model.causal,
         }
@@ -140,6 +144,7 @@ impl Shape {
 /// Gives out pieces of the scratch memory, one behind the other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arena {
+    banks: Banks,
     /// First byte that is not given out.
     pub(super) next: u32,
     /// First byte that was never given out.
@@ -147,21 +152,27 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    pub(super) fn new(base: u32) -> Arena {
-        Arena { next: base, top: base }
+    pub(super) fn new(banks: Banks, base: u32) -> Arena {
+        Arena { banks, next: base, top: base }
     }
 
-    /// Address of `len` elements, `phase` modulo 8.
-    pub(super) fn take(&mut self, dtype: DType, len: u32, phase: u32) -> u32 {
-        let addr = self.next.next_multiple_of(8) + phase;
+    /// Address of `len` elements, on a side of the banks.
+    pub(super) fn take(&mut self, dtype: DType, len: u32, side: Side) -> u32 {
+        let addr = self.banks.place(self.next, side);
         self.next = addr + len * dtype.bytes();
         self.top = self.top.max(self.next);
         addr
     }
 
     /// Two pieces of the same size.
-    pub(super) fn pair(&mut self, dtype: DType, len: u32, phase: u32) -> [u32; 2] {
-        [self.take(dtype, len, phase), self.take(dtype, len, phase)]
+    pub(super) fn pair(&mut self, dtype: DType, len: u32, side: Side) -> [u32; 2] {
+        [self.take(dtype, len, side), self.take(dtype, len, side)]
+    }
+
+    /// Gives out everything up to `to`.
+    pub(super) fn reach(&mut self, to: u32) {
+        self.next = self.next.max(to);
+        self.top = self.top.max(self.next);
     }
 
     /// Gives back everything from `to` on.

@@ -144,7 +144,7 @@ impl Gemm {
             let source = price::at_interval(arch, piggyback.interval());
             sources.extend(ports.of(piggyback.port()).colors::<2>().map(|color| (color, source)));
         }
-        let at = price::anywhere(&self.all_requirements(g, arch));
+        let at = price::anywhere(g, &self.all_requirements(g, arch));
         price::code(arch, &sources, &self.body(g, (arch, &ports), &at, (class, true), chain.as_ref()))
     }
 
@@ -166,7 +166,7 @@ impl Gemm {
         let Some(class) = any_class(g, &ports) else { return 0 };
         let mut requirements = self.requirements(g);
         requirements.extend(self.scratch_of(g, way));
-        let at = price::anywhere(&requirements);
+        let at = price::anywhere(g, &requirements);
         let code = self.code(g, (arch, &ports), &at, (outs, way));
         let pair = [0, 1].map(|parity| code.step(&class, (way, None), parity)).concat();
         price::code(arch, &self.sources(g, (arch, &ports), Some(&class)), &repeat(STEPS_PRICED, pair))

@@ -135,7 +135,7 @@ impl OutputStationary {
     }
 
     fn price(&self, g: &Geometry, arch: &ArchSpec) -> u64 {
-        let at = price::anywhere(&self.requirements(g));
+        let at = price::anywhere(g, &self.requirements(g));
         let ports = self.ports(g, arch);
         let class = any_class(g, &ports).expect("there is a ring");
         let sources = self.gemm.sources(g, (arch, &ports), Some(&class));
@@ -291,14 +291,14 @@ impl Kernel for OutputStationary {
         let (gemm, x) = (&self.gemm, self.gemm.x.requirement(Access::Read));
         let mut requirements = gemm.requirements(g);
         // Inputs and what their products are added to are read together, and narrow sums and f32 ones:
-        // never from one bank group.
-        requirements.push(Requirement::scratch(".inputs", x.dtype, 2 * gemm.x.slots * gemm.x.tokens, x.phase));
+        // never from one bank at a time.
+        requirements.push(Requirement::scratch(".inputs", x.dtype, 2 * gemm.x.slots * gemm.x.tokens, x.side));
         let narrow = g.precision.accumulator != DType::F32;
-        let phase = if narrow { x.phase } else { 4 - x.phase };
-        requirements.push(Requirement::scratch(".sums", DType::F32, gemm.outs * gemm.x.tokens, phase));
+        let side = if narrow { x.side } else { x.side.other() };
+        requirements.push(Requirement::scratch(".sums", DType::F32, gemm.outs * gemm.x.tokens, side));
         let half = gemm.outs.div_ceil(2) * gemm.x.tokens;
         requirements
-            .extend(narrow.then(|| Requirement::scratch(".narrow", g.precision.accumulator, half, 4 - x.phase)));
+            .extend(narrow.then(|| Requirement::scratch(".narrow", g.precision.accumulator, half, x.side.other())));
         requirements
     }
 

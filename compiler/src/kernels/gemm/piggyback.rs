@@ -16,6 +16,7 @@
 //! **Not here.** Which product carries what (`passes::offload`).
 
 use super::{Gemm, Hop, Sums, UNROLLED};
+use crate::banks::Banks;
 use crate::codegen::instr::{at, imm, mem, step, vec};
 use crate::codegen::resources::{GUESTS, Ports, Use, Uses, address_registers};
 use crate::codegen::streams::{interval, interval_beside};
@@ -187,11 +188,8 @@ impl Piggyback {
     }
 
     /// The buffer, with a piece more on either side.
-    pub(super) fn requirement(&self) -> Requirement {
-        Requirement {
-            margin: self.bytes().next_multiple_of(8),
-            ..self.transfer.act.requirement(self.transfer.access())
-        }
+    pub(super) fn requirement(&self, banks: Banks) -> Requirement {
+        Requirement { margin: banks.whole(self.bytes()), ..self.transfer.act.requirement(self.transfer.access()) }
     }
 
     pub(super) fn weights_interval(&self) -> u32 {

@@ -1,0 +1,111 @@
+//! On which side of a PE's memory banks a buffer starts, so that vectors that are read together need
+//! different banks (rule C5 of `docs/MODEL.md`).
+//!
+//! Addresses meet at the same banks again after a *period*, 16 bytes on the CS-2. Of two vectors of one
+//! type, one starts at the beginning of a period and the other one in its middle: they are as far apart as
+//! can be, and no width of the machine makes them meet. Vectors of different types need no care.
+//!
+//! **Invariant.** What is on a side of one period is on that side of every period: rows of whole periods
+//! keep the side of the first one.
+//! **Not here.** When two vectors conflict (the engines, and `cost` for prices); where buffers go (`memory`).
+
+use sim_core::arch::ArchSpec;
+use sim_core::program::DType;
+
+/// Where in a period of the banks a buffer starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// At its beginning: activations of 16 bits.
+    Near,
+    /// In its middle: accumulators, and everything else of 32 bits.
+    Far,
+}
+
+impl Side {
+    /// Of a buffer that kernels share, by the type of its elements.
+    #[must_use]
+    pub fn of(dtype: DType) -> Side {
+        match dtype {
+            DType::F32 => Side::Far,
+            DType::F16 | DType::Bf16 => Side::Near,
+        }
+    }
+
+    /// The side of what is read together with a buffer on this side.
+    #[must_use]
+    pub fn other(self) -> Side {
+        match self {
+            Side::Near => Side::Far,
+            Side::Far => Side::Near,
+        }
+    }
+}
+
+/// The banks of a machine's PEs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Banks {
+    /// Bytes after which addresses meet at the same banks again; a multiple of 8, so that every element and
+    /// every piece of rows is aligned.
+    period: u32,
+}
+
+impl Banks {
+    /// Those of a machine.
+    #[must_use]
+    pub fn of(arch: &ArchSpec) -> Banks {
+        Banks { period: arch.pe.bank_period().next_multiple_of(8) }
+    }
+
+    /// Bytes of a period.
+    #[must_use]
+    pub fn period(self) -> u32 {
+        self.period
+    }
+
+    /// Bytes from the beginning of a period to a side; a multiple of 4.
+    #[must_use]
+    pub fn start(self, side: Side) -> u32 {
+        match side {
+            Side::Near => 0,
+            Side::Far => self.period / 2,
+        }
+    }
+
+    /// The first address on a side, from `from` on.
+    #[must_use]
+    pub fn place(self, from: u32, side: Side) -> u32 {
+        self.whole(from) + self.start(side)
+    }
+
+    /// Bytes, rounded up to whole periods.
+    #[must_use]
+    pub fn whole(self, bytes: u32) -> u32 {
+        bytes.next_multiple_of(self.period)
+    }
+
+    /// Elements of a row, rounded up to whole periods.
+    #[must_use]
+    pub fn row(self, dtype: DType, elements: u32) -> u32 {
+        self.whole(elements * dtype.bytes()) / dtype.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim_core::arch::cs2::cs2;
+
+    #[test]
+    fn sides_of_a_cs2_are_8_bytes_apart_modulo_16() {
+        let banks = Banks::of(&cs2());
+        assert_eq!((banks.place(1, Side::Near), banks.place(1, Side::Far)), (16, 24));
+        assert_eq!((banks.row(DType::F16, 9), banks.row(DType::F32, 9)), (16, 12));
+    }
+
+    #[test]
+    fn few_banks_leave_elements_aligned() {
+        let mut arch = cs2();
+        arch.pe.banks.value = 2;
+        assert_eq!(Banks::of(&arch).place(8, Side::Far), 12);
+    }
+}
