@@ -16,7 +16,7 @@ const PES: u32 = 8;
 const M: u32 = 64;
 /// Columns of A in a PE.
 const N: u32 = 4;
-/// Addresses in bytes. Accumulator and A start in different bank groups, so that no access waits.
+/// Addresses in bytes. Accumulator and A start in different banks, so that no access waits.
 const A: u32 = 0;
 const X: u32 = A + M * N * 4;
 const Y: u32 = X + N * 4 + 4;

@@ -71,6 +71,12 @@ impl Banks {
         }
     }
 
+    /// The side on which an address is, or which it is next to.
+    #[must_use]
+    pub fn side(self, address: u32) -> Side {
+        if address % self.period < self.start(Side::Far) { Side::Near } else { Side::Far }
+    }
+
     /// The first address on a side, from `from` on.
     #[must_use]
     pub fn place(self, from: u32, side: Side) -> u32 {
@@ -98,6 +104,7 @@ mod tests {
     #[test]
     fn sides_of_a_cs2_are_8_bytes_apart_modulo_16() {
         let banks = Banks::of(&cs2());
+        assert_eq!([0, 7, 8, 15, 16].map(|a| banks.side(a) == Side::Far), [false, false, true, true, false]);
         assert_eq!((banks.place(1, Side::Near), banks.place(1, Side::Far)), (16, 24));
         assert_eq!((banks.row(DType::F16, 9), banks.row(DType::F32, 9)), (16, 12));
     }

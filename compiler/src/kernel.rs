@@ -10,7 +10,7 @@
 //! **Not here.** The kernels themselves (`kernels`), which of them a step needs (`schedule`), where buffers go
 //! (`memory`).
 
-use crate::banks::Side;
+use crate::banks::{Banks, Side};
 use crate::codegen::resources::{Ports, Uses};
 use crate::ids::{BufferId, TensorId};
 use crate::layout::{Features, Geometry};
@@ -312,6 +312,13 @@ impl ActivationView {
         let whole = self.slots == self.all_slots && self.tokens == self.row;
         let access = if access == Access::Write && !whole { Access::Update } else { access };
         Requirement::operand(self.buffer, self.dtype, self.all_slots * self.row, access)
+    }
+
+    /// The side of the banks on which the window starts.
+    #[must_use]
+    pub fn side(&self, banks: Banks) -> Side {
+        let elements = self.first_slot * self.row + self.first_token;
+        banks.side(banks.start(Side::of(self.dtype)) + elements * self.dtype.bytes())
     }
 
     /// Logical index of slot `slot` of the window in a column of a lane, or None for padding.

@@ -1,7 +1,7 @@
 //! The memory of a PE: what lives in a launch has places of its own, below the code of its kernel.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use compiler::banks::Banks;
+use compiler::banks::{Banks, Side};
 use compiler::ids::BufferId;
 use compiler::kernel::{Access, Addresses, Requirement};
 use compiler::memory::{MemoryPlan, TooSmall, plan};
@@ -66,7 +66,7 @@ fn kernels(steps: &[Numbers]) -> Vec<Made> {
             let dtype = if name % 2 == 0 { DType::F16 } else { DType::F32 };
             out.push(Requirement::operand(buffer, dtype, len, access));
         }
-        out.push(Requirement::scratch(".scratch", DType::F32, 1 + u32::from(*instructions), 4));
+        out.push(Requirement::scratch(".scratch", DType::F32, 1 + u32::from(*instructions), Side::Far));
         Made { requirements: out, code: INSTRUCTION * u64::from(*instructions) }
     };
     steps.iter().map(one).collect()

@@ -63,7 +63,7 @@ pub fn cases(arch: &ArchSpec) -> Result<Cases, Error> {
     for (elements, conflict, theirs) in
         [(1028, false, 1034), (1028, true, 2062), (5124, false, 5130), (5124, true, 10254)]
     {
-        let banks = if conflict { "sources in one bank group" } else { "sources in different bank groups" };
+        let banks = if conflict { "sources in one bank" } else { "sources in different banks" };
         let name = format!("f32 multiply-accumulate of {elements} elements, {banks}");
         cases.push(Case::new(name, instruction(elements, conflict, arch)?, theirs, 0, VECTORS));
     }

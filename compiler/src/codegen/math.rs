@@ -255,7 +255,7 @@ const SIN_TURNS: [f32; 7] = [3.237_564_8, -14.899_43, 42.025_814, -76.703, 81.60
 const COS_TURNS: [f32; 7] = [-1.483_747_8, 7.826001, -26.41318, 60.243504, -85.456_77, 64.93939, -19.739208];
 
 /// `sin = sin(2π u)` and `cos = cos(2π u)` for f32 numbers `u` between −1/2 and 1/2; exactly 0 and 1
-/// at 0. `sin` and `cos` are of the phase of `u` and not `u`. Scratch: one vector like `u`, which may
+/// at 0. `sin` and `cos` are on the side of `u` and not `u`. Scratch: one vector like `u`, which may
 /// not be `u`, and one apart.
 pub fn sin_cos_turns(
     code: &mut Vec<Instr>,
@@ -314,7 +314,7 @@ pub fn gelu(code: &mut Vec<Instr>, len: u32, x: &Operand, out: &Operand, scratch
 }
 
 /// `out = dy · (Φ(x) + x φ(x))`, the derivative of the exact GELU times `dy`, which is of the
-/// phase of `x`. Scratch: two vectors like `x`, three apart; `x` may be f32, f16 or bf16.
+/// side of `x`. Scratch: two vectors like `x`, three apart; `x` may be f32, f16 or bf16.
 ///
 /// The derivative is point-symmetric about (0, 1/2), so it is `1/2 + sign(x) · D` with
 /// `D = 1/2 − Q(|x|) + |x| φ(x)`. The sign is put on by `bitsub`: the patterns of `x` and `|x|`

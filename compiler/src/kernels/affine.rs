@@ -46,7 +46,7 @@ impl Style {
     }
 }
 
-/// Words per slot, rounded up so that what follows has the same phase.
+/// Words per slot, rounded up so that what follows is aligned.
 pub(super) fn padded(slots: u32) -> u32 {
     slots.next_multiple_of(2)
 }

@@ -75,7 +75,7 @@ fn feature(i: u32, scale: f32) -> Feature {
     }
 }
 
-/// Words per vector of received numbers: what follows has the same phase.
+/// Words per vector of received numbers: what follows is aligned.
 fn padded(tokens: u32) -> u32 {
     tokens.next_multiple_of(2)
 }

@@ -173,7 +173,7 @@ impl Gemm {
     /// Scratch where sums travel in a way.
     fn scratch_of(&self, g: &Geometry, way: Sums) -> Vec<Requirement> {
         // Sums and inputs are read together, and sums and what came: never from one bank at a time.
-        let side = Side::of(self.x.dtype);
+        let side = self.x.side(g.banks);
         let mut requirements = Vec::new();
         let ring = g.lane_columns() > 1;
         let tokens = self.outs * self.x.tokens;
@@ -192,7 +192,8 @@ impl Gemm {
             2
         };
         if sums > 0 {
-            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * tokens, side.other()));
+            let row = g.banks.row(g.precision.accumulator, tokens);
+            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * row, side.other()));
         }
         requirements
     }

@@ -3,7 +3,7 @@
 //! Sums over a PE's features are added up over the lane's row; statistics are f32 whatever the
 //! type of the activations. Only real features count: padding slots of `x` hold zeros.
 //!
-//! **Invariant.** Vectors that are read together start in different bank groups (rule C5):
+//! **Invariant.** Vectors of one type that are read together start on different sides of the banks (rule C5):
 //! activations and `.tmp` are *like* `x`, everything else is *apart*.
 //! **Not here.** Sums of the parameters' gradients over rows (`row_sum`).
 

@@ -90,9 +90,15 @@ impl Outer {
         self.gather * self.b.slots
     }
 
-    /// Elements between rows of sums and of gathered features: rows start in one bank group.
-    fn stride(&self) -> u32 {
-        self.len().next_multiple_of(4)
+    /// Elements between rows of sums and of gathered features: where both are of one size, all rows start on
+    /// the side of the first one.
+    fn stride(&self, g: &Geometry) -> u32 {
+        let dtype = self.b.dtype;
+        if dtype.bytes() == g.precision.accumulator.bytes() {
+            g.banks.row(dtype, self.len())
+        } else {
+            self.len().next_multiple_of(4)
+        }
     }
 
     /// How often features are gathered.
@@ -101,8 +107,8 @@ impl Outer {
     }
 
     /// Elements of a buffer of gathered features.
-    fn gathered(&self) -> u32 {
-        self.a.tokens * self.stride()
+    fn gathered(&self, g: &Geometry) -> u32 {
+        self.a.tokens * self.stride(g)
     }
 
     /// Products that leave by a column.
@@ -130,7 +136,8 @@ impl Outer {
         chain: &'a ChainRows,
     ) -> Code<'a> {
         let (pace, sums, interval) = (Pace::of(arch), g.precision.accumulator, interval(arch, g.used_columns()));
-        Code { outer: self, pace, interval, at, sums, class, sends_first, chain }
+        let stride = self.stride(g);
+        Code { outer: self, pace, interval, stride, at, sums, class, sends_first, chain }
     }
 
     /// The price of the whole of it in the first row.
@@ -159,6 +166,8 @@ struct Code<'a> {
     pace: Pace,
     /// Cycles between two sums on their way down.
     interval: u32,
+    /// Elements between rows.
+    stride: u32,
     at: &'a Addresses,
     sums: DType,
     class: Option<&'a RingClass>,
@@ -179,7 +188,7 @@ impl Code<'_> {
     /// A block in place among the gathered features, token by token.
     fn block(&self, addr: u32) -> Operand {
         let o = self.outer;
-        grid(o.b.dtype, addr, &[(o.a.tokens, o.stride() as i32), (o.b.slots, 1)])
+        grid(o.b.dtype, addr, &[(o.a.tokens, self.stride as i32), (o.b.slots, 1)])
     }
 
     /// Puts the PE's own block into the first buffer.
@@ -224,7 +233,7 @@ impl Code<'_> {
         let sums = || at(SUMS[0], mem(self.sums, 0, len));
         let mut code = Vec::with_capacity(o.a.tokens as usize + 6);
         for t in 0..o.a.tokens {
-            let b = at(GATHER[0], mem(o.b.dtype, t * o.stride() * o.b.dtype.bytes(), len));
+            let b = at(GATHER[0], mem(o.b.dtype, t * self.stride * o.b.dtype.bytes(), len));
             let a = at(A_ROW, word(o.a.dtype, t * o.a.dtype.bytes()));
             let start = if t == 0 { imm(0.0) } else { sums() };
             code.push(vec(Op::Fmac, len, sums(), &[start, b, a]));
@@ -284,9 +293,9 @@ impl Code<'_> {
         let mut code = vec![
             self.chain.start(),
             set(GATHER[0], gather),
-            set(GATHER[1], gather + (o.gathered() * size) as i32),
+            set(GATHER[1], gather + (o.a.tokens * self.stride * size) as i32),
             set(SUMS[0], sums),
-            set(SUMS[1], sums + (o.stride() * self.sums.bytes()) as i32),
+            set(SUMS[1], sums + (self.stride * self.sums.bytes()) as i32),
             set(BLOCK[0], gather),
             set(BLOCK[1], gather + shift),
             self.own(),
@@ -329,8 +338,8 @@ impl Kernel for Outer {
         if self.b.buffer != self.a.buffer {
             requirements.push(self.b.requirement(Access::Read));
         }
-        requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(), side));
-        requirements.push(Requirement::scratch(".sums", g.precision.accumulator, 2 * self.stride(), side.other()));
+        requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(g), side));
+        requirements.push(Requirement::scratch(".sums", g.precision.accumulator, 2 * self.stride(g), side.other()));
         requirements
     }
 

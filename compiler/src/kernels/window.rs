@@ -1,8 +1,8 @@
 //! Sweeps over windows of activations: loops over chunks of slots, with one address register per
 //! window, so that f32 scratch stays small and vectors long.
 //!
-//! **Invariant.** A register moves by whole slots; rows are multiples of 8 bytes, so the phase of
-//! every operand (rule C5) stays what it was.
+//! **Invariant.** A register moves by whole slots, so operands of one shape stay as far apart as they were
+//! (rule C5).
 //! **Not here.** What is done with a chunk.
 
 use crate::codegen::instr::{at, grid, mem, repeat, set, step};
@@ -14,7 +14,7 @@ use sim_core::program::{AddrReg, DType, Image, Instr, Operand, Placement, Progra
 const CHUNK: u32 = 256;
 
 /// Slots of a chunk of a window, evenly: about [`CHUNK`] elements. Where there are several chunks
-/// it is an even number, so that vectors of f32 numbers per slot keep their phase as well.
+/// it is an even number, so that vectors of f32 numbers per slot stay aligned as well.
 pub(super) fn chunk_slots(slots: u32, tokens: u32) -> u32 {
     let most = (CHUNK / tokens).max(1);
     if slots <= most { slots } else { slots.div_ceil(slots.div_ceil(most)).next_multiple_of(2) }

@@ -74,7 +74,7 @@ struct Layout {
     largest: u32,
     inverse: u32,
     minus_d: u32,
-    /// Scaled queries and gradients of the result, `[head][t]`; the latter at 4 modulo 8.
+    /// Scaled queries and gradients of the result, `[head][t]`; the latter on the far side.
     queries: u32,
     grads: u32,
     /// Gathered queries token by token, `[t][pitch]`.

@@ -215,7 +215,7 @@ pub(super) fn travel(
     repeat(s.r / 2, pair)
 }
 
-/// `value[0..t] = op over the row`, with two buffers of `t` f32 at 0 modulo 8.
+/// `value[0..t] = op over the row`, with two buffers of `t` f32 on the near side of the banks.
 pub(super) fn all_reduce(s: &Shape, row: Option<Links>, o: Op, value: u32, buffers: [u32; 2]) -> Vec<Instr> {
     let Some(links) = row else {
         return Vec::new();

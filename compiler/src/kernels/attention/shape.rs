@@ -1,7 +1,7 @@
 //! The counts of an attention kernel, and the pieces of its scratch memory.
 //!
-//! **Invariant.** Rows of 16-bit vectors start at 0 modulo 8 bytes, so no two sources of an
-//! instruction in an inner loop meet in a bank group (rule C5).
+//! **Invariant.** Vectors of one type that are read together start on different sides of the banks, so no two
+//! sources of an instruction in an inner loop need one bank at a time (rule C5).
 //! **Not here.** Code.
 
 use crate::banks::{Banks, Side};

@@ -6,6 +6,7 @@
 
 use super::piggyback::Moves;
 use super::{Gemm, Hop, Sums, UNROLLED};
+use crate::banks::Banks;
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::resources::{Ports, Use, address_registers, microthreads};
 use crate::codegen::ring::RingClass;
@@ -49,6 +50,7 @@ struct Code<'a> {
     weights: Color,
     act: DType,
     sums: DType,
+    banks: Banks,
     /// Outputs that go around together.
     outs: u32,
     way: Sums,
@@ -124,6 +126,7 @@ impl Gemm {
             weights: ports.of(Use::North).color(),
             act,
             sums,
+            banks: g.banks,
             outs,
             way,
             axpy,
@@ -229,7 +232,7 @@ impl Code<'_> {
     fn acc_addr(&self, parity: u32) -> u32 {
         // Where sums are sent before the next ones are made, one buffer is enough.
         let parity = if self.way == Sums::Between { 0 } else { parity };
-        self.at[".acc"] + parity * self.gemm.outs * self.tokens() * self.sums.bytes()
+        self.at[".acc"] + parity * self.banks.whole(self.gemm.outs * self.tokens() * self.sums.bytes())
     }
 
     /// Accumulators of one output.
