@@ -94,10 +94,8 @@ struct Together {
 impl Together {
     fn of(arch: &ArchSpec, [a, b]: [&MemRef; 2], op: &VecOp, width: u32) -> Together {
         let alike = a.dtype == b.dtype && a.dims == b.dims;
-        let reads = [a, b].map(|m| Reads { pitch: pitch(m), elements: i64::from(width.min(op.len)) });
-        let beats = op.len.div_ceil(width);
-        let meet = (0..arch.pe.bank_period()).map(|ahead| meet_in_all(arch, reads, ahead.into(), beats));
-        Together { places: [a, b].map(|m| (m.base, m.offset)), alike, meet: meet.collect() }
+        let meet = by_distance(arch, [a, b], width.min(op.len), op.len.div_ceil(width));
+        Together { places: [a, b].map(|m| (m.base, m.offset)), alike, meet }
     }
 
     fn period(&self) -> i32 {
@@ -107,9 +105,8 @@ impl Together {
     /// Whether another pair conflicts for the same values of registers, as far as that is seen from where
     /// both begin.
     fn conflicts_as(&self, other: &Together) -> bool {
-        let same = |(a, b): (&(Option<AddrReg>, i32), &(Option<AddrReg>, i32))| {
-            a.0 == b.0 && (a.1 - b.1) % self.period() == 0
-        };
+        let same =
+            |(a, b): (&(Option<AddrReg>, i32), &(Option<AddrReg>, i32))| a.0 == b.0 && (a.1 - b.1) % self.period() == 0;
         !self.alike && !other.alike && self.meet == other.meet && self.places.iter().zip(&other.places).all(same)
     }
 
@@ -130,32 +127,31 @@ fn together(arch: &ArchSpec, op: &VecOp, width: u32) -> [Option<Together>; 3] {
     [pair(a, b), pair(a, c), pair(b, c)]
 }
 
-/// What a source reads in a beat.
-#[derive(Clone, Copy)]
-struct Reads {
-    /// Bytes from an element to the next one.
-    pitch: i64,
-    elements: i64,
-}
-
-fn pitch(m: &MemRef) -> i64 {
-    m.dims.last().map_or(0, |last| i64::from(last.stride)) * i64::from(m.dtype.bytes())
-}
-
-/// Whether two sources, of which the second one begins so many bytes `ahead` of the first, read words in
-/// every beat that meet at the banks.
-fn meet_in_all(arch: &ArchSpec, [a, b]: [Reads; 2], ahead: i64, beats: u32) -> bool {
+/// Whether two sources read words in every beat that meet at the banks, by how many bytes the second one
+/// begins ahead of the first.
+fn by_distance(arch: &ArchSpec, sources: [&MemRef; 2], elements: u32, beats: u32) -> Vec<bool> {
     let (word, period) = (i64::from(arch.pe.bank_width.value / 8), i64::from(arch.pe.bank_period()));
-    let at = |read: Reads, element: i64| (element * read.pitch).div_euclid(word) * word;
+    let pitch = sources.map(|m| {
+        let stride = m.dims.last().map_or(0, |last| i64::from(last.stride));
+        stride * i64::from(m.dtype.bytes())
+    });
+    let words = pitch.map(|pitch| {
+        let mut words: Vec<i64> = (0..i64::from(elements)).map(|i| (i * pitch).div_euclid(word) * word).collect();
+        words.dedup();
+        words
+    });
     let meet = |ahead: i64| {
-        let pairs = (0..a.elements).flat_map(|x| (0..b.elements).map(move |y| (x, y)));
-        let mut distances = pairs.map(|(x, y)| (ahead + at(b, y) - at(a, x)).rem_euclid(period));
-        distances.any(|distance| distance < word || distance > period - word)
+        words[0].iter().any(|x| {
+            words[1].iter().any(|y| {
+                let distance = (ahead + y - x).rem_euclid(period);
+                distance < word || distance > period - word
+            })
+        })
     };
-    let drift = a.elements * (b.pitch - a.pitch);
+    let drift = i64::from(elements) * (pitch[1] - pitch[0]);
     // After a period of beats, everything is as it was.
     let beats = if drift.rem_euclid(period) == 0 { 1 } else { i64::from(beats).min(period) };
-    (0..beats).all(|beat| meet(ahead + beat * drift))
+    (0..period).map(|ahead| (0..beats).all(|beat| meet(ahead + beat * drift))).collect()
 }
 
 /// Whether all vectors among the operands have 16 bits, or all have 32.
