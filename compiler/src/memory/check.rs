@@ -153,7 +153,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "`b` and `a` meet in launch 1")]
     fn buffers_that_meet_are_found() {
-        check(banks(), &plan(28), &launches(), &addresses([0, 0], 8));
+        check(banks(), &plan(28), &launches(), &addresses([0, 0], 0));
     }
 
     #[test]

@@ -7,8 +7,10 @@ use super::sourced::{assumed, derived, documented, measured, vendor_simulator};
 use super::{ArchSpec, Pe, Router, System, Wafer, Widths};
 
 const SIMD: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table, WSE-3";
-const SHORT: &str =
-    "Cerebras SDK 1.4 documentation, appendix, SIMD widths table, WSE-3; fp32 is not in it: 1 per cycle";
+const SHORT: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table, WSE-3; fp32 is not in it: about 1 per \
+    cycle in large star stencils (Elia-Belli/stencil-cerebras), as on WSE-2; 0.5 (FABRICA) is the rate of a bank conflict";
+const BANKS: &str = "8 banks of 6 KB as on WSE-2 (SDK appendix); 21 PB/s for 900,000 cores are as many bytes per cycle as on \
+    WSE-2; FABRICA (simulator): 16-bit copies 8 per cycle, sums and products of two vectors 4";
 const QUEUES: &str = "Cerebras csl-examples allreduce/pe.csl, WSE-3, in wavelets";
 
 /// A CS-3: 755 × 1170 PEs of a WSE-3.
@@ -22,6 +24,7 @@ pub fn cs3() -> ArchSpec {
             width: derived(755, "fabric of 762 columns (FABRICA), application width at most fabric - 7 as on WSE-2"),
             height: derived(1170, "fabric of 1172 rows (FABRICA), application height at most fabric - 2 as on WSE-2"),
             io_bits_per_second: assumed(1_200_000_000_000, "no CS-3 figure; 12 x 100 GbE as on CS-2"),
+            layer_start: assumed(base.wafer.layer_start.value, "no CS-3 figure; as calibrated for the CS-2"),
             ..base.wafer
         },
         system: System {
@@ -40,9 +43,9 @@ pub fn cs3() -> ArchSpec {
             ce_latency: assumed(1, "no WSE-3 figure; as on WSE-2"),
             width_mov: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
             width_add: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
-            width_mul: documented(Widths { half: 8, single: 1, mixed: 1 }, SHORT),
+            width_mul: vendor_simulator(Widths { half: 8, single: 1, mixed: 1 }, SHORT),
             width_max: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
-            width_fmac: documented(Widths { half: 8, single: 1, mixed: 4 }, SHORT),
+            width_fmac: vendor_simulator(Widths { half: 8, single: 1, mixed: 4 }, SHORT),
             width_scale: documented(Widths { half: 8, single: 4, mixed: 4 }, SIMD),
             float_latency: vendor_simulator(2, "FABRICA: dependent binary32 result 2 cycles"),
             load_latency: assumed(1, "no WSE-3 figure; as on WSE-2"),
@@ -55,11 +58,20 @@ pub fn cs3() -> ArchSpec {
                 Widths { half: 4, single: 4, mixed: 4 },
                 "32-bit integer vector subtraction is not in the SIMD widths table; as two 16-bit ones with carry at 8",
             ),
+            banks: derived(8, BANKS),
+            bank_width: derived(32, BANKS),
+            bank_conflict: vendor_simulator(
+                2,
+                "FABRICA: conflicts make vector operations 1.94 times as long, typically",
+            ),
             ..base.pe
         },
         router: Router {
             hop: measured(2, "FABRICA: 2.000 cycles per hop, on silicon and in the vendor's simulator"),
-            ramp_down: assumed(2, "no WSE-3 figure; as on WSE-2"),
+            ramp_down: derived(
+                2,
+                "FABRICA: 8 words over one hop are received 19 cycles after the send began, the first is on the link after 7",
+            ),
             ramp_up: assumed(2, "no WSE-3 figure; as on WSE-2"),
             ..base.router
         },
