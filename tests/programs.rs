@@ -37,6 +37,16 @@ fn what_does_nothing_is_warned_of() {
 }
 
 #[test]
+fn a_stream_without_an_end_is_refused_where_it_stands() {
+    let (_, err) = run(&["simulate", "long_stream.wafer"], 3);
+    assert!(
+        err.contains("error[R022] long_stream.wafer:12:1: edge stream `w`: 18446744073709551615 wavelets"),
+        "{err}"
+    );
+    assert!(err.contains("  help: "), "{err}");
+}
+
+#[test]
 fn x_is_the_column() {
     run(&["simulate", "columns.wafer", "--values"], 0);
     run(&["simulate", "../../examples/ring.wafer", "--values", "--param", "P=6", "--param", "n=3"], 0);
