@@ -38,7 +38,7 @@ impl Beats {
 /// instruction that is repeated.
 #[derive(Debug, Clone)]
 pub struct Prepared {
-    /// Beats.
+    /// How many beats it has.
     count: u64,
     /// Issue slots of a beat, without and with a bank conflict.
     slots: [u64; 2],
