@@ -39,7 +39,7 @@ impl Document for SimulateReport {
         let _ = writeln!(out, "  link crossings {}", grouped(self.wavelet_hops));
         for fold in &self.folds {
             let _ = match fold.kind.as_str() {
-                fabric::fold::NONE => writeln!(out, "  {}", fold.text),
+                fabric::fold::NONE | fabric::VALUES => writeln!(out, "  {}", fold.text),
                 kind => writeln!(out, "  folded, {kind}: {}", fold.text),
             };
         }
