@@ -86,16 +86,17 @@ fn folded(folds: &[FoldNote]) -> [bool; ENOUGH.len()] {
 
 /// Random programs whose lines repeat, on random machines: queue depths from 1 to 6, slow links,
 /// slow edges. `WAFERSIM_CASES=10000 cargo test --release -p fabric --test folding` tries more than
-/// CI does; a program on which runs differ is made small and kept in `tests/regressions`.
+/// CI does; a program on which runs differ is made small and kept in `tests/regressions`. Every third
+/// program is tried with control code as well; of those without values in what decides, some fold.
 #[test]
 fn repeating_programs_fold_exactly() {
     let n = cases(600);
     let one = |case: u64| -> (bool, [bool; ENOUGH.len()]) {
-        let seed = SEEDS + case;
+        let with_control = case >= n;
+        let seed = SEEDS + if with_control { 3 * (case - n) } else { case };
         let mut a = random::arch(&mut SplitMix64::new(seed));
         let mut rng = SplitMix64::new(seed ^ 0x5eed);
         let mut p = periodic::program(&mut rng);
-        let with_control = case % 3 == 2;
         if with_control {
             control::machine(&mut rng, &mut a);
             control::insert(&mut rng, &mut p);
@@ -109,7 +110,10 @@ fn repeating_programs_fold_exactly() {
             }
         }
     };
-    let done: Vec<_> = (0..n).into_par_iter().map(one).collect();
+    let mut done: Vec<_> = (0..n + n / 3).into_par_iter().map(one).collect();
+    let controlled = done.split_off(n as usize);
+    let times = controlled.iter().filter(|d| d.1.contains(&true)).count() as u64;
+    assert!(n < 100 || times * 100 >= 15 * (n / 3), "with control code something folded in {times} of {} cases", n / 3);
     let ended = done.iter().filter(|d| d.0).count() as u64;
     assert!(ended * 4 > n * 3, "{ended} of {n} programs end");
     for (i, (what, percent)) in ENOUGH.into_iter().enumerate() {

@@ -196,7 +196,7 @@ fn vector(op: &mut VecOp, period: u32) {
 mod tests {
     use super::*;
     use crate::coord::{Grid, Region};
-    use crate::program::{DType, Op, Placement, Task, Trigger};
+    use crate::program::{AddrReg, DType, Op, Placement, Task, Trigger};
 
     /// The key on the CS-2, whose banks have a period of 16 bytes.
     fn key(program: &Program) -> [u8; 32] {
@@ -269,5 +269,23 @@ mod tests {
             key(&program)
         };
         assert_ne!(wrapped(0), wrapped(40), "one register, and one of the operands wraps");
+    }
+
+    /// One image whose length and whose branch depend on the place: a placement per column, in which they do not.
+    #[test]
+    fn lengths_by_place_are_cut_into_placements() {
+        let text = |body: &str| {
+            format!(
+                "program p\ngrid 4x3\nimage i {{\ntask t local active {{\n{body}\n}}\n}}\nplace i x=0..4 y=0..3 a1=4+1*x a2=7*y\n"
+            )
+        };
+        let reduced = |body: &str| timing_only(&crate::program::parse(&text(body), "t").unwrap());
+        let length = reduced("vec mov a1: f32@0[..] <- #1").unwrap();
+        let columns: Vec<_> = length.placements.iter().map(|p| (p.region.x.start, p.params.clone())).collect();
+        let one = |x: u32| (x, vec![Param::constant(AddrReg(1), 4 + x as i32)]);
+        assert_eq!(columns, [one(0), one(1), one(2), one(3)]);
+        assert_eq!(reduced("if lt a1 a2 {\na3 = 1\n}").unwrap().placements.len(), 12, "both decide");
+        assert_eq!(reduced("a2 = add a1 1").unwrap().placements[0].params, [], "none decides");
+        assert_eq!(reduced("a1 = load i32 0\nloop a1 {\na3 = 1\n}"), None, "a value decides");
     }
 }
