@@ -116,6 +116,15 @@ fn branches_cost_what_they_do() {
     assert_eq!(cycles("a1 = 10\nwhile gt a1 0 {\na1 = add a1 -1\n}"), 1 + 10 * (3 + 1 + 6) + 6);
 }
 
+/// C12: a slot, and nothing behind it.
+#[test]
+fn a_task_can_end_early() {
+    assert_eq!(cycles("return\na1 = 1\na1 = 2"), 1);
+    assert_eq!(cycles("loop 5 {\na1 = a1 + 1\nif gt a1 2 {\nreturn\n}\n}"), 2 * (1 + 6 + 1) + 1 + 3 + 1);
+    let then = "a1 = 7\nactivate 1\nreturn\na1 = 8\n}\ntask more local {\nstore i32 1024 a1";
+    assert_eq!(words(then), [7], "the next task runs");
+}
+
 /// C12: a slot to enter, `loop_back` for each repetition; behind it in 6 cycles if there is none.
 #[test]
 fn a_loop_counts_what_a_register_says() {

@@ -14,7 +14,7 @@ fn control_color(instr: &Instr) -> Option<Color> {
         Instr::Vec(_) | Instr::Async(_) | Instr::Join(_) | Instr::Loop { .. } | Instr::Addr(_) => None,
         Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Open(_) => None,
         Instr::Scalar(_) | Instr::If { .. } | Instr::While { .. } | Instr::Repeat { .. } => None,
-        Instr::Filter { .. } | Instr::Turn { .. } => None,
+        Instr::Filter { .. } | Instr::Turn { .. } | Instr::Return => None,
     }
 }
 

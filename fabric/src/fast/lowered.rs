@@ -48,6 +48,8 @@ pub(crate) enum LoweredInstr {
     Jump(u32),
     /// Enter a loop of as many repetitions as a register says; with none, go on behind it.
     LoopReg { count: AddrReg, behind: u32 },
+    /// End of the task in this cycle.
+    Return,
     /// Cycles that the descriptors of the next step take.
     Pause(u32),
     /// Set a filter in the router: start, pass, period.
@@ -218,6 +220,7 @@ impl LoweredImage {
                     self.late |= latency(op, arch) > 1;
                     LoweredInstr::Scalar(*op)
                 }
+                Instr::Return => LoweredInstr::Return,
                 Instr::Filter { color, start, pass, period } => {
                     LoweredInstr::Filter { color: color.index() as u8, numbers: [*start, *pass, *period] }
                 }

@@ -65,6 +65,10 @@ impl CeCycle<'_> {
                     false => self.branch(*otherwise, self.costs.branch_taken),
                 };
             }
+            LoweredInstr::Return => {
+                self.ce.main = Main::Idle;
+                return;
+            }
             LoweredInstr::Jump(to) => return self.branch(*to, self.costs.branch_taken),
             LoweredInstr::LoopReg { count, behind } => match self.int(Int::Reg(*count)) {
                 left @ 1.. => self.enter(left as u32),

@@ -295,6 +295,8 @@ impl Commit<'_> {
                 count @ 1.. => at.loops.push(count as u32),
                 _ => (next, later) = (*behind, taken),
             },
+            // C9: no task from the next cycle on; `main` is free already.
+            TaskStep::Return => return Ok(()),
             TaskStep::Filter { color, numbers } => scalar::set_filter(element, router, *color, *numbers),
             TaskStep::Turn { color, position, open } => scalar::turn(element, router, *color, *position, *open),
             TaskStep::Enter { .. } => unreachable!("a loop is entered when it is reached"),

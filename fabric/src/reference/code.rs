@@ -82,6 +82,8 @@ pub(super) enum TaskStep {
     },
     /// The cycles that the descriptors of the next step take (C14).
     Pause(u32),
+    /// The end of the task.
+    Return,
     /// S7: start, pass, period.
     Filter {
         color: Color,
@@ -208,6 +210,7 @@ impl Lower<'_> {
                     self.registers(op.reads().into_iter().chain(op.writes()))?;
                     TaskStep::Scalar(*op)
                 }
+                Instr::Return => TaskStep::Return,
                 Instr::Filter { color, start, pass, period } => {
                     let numbers = [*start, *pass, *period];
                     self.registers(numbers.iter().filter_map(|n| n.reg()).map(Reg::Addr))?;

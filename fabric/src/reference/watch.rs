@@ -171,6 +171,7 @@ fn name(step: &TaskStep) -> &'static str {
         TaskStep::Turn { open: false, .. } => "turn",
         TaskStep::Filter { .. } => "filter",
         TaskStep::Scalar(_) => "scalar",
+        TaskStep::Return => "return",
         TaskStep::Branch { .. } | TaskStep::Jump { .. } => "branch",
         TaskStep::EnterBy { .. } => "loop",
         TaskStep::Pause(_) => "descriptors",

@@ -165,6 +165,10 @@ impl Inserter<'_> {
         for _ in 0..self.rng.range(1, 5) {
             self.one(out, depth);
         }
+        // Seldom, since what is behind it is never sent or taken.
+        if depth > 0 && self.rng.chance(2) {
+            out.push(Instr::Return);
+        }
     }
 
     fn one(&mut self, out: &mut Vec<Instr>, depth: u8) {

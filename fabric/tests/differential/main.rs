@@ -35,7 +35,7 @@ fn essence(r: &Result<Outcome, RunError>) -> Result<Outcome, String> {
 }
 
 /// What the random programs are made of, beside memory operations.
-const MECHANISMS: [&str; 22] = [
+const MECHANISMS: [&str; 23] = [
     "a switch",
     "a ring switch",
     "popping",
@@ -58,6 +58,7 @@ const MECHANISMS: [&str; 22] = [
     "a descriptor that is set",
     "a filter set at run time",
     "a switch turned at run time",
+    "a task that ends early",
 ];
 
 fn mechanisms(p: &Program) -> [bool; MECHANISMS.len()] {
@@ -86,6 +87,7 @@ fn mechanisms(p: &Program) -> [bool; MECHANISMS.len()] {
         lines("vec", " base: "),
         lines("filter", " of 0"),
         lines("turn", ""),
+        lines("return", ""),
     ]
 }
 

@@ -169,6 +169,7 @@ fn instr() -> impl Strategy<Value = Instr> {
         (color(), control()).prop_map(|(color, c)| Instr::Control(color, c)),
         color().prop_map(Instr::Open),
         scalar().prop_map(Instr::Scalar),
+        Just(Instr::Return),
         (color(), int(), int(), int()).prop_map(|(color, start, pass, period)| Instr::Filter {
             color,
             start,

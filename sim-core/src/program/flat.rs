@@ -30,6 +30,7 @@ enum Flat<'a> {
     Repeat(AddrReg),
     Filter(Color, [Int; 3]),
     Turn(Color, Int, bool),
+    Return,
 }
 
 /// What was begun and not yet ended.
@@ -79,6 +80,7 @@ fn begin(instr: &Instr) -> Flat<'_> {
         Instr::Repeat { count, .. } => Flat::Repeat(*count),
         Instr::Filter { color, start, pass, period } => Flat::Filter(*color, [*start, *pass, *period]),
         Instr::Turn { color, position, open } => Flat::Turn(*color, *position, *open),
+        Instr::Return => Flat::Return,
     }
 }
 
@@ -157,6 +159,7 @@ fn leaf(flat: Flat<'_>) -> Instr {
         Flat::Scalar(op) => Instr::Scalar(op),
         Flat::Filter(color, [start, pass, period]) => Instr::Filter { color, start, pass, period },
         Flat::Turn(color, position, open) => Instr::Turn { color, position, open },
+        Flat::Return => Instr::Return,
         Flat::Begin(_) | Flat::End | Flat::If(_) | Flat::Else | Flat::While(_) | Flat::Repeat(_) => {
             unreachable!("begins and ends are no instructions by themselves")
         }

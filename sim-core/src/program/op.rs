@@ -434,6 +434,8 @@ pub enum Instr {
         /// Whether the color is opened as well.
         open: bool,
     },
+    /// End the task.
+    Return,
 }
 
 impl Instr {

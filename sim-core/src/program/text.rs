@@ -241,6 +241,7 @@ impl Display for Instr {
             }
             Instr::Open(color) => write!(f, "open {color}"),
             Instr::Scalar(op) => write!(f, "{op}"),
+            Instr::Return => write!(f, "return"),
             Instr::If { cond, .. } => write!(f, "if {cond}"),
             Instr::While { cond, .. } => write!(f, "while {cond}"),
             Instr::Repeat { count, .. } => write!(f, "loop a{}", count.0),

@@ -10,7 +10,7 @@ use crate::program::{
 };
 
 /// What an instruction begins with, beside the names of registers and operations.
-const INSTRUCTIONS: [&str; 15] = [
+const INSTRUCTIONS: [&str; 16] = [
     "vec",
     "async",
     "join",
@@ -26,6 +26,7 @@ const INSTRUCTIONS: [&str; 15] = [
     "filter",
     "store",
     "timestamp",
+    "return",
 ];
 
 /// The place of an instruction: image, task, and how many stand before it in the task.
@@ -105,6 +106,7 @@ impl<'a> Parser<'a> {
             "store" => Instr::Scalar(self.store()?),
             "timestamp" => Instr::Scalar(self.timestamp()?),
             "filter" => self.set_filter()?,
+            "return" => Instr::Return,
             "turn" => Instr::Turn { color: self.color()?, position: self.int_source()?, open: false },
             "activate" => Instr::Activate(self.task_id()?),
             "block" => Instr::Block(self.task_id()?),

@@ -196,7 +196,7 @@ error[P001] t:3:10: expected local, data, control, teardown, found `lokal`
   3 |   task a lokal { activate b }
     |          ^^^^^
   help: did you mean `local`?
-error[P001] t:4:49: expected vec, async, join, loop, if, while, activate, block, unblock, control, open, turn, filter, store, timestamp, mov, add, sub, mul, max, fmac, scale, bitsub, a register or `}`, found `actvate`
+error[P001] t:4:49: expected vec, async, join, loop, if, while, activate, block, unblock, control, open, turn, filter, store, timestamp, return, mov, add, sub, mul, max, fmac, scale, bitsub, a register or `}`, found `actvate`
   4 |   task b local { mov v[0..2] <- #1; activate a; actvate a; activate c }
     |                                                 ^^^^^^^
   help: did you mean `activate`?

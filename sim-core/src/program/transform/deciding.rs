@@ -124,7 +124,8 @@ impl Found {
                     [start, pass, period].into_iter().for_each(|int| self.decides(*int));
                 }
                 Instr::Turn { color: _, position, open: _ } => self.decides(*position),
-                Instr::Join(_)
+                Instr::Return
+                | Instr::Join(_)
                 | Instr::Activate(_)
                 | Instr::Block(_)
                 | Instr::Unblock(_)

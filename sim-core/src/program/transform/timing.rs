@@ -120,7 +120,8 @@ fn body(code: &mut [Instr], deciding: Deciding, period: u32) {
                 deciding_address(op, deciding, period);
             }
             Instr::Addr(op) => address(op),
-            Instr::Join(_)
+            Instr::Return
+            | Instr::Join(_)
             | Instr::Activate(_)
             | Instr::Block(_)
             | Instr::Unblock(_)

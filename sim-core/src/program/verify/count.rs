@@ -39,7 +39,9 @@ impl Flows {
                 flows.takes[color.index()] = None;
             }
             if runs != Runs::Never {
-                flows.add(&task.body, (runs == Runs::Once).then_some(1));
+                // How much of a task that may end early is executed is only known when it runs.
+                let once = runs == Runs::Once && !returns(&task.body);
+                flows.add(&task.body, once.then_some(1));
             }
         }
         flows
@@ -82,7 +84,7 @@ fn same_color(a: &Operand, b: &Operand) -> bool {
 /// How often each task runs: once if it is active at the start and nobody names it, or if it is
 /// activated at exactly one place, outside loops, of a task that runs once.
 fn runs(image: &Image) -> Vec<Runs> {
-    let sites: Vec<Vec<Site>> = image.tasks.iter().map(|t| sites(&t.body, false)).collect();
+    let sites: Vec<Vec<Site>> = image.tasks.iter().map(|t| sites(&t.body, returns(&t.body))).collect();
     let mut held = vec![false; image.tasks.len()];
     for site in sites.iter().flatten().filter(|s| s.holds) {
         held[usize::from(site.task.0)] = true;
@@ -119,6 +121,11 @@ fn derive(image: &Image, sites: &[Vec<Site>], runs: &[Option<Runs>], task: usize
         1 => Runs::Once,
         _ => Runs::Unknown,
     })
+}
+
+/// Whether a task may end before its last instruction.
+fn returns(body: &[Instr]) -> bool {
+    body.iter().any(|instr| matches!(instr, Instr::Return) || instr.bodies().into_iter().any(returns))
 }
 
 /// A place in code that names a task.

@@ -245,6 +245,7 @@ impl Body<'_> {
                 self.check_branch(&[then, otherwise], at);
             }
             Instr::Scalar(op) => self.check_scalar(op, at),
+            Instr::Return => {}
             Instr::Filter { color, start, pass, period } => {
                 check_color(*color, self.arch, at, self.diagnostics);
                 for int in [start, pass, period] {
