@@ -87,7 +87,7 @@ fn folded(folds: &[FoldNote]) -> [bool; ENOUGH.len()] {
 /// Random programs whose lines repeat, on random machines: queue depths from 1 to 6, slow links,
 /// slow edges. `WAFERSIM_CASES=10000 cargo test --release -p fabric --test folding` tries more than
 /// CI does; a program on which runs differ is made small and kept in `tests/regressions`. Every third
-/// program is tried with control code as well; of those without values in what decides, some fold.
+/// program is tried with control code as well; few of these repeat, since places and values differ.
 #[test]
 fn repeating_programs_fold_exactly() {
     let n = cases(600);
@@ -113,7 +113,7 @@ fn repeating_programs_fold_exactly() {
     let mut done: Vec<_> = (0..n + n / 3).into_par_iter().map(one).collect();
     let controlled = done.split_off(n as usize);
     let times = controlled.iter().filter(|d| d.1.contains(&true)).count() as u64;
-    assert!(n < 100 || times * 100 >= 15 * (n / 3), "with control code something folded in {times} of {} cases", n / 3);
+    assert!(n < 100 || times * 100 >= 5 * (n / 3), "with control code something folded in {times} of {} cases", n / 3);
     let ended = done.iter().filter(|d| d.0).count() as u64;
     assert!(ended * 4 > n * 3, "{ended} of {n} programs end");
     for (i, (what, percent)) in ENOUGH.into_iter().enumerate() {
