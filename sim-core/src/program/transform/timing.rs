@@ -280,7 +280,7 @@ mod tests {
                 "program p\ngrid 4x3\nimage i {{\ntask t local active {{\n{body}\n}}\n}}\nplace i x=0..4 y=0..3 a1=4+1*x a2=7*y\n"
             )
         };
-        let reduced = |body: &str| timing_only(&crate::program::parse(&text(body), "t").unwrap());
+        let reduced = |body: &str| timing_only(&crate::program::parse(&text(body), "t").unwrap(), 32);
         let length = reduced("vec mov a1: f32@0[..] <- #1").unwrap();
         let columns: Vec<_> = length.placements.iter().map(|p| (p.region.x.start, p.params.clone())).collect();
         let one = |x: u32| (x, vec![Param::constant(AddrReg(1), 4 + x as i32)]);
