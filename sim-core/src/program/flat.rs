@@ -58,7 +58,8 @@ impl Open {
 /// What is open while a body is stored: an end, or the middle of a branch.
 enum Rest<'a> {
     Body(std::slice::Iter<'a, Instr>),
-    Put(Flat<'a>),
+    Else,
+    End,
 }
 
 /// The element that an instruction begins with.
@@ -90,16 +91,17 @@ pub(super) fn serialize<S: Serializer>(body: &[Instr], to: S) -> Result<S::Ok, S
     let mut open = vec![Rest::Body(body.iter())];
     while let Some(top) = open.pop() {
         match top {
-            Rest::Put(element) => flat.push(element),
+            Rest::Else => flat.push(Flat::Else),
+            Rest::End => flat.push(Flat::End),
             Rest::Body(mut rest) => {
                 let Some(instr) = rest.next() else { continue };
                 open.push(Rest::Body(rest));
                 flat.push(begin(instr));
                 if matches!(flat.last(), Some(Flat::Begin(_) | Flat::If(_) | Flat::While(_) | Flat::Repeat(_))) {
                     let [first, second] = instr.bodies();
-                    open.push(Rest::Put(Flat::End));
+                    open.push(Rest::End);
                     if !second.is_empty() {
-                        open.extend([Rest::Body(second.iter()), Rest::Put(Flat::Else)]);
+                        open.extend([Rest::Body(second.iter()), Rest::Else]);
                     }
                     open.push(Rest::Body(first.iter()));
                 }

@@ -316,9 +316,8 @@ impl Display for MemRef {
             }
         }
         f.write_str(if self.dims.is_empty() { "" } else { "]" })?;
-        match self.ring {
-            Some(ring) => write!(f, "%{}+{}", ring.start, ring.bytes)?,
-            None => {}
+        if let Some(ring) = self.ring {
+            write!(f, "%{}+{}", ring.start, ring.bytes)?;
         }
         f.write_str(if self.advance && !self.dims.is_empty() { "+" } else { "" })
     }

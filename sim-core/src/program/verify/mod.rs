@@ -44,6 +44,8 @@
 //! counts of those with a filter or control wavelets; deadlock between colors or by the order of
 //! instructions. These show when the program runs.
 
+#[cfg(test)]
+mod control_tests;
 mod count;
 mod image;
 mod lint;
