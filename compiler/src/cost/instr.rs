@@ -79,11 +79,14 @@ impl Prepared {
     }
 }
 
+/// A register, if any, and what is added to it.
+type Place = (Option<AddrReg>, i32);
+
 /// Two vectors in memory that a beat reads.
 #[derive(Debug, Clone)]
 struct Together {
     /// Where they begin: a register, if any, and what is added to it.
-    places: [(Option<AddrReg>, i32); 2],
+    places: [Place; 2],
     /// Whether they are one and the same if they begin at the same address.
     alike: bool,
     /// Whether they meet in every beat, by how many bytes the second one begins ahead of the first, modulo
@@ -105,8 +108,7 @@ impl Together {
     /// Whether another pair conflicts for the same values of registers, as far as that is seen from where
     /// both begin.
     fn conflicts_as(&self, other: &Together) -> bool {
-        let same =
-            |(a, b): (&(Option<AddrReg>, i32), &(Option<AddrReg>, i32))| a.0 == b.0 && (a.1 - b.1) % self.period() == 0;
+        let same = |(a, b): (&Place, &Place)| a.0 == b.0 && (a.1 - b.1) % self.period() == 0;
         !self.alike && !other.alike && self.meet == other.meet && self.places.iter().zip(&other.places).all(same)
     }
 

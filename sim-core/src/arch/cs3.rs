@@ -25,7 +25,6 @@ pub fn cs3() -> ArchSpec {
             height: derived(1170, "fabric of 1172 rows (FABRICA), application height at most fabric - 2 as on WSE-2"),
             io_bits_per_second: assumed(1_200_000_000_000, "no CS-3 figure; 12 x 100 GbE as on CS-2"),
             layer_start: assumed(base.wafer.layer_start.value, "no CS-3 figure; as calibrated for the CS-2"),
-            ..base.wafer
         },
         system: System {
             power: assumed(23_000, "Cerebras, March 2024: the same power as a CS-2; no data sheet was read"),
