@@ -336,7 +336,7 @@ fn offset(m: &MemRef, index: u32) -> i64 {
         // C13: an open dimension, which is the first one, takes what is left.
         let at = if dim.len == 0 { rest } else { rest % dim.len };
         elements = elements.wrapping_add(i64::from(at).wrapping_mul(i64::from(dim.stride)));
-        rest = if dim.len == 0 { 0 } else { rest / dim.len };
+        rest = rest.checked_div(dim.len).unwrap_or(0);
     }
     elements.wrapping_mul(i64::from(m.dtype.bytes()))
 }
