@@ -50,7 +50,7 @@ pub struct Banks {
 }
 
 impl Banks {
-    /// Those of a machine.
+    /// The banks of a machine, from their number and width.
     #[must_use]
     pub fn of(arch: &ArchSpec) -> Banks {
         Banks { period: arch.pe.bank_period().next_multiple_of(8) }

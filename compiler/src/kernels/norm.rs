@@ -94,8 +94,7 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn new(g: &Geometry, x: &'a ActivationView, at: &'a Addresses, (style, parameters): (Style, Color)) -> Frame<'a> {
-        let per = chunk_slots(x.slots, x.tokens);
-        let share = 1.0 / g.model.d_model as f32;
+        let (per, share) = (chunk_slots(x.slots, x.tokens), 1.0 / g.model.d_model as f32);
         Frame { x: Moving { act: x, reg: X_REG }, at, banks: g.banks, per, share, style, parameters }
     }
 
@@ -187,8 +186,7 @@ impl<'a> Frame<'a> {
 
 /// Scratch of both directions: `stats` vectors of numbers per token, `affine` per slot.
 fn scratch(g: &Geometry, x: &ActivationView, stats: u32, affine: u32) -> Vec<Requirement> {
-    let like = Side::of(x.dtype);
-    let apart = like.other();
+    let (like, apart) = (Side::of(x.dtype), Side::of(x.dtype).other());
     let chunk = chunk_slots(x.slots, x.tokens) * x.tokens;
     vec![
         Requirement::scratch(".stats", DType::F32, stats * x.tokens, apart),
@@ -454,12 +452,11 @@ impl Kernel for LayerNormGrad {
     }
 
     fn requirements(&self, g: &Geometry) -> Vec<Requirement> {
-        let apart = Side::of(self.x.dtype).other();
         let chunk = chunk_slots(self.x.slots, self.x.tokens) * self.x.tokens;
         let mut requirements = operands(&[&self.x, &self.dy], &self.dx, self.add);
         requirements.extend(scratch(g, &self.x, 4, 1));
-        requirements.push(Requirement::scratch(".apart", DType::F32, chunk, apart));
-        requirements.push(self.parts().requirement(Access::Write));
+        let apart = Requirement::scratch(".apart", DType::F32, chunk, Side::of(self.x.dtype).other());
+        requirements.extend([apart, self.parts().requirement(Access::Write)]);
         requirements
     }
 
