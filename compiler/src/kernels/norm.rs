@@ -186,12 +186,11 @@ impl<'a> Frame<'a> {
 
 /// Scratch of both directions: `stats` vectors of numbers per token, `affine` per slot.
 fn scratch(g: &Geometry, x: &ActivationView, stats: u32, affine: u32) -> Vec<Requirement> {
-    let (like, apart) = (Side::of(x.dtype), Side::of(x.dtype).other());
-    let chunk = chunk_slots(x.slots, x.tokens) * x.tokens;
+    let (side, chunk) = (Side::of(x.dtype), chunk_slots(x.slots, x.tokens) * x.tokens);
     vec![
-        Requirement::scratch(".stats", DType::F32, stats * x.tokens, apart),
-        Requirement::scratch(".affine", DType::F32, affine * padded(x.slots), apart),
-        Requirement::scratch(".tmp", DType::F32, chunk, like),
+        Requirement::scratch(".stats", DType::F32, stats * x.tokens, side.other()),
+        Requirement::scratch(".affine", DType::F32, affine * padded(x.slots), side.other()),
+        Requirement::scratch(".tmp", DType::F32, chunk, side),
         Requirement::scratch(".root", DType::F32, Scratch::elements(g.banks, x.tokens, (1, 2)), Side::Near),
     ]
 }

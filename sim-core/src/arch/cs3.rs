@@ -8,7 +8,7 @@ use super::{ArchSpec, Pe, Router, System, Wafer, Widths};
 
 const SIMD: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table, WSE-3";
 const SHORT: &str = "Cerebras SDK 1.4 documentation, appendix, SIMD widths table, WSE-3; fp32 is not in it: about 1 per \
-    cycle in large star stencils (Elia-Belli/stencil-cerebras), as on WSE-2; 0.5 (FABRICA) is the rate of a bank conflict";
+    cycle in large star stencils (Jorineg/cerebras, tiled-stencil), as on WSE-2; 0.5 (FABRICA) is the rate of a bank conflict";
 const BANKS: &str = "8 banks of 6 KB as on WSE-2 (SDK appendix); 21 PB/s for 900,000 cores are as many bytes per cycle as on \
     WSE-2; FABRICA (simulator): 16-bit copies 8 per cycle, sums and products of two vectors 4";
 const QUEUES: &str = "Cerebras csl-examples allreduce/pe.csl, WSE-3, in wavelets";
