@@ -184,7 +184,7 @@ impl Commit<'_> {
             element.data[usize::from(reg.0)] = data;
         }
         // C9, C12: the instruction is reached in the next cycle.
-        if let Main::Dispatch { task, step, loops, reach } = &mut element.main
+        if let Main::Dispatch { task, step, loops, reach, .. } = &mut element.main
             && *reach == self.now + 1
         {
             let (task, step, loops) = (*task, *step, std::mem::take(loops));
@@ -196,7 +196,7 @@ impl Commit<'_> {
     /// C9: the activation is cleared, the wavelet taken. Gives where the wavelet goes.
     fn selected(&self, element: &mut Element, task: usize) -> Option<(DataReg, u32)> {
         let reach = self.now + u64::from(self.arch.pe.task_dispatch.value.max(1));
-        element.main = Main::Dispatch { task, step: 0, loops: Vec::new(), reach };
+        element.main = Main::Dispatch { task, step: 0, loops: Vec::new(), reach, from: None };
         let queue = triggering(element, self.code, task, self.now);
         match self.code.tasks[task].trigger {
             Trigger::Local | Trigger::Teardown(_) => {
@@ -304,7 +304,8 @@ impl Commit<'_> {
         }
         // If that is the next cycle, it is reached at the end of this one.
         let reach = self.now + u64::from(later);
-        element.main = Main::Dispatch { task: at.task, step: next, loops: at.loops, reach };
+        let from = Some(at.step);
+        element.main = Main::Dispatch { task: at.task, step: next, loops: at.loops, reach, from };
         Ok(())
     }
 
@@ -333,7 +334,7 @@ impl Commit<'_> {
                 // C14
                 Some(TaskStep::Pause(cycles)) => {
                     let reach = self.now + 1 + u64::from(*cycles);
-                    element.main = Main::Dispatch { task, step: step + 1, loops, reach };
+                    element.main = Main::Dispatch { task, step: step + 1, loops, reach, from: Some(step) };
                     return;
                 }
                 Some(TaskStep::Addr(AddrOp::Wrap { .. })) => break Work::Slots(2),

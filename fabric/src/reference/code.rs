@@ -29,6 +29,8 @@ pub(super) struct TaskCode {
     /// For data tasks: the input queue of the color, if there is one.
     pub(super) queue: Option<usize>,
     pub(super) steps: Vec<TaskStep>,
+    /// For every step the instruction that it belongs to: how many stand before it in the task.
+    pub(super) origins: Vec<usize>,
 }
 
 /// One step of a task.
@@ -100,6 +102,8 @@ pub(super) enum TaskStep {
 #[derive(Debug)]
 pub(super) struct VectorCode {
     pub(super) op: VecOp,
+    /// Its task, and how many instructions stand before it there.
+    pub(super) place: (usize, usize),
     /// Elements per beat, `w` of rule C4.
     pub(super) width: u32,
     /// Output queue of a fabric destination, if its color is bound to one.
@@ -123,9 +127,10 @@ pub(super) fn malformed(at: &str, message: String) -> Diagnostic {
 impl ImageCode {
     /// The code of `image`.
     pub(super) fn new(image: &Image, arch: &ArchSpec) -> Result<ImageCode, Diagnostic> {
-        let mut lower = Lower { image, arch, vectors: Vec::new() };
+        let mut lower = Lower { image, arch, vectors: Vec::new(), place: (0, 0), origins: Vec::new() };
         let mut tasks = Vec::with_capacity(image.tasks.len());
-        for task in &image.tasks {
+        for (number, task) in image.tasks.iter().enumerate() {
+            lower.place = (number, 0);
             tasks.push(lower.task(task)?);
         }
         let memory_fifos = image.fifos.iter().map(|q| MemoryFifo { addr: q.addr.into(), capacity: q.len }).collect();
@@ -142,12 +147,16 @@ struct Lower<'a> {
     image: &'a Image,
     arch: &'a ArchSpec,
     vectors: Vec<VectorCode>,
+    /// The task, and how many of its instructions were begun.
+    place: (usize, usize),
+    /// Of the task, as in [`TaskCode`].
+    origins: Vec<usize>,
 }
 
 impl Lower<'_> {
     fn task(&mut self, task: &Task) -> Result<TaskCode, Diagnostic> {
         let mut steps = Vec::new();
-        self.body(&task.body, &mut steps, 0)?;
+        self.body(&task.body, &mut steps, 0, 0)?;
         let queue = match task.trigger {
             Trigger::Local | Trigger::Control(_) | Trigger::Teardown(_) => None,
             Trigger::Data(color, reg) => {
@@ -155,19 +164,36 @@ impl Lower<'_> {
                 queue(&self.image.inputs, color)
             }
         };
-        Ok(TaskCode { trigger: task.trigger, queue, steps })
+        Ok(TaskCode { trigger: task.trigger, queue, steps, origins: std::mem::take(&mut self.origins) })
     }
 
-    fn body(&mut self, body: &[Instr], steps: &mut Vec<TaskStep>, depth: usize) -> Result<(), Diagnostic> {
-        for instr in body {
-            if let Instr::Loop { body, .. }
+    fn nested(&self, instr: &Instr, depth: usize) -> Result<(), Diagnostic> {
+        match instr {
+            Instr::Loop { body, .. }
             | Instr::Repeat { body, .. }
             | Instr::While { body, .. }
-            | Instr::If { then: body, .. } = instr
-                && (body.is_empty() || depth == NESTING)
+            | Instr::If { then: body, .. }
+                if body.is_empty() || depth == NESTING =>
             {
-                return Err(self.malformed("a loop or branch without body, or nested too deeply"));
+                Err(self.malformed("a loop or branch without body, or nested too deeply"))
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// The steps of a body, which belongs to the instruction with number `around`.
+    fn body(
+        &mut self,
+        body: &[Instr],
+        steps: &mut Vec<TaskStep>,
+        depth: usize,
+        around: usize,
+    ) -> Result<(), Diagnostic> {
+        for instr in body {
+            self.nested(instr, depth)?;
+            self.origins.resize(steps.len(), around);
+            let own = self.place.1;
+            self.place.1 += 1;
             if let Instr::Vec(op) | Instr::Async(Async { op, .. }) = instr
                 && op.descriptor_cycles(&self.arch.pe) > 0
             {
@@ -180,7 +206,7 @@ impl Lower<'_> {
                     }
                     steps.push(TaskStep::Enter { count: *count });
                     let to = steps.len();
-                    self.body(body, steps, depth + 1)?;
+                    self.body(body, steps, depth + 1, own)?;
                     TaskStep::Back { to }
                 }
                 Instr::Vec(op) => TaskStep::Vector(self.vector(op)?),
@@ -221,43 +247,51 @@ impl Lower<'_> {
                     TaskStep::Turn { color: *color, position: *position, open: *open }
                 }
                 Instr::Repeat { .. } | Instr::While { .. } | Instr::If { .. } => {
-                    self.branch(instr, steps, depth)?;
+                    self.branch(instr, steps, depth, own)?;
+                    self.origins.resize(steps.len(), own);
                     continue;
                 }
             };
             steps.push(step);
+            self.origins.resize(steps.len(), own);
         }
         Ok(())
     }
 
     /// Loops that a register or a condition ends, and branches.
-    fn branch(&mut self, instr: &Instr, steps: &mut Vec<TaskStep>, depth: usize) -> Result<(), Diagnostic> {
+    fn branch(
+        &mut self,
+        instr: &Instr,
+        steps: &mut Vec<TaskStep>,
+        depth: usize,
+        own: usize,
+    ) -> Result<(), Diagnostic> {
         let head = steps.len();
         match instr {
             Instr::Repeat { count, body } => {
                 self.addr_reg(*count)?;
                 steps.push(TaskStep::EnterBy { reg: *count, behind: 0 });
-                self.body(body, steps, depth + 1)?;
+                self.body(body, steps, depth + 1, own)?;
                 steps.push(TaskStep::Back { to: head + 1 });
                 steps[head] = TaskStep::EnterBy { reg: *count, behind: steps.len() };
             }
             Instr::While { cond, body } => {
                 self.registers(cond.reads())?;
                 steps.push(TaskStep::Branch { cond: *cond, otherwise: 0 });
-                self.body(body, steps, depth + 1)?;
+                self.body(body, steps, depth + 1, own)?;
                 steps.push(TaskStep::Jump { to: head });
                 steps[head] = TaskStep::Branch { cond: *cond, otherwise: steps.len() };
             }
             Instr::If { cond, then, otherwise } => {
                 self.registers(cond.reads())?;
                 steps.push(TaskStep::Branch { cond: *cond, otherwise: 0 });
-                self.body(then, steps, depth + 1)?;
+                self.body(then, steps, depth + 1, own)?;
                 let jump = steps.len();
                 if !otherwise.is_empty() {
                     steps.push(TaskStep::Jump { to: 0 });
                 }
                 steps[head] = TaskStep::Branch { cond: *cond, otherwise: steps.len() };
-                self.body(otherwise, steps, depth + 1)?;
+                self.body(otherwise, steps, depth + 1, own)?;
                 if !otherwise.is_empty() {
                     steps[jump] = TaskStep::Jump { to: steps.len() };
                 }
@@ -291,7 +325,9 @@ impl Lower<'_> {
             Operand::Fab(color, _) => queue(&self.image.outputs, color),
             _ => None,
         };
-        self.vectors.push(VectorCode { op: op.clone(), width: width(op, self.arch), output, inputs });
+        // The one that was begun last.
+        let place = (self.place.0, self.place.1.saturating_sub(1));
+        self.vectors.push(VectorCode { op: op.clone(), place, width: width(op, self.arch), output, inputs });
         Ok(self.vectors.len() - 1)
     }
 

@@ -13,6 +13,7 @@
 
 mod build;
 mod ce;
+pub mod charge;
 mod code;
 mod deadlock;
 mod edge;
@@ -28,7 +29,7 @@ use crate::options::RunOptions;
 use crate::values::{HostStreams, Values, zeros};
 use ce::{Activity, Choice, Commit};
 use router::Move;
-use sim_core::coord::{Color, PeCoord};
+use sim_core::coord::{Color, PeCoord, PeIdx};
 use sim_core::diag::Diagnostic;
 use sim_core::program::transform::depends_on_values;
 use sim_core::program::{DType, Flow, Trigger};
@@ -62,26 +63,37 @@ pub fn run_watched(
     values: Option<&mut Values<'_>>,
     watch: &mut dyn FnMut(u64, PeCoord, Color),
 ) -> Result<Outcome, RunError> {
-    run_seen(program, arch, options, values, &mut watch::Moves(watch))
+    let observed = observe(program, arch, options, values, &mut watch::Moves(watch))?;
+    observed.stopped.map_or(Ok(observed.outcome), Err)
 }
 
-/// Runs a program; `watch` sees wavelets and compute elements.
+/// A run, with what it had counted when it ended, however that was.
+#[derive(Debug)]
+pub struct Observed {
+    /// Cycles and counters, the last cycle included: that of a deadlock, or of a memory fault.
+    pub outcome: Outcome,
+    /// Why it ended before its end.
+    pub stopped: Option<RunError>,
+}
+
+/// Runs a program; `watch` sees wavelets and compute elements. A run that deadlocks, reaches its limit or
+/// addresses memory that is not there gives what it had.
 ///
 /// # Errors
-/// See [`crate::run`].
-pub fn run_seen(
+/// See [`crate::run`]; those of programs that are not executed at all.
+pub fn observe(
     program: &Program,
     arch: &ArchSpec,
     options: &RunOptions,
     mut values: Option<&mut Values<'_>>,
     watch: &mut dyn Watch,
-) -> Result<Outcome, RunError> {
+) -> Result<Observed, RunError> {
     // V1
     if values.is_none() && depends_on_values(program).is_some() {
         let mut memory = zeros(program, arch, options.memory_limit)?;
         let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
         let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
-        return run_seen(program, arch, options, Some(&mut values), watch);
+        return observe(program, arch, options, Some(&mut values), watch);
     }
     let mut machine = build::build(program, arch, options.memory_limit, values.as_deref())?;
     if let Some(values) = values.as_deref_mut() {
@@ -91,9 +103,10 @@ pub fn run_seen(
     if let Some(values) = values {
         keep_outputs(machine.ports.iter_mut(), program, values);
     }
-    cycles?;
-    invariants::check(&machine)?;
-    Ok(outcome(&machine, options))
+    if cycles.is_ok() {
+        invariants::check(&machine)?;
+    }
+    Ok(Observed { outcome: outcome(&machine, options), stopped: cycles.err() })
 }
 
 /// Steps until the end of the run (M3).
@@ -114,18 +127,19 @@ fn step_to_end(
         ce::decide(machine, &mut choices);
         let busy = choices.iter().any(|c| c.activity == Activity::Compute);
         let active = busy || !moves.is_empty() || !entries.is_empty();
-        if !active && !deadlock::time_helps(machine) {
-            return Err(deadlock::deadlock(machine, quiet_since));
-        }
+        let stuck = (!active && !deadlock::time_helps(machine)).then(|| deadlock::deadlock(machine, quiet_since));
         for Move { pe, channel } in &moves {
             watch.moved(machine.now, machine.coord(*pe), machine.pes[*pe].router.channels[*channel].color);
         }
         watch::show(machine, &choices, watch);
         let closed = router::commit(machine, &moves);
         edge::commit(machine, &entries);
-        commit_elements(machine, &choices, values.as_deref_mut())?;
+        let fault = commit_elements(machine, &choices, values.as_deref_mut());
         activate_teardowns(machine, &closed);
         machine.now += 1;
+        if let Some(error) = fault.or(stuck) {
+            return Err(error);
+        }
         if active {
             quiet_since = machine.now;
         }
@@ -144,13 +158,14 @@ fn activate_teardowns(machine: &mut Machine, closed: &[router::Closed]) {
     }
 }
 
-/// Carries out what the compute elements decided, and counts their cycles (P1, P3).
+/// Carries out what the compute elements decided, and counts their cycles (P1, P3); gives the first fault.
 fn commit_elements(
     machine: &mut Machine,
     choices: &[Choice],
     mut values: Option<&mut Values<'_>>,
-) -> Result<(), RunError> {
+) -> Option<RunError> {
     let now = machine.now;
+    let mut fault = None;
     for choice in choices {
         let state = &mut machine.pes[choice.pe];
         let element = state.element.as_mut().expect("only compute elements choose");
@@ -160,7 +175,8 @@ fn commit_elements(
         if let Err(values::MemoryFault(address)) =
             commit.choice(element, &mut state.router, &mut state.counters, *choice)
         {
-            return Err(RunError::MemoryFault { at: Cycle(now), pe: machine.coord(choice.pe), address, sram });
+            let pe = machine.grid.coord(PeIdx(choice.pe as u32));
+            fault = fault.or(Some(RunError::MemoryFault { at: Cycle(now), pe, address, sram }));
         }
         let cycles = &mut state.counters.cycles;
         *match choice.activity {
@@ -173,7 +189,7 @@ fn commit_elements(
             state.counters.finish = now + 1;
         }
     }
-    Ok(())
+    fault
 }
 
 /// Writes the start values of all buffers.

@@ -238,7 +238,8 @@ pub(super) enum Main {
     Free,
     /// It is on its way to a step of a task, which it reaches in cycle `reach`: the task was selected (C9),
     /// or it comes from a branch (C12), or its descriptors are loaded (C14). The loops as in [`At`].
-    Dispatch { task: usize, step: usize, loops: Vec<u32>, reach: u64 },
+    /// `from`: the step that it comes from, if it comes from one; for those who watch.
+    Dispatch { task: usize, step: usize, loops: Vec<u32>, reach: u64, from: Option<usize> },
     /// It is at a step of a task.
     At(At),
 }

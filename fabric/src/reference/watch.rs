@@ -5,11 +5,12 @@
 //! **Not here.** What becomes of it (the files that `wafersim trace` writes).
 
 use super::ce::{self, Activity, Choice, Thread};
+use super::charge::{self, Charge};
 use super::code::{ImageCode, TaskStep};
 use super::state::{Element, Machine, Main, Work};
 use super::vector::Status;
 use sim_core::coord::{Color, PeCoord};
-use sim_core::error::{MAIN_THREAD, WaitFor};
+use sim_core::error::WaitFor;
 use sim_core::program::VecOp;
 
 /// Somebody who watches a run.
@@ -19,6 +20,14 @@ pub trait Watch {
 
     /// Whether [`Watch::element`] is wanted for a PE in cycle `now`.
     fn wants(&self, now: u64, pe: PeCoord) -> bool;
+
+    /// Whether [`Watch::charged`] is wanted.
+    fn wants_charges(&self) -> bool {
+        false
+    }
+
+    /// What a cycle of a PE, whose image is the one with this index, is charged to.
+    fn charged(&mut self, _now: u64, _pe: PeCoord, _image: usize, _charge: Charge) {}
 
     /// What the compute element of a PE does in cycle `now`.
     fn element(&mut self, now: u64, pe: PeCoord, seen: &Seen<'_>);
@@ -95,6 +104,9 @@ pub enum What<'a> {
 
 /// Shows the watcher all compute elements that it wants to see.
 pub(super) fn show(machine: &Machine, choices: &[Choice], watch: &mut dyn Watch) {
+    if watch.wants_charges() {
+        charges(machine, choices, watch);
+    }
     for choice in choices {
         let at = machine.coord(choice.pe);
         if !watch.wants(machine.now, at) {
@@ -102,6 +114,16 @@ pub(super) fn show(machine: &Machine, choices: &[Choice], watch: &mut dyn Watch)
         }
         if let Some(element) = &machine.pes[choice.pe].element {
             watch.element(machine.now, at, &seen(element, &machine.codes[element.code], *choice, machine.now));
+        }
+    }
+}
+
+/// Shows the watcher what the cycle of every compute element is charged to.
+fn charges(machine: &Machine, choices: &[Choice], watch: &mut dyn Watch) {
+    for choice in choices {
+        if let Some(element) = &machine.pes[choice.pe].element {
+            let charge = charge::of(element, &machine.codes[element.code], *choice, machine.now);
+            watch.charged(machine.now, machine.coord(choice.pe), element.code, charge);
         }
     }
 }
@@ -126,10 +148,7 @@ fn seen<'a>(element: &'a Element, code: &'a ImageCode, choice: Choice, now: u64)
     Seen {
         image: element.code,
         doing,
-        issue: choice.issue.map(|thread| match thread {
-            Thread::Main => MAIN_THREAD,
-            Thread::Micro(t) => t as u8,
-        }),
+        issue: choice.issue.map(charge::number),
         waits: if matches!(doing, Doing::Wait | Doing::BackPressure) { waits(element, code, now) } else { None },
         task,
         main,
@@ -143,8 +162,8 @@ fn seen<'a>(element: &'a Element, code: &'a ImageCode, choice: Choice, now: u64)
 fn main<'a>(element: &'a Element, code: &'a ImageCode) -> (Option<usize>, Option<Instruction<'a>>) {
     let at = match &element.main {
         Main::Free => return (None, None),
-        Main::Dispatch { task, step, reach, .. } => {
-            let what = What::Other(if *step == 0 { "dispatch" } else { "branch" });
+        Main::Dispatch { task, from, reach, .. } => {
+            let what = What::Other(if from.is_none() { "dispatch" } else { "branch" });
             return (Some(*task), Some(Instruction { id: (usize::MAX, *reach), what }));
         }
         Main::At(at) => at,
