@@ -44,6 +44,29 @@ pub fn array(bytes: &[u8]) -> Result<Array, String> {
     Ok(Array { shape, elements, whole: kind.contains(['i', 'u', 'b']) })
 }
 
+/// A file with an array of records of 64-bit whole numbers: rows of so many records each, with the names of
+/// their parts.
+#[must_use]
+pub fn records<const N: usize>(names: [&str; N], width: u64, records: impl Iterator<Item = [u64; N]>) -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut count = 0u64;
+    for record in records {
+        record.iter().for_each(|number| data.extend(number.to_le_bytes()));
+        count += 1;
+    }
+    let parts: Vec<String> = names.iter().map(|name| format!("('{name}', '<u8')")).collect();
+    let shape = format!("({}, {width})", count.checked_div(width).unwrap_or(0));
+    let head = format!("{{'descr': [{}], 'fortran_order': False, 'shape': {shape}, }}", parts.join(", "));
+    // Elements begin at a multiple of 64 bytes; a line break ends the header.
+    let length = (10 + head.len() + 1).next_multiple_of(64) - 10;
+    let length16 = u16::try_from(length).expect("a header of a few names is short");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(length16.to_le_bytes());
+    bytes.extend(format!("{head:<width$}\n", width = length - 1).as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
 /// Header and elements.
 fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let rest = bytes.strip_prefix(b"\x93NUMPY")?;
@@ -137,6 +160,17 @@ mod tests {
         let data: Vec<u8> = [0.5f32, -1.5].iter().flat_map(|n| n.to_le_bytes()).collect();
         let z = array(&file("<c8", "False", "1,", &data)).unwrap();
         assert_eq!(z, Array { shape: vec![1, 2], elements: vec![0.5, -1.5], whole: false });
+    }
+
+    #[test]
+    fn records_begin_behind_a_padded_header() {
+        let bytes = records(["a", "b"], 2, [[1, 2], [3, 4]].into_iter());
+        let (header, data) = split(&bytes).unwrap();
+        assert_eq!((bytes.len() - data.len()) % 64, 0);
+        assert!(header.ends_with('\n'));
+        assert_eq!(shape(header), Some(vec![1, 2]));
+        assert!(header.starts_with("{'descr': [('a', '<u8'), ('b', '<u8')], 'fortran_order': False"));
+        assert_eq!(data, [1u64, 2, 3, 4].map(u64::to_le_bytes).concat());
     }
 
     #[test]

@@ -7,12 +7,15 @@
 mod assembly;
 pub mod cluster;
 pub mod common;
+pub mod counters;
 pub mod diagnostic;
 pub mod encoding;
 mod form;
 pub mod format;
 pub mod layout;
 pub mod links;
+pub mod listing;
+pub mod profile;
 pub mod provenance;
 pub mod run;
 pub mod simulate;

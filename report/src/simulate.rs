@@ -5,6 +5,7 @@
 
 use crate::common::{ArchInfo, Simulation};
 use crate::form;
+use crate::profile::ProfileRow;
 use crate::provenance::{Provenance, engine_name};
 use crate::verification::FoldVerification;
 use fabric::{HostStreams, WaferMemory};
@@ -39,6 +40,9 @@ pub struct SimulateReport {
     pub program: String,
     /// The machine.
     pub arch: ArchInfo,
+    /// Why the run ended before its end; everything else is what it had by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// From the start to the last event.
     pub cycles: u64,
     /// Where all PEs spent them.
@@ -54,6 +58,9 @@ pub struct SimulateReport {
     /// Column, row and finishing cycle of every PE that did anything (`--finish`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish: Option<Vec<(u32, u32, u64)>>,
+    /// Where the cycles of the PEs went, instruction by instruction, most cycles first (`--profile`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Vec<ProfileRow>>,
     /// Smaller programs on which folding was verified (`--verify-fold`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold_verification: Option<FoldVerification>,
@@ -62,6 +69,15 @@ pub struct SimulateReport {
     pub values: Option<ValuesReport>,
     /// How it was obtained.
     pub simulation: Simulation,
+}
+
+/// What is known of a run beside its outcome.
+#[derive(Debug, Default)]
+pub struct Inside {
+    /// Why it ended before its end.
+    pub stopped: Option<String>,
+    /// Where the cycles went, if that was asked for.
+    pub profile: Option<Vec<ProfileRow>>,
 }
 
 /// Real numbers at the end of a run.
@@ -104,6 +120,7 @@ impl SimulateReport {
     pub fn of(
         (program, arch): (&Program, &ArchSpec),
         executed: ExecutedProgram,
+        inside: Inside,
         finish: bool,
         verified: Option<verify_fold::FoldVerification>,
         provenance: &Provenance,
@@ -123,11 +140,13 @@ impl SimulateReport {
             program_hash: content_hash_hex(program),
             program: program.name.clone(),
             arch: ArchInfo::of(arch),
+            stopped: inside.stopped,
             cycles: outcome.cycles.0,
             pe_cycles: outcome.pe_cycles,
             macs: outcome.macs,
             wavelet_hops: outcome.wavelet_hops,
             finish: finish.then(|| finished(program, &outcome)),
+            profile: inside.profile,
             fold_verification: verified.map(Into::into),
             folds: folds(outcome.folds, values.is_some(), provenance),
             // The engine that carries values folds nothing.

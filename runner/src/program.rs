@@ -5,10 +5,13 @@
 //! **Not here.** The text form of programs (`sim_core::program`), what is reported (`report`).
 
 use crate::error::Error;
+use fabric::reference;
+use fabric::reference::watch::Watch;
 use fabric::{HostStreams, RunOptions, Values, WaferMemory};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::PeCoord;
 use sim_core::diag::Diagnostic;
+use sim_core::error::RunError;
 use sim_core::program::parse::{Data, Observed, SourceMap};
 use sim_core::program::{Program, verify};
 use sim_core::report::Outcome;
@@ -55,10 +58,44 @@ pub fn execute(
     numbers: Numbers<'_>,
     at: &str,
 ) -> Result<ExecutedProgram, Error> {
+    let run = |values: Option<&mut Values<'_>>| fabric::run(program, arch, options, values);
+    let (outcome, values) = carrying(program, arch, options, numbers, at, run)?;
+    Ok(ExecutedProgram { outcome, values })
+}
+
+/// Executes a program on the reference engine, which `watch` sees, and gives what it had when it ended, and
+/// why, if that was before its end.
+///
+/// # Errors
+/// As [`execute`], but for programs that fail while they are executed.
+pub fn observe(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    numbers: Numbers<'_>,
+    at: &str,
+    watch: &mut dyn Watch,
+) -> Result<(ExecutedProgram, Option<RunError>), Error> {
+    let run = |values: Option<&mut Values<'_>>| reference::observe(program, arch, options, values, watch);
+    let (reference::Observed { outcome, stopped }, values) = carrying(program, arch, options, numbers, at, run)?;
+    Ok((ExecutedProgram { outcome, values }, stopped))
+}
+
+/// What a run gives, and the numbers at its end, if it carries any.
+type Carried<T> = (T, Option<(WaferMemory, HostStreams)>);
+
+/// Runs with numbers or without.
+fn carrying<T>(
+    program: &Program,
+    arch: &ArchSpec,
+    options: &RunOptions,
+    numbers: Numbers<'_>,
+    at: &str,
+    run: impl FnOnce(Option<&mut Values<'_>>) -> Result<T, RunError>,
+) -> Result<Carried<T>, Error> {
     let failed = |error| Error::Execution { at: at.to_owned(), error };
     if matches!(numbers, Numbers::Without) {
-        let outcome = fabric::run(program, arch, options, None).map_err(failed)?;
-        return Ok(ExecutedProgram { outcome, values: None });
+        return Ok((run(None).map_err(failed)?, None));
     }
     let mut memory = memory(program, arch, options.memory_limit)?;
     let (mut inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
@@ -66,8 +103,8 @@ pub fn execute(
         give(program, (data, map), &mut memory, &mut inputs).map_err(Error::Invalid)?;
     }
     let mut carried = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
-    let outcome = fabric::run(program, arch, options, Some(&mut carried)).map_err(failed)?;
-    Ok(ExecutedProgram { outcome, values: Some((memory, outputs)) })
+    let done = run(Some(&mut carried)).map_err(failed)?;
+    Ok((done, Some((memory, outputs))))
 }
 
 /// Puts the numbers that the text says into memories and streams.

@@ -1,11 +1,11 @@
 //! `wafersim collective KIND`.
 
+use super::inside::{InsideOptions, Looked, ProgramJob};
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::output::Output;
 use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
-use super::simulate::{self, ProgramJob};
-use super::trace::ProgramTrace;
+use super::simulate;
 use crate::fail::{Failure, Kind};
 use crate::inputs;
 use clap::{Args, ValueEnum};
@@ -15,8 +15,9 @@ use runner::program::Numbers;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
-use sim_core::program::{DType, Program, verify};
+use sim_core::program::{DType, verify};
 use sim_core::util::random::SplitMix64;
+use std::path::PathBuf;
 
 /// Generates one collective, executes it and times it
 #[derive(Debug, Args)]
@@ -54,7 +55,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     finish: bool,
     #[command(flatten)]
-    trace: ProgramTrace,
+    inside: InsideOptions,
     #[command(flatten)]
     manifest: ManifestOptions,
 }
@@ -99,19 +100,32 @@ fn pes(text: &str) -> Result<Grid, String> {
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
-    let mut recording = Recording::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
-    let (report, program, arch) = report(arguments)?;
-    let Arguments { limits, verify, trace, .. } = arguments;
-    trace.record(&program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
+    let mut recording = Recording::towards(&arguments.inside.destinations(), &arguments.manifest, output)?;
+    let Reduced { report, arch, stopped, files } = report(arguments, output)?;
+    let Arguments { limits, verify, inside, .. } = arguments;
+    files.iter().try_for_each(|(path, bytes)| recording.write(path, bytes))?;
     let inputs = vec![provenance::machine_file(&arguments.machine)];
     let facts =
-        ManifestFacts { inputs, beside: trace.files(), ..simulate::facts(&report, limits, verify, &arch, output)? };
+        ManifestFacts { inputs, beside: inside.files(), ..simulate::facts(&report, limits, verify, &arch, output)? };
     recording.attach(facts, &arguments.manifest, output)?;
-    Ok(Reply::of(report))
+    match stopped {
+        None => Ok(Reply::of(report)),
+        Some(failure) => Ok(Reply::Unmet(Box::new(report), failure)),
+    }
+}
+
+/// A collective that was executed.
+pub(super) struct Reduced {
+    pub(super) report: SimulateReport,
+    arch: ArchSpec,
+    /// Why it ended before its end.
+    stopped: Option<Failure>,
+    /// Files that were asked for.
+    files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// Executes the collective, and reports.
-pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, ArchSpec), Failure> {
+pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Reduced, Failure> {
     let recording = Recording::start();
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let collective = arguments.collective(arch.grid())?;
@@ -120,11 +134,21 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
     if !diagnostics.is_empty() {
         return Err(Failure::many(Kind::Infeasible, diagnostics));
     }
-    let Arguments { limits, finish, trace, verify, .. } = arguments;
+    let Arguments { limits, finish, inside, verify, .. } = arguments;
     let at = program.name.clone();
-    let job =
-        ProgramJob { program: &program, arch: &arch, at, limits, finish: *finish, numbers: Numbers::Without, trace };
-    let executed = job.execute()?;
+    let job = ProgramJob {
+        program: &program,
+        arch: &arch,
+        at,
+        limits,
+        finish: *finish,
+        values: false,
+        numbers: Numbers::Without,
+        map: None,
+        inside,
+        output,
+    };
+    let Looked { executed, inside, stopped, files } = job.look()?;
     let provenance = recording.provenance(arguments.command(&collective), verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = SplitMix64::new(seed);
@@ -136,8 +160,8 @@ pub(super) fn report(arguments: &Arguments) -> Result<(SimulateReport, Program, 
         };
         job.verified((0..count).map(smaller), seed)
     });
-    let report = SimulateReport::of((&program, &arch), executed, *finish, verified.transpose()?, &provenance);
-    Ok((report, program, arch))
+    let report = SimulateReport::of((&program, &arch), executed, inside, *finish, verified.transpose()?, &provenance);
+    Ok(Reduced { report, arch, stopped, files })
 }
 
 impl Arguments {
@@ -211,7 +235,7 @@ impl Arguments {
             collective.dtype.name(),
             self.machine.command(),
             self.limits.command() + &self.verify.command(),
-            if self.finish { " --finish" } else { "" }
+            if self.finish { " --finish" } else { "" }.to_owned() + self.inside.command()
         )
     }
 }

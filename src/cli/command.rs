@@ -106,7 +106,7 @@ fn again(command: &str, at: &Path, output: &Output) -> Result<String, Failure> {
         Command::Run(arguments) => run::again(&arguments, output),
         Command::Train(arguments) => train::again(&arguments, output),
         Command::Simulate(arguments) => manifest::digest(&simulate::report(&arguments, output)?.report),
-        Command::Collective(arguments) => manifest::digest(&collective::report(&arguments)?.0),
+        Command::Collective(arguments) => manifest::digest(&collective::report(&arguments, output)?.report),
         _ => Err(unusable(command, at, "is none that executes a program")),
     }
 }

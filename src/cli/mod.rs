@@ -12,6 +12,7 @@ mod compile;
 mod diff;
 mod explain;
 mod fmt;
+mod inside;
 mod map;
 mod models;
 mod options;

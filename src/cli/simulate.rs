@@ -1,23 +1,19 @@
 //! `wafersim simulate PROGRAM`.
 
+use super::inside::{InsideOptions, Looked, ProgramJob};
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::output::Output;
 use super::program::{self, ParamOptions, Source};
 use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
-use super::trace::ProgramTrace;
 use crate::fail::{Failure, Kind};
+use crate::inputs;
 use crate::manifest::{self, quoted};
-use crate::{host, inputs};
 use clap::Args;
 use report::simulate::{SIMULATE_SCHEMA, SimulateReport};
-use runner::Error;
-use runner::program::{ExecutedProgram, Numbers, Observation, check, execute};
-use runner::verify_fold::{self, FoldVerification};
+use runner::program::{ExecutedProgram, Numbers, Observation, check};
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
-use sim_core::error::RunError;
-use sim_core::program::Program;
 use sim_core::program::transform::depends_on_values;
 use sim_core::report::FoldNote;
 use sim_core::util::random::SplitMix64;
@@ -29,6 +25,7 @@ use std::path::PathBuf;
   wafersim simulate examples/hello.wafer --values
   wafersim simulate examples/ring.wafer --param P=16 --values
   wafersim simulate examples/hello.wafer --trace hello.pftrace --wave hello.fst
+  wafersim simulate examples/hello.wafer --profile --counters hello.csv --events events.csv
   wafersim simulate kernel.wbin --engine reference --finish --format json")]
 pub(super) struct Arguments {
     /// A program in text form (.wafer) or stored (.wbin)
@@ -48,23 +45,23 @@ pub(super) struct Arguments {
     #[arg(long)]
     values: bool,
     #[command(flatten)]
-    trace: ProgramTrace,
+    inside: InsideOptions,
     #[command(flatten)]
     manifest: ManifestOptions,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
-    let mut recording = Recording::towards(&arguments.trace.destinations(), &arguments.manifest, output)?;
-    let Simulated { report, source, arch, unmet } = report(arguments, output)?;
-    let Arguments { machine, limits, verify, manifest, trace, .. } = arguments;
-    trace.record(&source.program, &arch, report.cycles, limits.memory_limit, &mut recording)?;
+    let mut recording = Recording::towards(&arguments.inside.destinations(), &arguments.manifest, output)?;
+    let Simulated { report, source, arch, unmet, files } = report(arguments, output)?;
+    let Arguments { machine, limits, verify, manifest, inside, .. } = arguments;
+    files.iter().try_for_each(|(path, bytes)| recording.write(path, bytes))?;
     let mut inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
     inputs.extend(source.read.iter().map(PathBuf::as_path));
-    let facts = ManifestFacts { inputs, beside: trace.files(), ..facts(&report, limits, verify, &arch, output)? };
+    let facts = ManifestFacts { inputs, beside: inside.files(), ..facts(&report, limits, verify, &arch, output)? };
     recording.attach(facts, manifest, output)?;
-    match unmet.is_empty() {
-        true => Ok(Reply::of(report)),
-        false => Ok(Reply::Unmet(Box::new(report), Failure::many(Kind::Infeasible, unmet))),
+    match unmet {
+        None => Ok(Reply::of(report)),
+        Some(failure) => Ok(Reply::Unmet(Box::new(report), failure)),
     }
 }
 
@@ -93,8 +90,10 @@ pub(super) struct Simulated {
     pub(super) report: SimulateReport,
     source: Source,
     arch: ArchSpec,
-    /// What is not as its text expects.
-    unmet: Vec<Diagnostic>,
+    /// Why it ended before its end, or what is not as its text expects.
+    unmet: Option<Failure>,
+    /// Files that were asked for.
+    files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// What of a run is not as its text expects. Without values, only its length is known.
@@ -118,24 +117,30 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Simulated
     }
     let program = &source.program;
     let at = arguments.program.display().to_string();
-    let Arguments { machine, limits, verify, finish, values, trace, .. } = arguments;
+    let Arguments { machine, limits, verify, finish, values, inside, .. } = arguments;
     let wanted = [(finish, " --finish"), (values, " --values")];
     let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
     let command = format!(
-        "wafersim simulate {}{}{}{}{}{flags}",
+        "wafersim simulate {}{}{}{}{}{flags}{}",
         quoted(&at),
         arguments.params.command(),
         machine.command(),
         limits.command(),
-        verify.command()
+        verify.command(),
+        inside.command()
     );
     let given = source.text.as_ref().is_some_and(|(_, data)| data.has_values());
     let depends = given && depends_on_values(program).is_some();
     let numbers = if *values || depends { source.numbers() } else { Numbers::Without };
-    let job = ProgramJob { program, arch: &arch, at, limits, finish: *finish, numbers, trace };
-    let mut executed = job.execute()?;
-    let unmet = unmet(&source, &executed, output);
-    if depends && !*values {
+    let map = source.text.as_ref().map(|(map, _)| map);
+    let (finish, values) = (*finish, *values);
+    let job = ProgramJob { program, arch: &arch, at, limits, finish, values, numbers, map, inside, output };
+    let Looked { mut executed, inside, stopped, files } = job.look()?;
+    let unmet = stopped.or_else(|| {
+        let unmet = unmet(&source, &executed, output);
+        (!unmet.is_empty()).then(|| Failure::many(Kind::Infeasible, unmet))
+    });
+    if depends && !values {
         // Carried for the timing only.
         executed.values = None;
         let text = "executed with values, those of the text: what the program does depends on them".to_owned();
@@ -148,48 +153,6 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Simulated
         let smaller = |_| fabric::fold::smaller(program, rng.range(13, 40));
         job.verified((0..count).map(smaller), seed)
     });
-    let report = SimulateReport::of((program, &arch), executed, *finish, verified.transpose()?, &provenance);
-    Ok(Simulated { report, source, arch, unmet })
-}
-
-/// A program, and how it is executed.
-pub(super) struct ProgramJob<'a> {
-    pub(super) program: &'a Program,
-    pub(super) arch: &'a ArchSpec,
-    /// Where the program comes from, for messages.
-    pub(super) at: String,
-    pub(super) limits: &'a RunLimits,
-    /// Whether the PEs' last cycles are listed.
-    pub(super) finish: bool,
-    /// Real numbers that are carried.
-    pub(super) numbers: Numbers<'a>,
-    /// The trace that will be wanted of it.
-    pub(super) trace: &'a ProgramTrace,
-}
-
-impl ProgramJob<'_> {
-    /// Executes the program, unless it is known that its trace will be refused.
-    pub(super) fn execute(&self) -> Result<ExecutedProgram, Failure> {
-        let mut options = self.limits.options(self.finish);
-        let most = self.trace.most_cycles(self.program.grid())?.filter(|most| *most < options.cycle_limit);
-        options.cycle_limit = most.unwrap_or(options.cycle_limit);
-        let pool = host::pool(self.limits.threads())?;
-        let done = pool.install(|| execute(self.program, self.arch, &options, self.numbers, &self.at));
-        done.map_err(|error| match (error, most) {
-            (Error::Execution { error: RunError::CycleLimit { .. }, .. }, Some(most)) => self.trace.refusal(most),
-            (error, _) => error.into(),
-        })
-    }
-
-    /// Executes programs folded and in full.
-    pub(super) fn verified(
-        &self,
-        programs: impl Iterator<Item = Program>,
-        seed: u64,
-    ) -> Result<FoldVerification, Failure> {
-        let pool = host::pool(self.limits.threads())?;
-        let compare = |p: Program| verify_fold::compare(&p.name, &p, self.arch, &self.limits.options(false));
-        let kernels = programs.map(|p| pool.install(|| compare(p))).collect::<Result<_, Error>>()?;
-        Ok(FoldVerification { seed, kernels })
-    }
+    let report = SimulateReport::of((program, &arch), executed, inside, finish, verified.transpose()?, &provenance);
+    Ok(Simulated { report, source, arch, unmet, files })
 }

@@ -1,18 +1,15 @@
-//! Options of traces, and recording a program.
+//! Options of traces, and what records a program.
+//!
+//! **Not here.** Executing it (`inside`).
 
-use super::provenance::Recording;
 use crate::fail::{Failure, Kind};
 use crate::files::Destination;
 use clap::Args;
-use fabric::{RunOptions, reference};
 use report::encoding::fst::{PES, Wave};
 use report::encoding::perfetto::pe::{PE_CYCLE, Recorder};
 use report::encoding::trace_window::{LIMIT, TraceWindow};
-use runner::Error;
-use sim_core::arch::ArchSpec;
 use sim_core::coord::Grid;
 use sim_core::diag::Diagnostic;
-use sim_core::error::RunError;
 use sim_core::program::Program;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -144,36 +141,43 @@ impl ProgramTrace {
         if self.options.trace.is_some() { "--trace" } else { "--wave" }
     }
 
-    /// Executes a program of known length on the reference engine again, and writes what was seen.
-    pub(super) fn record(
+    /// The part of a run of known length that is shown, and whether that may be large.
+    ///
+    /// # Errors
+    /// If it has no cycle or no PE, or the trace of it would be too large.
+    pub(super) fn part(&self, grid: Grid, cycles: u64) -> Result<TraceWindow, Failure> {
+        let part = self.options.part(grid, cycles)?;
+        if !self.files().is_empty() {
+            let length = part.window.end.saturating_sub(part.window.start);
+            part.afford(part.pes().saturating_mul(length).saturating_mul(PE_CYCLE), self.option(), self.options.force)?;
+        }
+        Ok(part)
+    }
+
+    /// Whether what is large may be made.
+    pub(super) fn forced(&self) -> bool {
+        self.options.force
+    }
+
+    /// What records a part of a program's run, if that is wanted.
+    pub(super) fn recorder<'p>(
         &self,
-        program: &Program,
-        arch: &ArchSpec,
-        cycles: u64,
-        limit: u64,
-        recording: &mut Recording,
-    ) -> Result<(), Failure> {
+        program: &'p Program,
+        part: &TraceWindow,
+    ) -> Result<Option<Recorder<'p>>, Failure> {
         if self.files().is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let part = self.options.part(program.grid(), cycles)?;
-        let length = part.window.end.saturating_sub(part.window.start);
-        part.afford(part.pes().saturating_mul(length).saturating_mul(PE_CYCLE), self.option(), self.options.force)?;
-        let wave = self.wave.as_ref().map(|_| Wave::new(program, &part)).transpose()?;
-        let mut recorder = Recorder::new(program, part.clone(), self.options.trace.is_some(), wave);
-        let options = RunOptions { cycle_limit: part.window.end, memory_limit: limit, ..RunOptions::default() };
-        match reference::run_seen(program, arch, &options, None, &mut recorder) {
-            Ok(_) | Err(RunError::CycleLimit { .. }) => {}
-            Err(error) => return Err(Error::Execution { at: program.name.clone(), error }.into()),
-        }
-        let (trace, wave) = recorder.finish(part.window.end);
-        if let (Some(path), Some(trace)) = (&self.options.trace, trace) {
-            recording.write(path, &trace)?;
-        }
-        if let (Some(path), Some(wave)) = (&self.wave, wave) {
-            recording.write(path, &wave.finish(part.window.end)?)?;
-        }
-        Ok(())
+        let wave = self.wave.as_ref().map(|_| Wave::new(program, part)).transpose()?;
+        Ok(Some(Recorder::new(program, part.clone(), self.options.trace.is_some(), wave)))
+    }
+
+    /// The files of what was recorded up to a cycle.
+    pub(super) fn recorded(&self, recorder: Recorder<'_>, end: u64) -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
+        let (trace, wave) = recorder.finish(end);
+        let trace = self.options.trace.clone().zip(trace);
+        let wave = self.wave.clone().zip(wave.map(|wave| wave.finish(end)).transpose()?);
+        Ok(trace.into_iter().chain(wave).collect())
     }
 }
 

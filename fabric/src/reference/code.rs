@@ -259,13 +259,7 @@ impl Lower<'_> {
     }
 
     /// Loops that a register or a condition ends, and branches.
-    fn branch(
-        &mut self,
-        instr: &Instr,
-        steps: &mut Vec<TaskStep>,
-        depth: usize,
-        own: usize,
-    ) -> Result<(), Diagnostic> {
+    fn branch(&mut self, instr: &Instr, steps: &mut Vec<TaskStep>, depth: usize, own: usize) -> Result<(), Diagnostic> {
         let head = steps.len();
         match instr {
             Instr::Repeat { count, body } => {

@@ -159,11 +159,7 @@ fn activate_teardowns(machine: &mut Machine, closed: &[router::Closed]) {
 }
 
 /// Carries out what the compute elements decided, and counts their cycles (P1, P3); gives the first fault.
-fn commit_elements(
-    machine: &mut Machine,
-    choices: &[Choice],
-    mut values: Option<&mut Values<'_>>,
-) -> Option<RunError> {
+fn commit_elements(machine: &mut Machine, choices: &[Choice], mut values: Option<&mut Values<'_>>) -> Option<RunError> {
     let now = machine.now;
     let mut fault = None;
     for choice in choices {

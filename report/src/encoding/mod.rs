@@ -5,6 +5,7 @@
 //! **Not here.** The fields of reports, and files.
 
 pub mod csv;
+pub mod events;
 #[cfg(feature = "traces")]
 pub mod fst;
 #[cfg(feature = "pictures")]

@@ -2,18 +2,22 @@
 
 use super::run::verified;
 use crate::format::{Document, Tabular};
+use crate::profile;
 use crate::row;
 use crate::simulate::SimulateReport;
 use crate::table::{Table, grouped, percent};
 use std::fmt::Write as _;
 
 impl Tabular for SimulateReport {
-    /// When each PE finished, if that is listed, or the counters in one row.
+    /// When each PE finished, if that is listed; the profile, if there is one; or the counters in one row.
     fn table(&self) -> Table {
         if let Some(finish) = &self.finish {
             let mut table = Table::new(&["x", "y", "finish"]);
             finish.iter().for_each(|(x, y, cycle)| table.row(row![*x, *y, *cycle]));
             return table;
+        }
+        if let Some(rows) = &self.profile {
+            return profile::table(rows);
         }
         let mut table = Table::new(&["cycles", "compute", "wait", "back_pressure", "idle", "macs", "wavelet_hops"]);
         let p = self.pe_cycles;
@@ -27,6 +31,7 @@ impl Document for SimulateReport {
     fn text(&self) -> String {
         let (p, total) = (self.pe_cycles, self.pe_cycles.total());
         let mut out = format!("{}: {} cycles on {}\n", self.program, grouped(self.cycles), self.arch.name);
+        self.stopped.iter().for_each(|why| out += &format!("  stopped        {why}\n"));
         let _ = writeln!(
             out,
             "  PE-cycles      {} % compute, {} % wait, {} % back-pressure, {} % idle",
@@ -47,6 +52,9 @@ impl Document for SimulateReport {
         for (x, y, cycle) in self.finish.iter().flatten() {
             let _ = writeln!(out, "  PE ({x}, {y}) finished at {cycle}");
         }
+        if let Some(rows) = &self.profile {
+            out += &indented(&profile::table(rows).text());
+        }
         if let Some(values) = &self.values {
             for b in &values.buffers {
                 let _ = writeln!(out, "  PE ({}, {}) {} = {:?}", b.x, b.y, b.name, b.values);
@@ -58,4 +66,9 @@ impl Document for SimulateReport {
         }
         out
     }
+}
+
+/// Lines, two spaces in.
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }

@@ -229,6 +229,13 @@ impl SourceMap {
         Diagnostic { at: place, ..diagnostic }.excerpt(excerpt)
     }
 
+    /// File and line (from 1) of a part, or else of what it belongs to.
+    #[must_use]
+    pub fn line_of(&self, part: &Part) -> Option<(&str, usize)> {
+        let (file, line, _) = self.line(*self.find(part)?);
+        Some((&file.name, line))
+    }
+
     /// Where a part, or else what it belongs to, stands.
     fn find(&self, part: &Part) -> Option<&usize> {
         self.parts.get(part).or_else(|| self.find(&part.around()?))
