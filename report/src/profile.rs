@@ -5,11 +5,11 @@
 //! **Not here.** What a cycle is charged to (`fabric::reference::charge`).
 
 use crate::listing::Listing;
-use crate::row;
 use crate::table::{Cell, Table};
 use fabric::reference::charge::{Charge, Spent};
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Cycles of one instruction, or of what is none, summed over PEs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -114,6 +114,27 @@ impl ProfileRow {
         }
     }
 
+    /// The sum of rows, with the words of this one.
+    fn sum(&self, rows: &[&ProfileRow]) -> ProfileRow {
+        let sum = |of: fn(&ProfileRow) -> u64| rows.iter().map(|row| of(row)).sum();
+        ProfileRow {
+            cycles: sum(|r| r.cycles),
+            issue: sum(|r| r.issue),
+            set_up: sum(|r| r.set_up),
+            wait: sum(|r| r.wait),
+            back_pressure: sum(|r| r.back_pressure),
+            idle: sum(|r| r.idle),
+            ..self.clone()
+        }
+    }
+
+    /// The cells of its row; `what` stands for the instruction.
+    fn cells(&self, what: &str) -> Vec<Cell> {
+        let counts = [self.cycles, self.issue, self.set_up, self.wait, self.back_pressure, self.idle];
+        let words = [&self.image, &self.task, &self.line].map(|word| Cell::from(word.clone().unwrap_or_default()));
+        counts.map(Cell::Count).into_iter().chain(words).chain([Cell::from(what)]).collect()
+    }
+
     /// What stands for the instruction where there is none.
     fn what(&self) -> &str {
         match (&self.instruction, &self.task, &self.image) {
@@ -125,7 +146,10 @@ impl ProfileRow {
     }
 }
 
-/// Rows as a table, which a sum ends.
+/// Rows that people are shown.
+const SHOWN: usize = 40;
+
+/// All rows as a table, which a sum ends.
 #[must_use]
 pub fn table(rows: &[ProfileRow]) -> Table {
     let mut table = Table::new(&[
@@ -140,24 +164,52 @@ pub fn table(rows: &[ProfileRow]) -> Table {
         "line",
         "instruction",
     ]);
-    let text = |text: &Option<String>| Cell::from(text.clone().unwrap_or_default());
-    for r in rows {
-        let counts = [r.cycles, r.issue, r.set_up, r.wait, r.back_pressure, r.idle].map(Cell::Count);
-        let words = [text(&r.image), text(&r.task), text(&r.line), Cell::from(r.what())];
-        table.row(counts.into_iter().chain(words).collect());
-    }
-    let sum = |of: fn(&ProfileRow) -> u64| Cell::Count(rows.iter().map(of).sum());
-    table.row(row![
-        sum(|r| r.cycles),
-        sum(|r| r.issue),
-        sum(|r| r.set_up),
-        sum(|r| r.wait),
-        sum(|r| r.back_pressure),
-        sum(|r| r.idle),
-        "",
-        "",
-        "",
-        "(all)"
-    ]);
+    rows.iter().for_each(|r| table.row(r.cells(r.what())));
+    table.row(total(rows).cells("(all)"));
     table
+}
+
+/// The rows with most cycles as a table: those of one line and one text are one row, whatever their
+/// images, and those behind the first few are one row together.
+#[must_use]
+pub fn summary(rows: &[ProfileRow]) -> Table {
+    let merged = merged(rows);
+    let mut table = table(&merged[..merged.len().min(SHOWN)]);
+    if let Some(rest) = merged.get(SHOWN..).filter(|rest| !rest.is_empty()) {
+        let what = format!("({} more rows; --format csv or json has all)", rest.len());
+        table.replace_last(total(rest).cells(&what));
+        table.row(total(rows).cells("(all)"));
+    }
+    table
+}
+
+/// What rows have to agree in to be shown as one.
+type Key<'a> = (Option<&'a str>, bool, Option<&'a str>, Option<&'a str>, Option<&'a str>);
+
+fn merged(rows: &[ProfileRow]) -> Vec<ProfileRow> {
+    let mut known: BTreeMap<Key<'_>, (ProfileRow, BTreeSet<&str>)> = BTreeMap::new();
+    for r in rows {
+        let image = r.image.as_deref();
+        let apart = image.filter(|_| r.line.is_none() && r.task.is_some());
+        let key = (apart, image.is_some(), r.task.as_deref(), r.line.as_deref(), r.instruction.as_deref());
+        let nothing = || (r.sum(&[]), BTreeSet::new());
+        let (sum, images) = known.entry(key).or_insert_with(nothing);
+        *sum = r.sum(&[sum, r]);
+        images.extend(image);
+    }
+    let mut all: Vec<ProfileRow> = known
+        .into_values()
+        .map(|(sum, images)| match images.len() {
+            0 | 1 => sum,
+            n => ProfileRow { image: Some(format!("{n} images")), ..sum },
+        })
+        .collect();
+    all.sort_by_key(|row| (row.task.is_none(), std::cmp::Reverse(row.cycles)));
+    all
+}
+
+/// The sum of rows, without words.
+fn total(rows: &[ProfileRow]) -> ProfileRow {
+    let nothing = ProfileRow::of((None, None, None, None), [0; 5]);
+    nothing.sum(&rows.iter().collect::<Vec<_>>())
 }

@@ -155,6 +155,15 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// Puts a row in the place of the last one.
+    ///
+    /// # Panics
+    /// As [`Table::row`].
+    pub fn replace_last(&mut self, cells: Vec<Cell>) {
+        self.rows.pop();
+        self.row(cells);
+    }
+
     /// The columns.
     #[must_use]
     pub fn columns(&self) -> &[Column] {

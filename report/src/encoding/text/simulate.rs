@@ -53,7 +53,7 @@ impl Document for SimulateReport {
             let _ = writeln!(out, "  PE ({x}, {y}) finished at {cycle}");
         }
         if let Some(rows) = &self.profile {
-            out += &indented(&profile::table(rows).text());
+            out += &indented(&profile::summary(rows).text());
         }
         if let Some(values) = &self.values {
             for b in &values.buffers {
