@@ -181,6 +181,12 @@ impl Lower<'_> {
         }
     }
 
+    /// C14: before an instruction whose descriptors take time.
+    fn pause(&self, instr: &Instr) -> Option<TaskStep> {
+        let (Instr::Vec(op) | Instr::Async(Async { op, .. })) = instr else { return None };
+        Some(op.descriptor_cycles(&self.arch.pe)).filter(|cycles| *cycles > 0).map(TaskStep::Pause)
+    }
+
     /// The steps of a body, which belongs to the instruction with number `around`.
     fn body(
         &mut self,
@@ -194,11 +200,7 @@ impl Lower<'_> {
             self.origins.resize(steps.len(), around);
             let own = self.place.1;
             self.place.1 += 1;
-            if let Instr::Vec(op) | Instr::Async(Async { op, .. }) = instr
-                && op.descriptor_cycles(&self.arch.pe) > 0
-            {
-                steps.push(TaskStep::Pause(op.descriptor_cycles(&self.arch.pe)));
-            }
+            steps.extend(self.pause(instr));
             let step = match instr {
                 Instr::Loop { count, body } => {
                     if *count == 0 {
