@@ -92,3 +92,24 @@ fn a_report_of_other_programs_is_refused() {
     run(folder.path(), &["why", "c.json"], 3);
     run(folder.path(), &["why", "out.json", "--limit", "luck"], 2);
 }
+
+/// `hello.wafer` takes 16 cycles: 3 of dispatch, 6 of set-up, 3 + 1 + 2 on the way, 1 to receive; the sender
+/// issues in the cycle in which its wavelet begins. A task that starts at once is reached in the next cycle.
+#[test]
+fn a_program_is_bounded_as_counted_by_hand() {
+    let folder = TempDir::new().unwrap();
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let hello = project.join("examples/hello.wafer");
+    let hello = hello.to_str().unwrap();
+    let cycles = |path: &str| -> Vec<(String, u64)> {
+        let answer: Value = serde_json::from_str(&run(folder.path(), &["why", path, "--format", "json"], 0)).unwrap();
+        assert_eq!(answer["cycles"], 16);
+        let limits = answer["limits"].as_array().unwrap().iter();
+        let named = limits.map(|l| (l["limit"].as_str().unwrap().to_owned(), l["cycles"].as_u64().unwrap()));
+        named.filter(|(_, cycles)| *cycles != 16).collect()
+    };
+    let known = [("setup", 10), ("ramp", 13), ("dispatch", 14)].map(|(name, n)| (name.to_owned(), n));
+    assert_eq!(cycles(hello), known);
+    run(folder.path(), &["simulate", hello, "--format", "json", "-o", "hello.json"], 0);
+    assert_eq!(cycles("hello.json"), known, "of its report");
+}

@@ -1,11 +1,12 @@
-//! What bounds a step and its kernels: the step beside itself without each limit. The schema
-//! `wafersim.why/1`.
+//! What bounds a step and its kernels, or a program: each beside itself without each limit. The schemas
+//! `wafersim.why/1` and `wafersim.why-program/1`.
 //!
 //! **Invariant.** Every number is the difference of two executions of the same compiled kernels;
 //! nothing is estimated. Savings do not add up: behind a lifted limit stands the next one.
 //! **Not here.** Limits, and executing without them (`runner::why`).
 
 use crate::run::KernelReport;
+use crate::simulate::SimulateReport;
 use crate::sums;
 use runner::machine::differences;
 use runner::why::{self, Timed};
@@ -68,6 +69,64 @@ pub struct Bound {
     /// Limit and cycles without it, that which saves most first; limits that save nothing are
     /// left out.
     pub limits: Vec<(String, u64)>,
+}
+
+/// Schema of a [`ProgramAnswer`].
+pub const WHY_PROGRAM_SCHEMA: &str = "wafersim.why-program/1";
+
+/// What bounds a program.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ProgramAnswer {
+    /// Name and version of the schema, [`WHY_PROGRAM_SCHEMA`].
+    pub schema: &'static str,
+    /// The command that executes the program.
+    pub command: String,
+    /// Cycles of the program.
+    pub cycles: u64,
+    /// Limits, that which costs most first.
+    pub limits: Vec<ProgramLifted>,
+}
+
+/// A program without a limit.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ProgramLifted {
+    /// The limit.
+    pub limit: String,
+    /// What was lifted.
+    pub text: String,
+    /// Numbers of the machine that were changed: key, value before, value lifted.
+    pub changes: Vec<(String, String, String)>,
+    /// Cycles without it.
+    pub cycles: u64,
+    /// Share of the cycles that it costs; below 0 where there are more without it.
+    pub saved: f64,
+    /// PE-cycles that wait, with it and without.
+    pub wait: [u64; 2],
+    /// PE-cycles in back-pressure, with it and without.
+    pub back_pressure: [u64; 2],
+}
+
+impl ProgramAnswer {
+    /// Compares a program on its machine with itself without each limit.
+    #[must_use]
+    pub fn of(
+        arch: &ArchSpec,
+        whole: &SimulateReport,
+        lifted: &[(why::Limit, ArchSpec, SimulateReport)],
+    ) -> ProgramAnswer {
+        let limit = |(limit, without, run): &(why::Limit, ArchSpec, SimulateReport)| ProgramLifted {
+            limit: limit.name.to_owned(),
+            text: limit.text.to_owned(),
+            changes: differences(arch, without),
+            cycles: run.cycles,
+            saved: 1.0 - run.cycles as f64 / whole.cycles.max(1) as f64,
+            wait: [whole, run].map(|r| r.pe_cycles.wait),
+            back_pressure: [whole, run].map(|r| r.pe_cycles.back_pressure),
+        };
+        let mut limits: Vec<ProgramLifted> = lifted.iter().map(limit).collect();
+        limits.sort_by_key(|l| l.cycles);
+        ProgramAnswer { schema: WHY_PROGRAM_SCHEMA, command: whole.command.clone(), cycles: whole.cycles, limits }
+    }
 }
 
 /// A step with its kernels over all layers.

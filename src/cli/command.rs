@@ -86,7 +86,7 @@ pub(super) fn dispatch(command: Command, output: &Output) -> Result<Reply, Failu
         Command::Models(command) => models::run(&command),
         Command::Arch(command) => arch::run(&command),
         Command::Reproduce(arguments) => reproduce::run(&arguments, output, &|command, at| again(command, at, output)),
-        Command::Why(arguments) => why::run(&arguments, output, &run_of),
+        Command::Why(arguments) => why::run(&arguments, output, &asked),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
@@ -111,11 +111,12 @@ fn again(command: &str, at: &Path, output: &Output) -> Result<String, Failure> {
     }
 }
 
-/// The `wafersim run` that a report has; `at` names the report.
-fn run_of(command: &str, at: &Path) -> Result<run::Arguments, Failure> {
+/// The `wafersim run` or `simulate` that a report has; `at` names the report.
+fn asked(command: &str, at: &Path) -> Result<why::Asked, Failure> {
     match reread(command, at)? {
-        Command::Run(arguments) => Ok(arguments),
-        _ => Err(unusable(command, at, "is no `wafersim run`")),
+        Command::Run(arguments) => Ok(why::Asked::Step(Box::new(arguments))),
+        Command::Simulate(arguments) => Ok(why::Asked::Program(Box::new(arguments))),
+        _ => Err(unusable(command, at, "is neither `wafersim run` nor `wafersim simulate`")),
     }
 }
 

@@ -85,6 +85,11 @@ impl Document for Difference {
 
 /// Reads a report.
 pub(super) fn read(path: &Path) -> Result<Value, Failure> {
+    read_as(path, &[RUN_SCHEMA])
+}
+
+/// Reads a report with one of these schemas.
+pub(super) fn read_as(path: &Path, schemas: &[&str]) -> Result<Value, Failure> {
     let at = path.display().to_string();
     let wrong = |message: String| {
         let diagnostic = Diagnostic::new("cli-report", &at, message)
@@ -94,7 +99,7 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
     let text = files::read_text(path, REPORT_MAX)?;
     let report: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("is not JSON: {e}")))?;
     match report["schema"].as_str() {
-        Some(RUN_SCHEMA) => Ok(report),
+        Some(schema) if schemas.contains(&schema) => Ok(report),
         other => Err(wrong(format!("is not a report of this version: its schema is {other:?}, not {RUN_SCHEMA:?}"))),
     }
 }

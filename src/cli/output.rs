@@ -56,6 +56,20 @@ impl Output {
         }
     }
 
+    /// The same without progress and warnings, for what is executed again.
+    pub(super) fn silent(&self) -> Output {
+        Output {
+            format: self.format,
+            file: None,
+            documents: self.documents,
+            quiet: true,
+            verbose: false,
+            color: self.color,
+            arguments: self.arguments.clone(),
+            manifest: Mutex::default(),
+        }
+    }
+
     /// Whether the options go together.
     ///
     /// # Errors

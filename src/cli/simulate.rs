@@ -96,6 +96,19 @@ pub(super) struct Simulated {
     files: Vec<(PathBuf, Vec<u8>)>,
 }
 
+impl Simulated {
+    /// Whether it came to its end; what its text expects of another machine does not matter.
+    ///
+    /// # Errors
+    /// Why it stopped.
+    pub(super) fn finished(&self) -> Result<(), Failure> {
+        match (&self.report.stopped, &self.unmet) {
+            (Some(_), Some(failure)) => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What of a run is not as its text expects. Without values, only its length is known.
 fn unmet(source: &Source, executed: &ExecutedProgram, output: &Output) -> Vec<Diagnostic> {
     let Some((map, data)) = &source.text else { return Vec::new() };
@@ -108,8 +121,17 @@ fn unmet(source: &Source, executed: &ExecutedProgram, output: &Output) -> Vec<Di
 
 /// Executes the program, and reports.
 pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Simulated, Failure> {
+    report_on(arguments, machine(arguments)?, output)
+}
+
+/// The machine that the options say.
+pub(super) fn machine(arguments: &Arguments) -> Result<ArchSpec, Failure> {
+    inputs::machine(&arguments.machine.arch, &arguments.machine.sets)
+}
+
+/// Executes the program on a machine, and reports.
+pub(super) fn report_on(arguments: &Arguments, arch: ArchSpec, output: &Output) -> Result<Simulated, Failure> {
     let recording = Recording::start();
-    let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
     let source = program::read(&arguments.program, &arguments.params)?;
     let warnings = check(&source.program, &arch).map_err(|error| error.mapped(|all| source.located(all)))?;
     for diagnostic in source.warnings.iter().chain(&source.located(warnings)) {

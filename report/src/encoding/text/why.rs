@@ -1,9 +1,9 @@
-//! What bounds a step, as text and as CSV.
+//! What bounds a step or a program, as text and as CSV.
 
 use crate::format::{Document, Tabular};
 use crate::row;
 use crate::table::{Cell, Table, grouped};
-use crate::why::Answer;
+use crate::why::{Answer, ProgramAnswer};
 
 /// Most kernels in the text.
 const KERNELS: usize = 24;
@@ -20,11 +20,6 @@ impl Document for Answer {
     fn text(&self) -> String {
         let mut table = Table::new(&["  limit", "costs %", "step without it, s", "wait", "back-pressure", "lifted"]);
         for l in &self.limits {
-            let change = |[with, without]: [u64; 2]| match with {
-                0 => "-".to_owned(),
-                with if without / with >= 10 => format!("x {}", grouped(without / with)),
-                with => format!("{:+.1} %", 100.0 * (without as f64 / with as f64 - 1.0)),
-            };
             table.row(row![
                 format!("  {}", l.limit),
                 Cell::fixed(100.0 * l.saved, 2),
@@ -41,6 +36,39 @@ impl Document for Answer {
             grouped(self.step_cycles),
             table.text(),
             kernels(self, KERNELS).text()
+        )
+    }
+}
+
+/// A number with a limit and without it, as a change.
+fn change([with, without]: [u64; 2]) -> String {
+    match with {
+        0 => "-".to_owned(),
+        with if without / with >= 10 => format!("x {}", grouped(without / with)),
+        with => format!("{:+.1} %", 100.0 * (without as f64 / with as f64 - 1.0)),
+    }
+}
+
+impl Tabular for ProgramAnswer {
+    /// All limits.
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["limit", "costs %", "cycles without it", "wait", "back-pressure", "lifted"]);
+        for l in &self.limits {
+            let changes = [l.wait, l.back_pressure].map(|pair| Cell::from(change(pair)));
+            let first = row![l.limit.clone(), Cell::fixed(100.0 * l.saved, 2), Cell::Count(l.cycles)];
+            table.row(first.into_iter().chain(changes).chain(row![l.text.clone()]).collect());
+        }
+        table
+    }
+}
+
+impl Document for ProgramAnswer {
+    fn text(&self) -> String {
+        format!(
+            "{}\n\nThe program takes {} cycles. Lifting one limit at a time:\n{}\nEvery number is an execution of the same program on a machine without the limit. They do not add up:\nbehind a lifted limit stands the next one. `simulate --profile` says which instructions wait.\n",
+            self.command,
+            grouped(self.cycles),
+            self.table().text()
         )
     }
 }
