@@ -56,7 +56,7 @@ impl Output {
         }
     }
 
-    /// The same without progress and warnings, for what is executed again.
+    /// An output without progress and warnings, for what is executed again.
     pub(super) fn silent(&self) -> Output {
         Output {
             format: self.format,
