@@ -119,33 +119,7 @@ fn files_that_are_not_there_or_not_text() {
 }
 
 /// PE (0,0) waits for PE (1,0), which waits for PE (0,0); the counts agree.
-const DEADLOCK: &str = "program embrace
-grid 2x1
-image west {
-  in q0 c1
-  out q0 c0
-  mem word f32[1] @0
-  task main local active {
-    vec mov 1: f32@0[1] <- fab c1 f32
-    vec mov 1: fab c0 f32 <- f32@0[1]
-  }
-}
-image east {
-  in q0 c0
-  out q0 c1
-  mem word f32[1] @0
-  task main local active {
-    vec mov 1: f32@0[1] <- fab c0 f32
-    vec mov 1: fab c1 f32 <- f32@0[1]
-  }
-}
-place west x=0 y=0
-place east x=1 y=0
-route c0 x=0 y=0 ramp -> east
-route c0 x=1 y=0 west -> ramp
-route c1 x=1 y=0 ramp -> west
-route c1 x=0 y=0 east -> ramp
-";
+const DEADLOCK: &str = include_str!("programs/embrace.wafer");
 
 #[test]
 fn a_deadlock_names_the_pes_and_colors() {

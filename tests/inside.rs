@@ -110,36 +110,11 @@ fn profiles_add_up_to_the_counters() {
 }
 
 /// Two PEs that both receive before they send; the west one says when it began.
-const EMBRACE: &str = "\
-program embrace
-grid 2x1
-image a {
-  in q0 c0
-  out q0 c1
-  mem word f32[1] @0
-  mem t i16[4] @8
-  task main local active {
-    timestamp t[0]
-    vec mov 1: f32@0[1] <- fab c0 f32
-    vec mov 1: fab c1 f32 <- f32@0[1]
-  }
+fn embrace() -> String {
+    let text = include_str!("programs/embrace.wafer");
+    let timed = text.replacen("  task", "  mem t i16[4] @8\n  task", 1);
+    timed.replacen("active {\n", "active {\n    timestamp t[0]\n", 1)
 }
-image b {
-  in q0 c1
-  out q0 c0
-  mem word f32[1] @0
-  task main local active {
-    vec mov 1: f32@0[1] <- fab c1 f32
-    vec mov 1: fab c0 f32 <- f32@0[1]
-  }
-}
-place a x=0 y=0
-place b x=1 y=0
-route c1 x=0 y=0 ramp -> east
-route c1 x=1 y=0 west -> ramp
-route c0 x=1 y=0 ramp -> west
-route c0 x=0 y=0 east -> ramp
-";
 
 /// The west PE dispatches in cycles 0 to 2, takes the time in 3 to 5, sets up in 6 to 11, and waits in 12, in
 /// which nothing can move any more; the east one sets up in 3 to 8, and waits in 9 to 12.
@@ -148,7 +123,7 @@ fn a_deadlock_reports_what_the_run_had() {
     let folder = TempDir::new().unwrap();
     let [path, trace, events, counters, result] =
         ["embrace.wafer", "t.pftrace", "e.csv", "c.csv", "r.json"].map(|name| folder.path().join(name));
-    std::fs::write(&path, EMBRACE).unwrap();
+    std::fs::write(&path, embrace()).unwrap();
     for engine in ["fast", "reference"] {
         let files = ["--trace", word(&trace), "--events", word(&events), "--counters", word(&counters)];
         let more = ["--engine", engine, "--profile", "--values", "-o", word(&result)];

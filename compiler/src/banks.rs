@@ -77,7 +77,7 @@ impl Banks {
         if address % self.period < self.start(Side::Far) { Side::Near } else { Side::Far }
     }
 
-    /// The first address on a side, from `from` on.
+    /// The address on a side in the first period that begins at `from` or behind it.
     #[must_use]
     pub fn place(self, from: u32, side: Side) -> u32 {
         self.whole(from) + self.start(side)

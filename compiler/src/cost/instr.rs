@@ -85,38 +85,30 @@ type Place = (Option<AddrReg>, i32);
 /// Two vectors in memory that a beat reads.
 #[derive(Debug, Clone)]
 struct Together {
-    /// Where they begin: a register, if any, and what is added to it.
     places: [Place; 2],
     /// Whether they are one and the same if they begin at the same address.
     alike: bool,
-    /// Whether they meet in every beat, by how many bytes the second one begins ahead of the first, modulo
-    /// the period of the banks.
-    meet: Vec<bool>,
+    reads: Reads,
 }
 
 impl Together {
     fn of(arch: &ArchSpec, [a, b]: [&MemRef; 2], op: &VecOp, width: u32) -> Together {
         let alike = a.dtype == b.dtype && a.dims == b.dims;
-        let meet = by_distance(arch, [a, b], width.min(op.len), op.len.div_ceil(width));
-        Together { places: [a, b].map(|m| (m.base, m.offset)), alike, meet }
-    }
-
-    fn period(&self) -> i32 {
-        self.meet.len() as i32
+        Together { places: [a, b].map(|m| (m.base, m.offset)), alike, reads: Reads::of(arch, [a, b], op, width) }
     }
 
     /// Whether another pair conflicts for the same values of registers, as far as that is seen from where
     /// both begin.
     fn conflicts_as(&self, other: &Together) -> bool {
-        let same = |(a, b): (&Place, &Place)| a.0 == b.0 && (a.1 - b.1) % self.period() == 0;
-        !self.alike && !other.alike && self.meet == other.meet && self.places.iter().zip(&other.places).all(same)
+        let same = |(a, b): (&Place, &Place)| a.0 == b.0 && i64::from(a.1 - b.1) % self.reads.period == 0;
+        !self.alike && !other.alike && self.reads == other.reads && self.places.iter().zip(&other.places).all(same)
     }
 
     /// Rule C5.
     fn conflicts(&self, registers: &Registers) -> bool {
         let [a, b] =
             self.places.map(|(base, offset)| base.map_or(0, |r| registers[usize::from(r.0)]).wrapping_add(offset));
-        !(a == b && self.alike) && self.meet[b.wrapping_sub(a).rem_euclid(self.period()) as usize]
+        !(a == b && self.alike) && self.reads.meet(b.wrapping_sub(a).into())
     }
 }
 
@@ -129,31 +121,55 @@ fn together(arch: &ArchSpec, op: &VecOp, width: u32) -> [Option<Together>; 3] {
     [pair(a, b), pair(a, c), pair(b, c)]
 }
 
-/// Whether two sources read words in every beat that meet at the banks, by how many bytes the second one
-/// begins ahead of the first.
-fn by_distance(arch: &ArchSpec, sources: [&MemRef; 2], elements: u32, beats: u32) -> Vec<bool> {
-    let (word, period) = (i64::from(arch.pe.bank_width.value / 8), i64::from(arch.pe.bank_period()));
-    let pitch = sources.map(|m| {
-        let stride = m.dims.last().map_or(0, |last| i64::from(last.stride));
-        stride * i64::from(m.dtype.bytes())
-    });
-    let words = pitch.map(|pitch| {
-        let mut words: Vec<i64> = (0..i64::from(elements)).map(|i| (i * pitch).div_euclid(word) * word).collect();
-        words.dedup();
-        words
-    });
-    let meet = |ahead: i64| {
-        words[0].iter().any(|x| {
-            words[1].iter().any(|y| {
-                let distance = (ahead + y - x).rem_euclid(period);
-                distance < word || distance > period - word
+/// What two sources read of the banks, wherever they begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reads {
+    /// Bytes of a word of a bank, and after which addresses meet at the same banks again: powers of two.
+    word: i64,
+    period: i64,
+    /// Bytes from an element to the next one.
+    pitch: [i64; 2],
+    /// Elements of a beat.
+    elements: i64,
+    /// Beats until everything is as it was.
+    beats: i64,
+}
+
+impl Reads {
+    fn of(arch: &ArchSpec, sources: [&MemRef; 2], op: &VecOp, width: u32) -> Reads {
+        let period = i64::from(arch.pe.bank_period());
+        let pitch = sources.map(|m| {
+            let stride = m.dims.last().map_or(0, |last| i64::from(last.stride));
+            stride * i64::from(m.dtype.bytes())
+        });
+        let word = i64::from(arch.pe.bank_width.value / 8);
+        let mut reads = Reads { word, period, pitch, elements: width.min(op.len).into(), beats: 1 };
+        if reads.drift() % period != 0 {
+            reads.beats = period.min(op.len.div_ceil(width).into());
+        }
+        reads
+    }
+
+    /// How many bytes the second source gets further ahead in a beat.
+    fn drift(&self) -> i64 {
+        self.elements * (self.pitch[1] - self.pitch[0])
+    }
+
+    /// Whether words meet at the banks in every beat, if the second source begins so many bytes ahead of the
+    /// first.
+    fn meet(&self, ahead: i64) -> bool {
+        (0..self.beats).all(|beat| self.in_a_beat(ahead + beat * self.drift()))
+    }
+
+    fn in_a_beat(&self, ahead: i64) -> bool {
+        let word = |source: usize, element: i64| (element * self.pitch[source]) & -self.word;
+        (0..self.elements).any(|i| {
+            (0..self.elements).any(|j| {
+                let distance = (ahead + word(1, j) - word(0, i)) & (self.period - 1);
+                distance < self.word || distance > self.period - self.word
             })
         })
-    };
-    let drift = i64::from(elements) * (pitch[1] - pitch[0]);
-    // After a period of beats, everything is as it was.
-    let beats = if drift.rem_euclid(period) == 0 { 1 } else { i64::from(beats).min(period) };
-    (0..period).map(|ahead| (0..beats).all(|beat| meet(ahead + beat * drift))).collect()
+    }
 }
 
 /// Whether all vectors among the operands have 16 bits, or all have 32.
