@@ -149,12 +149,22 @@ fn check(at: &str, value: &Value, schema: &Value, root: &Value) {
 fn documents_are_as_their_schemas_say() {
     let folder = reported();
     std::fs::write(folder.path().join("two.wafer"), PROGRAM).unwrap();
-    let words = ["simulate", "two.wafer", "--values", "--finish", "--format", "json", "-o", "two.json"];
-    run(folder.path(), &words, 0);
+    let json = ["--format", "json", "-o"];
+    let simulate = ["simulate", "two.wafer", "--values", "--finish", "--profile", "--counters", "counters.json"];
+    run(folder.path(), &[&simulate, &json[..], &["two.json"]].concat(), 0);
+    run(folder.path(), &[&["why", "two.wafer"], &json[..], &["why.json"]].concat(), 0);
+    run(folder.path(), &[&["why", "out.json", "--limit", "edges"], &json[..], &["step.json"]].concat(), 0);
     let of = |name: &str| -> Value { serde_json::from_str(&run(folder.path(), &["schema", name], 0).0).unwrap() };
-    for (schema, file) in
-        [("report", "out.json"), ("simulate", "two.json"), ("manifest", "out.run.json"), ("manifest", "two.run.json")]
-    {
+    let documents = [
+        ("report", "out.json"),
+        ("simulate", "two.json"),
+        ("counters", "counters.json"),
+        ("why-program", "why.json"),
+        ("why", "step.json"),
+        ("manifest", "out.run.json"),
+        ("manifest", "two.run.json"),
+    ];
+    for (schema, file) in documents {
         let schema = of(schema);
         check(file, &document(&folder.path().join(file)), &schema, &schema);
     }

@@ -6,19 +6,21 @@
 
 use crate::row;
 use crate::table::Table;
-use crate::{Document, Tabular};
+use crate::{Document, Tabular, form};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sim_core::coord::Grid;
 use sim_core::report::PeCounters;
 
 /// The counters of a mesh.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Counters {
     /// Columns of the mesh.
     pub width: u32,
     /// Rows of the mesh.
     pub height: u32,
     /// Row by row.
+    #[schemars(with = "Vec<form::PeCounters>")]
     pub pes: Vec<PeCounters>,
 }
 

@@ -18,6 +18,19 @@ pub(crate) struct PeCycles {
     idle: u64,
 }
 
+/// What one PE counted in a run.
+#[derive(JsonSchema)]
+pub(crate) struct PeCounters {
+    /// Where its cycles went.
+    cycles: PeCycles,
+    /// Multiply-accumulates.
+    macs: u64,
+    /// Wavelets that left its router, by port: north, east, south, west, ramp.
+    sent: [u64; 5],
+    /// Cycle after the last one in which its compute element had anything to do; 0 if none.
+    finish: u64,
+}
+
 /// Something that was not stepped cycle by cycle, and why that is exact.
 #[derive(JsonSchema)]
 pub(crate) struct FoldNote {

@@ -7,10 +7,11 @@ use clap::{Args, ValueEnum};
 use published::paper::PaperReport;
 use published::scaling::ScalingReport;
 use report::RunReport;
+use report::counters::Counters;
 use report::encoding::json;
 use report::simulate::SimulateReport;
 use report::train::TrainReport;
-use report::why::Answer;
+use report::why::{Answer, ProgramAnswer};
 use schemars::schema_for;
 
 /// The JSON Schema of a document that wafersim writes
@@ -32,10 +33,14 @@ enum Document {
     Scaling,
     /// What `wafersim reproduce cerebras-gpt --format json` writes.
     CerebrasGpt,
-    /// What `wafersim simulate` and `collective` write.
+    /// What `wafersim simulate` and `collective` write, with or without `--profile`.
     Simulate,
-    /// What `wafersim why` writes.
+    /// What their `--counters FILE.json` writes.
+    Counters,
+    /// What `wafersim why REPORT.json` writes of a step.
     Why,
+    /// What `wafersim why PROGRAM` writes.
+    WhyProgram,
     /// What is written beside results.
     Manifest,
 }
@@ -47,7 +52,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Reply, Failure> {
         Document::Scaling => schema_for!(ScalingReport),
         Document::CerebrasGpt => schema_for!(PaperReport),
         Document::Simulate => schema_for!(SimulateReport),
+        Document::Counters => schema_for!(Counters),
         Document::Why => schema_for!(Answer),
+        Document::WhyProgram => schema_for!(ProgramAnswer),
         Document::Manifest => schema_for!(Manifest),
     };
     Ok(Reply::Bytes(json::document(&schema)?))

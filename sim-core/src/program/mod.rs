@@ -245,6 +245,14 @@ pub struct Route {
     pub tx: DirSet,
 }
 
+impl Route {
+    /// Whether it leads back over the link that it comes from. Back down the own ramp is a way: a PE may
+    /// send to itself.
+    pub(crate) fn turns_back(&self) -> bool {
+        self.rx != Dir::Ramp && self.tx.contains(self.rx)
+    }
+}
+
 /// Which way an edge stream flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Flow {

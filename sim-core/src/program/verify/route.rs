@@ -171,7 +171,7 @@ impl Net<'_> {
             if route.tx.is_empty() {
                 diagnostics.push("R006", at_route(route), "no port to leave by", "");
             }
-            if route.tx.contains(route.rx) {
+            if route.turns_back() {
                 let message = format!("leads back to {}, where it comes from", route.rx.name());
                 diagnostics.push("R006", at_route(route), message, "");
             }
@@ -179,7 +179,7 @@ impl Net<'_> {
     }
 
     fn check_links(&self, grid: Grid, diagnostics: &mut Diagnostics) {
-        for (i, route) in self.routes.iter().enumerate().filter(|(_, r)| !r.tx.contains(r.rx)) {
+        for (i, route) in self.routes.iter().enumerate().filter(|(_, r)| !r.turns_back()) {
             diagnostics.part = self.part(i);
             for dir in Dir::LINKS {
                 let sends = route.tx.contains(dir);
@@ -218,16 +218,13 @@ impl Net<'_> {
         let bound = |list: &[(u8, Color)]| list.iter().any(|b| b.1 == self.color);
         for (i, route) in self.routes.iter().enumerate() {
             diagnostics.part = self.part(i);
-            let (code, what, missing) = if route.rx == Dir::Ramp {
-                ("R010", "output", placed.lacking(route.region, |i| bound(&images[i as usize].outputs)))
-            } else if route.tx.contains(Dir::Ramp) {
-                ("R009", "input", placed.lacking(route.region, |i| bound(&images[i as usize].inputs)))
-            } else {
-                continue;
-            };
-            if let Some(pe) = missing {
+            let sends = |i: u32| bound(&images[i as usize].outputs);
+            let takes = |i: u32| bound(&images[i as usize].inputs);
+            let up = (route.rx == Dir::Ramp).then(|| placed.lacking(route.region, sends)).flatten();
+            let down = route.tx.contains(Dir::Ramp).then(|| placed.lacking(route.region, takes)).flatten();
+            for (code, what, word, missing) in [("R010", "output", "out", up), ("R009", "input", "in", down)] {
+                let Some(pe) = missing else { continue };
                 let message = format!("PE {pe} has no image with an {what} queue for {}", self.color);
-                let word = if what == "input" { "in" } else { "out" };
                 let help =
                     format!("add `{word} qN {}` to the image of that PE, or end the route before it", self.color);
                 diagnostics.push(code, at_route(route), message, &help);

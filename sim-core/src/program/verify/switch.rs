@@ -3,7 +3,7 @@
 use super::span::Cover;
 use super::{Diagnostics, check_color, check_disjoint, check_region};
 use crate::arch::ArchSpec;
-use crate::coord::{Color, Grid, PeCoord, Region};
+use crate::coord::{Color, Dir, Grid, PeCoord, Region};
 use crate::diag::Part;
 use crate::program::switch::{COMMANDS, ENTRIES, POSITIONS};
 use crate::program::{Control, Filter, Instr, Program, Switch};
@@ -73,6 +73,11 @@ fn check_set(program: &Program, diagnostics: &mut Diagnostics) {
         set.sort_unstable();
         set.dedup();
         for (color, needs, code, what) in set {
+            // Where others of the image's PEs have it, those without do nothing.
+            let some = |r: &Region| super::span::meet_region(*r, placement.region).is_some();
+            if needs == "switch" && regions(color, needs).iter().any(some) {
+                continue;
+            }
             if let Some(pe) = Cover::new(regions(color, needs)).hole(placement.region, |_| true) {
                 let message =
                     format!("image `{}` sets the {what} of {color}, but PE {pe} has no {needs} of it", image.name);
@@ -111,6 +116,7 @@ fn check_positions(s: &Switch, at: &str, diagnostics: &mut Diagnostics) {
             diagnostics.push("R028", at, format!("position {} has no port to leave by", i + 1), "");
         }
         if let (Some(rx), Some(tx)) = (p.rx, p.tx)
+            && rx != Dir::Ramp
             && tx.contains(rx)
         {
             let message = format!("position {} leads back to {}, where it comes from", i + 1, rx.name());
