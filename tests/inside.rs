@@ -130,7 +130,7 @@ fn a_deadlock_reports_what_the_run_had() {
         let (out, err) = run(&[&["simulate", word(&path)], &files[..], &more[..]].concat(), 4);
         assert!(out.is_empty() && err.contains("run-deadlock") && err.contains("wait for each other"), "{err}");
         let report: Value = serde_json::from_slice(&std::fs::read(&result).unwrap()).unwrap();
-        assert!(report["stopped"].as_str().unwrap().starts_with("deadlock at cycle 1"), "{report}");
+        assert!(report["stopped"].as_str().unwrap().starts_with("deadlock at cycle 12"), "{report}");
         assert_eq!(report["cycles"], 13);
         assert_eq!(report["values"]["buffers"][1]["values"][0], 5.0, "the last cycle of the timestamp");
         let row = |line: &str| {

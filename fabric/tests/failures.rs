@@ -33,6 +33,34 @@ fn send(n: u8, len: u32) -> Instr {
     vec(Op::Mov, len, fab(n, F32), &[mem(F32, 0, len)])
 }
 
+/// The last thing that happens is a beat, a setup, a move of a router or a stream's wavelet; the fast engine
+/// may look once more later.
+/// Of the receiver the setup is over in 8, its beats are in 9 and 10.
+#[test]
+fn both_engines_name_the_cycle_of_a_deadlock() {
+    let mut late = Build::new(1, 1);
+    late.one(0, 0, &[0], &[], vec![start(&[receive(0, 3)])]);
+    late.route_at(0, 0, 0, WEST, &[RAMP]);
+    late.edge(0, Flow::In, WEST, 0, 2);
+    let mut setup = Build::new(1, 1);
+    setup.one(0, 0, &[0], &[], vec![start(&[receive(0, 3)])]);
+    setup.route_at(0, 0, 0, WEST, &[RAMP]);
+    // What nobody takes comes after everything else: put in at 0, 20 and 40, moved a cycle later.
+    let mut unread = Build::new(1, 1);
+    unread.one(0, 0, &[0], &[], vec![start(&[])]);
+    unread.route_at(0, 0, 0, WEST, &[RAMP]);
+    unread.edge(0, Flow::In, WEST, 0, 3).interval = 20;
+    for (b, at) in [(late, 11), (setup, 9), (unread, 42)] {
+        for engine in [fabric::EngineKind::Reference, fabric::EngineKind::Fast] {
+            let options = RunOptions { engine, ..RunOptions::default() };
+            match fabric::run(&b.program, &b.arch, &options, None) {
+                Err(RunError::Deadlock { at: found, .. }) => assert_eq!(found, Cycle(at), "{engine:?}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
 /// The circle of a deadlock, as both engines tell it.
 fn circle(b: &Build) -> Vec<String> {
     let of = |engine| {

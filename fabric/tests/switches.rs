@@ -233,6 +233,108 @@ fn filters_scatter_a_broadcast() {
     }
 }
 
+/// S2: the control wavelet of a microthread is a vector instruction of one element. It is issued in 3, set up in 4
+/// to 9, and given in 10, if its priority is high; the data of the main thread is set up in 4 to 9 as well and
+/// issued in 10 and 11, before a microthread of low priority.
+#[test]
+fn a_microthread_sends_a_control_wavelet() {
+    for (priority, stuck) in [("high", true), ("low", false)] {
+        let b = text(
+            "2x1",
+            &format!(
+                "image send {{
+                   out q0 c0
+                   task main local active {{
+                     async t0 {priority} control c0 nop -> 5 then activate done
+                     vec mov 2: fab c0 f32 <- f32@0[2]
+                     join t0
+                   }}
+                   task done local {{
+                     a0 = 1
+                   }}
+                 }}
+                 image recv {{
+                   in q0 c0
+                   mem y f32[2] @0
+                   task main control 5 {{
+                     a0 = 1
+                   }}
+                   task all local active {{
+                     vec mov 2: f32@0[2] <- fab c0 f32
+                   }}
+                 }}
+                 place send x=0 y=0
+                 place recv x=1 y=0
+                 route c0 x=0 y=0 ramp -> east
+                 route c0 x=1 y=0 west -> ramp"
+            ),
+        );
+        // Behind the data, the control wavelet waits for its task. Before it, nobody takes it: the main thread
+        // is in a task that waits for data.
+        assert_eq!(b.run().is_err(), stuck, "{priority}");
+        if !stuck {
+            assert_eq!(b.moves_of(0, 0, 0), [13, 14, 15]);
+        }
+    }
+}
+
+/// R1: the first beat is in 9, leaves the router in 12, by both ports, and is ready at the PE itself in 14 and
+/// at its neighbour, one hop later, in 15. The PE's own receiver is set up in 11 to 16 and issues in 17 and 18.
+#[test]
+fn a_pe_sends_to_itself() {
+    let b = text(
+        "2x1",
+        "image both {
+           in q0 c0
+           out q0 c0
+           mem x f32[2] @0 = 3, 4
+           task main local active {
+             vec mov 2: fab c0 f32 <- f32@0[2]
+             vec mov 2: f32@8[2] <- fab c0 f32
+           }
+         }
+         image recv {
+           in q0 c0
+           task main local active {
+             vec mov 2: f32@8[2] <- fab c0 f32
+           }
+         }
+         place both x=0 y=0
+         place recv x=1 y=0
+         route c0 x=0 y=0 ramp -> east ramp
+         route c0 x=1 y=0 west -> ramp",
+    );
+    assert_eq!(b.moves_of(0, 0, 0), [12, 13]);
+    for memory in memories(&b, &[]) {
+        assert_eq!(memory[8..16], [0, 0, 64, 64, 0, 0, 128, 64], "3 and 4");
+    }
+    assert_eq!(b.run().unwrap().cycles.0, 19);
+}
+
+/// S7: an image opens a color at position 1 on three PEs, of which the one at the end has no switch: its route is
+/// both its first and its last position.
+#[test]
+fn a_color_without_a_switch_has_the_position_of_its_route() {
+    let b = text(
+        "3x1",
+        "image all {
+           in q0 c0
+           task main local active {
+             open c0 1
+             turn c0 3
+             vec mov 1: f32@0[1] <- fab c0 f32
+           }
+         }
+         place all x=0..3 y=0
+         route c0 x=0..2 y=0 north -> ramp
+         route c0 x=2 y=0 west -> ramp
+         switch c0 x=0..2 y=0 pop never | west -> ramp east
+         edge in x west y=0 c0 wavelets 1 every 1 fanout 1",
+    );
+    let values = memories(&b, &[("x", vec![0x4040_0000])]);
+    assert!(values.iter().all(|memory| memory[..4] == [0, 0, 64, 64]), "3 everywhere");
+}
+
 /// C10: a microthread fills a FIFO of 8 with 32 elements, the main thread drains it; beats of 4
 /// (both sides 16-bit). The first beat of the microthread is in 1 + 3 + 6 = 10, that of the main
 /// thread waits until the elements are there in 11; the main thread goes first (low priority fills),

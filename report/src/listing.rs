@@ -74,6 +74,7 @@ fn colors(instr: &Instr) -> String {
         Instr::Vec(op) => of_operands(op),
         Instr::Async(run) => of_operands(&run.op),
         Instr::Control(color, _) | Instr::Open(color) => color.to_string(),
+        Instr::AsyncControl(send) => send.color.to_string(),
         Instr::Filter { color, .. } | Instr::Turn { color, .. } => color.to_string(),
         _ => String::new(),
     }

@@ -72,7 +72,7 @@ impl Steps {
             Instr::Repeat { .. } | Instr::While { .. } | Instr::If { .. } => {
                 unreachable!("kernels have no control code")
             }
-            Instr::Scalar(_) | Instr::Filter { .. } | Instr::Turn { .. } | Instr::Return => {
+            Instr::AsyncControl(_) | Instr::Scalar(_) | Instr::Filter { .. } | Instr::Turn { .. } | Instr::Return => {
                 unreachable!("kernels have no control code")
             }
             Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Control(..) | Instr::Open(_) => {

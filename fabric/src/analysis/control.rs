@@ -9,13 +9,7 @@ use sim_core::program::{Image, Instr, Program, walk};
 
 /// The color that an instruction sends a control wavelet on, if it does.
 fn control_color(instr: &Instr) -> Option<Color> {
-    match instr {
-        Instr::Control(color, _) => Some(*color),
-        Instr::Vec(_) | Instr::Async(_) | Instr::Join(_) | Instr::Loop { .. } | Instr::Addr(_) => None,
-        Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) | Instr::Open(_) => None,
-        Instr::Scalar(_) | Instr::If { .. } | Instr::While { .. } | Instr::Repeat { .. } => None,
-        Instr::Filter { .. } | Instr::Turn { .. } | Instr::Return => None,
-    }
+    instr.control().map(|(color, _)| color)
 }
 
 /// The color that an instruction sends a control wavelet on, or whose switch or filter it sets.

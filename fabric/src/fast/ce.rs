@@ -462,7 +462,7 @@ impl CeCycle<'_> {
         if let Some(port) = vector.output
             && (port.between(running.done + n) || ends)
         {
-            self.give(port.queue, Word::from(word));
+            self.give(port.queue, vector.control.unwrap_or(Word::from(word)));
         }
         for &id in &vector.drains {
             let occupancy = &mut self.registers.occupancies[usize::from(id)];

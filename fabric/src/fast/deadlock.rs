@@ -15,8 +15,9 @@ use sim_core::units::Cycle;
 /// How many blocked units are examined.
 const LISTED: usize = crate::analysis::waits::EXAMINED;
 
-/// A deadlock, unless the run is over, in cycle `now`; `skipped` cycles were folded away before.
-pub(super) fn find(bands: &[Band], now: u64, skipped: u64) -> Option<RunError> {
+/// A deadlock, unless the run is over; cycle `now`, without those that were folded away, is one in which
+/// nothing happens any more.
+pub(super) fn find(bands: &[Band], now: u64) -> Option<RunError> {
     let mut blocked = Vec::new();
     let mut total = 0u64;
     let mut add = |b: Blocked| {
@@ -38,7 +39,16 @@ pub(super) fn find(bands: &[Band], now: u64, skipped: u64) -> Option<RunError> {
             }
         }
     }
-    (total > 0).then(|| RunError::Deadlock { at: Cycle(now + skipped), blocked, total, cycle: Vec::new() })
+    (total > 0).then(|| RunError::Deadlock { at: Cycle(quiet(bands)), blocked, total, cycle: Vec::new() })
+}
+
+/// The first cycle from which on nothing happened: an evaluation that found nothing to do may be later.
+fn quiet(bands: &[Band]) -> u64 {
+    let of = |band: &Band| {
+        let routers = band.t.routers.iter().map(|router| router.last_event);
+        routers.chain(band.t.ces.iter().map(|ce| ce.active)).max().unwrap_or(0)
+    };
+    bands.iter().map(of).max().unwrap_or(0)
 }
 
 fn threads(band: &Band, pe: u32, now: u64, add: &mut impl FnMut(Blocked)) {

@@ -229,7 +229,7 @@ impl Engine {
     fn finish(&mut self, last: u64) -> Result<u64, RunError> {
         let now = last + 1;
         let skipped = self.skipped();
-        if let Some(error) = deadlock::find(&self.bands, now, skipped) {
+        if let Some(error) = deadlock::find(&self.bands, now) {
             return Err(error);
         }
         let mut end = 0;

@@ -8,11 +8,13 @@
 //! **Not here.** The state of a PE (`state`), and what executing an instruction does (`ce`).
 
 use super::banks::{self, Pair};
+use super::fifo::{CONTROL, Word};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::transform::Deciding;
 use sim_core::program::{
-    AddrOp, AddrReg, Async, Cond, DType, Image, Instr, Int, MemRef, Operand, Priority, ScalarOp, Then, Trigger, VecOp,
+    AddrOp, AddrReg, Async, AsyncControl, Cond, DType, Image, Instr, Int, MemRef, Op, Operand, Priority, ScalarOp,
+    Then, Trigger, VecOp,
 };
 
 /// One step of linear code.
@@ -100,6 +102,8 @@ pub(crate) struct LoweredVec {
     pub(crate) drains: Vec<u8>,
     /// FIFO in memory that is the destination.
     pub(crate) fills: Option<u8>,
+    /// The control wavelet that it gives instead of data.
+    pub(crate) control: Option<Word>,
     /// Whether no operand can make a beat wait.
     pub(crate) memory_only: bool,
     /// Address registers that move, with the bytes by which they do per element.
@@ -237,10 +241,20 @@ impl LoweredImage {
                 Instr::Control(color, control) => {
                     LoweredInstr::Control { queue: self.output(*color), word: control.word() }
                 }
+                Instr::AsyncControl(send) => self.async_control(send, arch),
                 Instr::Open(color) => LoweredInstr::Open(color.index() as u8),
             };
             self.code.push(step);
         }
+    }
+
+    /// A vector instruction of one wavelet, which is a control wavelet (rule S2).
+    fn async_control(&mut self, send: &AsyncControl, arch: &ArchSpec) -> LoweredInstr {
+        self.threads = self.threads.max(usize::from(send.thread) % 8 + 1);
+        let wavelet = VecOp::new(Op::Mov, 1, Operand::Fab(send.color, DType::F32), vec![Operand::Imm(0)]);
+        let vector = self.vector(&wavelet, send.priority, send.then, arch);
+        self.vectors[usize::from(vector)].control = Some(CONTROL | Word::from(send.control.word()));
+        LoweredInstr::Async { vector, thread: send.thread }
     }
 
     /// Loops that a register or a condition ends, and branches.
@@ -314,6 +328,7 @@ impl LoweredImage {
             output,
             drains,
             fills,
+            control: None,
             memory_only,
             advances: op.operands().filter_map(advance).collect(),
         });

@@ -102,6 +102,8 @@ pub(crate) struct Ce {
     pub(crate) wait: u64,
     pub(crate) back_pressure: u64,
     pub(crate) finish: u64,
+    /// Cycle after the last one that counts as compute.
+    pub(crate) active: u64,
     pub(crate) main: Main,
     pub(crate) macs: u64,
 }
@@ -154,6 +156,7 @@ impl Ce {
             wait: 0,
             back_pressure: 0,
             finish: 0,
+            active: 0,
             main: Main::Idle,
             macs: 0,
         }
@@ -187,7 +190,10 @@ impl Ce {
         if span > 0 {
             self.since = now;
             match self.class {
-                Class::Compute => self.compute += span,
+                Class::Compute => {
+                    self.compute += span;
+                    self.active = now + skipped;
+                }
                 Class::Wait => self.wait += span,
                 Class::BackPressure => self.back_pressure += span,
                 Class::Idle => return,

@@ -8,8 +8,8 @@ use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::diag::Diagnostic;
 use sim_core::program::reg::Reg;
-use sim_core::program::{AddrOp, AddrReg, Async, Cond, DType, DataReg, Image, Instr, Int, MemRef, Operand, Priority};
-use sim_core::program::{ScalarOp, Task, TaskId, Then, Trigger, VecOp};
+use sim_core::program::{AddrOp, AddrReg, Async, AsyncControl, Cond, DType, DataReg, Image, Instr, Int, MemRef, Op};
+use sim_core::program::{Operand, Priority, ScalarOp, Task, TaskId, Then, Trigger, VecOp};
 
 /// Deepest nesting of loops.
 const NESTING: usize = 64;
@@ -108,6 +108,8 @@ pub(super) struct VectorCode {
     pub(super) width: u32,
     /// Output queue of a fabric destination, if its color is bound to one.
     pub(super) output: Option<usize>,
+    /// S2: the word of the control wavelet that its one beat gives instead of data.
+    pub(super) control: Option<u32>,
     /// Input queues of fabric sources, if their colors are bound to one.
     pub(super) inputs: [Option<usize>; 3],
 }
@@ -233,6 +235,17 @@ impl Lower<'_> {
                 Instr::Control(color, control) => {
                     TaskStep::Control { color: *color, queue: queue(&self.image.outputs, *color), word: control.word() }
                 }
+                Instr::AsyncControl(AsyncControl { thread, priority, color, control, then }) => {
+                    self.microthread(*thread)?;
+                    if let Some(Then::Activate(task) | Then::Unblock(task)) = *then {
+                        self.task_index(task)?;
+                    }
+                    // S2: an instruction of one element, which gives the control wavelet.
+                    let one = VecOp::new(Op::Mov, 1, Operand::Fab(*color, DType::F32), vec![Operand::Imm(0)]);
+                    let vector = self.vector(&one)?;
+                    self.vectors[vector].control = Some(control.word());
+                    TaskStep::Async { vector, thread: *thread, priority: *priority, then: *then }
+                }
                 Instr::Open(color) => TaskStep::Open(*color),
                 Instr::Scalar(op) => {
                     self.registers(op.reads().into_iter().chain(op.writes()))?;
@@ -323,7 +336,14 @@ impl Lower<'_> {
         };
         // The one that was begun last.
         let place = (self.place.0, self.place.1.saturating_sub(1));
-        self.vectors.push(VectorCode { op: op.clone(), place, width: width(op, self.arch), output, inputs });
+        self.vectors.push(VectorCode {
+            op: op.clone(),
+            place,
+            width: width(op, self.arch),
+            output,
+            control: None,
+            inputs,
+        });
         Ok(self.vectors.len() - 1)
     }
 

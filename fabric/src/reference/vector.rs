@@ -238,7 +238,8 @@ fn beat(
         // C6
         let queue = vector.output.expect("a beat that starts has its queues");
         let ready = now + u64::from(arch.pe.ce_latency.value) + u64::from(arch.router.ramp_up.value);
-        element.outputs[queue].1.push(Wavelet { ready, data: run.held[0], control: false });
+        let data = vector.control.unwrap_or(run.held[0]);
+        element.outputs[queue].1.push(Wavelet { ready, data, control: vector.control.is_some() });
         run.held[0] = 0;
     }
     run.done += count;

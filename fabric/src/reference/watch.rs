@@ -136,7 +136,10 @@ fn seen<'a>(element: &'a Element, code: &'a ImageCode, choice: Choice, now: u64)
         Activity::Idle => Doing::Idle,
     };
     let micro = |run: &'a Option<super::state::Running>| {
-        run.as_ref().map(|r| Instruction { id: (r.vector, r.ready), what: What::Vector(&code.vectors[r.vector].op) })
+        let run = run.as_ref()?;
+        let vector = &code.vectors[run.vector];
+        let what = if vector.control.is_some() { What::Other("control") } else { What::Vector(&vector.op) };
+        Some(Instruction { id: (run.vector, run.ready), what })
     };
     let queues = |queues: &[(Option<Color>, super::state::Fifo)]| {
         let bound = |(q, (color, fifo)): (usize, &(Option<Color>, super::state::Fifo))| {

@@ -9,6 +9,7 @@
 mod control;
 mod execute;
 mod random;
+mod sends;
 mod shrink;
 
 use execute::{execute, execute_in};
@@ -29,13 +30,15 @@ fn cases(default: u64) -> u64 {
 fn essence(r: &Result<Outcome, RunError>) -> Result<Outcome, String> {
     match r {
         Ok(o) => Ok(Outcome { folds: Vec::new(), stepped_cycles: 0, stepped_pe_cycles: 0, ..o.clone() }),
-        Err(RunError::Deadlock { blocked, total, cycle, .. }) => Err(format!("deadlock {total} {blocked:?} {cycle:?}")),
+        Err(RunError::Deadlock { at, blocked, total, cycle }) => {
+            Err(format!("deadlock {at:?} {total} {blocked:?} {cycle:?}"))
+        }
         Err(e) => Err(format!("{e}")),
     }
 }
 
 /// What the random programs are made of, beside memory operations.
-const MECHANISMS: [&str; 23] = [
+const MECHANISMS: [&str; 25] = [
     "a switch",
     "a ring switch",
     "popping",
@@ -59,6 +62,8 @@ const MECHANISMS: [&str; 23] = [
     "a filter set at run time",
     "a switch turned at run time",
     "a task that ends early",
+    "a control wavelet of a microthread",
+    "a PE that sends to itself",
 ];
 
 fn mechanisms(p: &Program) -> [bool; MECHANISMS.len()] {
@@ -88,6 +93,8 @@ fn mechanisms(p: &Program) -> [bool; MECHANISMS.len()] {
         lines("filter", " of 0"),
         lines("turn", ""),
         lines("return", ""),
+        lines("async", " control "),
+        text.lines().any(|l| l.starts_with("route") && l.contains(" ramp ->") && l.ends_with(" ramp")),
     ]
 }
 
@@ -127,6 +134,9 @@ fn difference(p: &Program, a: &ArchSpec, threads: usize) -> Option<String> {
     None
 }
 
+/// Tells the generator of what `sends` puts in from that of the rest.
+const SENDS: u64 = 0x5e4d5;
+
 /// The random program of a seed, with control code if that is asked for, and its machine.
 fn case(seed: u64, with_control: bool) -> (Program, ArchSpec) {
     let mut rng = SplitMix64::new(seed);
@@ -136,6 +146,7 @@ fn case(seed: u64, with_control: bool) -> (Program, ArchSpec) {
         control::machine(&mut rng, &mut a);
         control::insert(&mut rng, &mut p);
     }
+    sends::insert(&mut SplitMix64::new(seed ^ SENDS), &mut p);
     (p, a)
 }
 

@@ -157,10 +157,15 @@ fn control() -> impl Strategy<Value = Control> {
 
 fn instr() -> impl Strategy<Value = Instr> {
     let then = prop::option::of(prop_oneof![task_id().prop_map(Then::Activate), task_id().prop_map(Then::Unblock)]);
-    let a = (any::<u8>(), prop::sample::select(Priority::ALL.to_vec()), vec_op(), then);
+    let priority = || prop::sample::select(Priority::ALL.to_vec());
+    let a = (any::<u8>(), priority(), vec_op(), then.clone());
+    let sent = (any::<u8>(), priority(), color(), control(), then);
     let leaf = prop_oneof![
         vec_op().prop_map(Instr::Vec),
         a.prop_map(|(thread, priority, op, then)| Instr::Async(Async { thread, priority, op, then })),
+        sent.prop_map(|(thread, priority, color, control, then)| {
+            Instr::AsyncControl(AsyncControl { thread, priority, color, control, then })
+        }),
         any::<u8>().prop_map(Instr::Join),
         addr_op().prop_map(Instr::Addr),
         task_id().prop_map(Instr::Activate),

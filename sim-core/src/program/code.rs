@@ -28,7 +28,7 @@ pub fn code_bytes(image: &Image, arch: &ArchSpec) -> u64 {
     for task in &image.tasks {
         walk(&task.body, |instr| {
             bytes += u64::from(match instr {
-                Instr::Vec(_) | Instr::Async(_) => arch.pe.vector_code.value,
+                Instr::Vec(_) | Instr::Async(_) | Instr::AsyncControl(_) => arch.pe.vector_code.value,
                 _ => arch.pe.scalar_code.value,
             });
         });

@@ -4,7 +4,7 @@
 //! host's stack; loops deeper than [`super::parse::MAX_DEPTH`] are refused.
 
 use super::parse::MAX_DEPTH;
-use super::{AddrOp, AddrReg, Async, Cond, Control, Instr, Int, ScalarOp, TaskId, VecOp};
+use super::{AddrOp, AddrReg, Async, AsyncControl, Cond, Control, Instr, Int, ScalarOp, TaskId, VecOp};
 use crate::coord::Color;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::borrow::Cow;
@@ -23,6 +23,7 @@ enum Flat<'a> {
     Unblock(TaskId),
     Control(Color, Control),
     Open(Color),
+    AsyncControl(Cow<'a, AsyncControl>),
     Scalar(ScalarOp),
     If(Cond),
     Else,
@@ -75,6 +76,7 @@ fn begin(instr: &Instr) -> Flat<'_> {
         Instr::Unblock(task) => Flat::Unblock(*task),
         Instr::Control(color, control) => Flat::Control(*color, control.clone()),
         Instr::Open(color) => Flat::Open(*color),
+        Instr::AsyncControl(send) => Flat::AsyncControl(Cow::Borrowed(send)),
         Instr::Scalar(op) => Flat::Scalar(*op),
         Instr::If { cond, .. } => Flat::If(*cond),
         Instr::While { cond, .. } => Flat::While(*cond),
@@ -158,6 +160,7 @@ fn leaf(flat: Flat<'_>) -> Instr {
         Flat::Unblock(task) => Instr::Unblock(task),
         Flat::Control(color, control) => Instr::Control(color, control),
         Flat::Open(color) => Instr::Open(color),
+        Flat::AsyncControl(send) => Instr::AsyncControl(send.into_owned()),
         Flat::Scalar(op) => Instr::Scalar(op),
         Flat::Filter(color, [start, pass, period]) => Instr::Filter { color, start, pass, period },
         Flat::Turn(color, position, open) => Instr::Turn { color, position, open },

@@ -31,7 +31,10 @@ mod text_scalar;
 pub use address::AddrOp;
 pub use code::{code_bytes, walk};
 pub use dtype::DType;
-pub use op::{Async, Descriptors, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources, Then, VecOp};
+pub use op::{
+    Async, AsyncControl, Descriptors, Dim, Dims, FifoId, Instr, MemRef, Op, Operand, Priority, Ring, Sources, Then,
+    VecOp,
+};
 pub use parse::parse;
 pub use reg::{AddrReg, DataReg};
 pub use scalar::{Address, Cmp, Cond, Float, FloatOp, Int, IntOp, ScalarOp, Word};

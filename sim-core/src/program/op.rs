@@ -361,6 +361,21 @@ pub struct Async {
     pub then: Option<Then>,
 }
 
+/// A control wavelet that a microthread sends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AsyncControl {
+    /// The microthread, 0 to 7. Issuing waits while it is busy.
+    pub thread: u8,
+    /// Its priority until the wavelet is sent.
+    pub priority: Priority,
+    /// The color.
+    pub color: Color,
+    /// What is sent.
+    pub control: Control,
+    /// What happens in the cycle in which it is sent, if anything.
+    pub then: Option<Then>,
+}
+
 /// An instruction of a task.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Instr {
@@ -387,6 +402,8 @@ pub enum Instr {
     Unblock(TaskId),
     /// Send a control wavelet on a color (rule S2).
     Control(Color, Control),
+    /// Have a microthread send a control wavelet; the main thread goes on.
+    AsyncControl(AsyncControl),
     /// Open a color in this PE's router that was closed, with its switch at position 0.
     Open(Color),
     /// A scalar instruction.
@@ -439,6 +456,26 @@ pub enum Instr {
 }
 
 impl Instr {
+    /// The color and the control wavelet that it sends, if it does.
+    #[must_use]
+    pub fn control(&self) -> Option<(Color, &Control)> {
+        match self {
+            Instr::Control(color, control) | Instr::AsyncControl(AsyncControl { color, control, .. }) => {
+                Some((*color, control))
+            }
+            _ => None,
+        }
+    }
+
+    /// What happens when it completes on a microthread, if anything.
+    #[must_use]
+    pub fn then(&self) -> Option<Then> {
+        match self {
+            Instr::Async(Async { then, .. }) | Instr::AsyncControl(AsyncControl { then, .. }) => *then,
+            _ => None,
+        }
+    }
+
     /// The bodies inside of it, in the order of the code.
     #[must_use]
     pub fn bodies(&self) -> [&[Instr]; 2] {

@@ -53,10 +53,10 @@
 //! position, and `print(parse(t))` does not change when it is parsed and printed again.
 
 use super::{
-    AddrOp, AddrReg, Async, Buffer, Descriptors, EdgeStream, Filter, Flow, Image, Instr, MemRef, Operand, Placement,
-    Priority, Program, Route, Switch, Task, Then, Trigger, VecOp, Word,
+    AddrOp, AddrReg, Async, AsyncControl, Buffer, Control, Descriptors, EdgeStream, Filter, Flow, Image, Instr, MemRef,
+    Operand, Placement, Priority, Program, Route, Switch, Task, Then, Trigger, VecOp, Word,
 };
-use crate::coord::{Dir, DirSet, Span};
+use crate::coord::{Color, Dir, DirSet, Span};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Program {
@@ -222,11 +222,12 @@ impl Display for Instr {
             Instr::Vec(op) => write!(f, "{op}"),
             Instr::Async(Async { thread, priority, op, then }) => {
                 write!(f, "async t{thread} {} {op}", priority.name())?;
-                match then {
-                    Some(Then::Activate(task)) => write!(f, " then activate {}", task.0),
-                    Some(Then::Unblock(task)) => write!(f, " then unblock {}", task.0),
-                    None => Ok(()),
-                }
+                write_then(f, *then)
+            }
+            Instr::AsyncControl(AsyncControl { thread, priority, color, control, then }) => {
+                write!(f, "async t{thread} {} ", priority.name())?;
+                write_control(f, *color, control)?;
+                write_then(f, *then)
             }
             Instr::Join(thread) => write!(f, "join t{thread}"),
             Instr::Loop { count, .. } => write!(f, "loop {count}"),
@@ -234,11 +235,7 @@ impl Display for Instr {
             Instr::Activate(task) => write!(f, "activate {}", task.0),
             Instr::Block(task) => write!(f, "block {}", task.0),
             Instr::Unblock(task) => write!(f, "unblock {}", task.0),
-            Instr::Control(color, control) => {
-                write!(f, "control {color}")?;
-                control.commands.iter().try_for_each(|c| write!(f, " {}", c.name()))?;
-                control.task.map_or(Ok(()), |id| write!(f, " -> {id}"))
-            }
+            Instr::Control(color, control) => write_control(f, *color, control),
             Instr::Open(color) => write!(f, "open {color}"),
             Instr::Scalar(op) => write!(f, "{op}"),
             Instr::Return => write!(f, "return"),
@@ -252,6 +249,20 @@ impl Display for Instr {
                 write!(f, "{} {color} {position}", if *open { "open" } else { "turn" })
             }
         }
+    }
+}
+
+fn write_control(f: &mut Formatter<'_>, color: Color, control: &Control) -> fmt::Result {
+    write!(f, "control {color}")?;
+    control.commands.iter().try_for_each(|c| write!(f, " {}", c.name()))?;
+    control.task.map_or(Ok(()), |id| write!(f, " -> {id}"))
+}
+
+fn write_then(f: &mut Formatter<'_>, then: Option<Then>) -> fmt::Result {
+    match then {
+        Some(Then::Activate(task)) => write!(f, " then activate {}", task.0),
+        Some(Then::Unblock(task)) => write!(f, " then unblock {}", task.0),
+        None => Ok(()),
     }
 }
 

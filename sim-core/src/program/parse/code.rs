@@ -5,8 +5,8 @@ use super::value::Value;
 use super::{Parsed, Parser, clipped};
 use crate::diag::Part;
 use crate::program::{
-    AddrOp, AddrReg, Async, Command, Control, DType, Descriptors, Instr, Int, IntOp, Op, Operand, Priority, ScalarOp,
-    TaskId, Then, VecOp,
+    AddrOp, AddrReg, Async, AsyncControl, Command, Control, DType, Descriptors, Instr, Int, IntOp, Op, Operand,
+    Priority, ScalarOp, TaskId, Then, VecOp,
 };
 
 /// What an instruction begins with, beside the names of registers and operations.
@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
         }
         self.next += 1;
         Ok(match word {
-            "async" => Instr::Async(self.async_op()?),
+            "async" => self.async_op()?,
             "join" => Instr::Join(self.numbered('t')?),
             "loop" if self.at_addr_reg() => Instr::Repeat { count: self.addr_reg()?, body: self.instrs(depth, code)? },
             "loop" => Instr::Loop { count: self.int()?, body: self.instrs(depth, code)? },
@@ -150,27 +150,35 @@ impl<'a> Parser<'a> {
 
     fn control(&mut self) -> Parsed<Control> {
         let mut commands = Vec::new();
-        while matches!(self.peek(), Tok::Word(_)) {
+        while matches!(self.peek(), Tok::Word(word) if word != "then") {
             commands.push(self.one_of(&Command::ALL, Command::name)?);
         }
         let task = if self.take(Tok::Punct("->")) { Some(self.int()?) } else { None };
         Ok(Control { commands, task })
     }
 
-    fn async_op(&mut self) -> Parsed<Async> {
+    fn async_op(&mut self) -> Parsed<Instr> {
         let thread = self.numbered('t')?;
         let priority = self.one_of(&Priority::ALL, Priority::name)?;
+        if self.take(Tok::Word("control")) {
+            let (color, control) = (self.color()?, self.control()?);
+            return Ok(Instr::AsyncControl(AsyncControl { thread, priority, color, control, then: self.then()? }));
+        }
         let op = self.vec_op()?;
-        let then = if !self.take(Tok::Word("then")) {
-            None
+        Ok(Instr::Async(Async { thread, priority, op, then: self.then()? }))
+    }
+
+    /// What happens when a microthread is done.
+    fn then(&mut self) -> Parsed<Option<Then>> {
+        if !self.take(Tok::Word("then")) {
+            Ok(None)
         } else if self.take(Tok::Word("activate")) {
-            Some(Then::Activate(self.task_id()?))
+            Ok(Some(Then::Activate(self.task_id()?)))
         } else if self.take(Tok::Word("unblock")) {
-            Some(Then::Unblock(self.task_id()?))
+            Ok(Some(Then::Unblock(self.task_id()?)))
         } else {
-            return self.expected("activate or unblock");
-        };
-        Ok(Async { thread, priority, op, then })
+            self.expected("activate or unblock")
+        }
     }
 
     /// `vec OP LENGTH: DESTINATION <- SOURCE, …`. `vec` may be left out, and so may the length, which is

@@ -130,6 +130,7 @@ impl Found {
                 | Instr::Block(_)
                 | Instr::Unblock(_)
                 | Instr::Control(..)
+                | Instr::AsyncControl(_)
                 | Instr::Open(_) => {}
             }
         }

@@ -126,6 +126,7 @@ fn body(code: &mut [Instr], deciding: Deciding, period: u32) {
             | Instr::Block(_)
             | Instr::Unblock(_)
             | Instr::Control(..)
+            | Instr::AsyncControl(_)
             | Instr::Open(_)
             // What these compute may decide, and is kept.
             | Instr::Scalar(_)

@@ -139,11 +139,12 @@ struct Site {
 fn sites(body: &[Instr], in_loop: bool) -> Vec<Site> {
     let mut found = Vec::new();
     for instr in body {
-        let (task, holds) = match instr {
-            Instr::Activate(task) | Instr::Async(Async { then: Some(Then::Activate(task)), .. }) => (*task, false),
-            Instr::Block(task) | Instr::Unblock(task) => (*task, true),
-            Instr::Async(Async { then: Some(Then::Unblock(task)), .. }) => (*task, true),
-            other => {
+        let (task, holds) = match (instr, instr.then()) {
+            (Instr::Activate(task), _) => (*task, false),
+            (Instr::Block(task) | Instr::Unblock(task), _) => (*task, true),
+            (_, Some(Then::Activate(task))) => (task, false),
+            (_, Some(Then::Unblock(task))) => (task, true),
+            (other, None) => {
                 other.bodies().into_iter().for_each(|body| found.extend(sites(body, true)));
                 continue;
             }

@@ -7,8 +7,8 @@ use crate::coord::Color;
 use crate::diag::Part;
 use crate::program::reg::Reg;
 use crate::program::{
-    AddrOp, AddrReg, Address, Async, DType, DataReg, FifoId, Image, Instr, Int, MemRef, Op, Operand, Placement,
-    ScalarOp, TaskId, Then, Trigger, VecOp, code_bytes,
+    AddrOp, AddrReg, Address, Async, AsyncControl, DType, DataReg, FifoId, Image, Instr, Int, MemRef, Op, Operand,
+    Placement, ScalarOp, TaskId, Then, Trigger, VecOp, code_bytes,
 };
 use std::fmt::{self, Display};
 
@@ -218,11 +218,7 @@ impl Body<'_> {
                 self.check_thread(*thread, at);
                 self.check_op(op, at);
                 self.check_streams(op, at);
-                match then {
-                    Some(Then::Activate(task)) => self.check_task(*task, true, at),
-                    Some(Then::Unblock(task)) => self.check_task(*task, false, at),
-                    None => {}
-                }
+                self.check_then(*then, at);
             }
             Instr::Join(thread) => self.check_thread(*thread, at),
             Instr::Loop { count, body } => {
@@ -264,7 +260,23 @@ impl Body<'_> {
                 self.check_output(*color, at);
                 check_control(control, at, self.diagnostics);
             }
+            Instr::AsyncControl(AsyncControl { thread, priority: _, color, control, then }) => {
+                self.check_thread(*thread, at);
+                check_color(*color, self.arch, at, self.diagnostics);
+                self.check_output(*color, at);
+                check_control(control, at, self.diagnostics);
+                self.check_then(*then, at);
+            }
             Instr::Open(color) => check_color(*color, self.arch, at, self.diagnostics),
+        }
+    }
+
+    /// What happens when a microthread is done.
+    fn check_then(&mut self, then: Option<Then>, at: &Place<'_>) {
+        match then {
+            Some(Then::Activate(task)) => self.check_task(task, true, at),
+            Some(Then::Unblock(task)) => self.check_task(task, false, at),
+            None => {}
         }
     }
 

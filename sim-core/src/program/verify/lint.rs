@@ -13,7 +13,7 @@
 //! **Not here.** What makes a program wrong (the other files of this folder); W006, which only the text shows.
 
 use crate::diag::{Diagnostic, Part};
-use crate::program::{Async, Flow, Image, Instr, Program, Task, TaskId, Then, Trigger, walk};
+use crate::program::{Flow, Image, Instr, Program, Task, TaskId, Then, Trigger, walk};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Codes of warnings with their titles, as in `docs/diagnostics.md`.
@@ -84,9 +84,7 @@ fn control_numbers(program: &Program) -> BTreeSet<u8> {
     let mut numbers = BTreeSet::new();
     for task in program.images.iter().flat_map(|i| &i.tasks) {
         walk(&task.body, |instr| {
-            if let Instr::Control(_, control) = instr {
-                numbers.extend(control.task);
-            }
+            numbers.extend(instr.control().and_then(|(_, control)| control.task));
         });
     }
     numbers
@@ -96,12 +94,18 @@ fn control_numbers(program: &Program) -> BTreeSet<u8> {
 fn named(image: &Image) -> (BTreeSet<TaskId>, BTreeSet<TaskId>) {
     let (mut activated, mut unblocked) = (BTreeSet::new(), BTreeSet::new());
     for task in &image.tasks {
-        walk(&task.body, |instr| match instr {
-            Instr::Activate(id) | Instr::Async(Async { then: Some(Then::Activate(id)), .. }) => {
+        walk(&task.body, |instr| match (instr, instr.then()) {
+            (Instr::Activate(id), _) => {
                 activated.insert(*id);
             }
-            Instr::Unblock(id) | Instr::Async(Async { then: Some(Then::Unblock(id)), .. }) => {
+            (Instr::Unblock(id), _) => {
                 unblocked.insert(*id);
+            }
+            (_, Some(Then::Activate(id))) => {
+                activated.insert(id);
+            }
+            (_, Some(Then::Unblock(id))) => {
+                unblocked.insert(id);
             }
             _ => {}
         });

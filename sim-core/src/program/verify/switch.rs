@@ -42,10 +42,9 @@ pub(super) fn uncounted(program: &Program) -> Vec<Color> {
     let mut colors: Vec<Color> = program.switches.iter().map(|s| s.color).collect();
     colors.extend(program.filters.iter().map(|x| x.color));
     for task in program.images.iter().flat_map(|i| &i.tasks) {
-        super::super::code::walk(&task.body, |instr| {
-            if let Instr::Control(color, _) | Instr::Filter { color, .. } | Instr::Turn { color, .. } = instr {
-                colors.push(*color);
-            }
+        super::super::code::walk(&task.body, |instr| match instr {
+            Instr::Filter { color, .. } | Instr::Turn { color, .. } => colors.push(*color),
+            other => colors.extend(other.control().map(|(color, _)| color)),
         });
     }
     colors
