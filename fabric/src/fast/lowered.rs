@@ -13,7 +13,7 @@ use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::transform::Deciding;
 use sim_core::program::{
-    AddrOp, AddrReg, Async, AsyncControl, Cond, DType, Image, Instr, Int, MemRef, Op, Operand, Priority, ScalarOp,
+    AddrOp, AddrReg, Async, AsyncControl, Cond, DType, Descriptors, Image, Instr, Int, MemRef, Op, Operand, Priority, ScalarOp,
     Then, Trigger, VecOp,
 };
 
@@ -199,9 +199,9 @@ impl LoweredImage {
         self.trips = self.trips.max(trips);
         for instr in body {
             if let Instr::Vec(op) | Instr::Async(Async { op, .. }) = instr
-                && op.descriptor_cycles(&arch.pe) > 0
+                && let cycles @ 1.. = descriptor_cycles(op, arch)
             {
-                self.code.push(LoweredInstr::Pause(op.descriptor_cycles(&arch.pe)));
+                self.code.push(LoweredInstr::Pause(cycles));
             }
             let step = match instr {
                 Instr::Vec(op) => LoweredInstr::Vec(self.vector(op, Priority::Low, None, arch)),
@@ -334,6 +334,26 @@ impl LoweredImage {
         });
         (self.vectors.len() - 1) as u16
     }
+}
+
+/// Cycles before the instruction in which its descriptors are prepared (rule C14).
+fn descriptor_cycles(op: &VecOp, arch: &ArchSpec) -> u32 {
+    let (load, base) = match op.descriptors {
+        Descriptors::Held => (false, false),
+        Descriptors::Loaded => (true, false),
+        Descriptors::Based => (false, true),
+        Descriptors::LoadedBased => (true, true),
+    };
+    let place = |m: &MemRef| (m.base, m.offset, m.dtype, m.dims.clone(), m.ring);
+    let vectors = op.operands().filter_map(|operand| match operand {
+        Operand::Mem(m) if !m.is_scalar() => Some(place(m)),
+        _ => None,
+    });
+    let mut places: Vec<_> = vectors.collect();
+    places.sort_unstable();
+    places.dedup();
+    u32::from(load) * arch.pe.descriptor_load.value
+        + u32::from(base) * places.len() as u32 * arch.pe.descriptor_base.value
 }
 
 /// Cycles until the result of a scalar instruction can be read, at most.

@@ -8,7 +8,7 @@ use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::diag::Diagnostic;
 use sim_core::program::reg::Reg;
-use sim_core::program::{AddrOp, AddrReg, Async, AsyncControl, Cond, DType, DataReg, Image, Instr, Int, MemRef, Op};
+use sim_core::program::{AddrOp, AddrReg, Async, AsyncControl, Cond, DType, DataReg, Descriptors, Image, Instr, Int, MemRef, Op};
 use sim_core::program::{Operand, Priority, ScalarOp, Task, TaskId, Then, Trigger, VecOp};
 
 /// Deepest nesting of loops.
@@ -186,7 +186,14 @@ impl Lower<'_> {
     /// C14: before an instruction whose descriptors take time.
     fn pause(&self, instr: &Instr) -> Option<TaskStep> {
         let (Instr::Vec(op) | Instr::Async(Async { op, .. })) = instr else { return None };
-        Some(op.descriptor_cycles(&self.arch.pe)).filter(|cycles| *cycles > 0).map(TaskStep::Pause)
+        let pe = &self.arch.pe;
+        let cycles = match op.descriptors {
+            Descriptors::Held => 0,
+            Descriptors::Loaded => pe.descriptor_load.value,
+            Descriptors::Based => bases(op) * pe.descriptor_base.value,
+            Descriptors::LoadedBased => pe.descriptor_load.value + bases(op) * pe.descriptor_base.value,
+        };
+        (cycles > 0).then_some(TaskStep::Pause(cycles))
     }
 
     /// The steps of a body, which belongs to the instruction with number `around`.
@@ -397,6 +404,23 @@ impl Lower<'_> {
     fn malformed(&self, message: &str) -> Diagnostic {
         malformed(&format!("image {}", self.image.name), message.to_owned())
     }
+}
+
+/// C14: the vectors in memory among the operands, those that are one and the same once.
+fn bases(op: &VecOp) -> u32 {
+    let mut different: Vec<MemRef> = Vec::new();
+    for operand in op.operands() {
+        if let Operand::Mem(m) = operand
+            && !m.is_scalar()
+        {
+            // Whether an operand advances is not part of where it lies.
+            let place = MemRef { advance: false, ..m.clone() };
+            if !different.contains(&place) {
+                different.push(place);
+            }
+        }
+    }
+    different.len() as u32
 }
 
 /// C4: elements per beat.

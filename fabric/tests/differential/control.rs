@@ -133,7 +133,7 @@ impl Inserter<'_> {
     /// Sometimes the length is in a register, an operand advances, descriptors are loaded.
     fn vector(&mut self, mut op: VecOp, out: &mut Vec<Instr>) -> VecOp {
         if self.rng.chance(20) {
-            op.descriptors = Descriptors::ALL[self.rng.below(3) as usize];
+            op.descriptors = Descriptors::ALL[self.rng.below(4) as usize];
         }
         if self.rng.chance(20) {
             let reg = AddrReg(14);
@@ -232,7 +232,7 @@ impl Inserter<'_> {
         let (a, b) = (open(22_000), open(23_000 + 4 * self.rng.below(8)));
         let mut op = VecOp::new(Op::Add, 0, Operand::Mem(a), vec![Operand::Mem(b), Operand::imm(1.0)]);
         op.count = Some(count);
-        op.descriptors = Descriptors::ALL[self.rng.below(3) as usize];
+        op.descriptors = Descriptors::ALL[self.rng.below(4) as usize];
         out.push(Instr::Vec(op));
     }
 

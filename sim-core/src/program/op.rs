@@ -288,17 +288,6 @@ impl VecOp {
     pub fn operands(&self) -> impl Iterator<Item = &Operand> {
         std::iter::once(&self.dst).chain(&self.src)
     }
-
-    /// Cycles that the main thread spends on its descriptors before it reaches the instruction (rule C14).
-    #[must_use]
-    pub fn descriptor_cycles(&self, pe: &Pe) -> u32 {
-        let bases = self.operands().filter(|o| matches!(o, Operand::Mem(m) if !m.is_scalar())).count() as u32;
-        match self.descriptors {
-            Descriptors::Held => 0,
-            Descriptors::Loaded => pe.descriptor_load.value,
-            Descriptors::Based => pe.descriptor_load.value + bases * pe.descriptor_base.value,
-        }
-    }
 }
 
 /// What has to be done for the descriptors of a vector instruction before it (rule C14).
@@ -309,13 +298,16 @@ pub enum Descriptors {
     Held,
     /// The descriptors are loaded.
     Loaded,
-    /// The descriptors are loaded, and the bases of vectors in memory are set.
+    /// The bases of vectors in memory are set in descriptors that are in their registers.
     Based,
+    /// The descriptors are loaded, and the bases of vectors in memory are set.
+    LoadedBased,
 }
 
 impl Descriptors {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Descriptors; 3] = [Descriptors::Held, Descriptors::Loaded, Descriptors::Based];
+    pub const ALL: [Descriptors; 4] =
+        [Descriptors::Held, Descriptors::Loaded, Descriptors::Based, Descriptors::LoadedBased];
 
     /// Name in the text form; empty for those that nothing is done for.
     #[must_use]
@@ -324,6 +316,7 @@ impl Descriptors {
             Descriptors::Held => "",
             Descriptors::Loaded => "load",
             Descriptors::Based => "base",
+            Descriptors::LoadedBased => "load base",
         }
     }
 }

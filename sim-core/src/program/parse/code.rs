@@ -183,8 +183,8 @@ impl<'a> Parser<'a> {
 
     /// `vec OP LENGTH: DESTINATION <- SOURCE, …`. `vec` may be left out, and so may the length, which is
     /// then that of the first operand that has one; wavelets whose type is left out have that of the first
-    /// vector that has one. With a register as length, operands by name are as long as it says. `load` or
-    /// `base` may stand before the colon.
+    /// vector that has one. With a register as length, operands by name are as long as it says. `load`,
+    /// `base` or both may stand before the colon.
     fn vec_op(&mut self) -> Parsed<VecOp> {
         let at = self.at();
         self.take(Tok::Word("vec"));
@@ -221,14 +221,21 @@ impl<'a> Parser<'a> {
     fn length_and_descriptors(&mut self) -> Parsed<(Option<u32>, Option<AddrReg>, Descriptors)> {
         let (mut written, mut count, mut descriptors) = (None, None, Descriptors::Held);
         if self.has_length() {
-            let marked = |p: &Self| matches!(p.peek(), Tok::Word("load" | "base")) && p.second() == Tok::Punct(":");
+            let marked = |p: &Self| match (p.peek(), p.second()) {
+                (Tok::Word("load" | "base"), Tok::Punct(":")) => true,
+                (first, second) => first == Tok::Word("load") && second == Tok::Word("base"),
+            };
             if self.at_addr_reg() {
                 count = Some(self.addr_reg()?);
             } else if !marked(self) {
                 written = Some(self.int()?);
             }
             if marked(self) {
-                descriptors = self.one_of(&[Descriptors::Loaded, Descriptors::Based], Descriptors::name)?;
+                descriptors = match (self.take(Tok::Word("load")), self.take(Tok::Word("base"))) {
+                    (true, true) => Descriptors::LoadedBased,
+                    (true, false) => Descriptors::Loaded,
+                    (false, _) => Descriptors::Based,
+                };
             }
             self.punct(":")?;
         } else {
