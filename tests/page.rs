@@ -195,3 +195,54 @@ fn what_changed_between_two_reports_is_named() {
     assert!(values.iter().any(|v| v["key"] == "step.cycles"), "and what came of it");
     assert!(!text["kernels"].as_array().unwrap().is_empty(), "kernel by kernel");
 }
+
+/// A program whose name and buffers are hostile, whose expectation fails, and which takes the time.
+const PROGRAM: &str = r#"program "</script><img src=x onerror=alert(1)>"
+grid 2 x 1
+image "<b>one" {
+  mem "<i>v" f32[20] = each i
+  mem t i16[3] @1024
+  task main local active {
+    timestamp t[0]
+    add "<i>v" <- "<i>v", #1
+  }
+}
+place "<b>one" x=0..2 y=0
+expect "<i>v" == each i + select(i == 3, 2, 1)
+"#;
+
+/// Runs the hostile program, and gives its page.
+fn program_page(folder: &Path, arguments: &[&str], status: i32) -> String {
+    std::fs::write(folder.join("p.wafer"), PROGRAM).unwrap();
+    let mut command = Command::cargo_bin("wafersim").unwrap();
+    command.current_dir(folder).env("WAFERSIM_CACHE", "").args(["simulate", "p.wafer", "--report", "p.html"]);
+    let output = command.args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read_to_string(folder.join("p.html")).unwrap()
+}
+
+#[test]
+fn the_page_of_a_program_holds_everything_and_runs_nothing_of_a_users() {
+    let folder = TempDir::new().unwrap();
+    let html = program_page(folder.path(), &["--values"], 4);
+    assert!(!html.contains("<img") && !html.contains("<b>one") && !html.contains("<i>v"), "names are text");
+    assert_eq!((html.matches("<script>").count(), html.matches("</script>").count()), (1, 2));
+    for link in ["src=\"", "href=\"", "@import", "url("] {
+        assert!(!html.contains(link), "{link}: the page needs nothing else");
+    }
+    let parts = ["What bounds it", "The mesh", "Tasks", "Instructions", "Not as the program expects", "Values"];
+    for part in
+        parts.iter().chain(&["Time stamps", "All 2 time stamps.", "Events", "timestamp 1024", "nothing was folded"])
+    {
+        assert!(html.contains(part), "{part}");
+    }
+    // Sixteen elements of twenty.
+    assert!(html.contains("15, 16, …"), "{html}");
+    assert_eq!(program_page(folder.path(), &["--values"], 4), html, "the same bytes again");
+    // Without values, and a run that stops.
+    let bare = program_page(folder.path(), &[], 0);
+    assert!(bare.contains("1 expectations of values were not checked") && bare.contains("carried no numbers"));
+    let stopped = program_page(folder.path(), &["--cycle-limit", "5"], 5);
+    assert!(stopped.contains("Stopped before its end") && stopped.contains("limit of 5 cycles"), "{stopped}");
+    assert!(!stopped.contains("<h3>What bounds it</h3>"));
+}

@@ -19,6 +19,7 @@ pub mod profile;
 pub mod provenance;
 pub mod run;
 pub mod simulate;
+pub mod stamps;
 pub mod sums;
 pub mod table;
 pub mod train;

@@ -7,7 +7,7 @@
 use sim_core::diag::Part;
 
 use sim_core::program::parse::SourceMap;
-use sim_core::program::{Instr, Operand, Program, VecOp, walk};
+use sim_core::program::{Instr, Operand, Program, ScalarOp, VecOp, walk};
 
 /// The code of a program.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub(crate) struct ListedInstruction {
     pub(crate) line: Option<String>,
     /// Colors that it takes wavelets of, and then those that it sends.
     pub(crate) colors: String,
+    /// Whether it takes a time stamp.
+    pub(crate) stamps: bool,
 }
 
 impl Listing {
@@ -56,7 +58,8 @@ impl Listing {
             let mut instructions = Vec::new();
             walk(&task.body, |instr| {
                 let line = line(Part::Instr(image, number, instructions.len()));
-                instructions.push(ListedInstruction { text: instr.to_string(), line, colors: colors(instr) });
+                let stamps = matches!(instr, Instr::Scalar(ScalarOp::Timestamp(_)));
+                instructions.push(ListedInstruction { text: instr.to_string(), line, colors: colors(instr), stamps });
             });
             ListedTask { name: task.name.clone(), line: line(Part::Task(image, number)), instructions }
         };

@@ -183,6 +183,27 @@ pub fn summary(rows: &[ProfileRow]) -> Table {
     table
 }
 
+/// The cycles of each task of each image, those with most first; nothing else is listed.
+#[must_use]
+pub fn tasks(rows: &[ProfileRow]) -> Table {
+    let mut sums: BTreeMap<(&str, &str), ProfileRow> = BTreeMap::new();
+    for r in rows {
+        let (Some(image), Some(task)) = (&r.image, &r.task) else { continue };
+        let sum = sums.entry((image, task)).or_insert_with(|| r.sum(&[]));
+        *sum = sum.sum(&[sum, r]);
+    }
+    let mut sums: Vec<ProfileRow> = sums.into_values().collect();
+    sums.sort_by_key(|row| std::cmp::Reverse(row.cycles));
+    let names = ["cycles", "issue", "set_up", "wait", "back_pressure", "idle", "image", "task"];
+    let mut table = Table::new(&names);
+    for sum in &sums[..sums.len().min(SHOWN)] {
+        let mut cells = sum.cells("");
+        cells.truncate(names.len());
+        table.row(cells);
+    }
+    table
+}
+
 /// What rows have to agree in to be shown as one.
 type Key<'a> = (Option<&'a str>, bool, Option<&'a str>, Option<&'a str>, Option<&'a str>);
 

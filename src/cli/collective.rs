@@ -146,9 +146,10 @@ pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Reduced, 
         numbers: Numbers::Without,
         map: None,
         inside,
+        page: false,
         output,
     };
-    let Looked { executed, inside, stopped, files } = job.look()?;
+    let Looked { executed, inside, stopped, files, watched: _ } = job.look()?;
     let provenance = recording.provenance(arguments.command(&collective), verify.seed, limits);
     let verified = verify.wanted().map(|(count, seed)| {
         let mut rng = SplitMix64::new(seed);

@@ -13,17 +13,22 @@ use crate::fail::{Failure, Kind};
 use crate::files::Destination;
 use crate::{host, npy};
 use clap::Args;
+use fabric::RunOptions;
 use fabric::reference::charge::Charge;
 use fabric::reference::watch::{Seen, Watch};
 use report::counters::{Counters, NAMES};
 use report::encoding::events::EventLog;
+use report::encoding::html::program::Watched;
 use report::encoding::of_file;
 use report::encoding::perfetto::pe::Recorder;
 use report::encoding::trace_window::TraceWindow;
 use report::listing::Listing;
 use report::profile::Profiler;
 use report::simulate::Inside;
+use report::stamps::StampLog;
+use report::table::Table;
 use runner::Error;
+use runner::heat::Heat;
 use runner::program::{ExecutedProgram, Numbers, execute, observe};
 use runner::verify_fold::{self, FoldVerification};
 use sim_core::arch::ArchSpec;
@@ -37,6 +42,10 @@ use std::path::{Path, PathBuf};
 
 /// Most PE-cycles that are watched without being forced: some minutes.
 const MOST: u64 = 1 << 30;
+/// Events and time stamps that a page shows.
+const SHOWN: usize = 400;
+/// Why a page has nothing of single cycles.
+const UNWATCHED: &str = "The run was not watched cycle by cycle, which would take minutes: there are no profile, time stamps and events. A smaller program has them; --force watches this one.";
 
 /// What is shown of the inside of a run.
 #[derive(Debug, Clone, Default, Args)]
@@ -101,6 +110,8 @@ pub(super) struct ProgramJob<'a> {
     pub(super) map: Option<&'a SourceMap>,
     /// What shall be seen of it.
     pub(super) inside: &'a InsideOptions,
+    /// Whether all is gathered that a page of it shows.
+    pub(super) page: bool,
     pub(super) output: &'a Output,
 }
 
@@ -112,6 +123,8 @@ pub(super) struct Looked {
     pub(super) stopped: Option<Failure>,
     /// Files that were asked for.
     pub(super) files: Vec<(PathBuf, Vec<u8>)>,
+    /// What a page shows of it cycle by cycle; else why it was not watched for that.
+    pub(super) watched: Result<Watched, String>,
 }
 
 /// Why a run stopped, and the first cycle that it did not reach, as far as that is known.
@@ -131,8 +144,9 @@ impl ProgramJob<'_> {
             Err(stop) => (None, Some(stop)),
         };
         let mut looked = match executed {
-            Some(executed) if !self.inside.watches() => {
-                Looked { executed, inside: Inside::default(), stopped: None, files: Vec::new() }
+            Some(executed) if !self.inside.watches() && !self.watches_for_page(executed.outcome.cycles.0) => {
+                let watched = Err(UNWATCHED.to_owned());
+                Looked { executed, inside: Inside::default(), stopped: None, files: Vec::new(), watched }
             }
             executed => self.watched(executed, stop)?,
         };
@@ -145,7 +159,7 @@ impl ProgramJob<'_> {
 
     /// Executes the program, unless it is known that its trace will be refused.
     fn execute(&self) -> Result<Result<ExecutedProgram, Stop>, Failure> {
-        let mut options = self.limits.options(self.per_pe());
+        let mut options = self.options();
         let trace = &self.inside.trace;
         let most = trace.most_cycles(self.program.grid())?.filter(|most| *most < options.cycle_limit);
         options.cycle_limit = most.unwrap_or(options.cycle_limit);
@@ -162,12 +176,19 @@ impl ProgramJob<'_> {
             (RunError::Deadlock { at, .. } | RunError::MemoryFault { at, .. }, _) => at.0 + 1,
             _ => return Err(error.into()),
         };
-        let asked = self.finish || self.values || !self.inside.destinations().is_empty() || self.inside.profile;
+        let inside = self.page || self.inside.profile || !self.inside.destinations().is_empty();
+        let asked = self.finish || self.values || inside;
         if asked { Ok(Err(Stop { error, cycles })) } else { Err(error.into()) }
     }
 
-    fn per_pe(&self) -> bool {
-        self.finish || self.inside.counters.is_some()
+    fn options(&self) -> RunOptions {
+        let cells = self.page.then(|| Heat::new(self.program.grid()).cell);
+        RunOptions { cells, ..self.limits.options(self.finish || self.inside.counters.is_some()) }
+    }
+
+    /// Whether a run of so many cycles is watched for a page: if that takes no more than some minutes.
+    fn watches_for_page(&self, cycles: u64) -> bool {
+        self.page && self.affordable(cycles).is_ok()
     }
 
     /// Executes the program again, and watches. Without an outcome, it is that of what is executed here.
@@ -179,7 +200,8 @@ impl ProgramJob<'_> {
         if part.window.end == known {
             part.window.end = part.window.end.max(cycles);
         }
-        let all = stop.is_some() || self.inside.profile;
+        let page = self.watches_for_page(known);
+        let all = page || stop.is_some() || self.inside.profile;
         if let Err(refusal) = self.affordable(if all { known } else { part.window.end }) {
             let Some(stop) = stop else { return Err(refusal) };
             self.output
@@ -187,10 +209,10 @@ impl ProgramJob<'_> {
             return Err(stop.error.into());
         }
         let cycle_limit = if all { self.limits.cycle_limit } else { part.window.end };
-        let options = fabric::RunOptions { cycle_limit, ..self.limits.options(self.per_pe()) };
+        let options = RunOptions { cycle_limit, ..self.options() };
         self.output.stage(&format!("once more on the reference engine, unfolded: {known} cycles"));
         let listing = Listing::of(self.program, self.map);
-        let mut watcher = self.watcher(&listing, part)?;
+        let mut watcher = self.watcher(&listing, part, page)?;
         let (seen, _) = observe(self.program, self.arch, &options, self.numbers, &self.at, &mut watcher)?;
         self.gathered(watcher, executed, seen, stop)
     }
@@ -207,13 +229,14 @@ impl ProgramJob<'_> {
         Err(Failure::one(Kind::Refused, Diagnostic::new("cli-trace", &self.at, message).help(help)))
     }
 
-    fn watcher<'l>(&'l self, listing: &'l Listing, part: TraceWindow) -> Result<Watcher<'l>, Failure> {
+    fn watcher<'l>(&'l self, listing: &'l Listing, part: TraceWindow, page: bool) -> Result<Watcher<'l>, Failure> {
         let inside = self.inside;
         Ok(Watcher {
             listing,
             recorder: inside.trace.recorder(self.program, &part)?,
             events: inside.events.as_ref().map(|_| EventLog::new(listing, inside.events_limit)),
-            profile: inside.profile.then(|| Profiler::new(listing)),
+            profile: (inside.profile || page).then(|| Profiler::new(listing)),
+            page: page.then(|| (EventLog::table(listing, SHOWN as u64), StampLog::new(listing, SHOWN))),
             part,
         })
     }
@@ -226,7 +249,7 @@ impl ProgramJob<'_> {
         seen: ExecutedProgram,
         stop: Option<Stop>,
     ) -> Result<Looked, Failure> {
-        let Watcher { listing, part, recorder, events, profile } = watcher;
+        let Watcher { listing, part, recorder, events, profile, page } = watcher;
         let end = part.window.end.min(seen.outcome.cycles.0);
         let mut files = recorder.map_or(Ok(Vec::new()), |recorder| self.inside.trace.recorded(recorder, end))?;
         if let (Some(log), Some(path)) = (events, &self.inside.events) {
@@ -241,10 +264,17 @@ impl ProgramJob<'_> {
         }
         let cycles = end.saturating_sub(part.window.start);
         let profile = profile.map(|profiler| profiler.rows(listing, cycles * part.pes()));
+        let watched = match (page, &profile) {
+            (Some((events, stamps)), Some(rows)) => {
+                Ok(Watched { profile: rows.clone(), events: events.rows(), stamps: stamps.rows() })
+            }
+            _ => Err(UNWATCHED.to_owned()),
+        };
+        let profile = profile.filter(|_| self.inside.profile);
         let stopped = stop.as_ref().map(|stop| reason(&stop.error));
         let executed = executed.unwrap_or_else(|| up_to_the_stop(seen));
         let stop = stop.map(|stop| stop.error.into());
-        Ok(Looked { executed, inside: Inside { stopped, profile }, stopped: stop, files })
+        Ok(Looked { executed, inside: Inside { stopped, profile }, stopped: stop, files, watched })
     }
 
     /// All counters, in the form that the file's ending says.
@@ -289,6 +319,8 @@ struct Watcher<'a> {
     recorder: Option<Recorder<'a>>,
     events: Option<EventLog<'a>>,
     profile: Option<Profiler>,
+    /// For a page.
+    page: Option<(EventLog<'a, Table>, StampLog<'a>)>,
 }
 
 impl Watcher<'_> {
@@ -302,6 +334,7 @@ impl Watch for Watcher<'_> {
         if self.has(now, pe) {
             self.recorder.iter_mut().for_each(|r| r.moved(now, pe, color));
             self.events.iter_mut().for_each(|log| log.moved(now, pe, color));
+            self.page.iter_mut().for_each(|(events, _)| events.moved(now, pe, color));
         }
     }
 
@@ -317,6 +350,10 @@ impl Watch for Watcher<'_> {
         if self.has(now, pe) {
             self.events.iter_mut().for_each(|log| log.charged(now, pe, image, charge));
             self.profile.iter_mut().for_each(|profile| profile.add(image, charge));
+            if let Some((events, stamps)) = &mut self.page {
+                events.charged(now, pe, image, charge);
+                stamps.charged(now, pe, image, charge);
+            }
         }
     }
 

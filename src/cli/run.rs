@@ -134,7 +134,7 @@ fn draw(arguments: &Arguments, source: &PictureInput<'_>, recording: &mut Record
         }
     }
     match &arguments.report {
-        Some(path) => recording.write(path, html::page(source)?.as_bytes()),
+        Some(path) => recording.write(path, html::step::page(source)?.as_bytes()),
         None => Ok(()),
     }
 }

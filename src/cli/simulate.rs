@@ -1,5 +1,7 @@
 //! `wafersim simulate PROGRAM`.
 
+mod page;
+
 use super::inside::{InsideOptions, Looked, ProgramJob};
 use super::options::{MachineOptions, RunLimits, VerifyOptions};
 use super::output::Output;
@@ -7,11 +9,15 @@ use super::program::{self, ParamOptions, Source};
 use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
 use crate::fail::{Failure, Kind};
+use crate::files::Destination;
 use crate::inputs;
 use crate::manifest::{self, quoted};
 use clap::Args;
+use report::encoding::html::program::Watched;
 use report::simulate::{SIMULATE_SCHEMA, SimulateReport};
+use runner::heat::Heat;
 use runner::program::{ExecutedProgram, Numbers, Observation, check};
+use runner::why::Limit;
 use sim_core::arch::ArchSpec;
 use sim_core::diag::Diagnostic;
 use sim_core::program::transform::depends_on_values;
@@ -46,18 +52,27 @@ pub(super) struct Arguments {
     values: bool,
     #[command(flatten)]
     inside: InsideOptions,
+    /// Writes everything that is known of the run as one page for a browser: counters, maps, what bounds it,
+    /// profile, time stamps, values, events, and why it stopped
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     manifest: ManifestOptions,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
-    let mut recording = Recording::towards(&arguments.inside.destinations(), &arguments.manifest, output)?;
-    let Simulated { report, source, arch, unmet, files } = report(arguments, output)?;
-    let Arguments { machine, limits, verify, manifest, inside, .. } = arguments;
+    let mut recording = Recording::towards(&arguments.destinations(), &arguments.manifest, output)?;
+    let simulated = simulated(arguments, Look::All, machine(arguments)?, output)?;
+    if let Some(path) = &arguments.report {
+        recording.write(path, page::page(arguments, &simulated, output)?.as_bytes())?;
+    }
+    let Simulated { report, source, arch, unmet, files, .. } = simulated;
+    let Arguments { machine, limits, verify, manifest, .. } = arguments;
     files.iter().try_for_each(|(path, bytes)| recording.write(path, bytes))?;
     let mut inputs = vec![arguments.program.as_path(), provenance::machine_file(machine)];
     inputs.extend(source.read.iter().map(PathBuf::as_path));
-    let facts = ManifestFacts { inputs, beside: inside.files(), ..facts(&report, limits, verify, &arch, output)? };
+    let beside = arguments.destinations().iter().map(|d| d.path).collect();
+    let facts = ManifestFacts { inputs, beside, ..facts(&report, limits, verify, &arch, output)? };
     recording.attach(facts, manifest, output)?;
     match unmet {
         None => Ok(Reply::of(report)),
@@ -85,6 +100,25 @@ pub(super) fn facts<'a>(
     })
 }
 
+impl Arguments {
+    /// Files that are written, with the options that name them.
+    fn destinations(&self) -> Vec<Destination<'_>> {
+        let page = self.report.as_deref().map(|path| Destination { option: "--report", path, folder: false });
+        self.inside.destinations().into_iter().chain(page).collect()
+    }
+}
+
+/// What is looked at beside the cycles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Whatever the options ask for, files included.
+    All,
+    /// What a report has.
+    Report,
+    /// Nothing.
+    Cycles,
+}
+
 /// A program that was executed.
 pub(super) struct Simulated {
     pub(super) report: SimulateReport,
@@ -94,6 +128,10 @@ pub(super) struct Simulated {
     unmet: Option<Failure>,
     /// Files that were asked for.
     files: Vec<(PathBuf, Vec<u8>)>,
+    /// What its PEs did, if a page is to show it.
+    heat: Option<Heat>,
+    /// What was seen of it, if a page is to show it.
+    watched: Result<Watched, String>,
 }
 
 impl Simulated {
@@ -121,7 +159,34 @@ fn unmet(source: &Source, executed: &ExecutedProgram, output: &Output) -> Vec<Di
 
 /// Executes the program, and reports.
 pub(super) fn report(arguments: &Arguments, output: &Output) -> Result<Simulated, Failure> {
-    report_on(arguments, machine(arguments)?, output)
+    simulated(arguments, Look::Report, machine(arguments)?, output)
+}
+
+/// Executes the program on a machine, and reports its cycles.
+pub(super) fn report_on(arguments: &Arguments, arch: ArchSpec, output: &Output) -> Result<Simulated, Failure> {
+    simulated(arguments, Look::Cycles, arch, output)
+}
+
+/// Executes the program on machines without one limit each, where they have it.
+///
+/// # Errors
+/// Why it cannot be executed on one of them, or does not come to its end.
+pub(super) fn without(
+    arguments: &Arguments,
+    arch: &ArchSpec,
+    limits: &[Limit],
+    output: &Output,
+) -> Result<Vec<(Limit, ArchSpec, SimulateReport)>, Failure> {
+    // What there is to warn about was said once.
+    let silent = output.silent();
+    let lifted = limits.iter().filter_map(|limit| Some((*limit, limit.lifted(arch)?)));
+    lifted
+        .map(|(limit, without)| {
+            let run = report_on(arguments, without.clone(), &silent)?;
+            run.finished()?;
+            Ok((limit, without, run.report))
+        })
+        .collect()
 }
 
 /// The machine that the options say.
@@ -130,7 +195,7 @@ pub(super) fn machine(arguments: &Arguments) -> Result<ArchSpec, Failure> {
 }
 
 /// Executes the program on a machine, and reports.
-pub(super) fn report_on(arguments: &Arguments, arch: ArchSpec, output: &Output) -> Result<Simulated, Failure> {
+fn simulated(arguments: &Arguments, look: Look, arch: ArchSpec, output: &Output) -> Result<Simulated, Failure> {
     let recording = Recording::start();
     let source = program::read(&arguments.program, &arguments.params)?;
     let warnings = check(&source.program, &arch).map_err(|error| error.mapped(|all| source.located(all)))?;
@@ -156,8 +221,12 @@ pub(super) fn report_on(arguments: &Arguments, arch: ArchSpec, output: &Output) 
     let numbers = if *values || depends { source.numbers() } else { Numbers::Without };
     let map = source.text.as_ref().map(|(map, _)| map);
     let (finish, values) = (*finish, *values);
-    let job = ProgramJob { program, arch: &arch, at, limits, finish, values, numbers, map, inside, output };
-    let Looked { mut executed, inside, stopped, files } = job.look()?;
+    let page = look == Look::All && arguments.report.is_some();
+    let nothing = InsideOptions::default();
+    let inside = if look == Look::Cycles { &nothing } else { inside };
+    let job = ProgramJob { program, arch: &arch, at, limits, finish, values, numbers, map, inside, page, output };
+    let Looked { mut executed, inside, stopped, files, watched } = job.look()?;
+    let heat = executed.outcome.per_cell.take().map(|cells| page::heat(program, &cells, executed.outcome.cycles.0));
     let unmet = stopped.or_else(|| {
         let unmet = unmet(&source, &executed, output);
         (!unmet.is_empty()).then(|| Failure::many(Kind::Infeasible, unmet))
@@ -176,5 +245,5 @@ pub(super) fn report_on(arguments: &Arguments, arch: ArchSpec, output: &Output) 
         job.verified((0..count).map(smaller), seed)
     });
     let report = SimulateReport::of((program, &arch), executed, inside, finish, verified.transpose()?, &provenance);
-    Ok(Simulated { report, source, arch, unmet, files })
+    Ok(Simulated { report, source, arch, unmet, files, heat, watched })
 }

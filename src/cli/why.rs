@@ -83,15 +83,7 @@ fn of_program(
     let whole = simulate::report_on(program, arch.clone(), output)?;
     whole.finished()?;
     same(hash.unwrap_or(&whole.report.program_hash), &whole.report.program_hash, arguments)?;
-    // What there is to warn about was said once.
-    let silent = output.silent();
-    let mut lifted = Vec::new();
-    for limit in arguments.limits() {
-        let Some(without) = limit.lifted(&arch) else { continue };
-        let run = simulate::report_on(program, without.clone(), &silent)?;
-        run.finished()?;
-        lifted.push((*limit, without, run.report));
-    }
+    let lifted = simulate::without(program, &arch, arguments.limits(), output)?;
     Ok(Reply::of(ProgramAnswer::of(&arch, &whole.report, &lifted)))
 }
 

@@ -13,8 +13,8 @@ use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::transform::Deciding;
 use sim_core::program::{
-    AddrOp, AddrReg, Async, AsyncControl, Cond, DType, Descriptors, Image, Instr, Int, MemRef, Op, Operand, Priority, ScalarOp,
-    Then, Trigger, VecOp,
+    AddrOp, AddrReg, Async, AsyncControl, Cond, DType, Descriptors, Image, Instr, Int, MemRef, Op, Operand, Priority,
+    ScalarOp, Then, Trigger, VecOp,
 };
 
 /// One step of linear code.

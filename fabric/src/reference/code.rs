@@ -8,7 +8,9 @@ use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::diag::Diagnostic;
 use sim_core::program::reg::Reg;
-use sim_core::program::{AddrOp, AddrReg, Async, AsyncControl, Cond, DType, DataReg, Descriptors, Image, Instr, Int, MemRef, Op};
+use sim_core::program::{
+    AddrOp, AddrReg, Async, AsyncControl, Cond, DType, DataReg, Descriptors, Image, Instr, Int, MemRef, Op,
+};
 use sim_core::program::{Operand, Priority, ScalarOp, Task, TaskId, Then, Trigger, VecOp};
 
 /// Deepest nesting of loops.

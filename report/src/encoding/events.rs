@@ -1,4 +1,4 @@
-//! What happens in a run, event by event, as comma-separated values.
+//! What happens in a run, event by event, as comma-separated values or as a table.
 //!
 //! A line is a task that is selected (`thread` is `main`, without an instruction), an issue slot that an
 //! instruction of a thread uses, or a wavelet that leaves a router (`thread` is `router`).
@@ -8,15 +8,41 @@
 //! **Not here.** Which PEs and cycles are of interest (the command line).
 
 use crate::listing::Listing;
+use crate::table::{Cell, Table};
 use fabric::reference::charge::{Charge, Spent};
 use sim_core::coord::{Color, PeCoord};
 use sim_core::error::MAIN_THREAD;
 
+/// What there is of an event, in order.
+const NAMES: [&str; 7] = ["cycle", "x", "y", "thread", "task", "instruction", "color"];
+
+/// What events are written to.
+pub trait EventSink {
+    /// An event, as the names of its parts say.
+    fn event(&mut self, cells: [&str; 7]);
+}
+
+impl EventSink for csv::Writer<Vec<u8>> {
+    fn event(&mut self, cells: [&str; 7]) {
+        self.write_record(cells).expect("a record in memory is written");
+    }
+}
+
+impl EventSink for Table {
+    fn event(&mut self, cells: [&str; 7]) {
+        let cell = |(at, cell): (usize, &str)| match cell.parse() {
+            Ok(number) if at < 3 => Cell::Whole(number),
+            _ => Cell::from(cell),
+        };
+        self.row(cells.into_iter().enumerate().map(cell).collect());
+    }
+}
+
 /// A log that is being written.
 #[derive(Debug)]
-pub struct EventLog<'a> {
+pub struct EventLog<'a, S = csv::Writer<Vec<u8>>> {
     listing: &'a Listing,
-    writer: csv::Writer<Vec<u8>>,
+    sink: S,
     left: u64,
     /// Events that were left out, since the log was full, and the cycle of the first of them.
     pub missing: Option<(u64, u64)>,
@@ -26,11 +52,33 @@ impl<'a> EventLog<'a> {
     /// A log of at most so many events.
     #[must_use]
     pub fn new(listing: &'a Listing, most: u64) -> EventLog<'a> {
-        let mut log = EventLog { listing, writer: csv::Writer::from_writer(Vec::new()), left: most, missing: None };
-        log.write(["cycle", "x", "y", "thread", "task", "instruction", "color"]);
-        log
+        let mut sink = csv::Writer::from_writer(Vec::new());
+        sink.event(NAMES);
+        EventLog { listing, sink, left: most, missing: None }
     }
 
+    /// The file.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.sink.into_inner().expect("a buffer in memory is flushed")
+    }
+}
+
+impl<'a> EventLog<'a, Table> {
+    /// A table of at most so many events.
+    #[must_use]
+    pub fn table(listing: &'a Listing, most: u64) -> EventLog<'a, Table> {
+        EventLog { listing, sink: Table::new(&NAMES), left: most, missing: None }
+    }
+
+    /// The table, with how many events are missing from which cycle on.
+    #[must_use]
+    pub fn rows(self) -> (Table, Option<(u64, u64)>) {
+        (self.sink, self.missing)
+    }
+}
+
+impl<S: EventSink> EventLog<'_, S> {
     /// What a cycle of a PE is charged to.
     pub fn charged(&mut self, now: u64, pe: PeCoord, image: usize, charge: Charge) {
         let tasks = &self.listing.images[image].tasks;
@@ -56,16 +104,6 @@ impl<'a> EventLog<'a> {
         }
         self.left -= 1;
         let [cycle, x, y] = [now.to_string(), pe.x.to_string(), pe.y.to_string()];
-        self.write([&cycle, &x, &y, thread, task, instruction, color]);
-    }
-
-    fn write(&mut self, cells: [&str; 7]) {
-        self.writer.write_record(cells).expect("a record in memory is written");
-    }
-
-    /// The file.
-    #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.writer.into_inner().expect("a buffer in memory is flushed")
+        self.sink.event([&cycle, &x, &y, thread, task, instruction, color]);
     }
 }

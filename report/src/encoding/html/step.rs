@@ -1,28 +1,20 @@
-//! A training step's report as one page: no network, no other file, opens from disk.
+//! The page of a training step.
 //!
-//! **Invariant.** Every text of a user's is escaped by the template; the page is a function of the
-//! report and what it is drawn from alone.
-//! **Not here.** The pictures (`pictures`), how the page looks and acts (`report/templates/`).
+//! **Invariant.** The page is a function of the report and what it is drawn from alone.
+//! **Not here.** The pictures (`pictures`), the page of a program (`program`).
 
-use super::svg::pictures::{self, PictureInput};
+use super::{Parts, bytes, grouped, map, rendered, tenths};
 use crate::common::Assumed;
+use crate::encoding::svg::pictures::{self, PictureInput};
 use crate::run::{KernelReport, RunReport};
 use crate::sums;
-use crate::table::{self, si};
+use crate::table::si;
 use askama::Template;
-use base64::Engine;
 use runner::Error;
-use runner::heat::{Heat, Quantity};
-use serde::Serialize;
-use sim_core::coord::{Color, Grid};
-use sim_core::diag::Diagnostic;
 use sim_core::report::PeCycles;
 
 /// Most rows of a table, and of spans in time.
 const ROWS: usize = 400;
-/// Steps of the map's shares, and of those of a single color, which are many.
-const STEPS: u32 = 65_534;
-const COLOR_STEPS: u32 = 255;
 /// Kernels that are explained in words.
 const WHY: usize = 5;
 
@@ -47,57 +39,6 @@ struct Page<'a> {
     folding: String,
     folded: Vec<(String, String)>,
     command: &'a str,
-    data: String,
-}
-
-/// Shares of PE-cycles in per cent.
-struct Parts {
-    compute: String,
-    wait: String,
-    back: String,
-    idle: String,
-    title: String,
-}
-
-/// The map, for the page's script.
-#[derive(Serialize)]
-struct Map {
-    mesh: [u32; 2],
-    cell: [u32; 2],
-    cells: [u32; 2],
-    layers: Vec<MapLayer>,
-}
-
-#[derive(Serialize)]
-struct MapLayer {
-    name: String,
-    title: String,
-    none: &'static str,
-    #[serde(flatten)]
-    shares: Shares,
-    /// What it is made of, if it is of links.
-    colors: Vec<MapColor>,
-}
-
-/// What a single color has of a layer.
-#[derive(Serialize)]
-struct MapColor {
-    color: String,
-    name: String,
-    title: String,
-    none: &'static str,
-    #[serde(flatten)]
-    shares: Shares,
-}
-
-/// The shares of all cells.
-#[derive(Serialize)]
-struct Shares {
-    min: f64,
-    max: f64,
-    /// How many steps lie between them.
-    steps: u32,
-    /// Cells in base64, as [`runner::heat::packed`] has them: 0 for none, else 1 to `steps` + 1.
     data: String,
 }
 
@@ -186,44 +127,9 @@ pub fn page(source: &PictureInput<'_>) -> Result<String, Error> {
         ),
         folded: folded(&report.kernels),
         command: &report.command,
-        data: data(source.heat)?,
+        data: map::data(source.heat)?,
     };
-    page.render().map_err(|e| Error::internal(Diagnostic::new("cli-plot", "--report", e.to_string())))
-}
-
-/// The map as JSON that cannot end the script it stands in.
-fn data(heat: &Heat) -> Result<String, Error> {
-    let none = |layer: Quantity| if layer.is_load() { "nothing sent" } else { "no code" };
-    let color = |color: Color, dir| {
-        let layer = Quantity::Color(color, dir);
-        let shares = Shares::of(heat, layer, COLOR_STEPS);
-        MapColor { color: color.to_string(), name: layer.name(), title: layer.title(), none: none(layer), shares }
-    };
-    let layer = |layer: Quantity| {
-        let own = heat.colors().filter(|(_, dir, _)| layer == Quantity::Load(*dir));
-        let colors = own.map(|(c, dir, _)| color(c, dir)).collect();
-        let shares = Shares::of(heat, layer, STEPS);
-        MapLayer { name: layer.name(), title: layer.title(), none: none(layer), shares, colors }
-    };
-    let pair = |g: Grid| [g.width, g.height];
-    let layers = Quantity::ALL.into_iter().map(layer).collect();
-    let map = Map { mesh: pair(heat.mesh), cell: pair(heat.cell), cells: pair(heat.cells), layers };
-    let text = serde_json::to_string(&map);
-    let text = text.map_err(|e| Error::internal(Diagnostic::new("cli-json", "--report", e.to_string())))?;
-    Ok(text.replace('<', "\\u003c"))
-}
-
-impl Shares {
-    fn of(heat: &Heat, layer: Quantity, steps: u32) -> Shares {
-        let shares = heat.shares(layer);
-        let max = shares.iter().flatten().copied().fold(0.0, f64::max);
-        let min = shares.iter().flatten().copied().fold(max, f64::min);
-        let span = if max > min { max - min } else { 1.0 };
-        let cell = |share: &Option<f64>| share.map_or(0, |s| 1 + ((s - min) / span * f64::from(steps)).round() as u64);
-        let cells: Vec<u64> = shares.iter().map(cell).collect();
-        let packed = runner::heat::packed(&cells, heat.cells.width as usize);
-        Shares { min, max, steps, data: base64::engine::general_purpose::STANDARD.encode(packed) }
-    }
+    rendered(&page)
 }
 
 fn cards(r: &RunReport) -> Vec<(&'static str, String, String)> {
@@ -274,23 +180,9 @@ fn spans(kernels: &[KernelReport], all: u64) -> Vec<Span> {
     spans.iter().map(|s| Span { phase: s.0.to_owned(), width: share(s.2, all), text: text(s) }).collect()
 }
 
-/// A number in groups of digits that stay on one line.
-fn grouped(n: u64) -> String {
-    table::grouped(n).replace(' ', "\u{a0}")
-}
-
-/// A number of bytes that stays on one line.
-fn bytes(n: u64) -> String {
-    table::bytes(n).replace(' ', "\u{a0}")
-}
-
 /// Samples per second, with as many digits as mean something.
 fn samples(rate: f64) -> String {
     if rate >= 1000.0 { format!("{} samples/s", grouped(rate as u64)) } else { format!("{rate:.1} samples/s") }
-}
-
-fn tenths(part: u64, whole: u64) -> String {
-    format!("{:.1}", 100.0 * part as f64 / whole.max(1) as f64)
 }
 
 fn share(part: u64, whole: u64) -> String {
@@ -315,16 +207,6 @@ fn rows(r: &RunReport) -> Vec<Row> {
         }
     };
     sums::over_layers(&r.kernels).into_iter().take(ROWS).map(row).collect()
-}
-
-impl Parts {
-    fn of(p: PeCycles) -> Parts {
-        let whole = p.total();
-        let (compute, wait, back) = (tenths(p.compute, whole), tenths(p.wait, whole), tenths(p.back_pressure, whole));
-        let idle = tenths(p.idle, whole);
-        let title = format!("compute {compute} %, wait {wait} %, back-pressure {back} %, idle {idle} %");
-        Parts { compute, wait, back, idle, title }
-    }
 }
 
 /// The kernels that take most of the step, and what their PEs do meanwhile.
