@@ -41,6 +41,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("cli-code", "No diagnostic has this code."),
     (
+        "cli-values",
+        "`--values=NAME@X,Y` names a buffer, a stream or a PE that the program does not have. Without a name all are listed.",
+    ),
+    (
         "cli-map",
         "Two options fix the same choice of the mapping at different values, such as `--lanes 7 --map lanes=3`.",
     ),

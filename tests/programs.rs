@@ -53,6 +53,28 @@ fn x_is_the_column() {
 }
 
 #[test]
+fn one_buffer_can_be_listed() {
+    let ring = "../../examples/ring.wafer";
+    let (out, err) = run(&["simulate", ring, "--param", "P=4", "--values=all@3,0"], 0);
+    let listed: Vec<&str> = out.lines().map(str::trim_start).filter(|l| l.starts_with("PE (")).collect();
+    assert_eq!(listed.len(), 1, "{out}");
+    assert!(listed[0].starts_with("PE (3, 0) all = [0.0, 1.0"), "{out}");
+    assert!(err.is_empty(), "{err}");
+    let (out, _) = run(&["simulate", ring, "--param", "P=4", "--values=all", "--format", "json"], 0);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["values"]["buffers"].as_array().unwrap().len(), 4);
+    assert!(report["command"].to_string().contains("--values=all"), "{}", report["command"]);
+    let (_, err) = run(&["simulate", ring, "--values=al"], 2);
+    assert!(err.contains("the program has no buffer `al`\n  help: did you mean `all`?"), "{err}");
+    let (_, err) = run(&["simulate", ring, "--values=all@99,0"], 2);
+    assert!(err.contains("no image is placed on PE (99,0)"), "{err}");
+    let (_, err) = run(&["simulate", ring, "--values=all@99"], 2);
+    assert!(err.contains("column and row of a PE are written as in `v@2,0`"), "{err}");
+    let (_, err) = run(&["simulate", ring], 0);
+    assert!(err.contains("1 expectation of values is not checked; --values checks it"), "{err}");
+}
+
+#[test]
 fn streams_have_values() {
     run(&["simulate", "edge_stream.wafer", "--values"], 0);
 }
@@ -60,7 +82,7 @@ fn streams_have_values() {
 #[test]
 fn files_make_a_program() {
     let (_, err) = run(&["simulate", "whole.wafer"], 0);
-    assert!(err.contains("1 expectations of values are not checked; --values checks them"), "{err}");
+    assert!(err.contains("1 expectation of values is not checked; --values checks it"), "{err}");
     let (out, err) = run(&["simulate", "whole.wafer", "--values", "--param", "width=2"], 0);
     assert!(out.contains("PE (1, 0) v = [2.0, 3.0, 4.0]") && err.is_empty(), "{out}{err}");
     let (_, err) = run(&["simulate", "whole.wafer", "--param", "widht=2"], 3);

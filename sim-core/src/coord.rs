@@ -277,14 +277,14 @@ impl Span {
     }
 }
 
-/// As in the text form: `3`, `0..4`, or `0..10/2` (every second one).
+/// As in the text form: `3`, `0..4`, or `0..10 step 2` (every second one).
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = if self.count == 0 { u64::from(self.start) } else { self.last() + 1 };
         match (self.count, self.step) {
             (1, 1) => write!(f, "{}", self.start),
             (_, 1) => write!(f, "{}..{end}", self.start),
-            (_, step) => write!(f, "{}..{end}/{step}", self.start),
+            (_, step) => write!(f, "{}..{end} step {step}", self.start),
         }
     }
 }
@@ -381,7 +381,7 @@ mod tests {
         let show = |s: Span| s.to_string();
         assert_eq!(show(Span::one(3)), "3");
         assert_eq!(show(Span::run(0, 4)), "0..4");
-        assert_eq!(Span::every(0, 10, 2).map(show), Some("0..9/2".to_owned()));
+        assert_eq!(Span::every(0, 10, 2).map(show), Some("0..9 step 2".to_owned()));
         assert_eq!(Region::rect(1, 2, 3, 1).to_string(), "x=1..4 y=2");
         assert_eq!(
             Span { start: 1, count: u32::MAX, step: u32::MAX }.last(),

@@ -24,6 +24,7 @@ mod reproduce;
 mod run;
 mod schema;
 mod session;
+mod shown;
 mod simulate;
 mod step;
 mod trace;

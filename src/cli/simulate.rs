@@ -8,6 +8,7 @@ use super::output::Output;
 use super::program::{self, ParamOptions, Source};
 use super::provenance::{self, ManifestFacts, ManifestOptions, Recording};
 use super::reply::Reply;
+use super::shown::{self, Shown};
 use crate::fail::{Failure, Kind};
 use crate::files::Destination;
 use crate::inputs;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   wafersim simulate examples/hello.wafer --values
-  wafersim simulate examples/ring.wafer --param P=16 --values
+  wafersim simulate examples/ring.wafer --param P=16 --values=all@3,0
   wafersim simulate examples/hello.wafer --trace hello.pftrace --wave hello.fst
   wafersim simulate examples/hello.wafer --profile --counters hello.csv --events events.csv
   wafersim simulate kernel.wbin --engine reference --finish --format json")]
@@ -47,9 +48,10 @@ pub(super) struct Arguments {
     /// Lists when each PE finished
     #[arg(long)]
     finish: bool,
-    /// Carries real numbers, lists the named buffers at the end, and checks what the program expects
-    #[arg(long)]
-    values: bool,
+    /// Carries real numbers, lists the named buffers at the end, and checks what the program expects;
+    /// with =NAME one buffer is listed, with =NAME@X,Y that of one PE
+    #[arg(long, value_name = "NAME[@X,Y]", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    values: Vec<Shown>,
     #[command(flatten)]
     inside: InsideOptions,
     /// Writes everything that is known of the run as one page for a browser: counters, maps, what bounds it,
@@ -152,7 +154,11 @@ fn unmet(source: &Source, executed: &ExecutedProgram, output: &Output) -> Vec<Di
     let Some((map, data)) = &source.text else { return Vec::new() };
     let values = executed.values.is_some();
     if !values && data.expectations() > 0 {
-        output.warn(&format!("{} expectations of values are not checked; --values checks them", data.expectations()));
+        let text = match data.expectations() {
+            1 => "1 expectation of values is not checked; --values checks it".to_owned(),
+            count => format!("{count} expectations of values are not checked; --values checks them"),
+        };
+        output.warn(&text);
     }
     data.check(&source.program, map, values, &Observation(executed))
 }
@@ -205,8 +211,9 @@ fn simulated(arguments: &Arguments, look: Look, arch: ArchSpec, output: &Output)
     let program = &source.program;
     let at = arguments.program.display().to_string();
     let Arguments { machine, limits, verify, finish, values, inside, .. } = arguments;
-    let wanted = [(finish, " --finish"), (values, " --values")];
-    let flags: String = wanted.iter().filter(|(on, _)| **on).map(|(_, flag)| *flag).collect();
+    shown::check(values, program)?;
+    let flags: String = values.iter().map(|own| format!(" {}", quoted(&own.flag()))).collect();
+    let flags = if *finish { format!(" --finish{flags}") } else { flags };
     let command = format!(
         "wafersim simulate {}{}{}{}{}{flags}{}",
         quoted(&at),
@@ -218,9 +225,10 @@ fn simulated(arguments: &Arguments, look: Look, arch: ArchSpec, output: &Output)
     );
     let given = source.text.as_ref().is_some_and(|(_, data)| data.has_values());
     let depends = given && depends_on_values(program).is_some();
-    let numbers = if *values || depends { source.numbers() } else { Numbers::Without };
+    let (finish, listed) = (*finish, values);
+    let values = !listed.is_empty();
+    let numbers = if values || depends { source.numbers() } else { Numbers::Without };
     let map = source.text.as_ref().map(|(map, _)| map);
-    let (finish, values) = (*finish, *values);
     let page = look == Look::All && arguments.report.is_some();
     let nothing = InsideOptions::default();
     let inside = if look == Look::Cycles { &nothing } else { inside };
@@ -244,6 +252,9 @@ fn simulated(arguments: &Arguments, look: Look, arch: ArchSpec, output: &Output)
         let smaller = |_| fabric::fold::smaller(program, rng.range(13, 40));
         job.verified((0..count).map(smaller), seed)
     });
-    let report = SimulateReport::of((program, &arch), executed, inside, finish, verified.transpose()?, &provenance);
+    let mut report = SimulateReport::of((program, &arch), executed, inside, finish, verified.transpose()?, &provenance);
+    if let Some(values) = &mut report.values {
+        shown::reduce(values, listed);
+    }
     Ok(Simulated { report, source, arch, unmet, files, heat, watched })
 }

@@ -34,11 +34,11 @@
 //! switch c0 x=1..3 y=0 pop advance ring | ramp -> east | -> north
 //! filter c0 x=0..3 y=0 start 3-1*x pass 1 of 4
 //!
-//! edge in w north x=0..10/2 c3 wavelets 10 every 1 fanout 1
+//! edge in w north x=0..10 step 2 c3 wavelets 10 every 1 fanout 1
 //! ```
 //!
 //! One statement per line; `//` starts a comment. Positions are `3`, `0..4` (without the 4), or
-//! `0..10/2` (every second one). A memory operand is `type@register+bytes[dimensions]`, a
+//! `0..10 step 2` (every second one). A memory operand is `type@register+bytes[dimensions]`, a
 //! dimension `length` or `length:stride`; without dimensions it is one repeated word; `%512+64`
 //! behind it wraps its addresses into the 64 bytes from 512 on. `fifo 0 f16` is a FIFO by number;
 //! `control c0 adv nop -> 3` sends a control wavelet for control task 3, `open c0` opens a color. `2*(x%4)` is

@@ -19,11 +19,11 @@ pub fn distance(a: &str, b: &str) -> usize {
 }
 
 /// `did you mean …?` with the known name of the least distance, the first of several; None if none is
-/// near: if more than two of its characters, and more than a third of them, would have to change.
+/// near: if more than two of its characters, and more than a third of them, would have to change, or all.
 #[must_use]
 pub fn did_you_mean<'a>(known: impl IntoIterator<Item = &'a str>, distance: impl Fn(&str) -> usize) -> Option<String> {
     let (changes, near) = known.into_iter().map(|known| (distance(known), known)).min_by_key(|near| near.0)?;
-    (changes <= 2.max(near.len() / 3)).then(|| format!("did you mean `{near}`?"))
+    (changes <= 2.max(near.len() / 3) && changes < 2.max(near.len())).then(|| format!("did you mean `{near}`?"))
 }
 
 #[cfg(test)]

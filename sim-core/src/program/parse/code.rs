@@ -98,7 +98,7 @@ impl<'a> Parser<'a> {
         self.next += 1;
         Ok(match word {
             "async" => self.async_op()?,
-            "join" => Instr::Join(self.numbered('t')?),
+            "join" => Instr::Join(self.resource('t')?),
             "loop" if self.at_addr_reg() => Instr::Repeat { count: self.addr_reg()?, body: self.instrs(depth, code)? },
             "loop" => Instr::Loop { count: self.int()?, body: self.instrs(depth, code)? },
             "if" => self.branch(depth, code)?,
@@ -158,7 +158,7 @@ impl<'a> Parser<'a> {
     }
 
     fn async_op(&mut self) -> Parsed<Instr> {
-        let thread = self.numbered('t')?;
+        let thread = self.resource('t')?;
         let priority = self.one_of(&Priority::ALL, Priority::name)?;
         if self.take(Tok::Word("control")) {
             let (color, control) = (self.color()?, self.control()?);
@@ -295,12 +295,12 @@ impl<'a> Parser<'a> {
             "clamp" => {
                 self.next += 1;
                 self.same(reg)?;
-                AddrOp::Clamp(reg, self.atom()?, self.atom()?)
+                AddrOp::Clamp(reg, self.first_of_two()?, self.int()?)
             }
             "wrap" => {
                 self.next += 1;
                 self.same(reg)?;
-                AddrOp::Wrap { reg, end: self.atom()?, size: self.atom()? }
+                AddrOp::Wrap { reg, end: self.first_of_two()?, size: self.int()? }
             }
             _ => AddrOp::Set(reg, self.int()?),
         };
@@ -323,18 +323,48 @@ impl<'a> Parser<'a> {
         self.next += 1;
         if self.at_addr_reg() {
             let second = self.addr_reg()?;
+            self.one_operation()?;
             return Ok(match op {
                 IntOp::Add if other == reg => Instr::Addr(AddrOp::AddReg(reg, second)),
                 _ => Instr::Scalar(ScalarOp::Int(reg, op, Int::Reg(other), Int::Reg(second))),
             });
         }
-        if other != reg || op == IntOp::Mul {
-            return Ok(Instr::Scalar(ScalarOp::Int(reg, op, Int::Reg(other), Int::Const(self.int()?))));
+        if op == IntOp::Mul {
+            let factor: i32 = self.factor()?;
+            return Ok(Instr::Scalar(ScalarOp::Int(reg, op, Int::Reg(other), Int::Const(factor))));
         }
         if op == IntOp::Sub {
+            // `a2 - 3 - 2` is 5 less.
             self.next = start;
         }
-        Ok(Instr::Addr(AddrOp::Add(reg, self.int()?)))
+        let at = self.at();
+        let change: i32 = self.int()?;
+        self.one_operation()?;
+        if other == reg {
+            return Ok(Instr::Addr(AddrOp::Add(reg, change)));
+        }
+        let amount = if op == IntOp::Sub { -i64::from(change) } else { change.into() };
+        let amount = self.fits(Value::Int(amount.into()), at)?;
+        Ok(Instr::Scalar(ScalarOp::Int(reg, op, Int::Reg(other), Int::Const(amount))))
+    }
+
+    /// A constant behind `*`, at the end of an instruction.
+    fn factor(&mut self) -> Parsed<i32> {
+        let at = self.at();
+        let value = self.constant_product()?;
+        if !self.ended() {
+            let help = "an instruction is one operation; put a sum that is a factor in parentheses";
+            return self.expected_help("the end of the line", help);
+        }
+        self.fits(value, at)
+    }
+
+    /// Behind the operands of an instruction with an operator.
+    fn one_operation(&mut self) -> Parsed<()> {
+        if self.ended() {
+            return Ok(());
+        }
+        self.expected_help("the end of the line", "an instruction is one operation; write another one for the rest")
     }
 
     /// The register that is also the target.

@@ -92,6 +92,16 @@ impl<'a> Parser<'a> {
             "W" | "H" => format!("`{word}` is known behind the `grid` line"),
             _ => format!("there is no name `{}` here", clipped(word)),
         };
+        let by_letter = super::generate::is_register(word);
+        if by_letter && word.starts_with(['c', 'q', 't']) {
+            let message = format!("`{}` is no number", clipped(word));
+            return self.fault("P005", at, message, "a number can stand for a color, queue or microthread");
+        }
+        if by_letter || self.names.registers.iter().any(|r| r.0 == word) {
+            let message = format!("`{}` has a value on the wafer only, not while the text expands", clipped(word));
+            let help = "in a comparison a register stands first: `if a1 < n`";
+            return self.fault("P005", at, message, help);
+        }
         let names: Vec<&str> = self.scope.names().chain(self.free.iter().copied()).collect();
         let help = nearest(word, names).unwrap_or_default();
         self.fault("P005", at, message, &help)
@@ -219,6 +229,9 @@ impl<'a> Parser<'a> {
 
     fn entries(&mut self, depth: usize, each: Each<'_, 'a>) -> Parsed<()> {
         loop {
+            if self.cut.is_some() {
+                return Ok(());
+            }
             if self.next >= self.end {
                 return self.expected("`}`");
             }
@@ -242,6 +255,7 @@ impl<'a> Parser<'a> {
             Tok::Word("for") => self.repeat(depth, each),
             Tok::Word("if") if !self.at_branch() => self.choose(depth, each),
             Tok::Word("const") => self.define_const(),
+            Tok::Word("def") => self.define_function(),
             _ => each(self, depth),
         };
         if done.and_then(|()| self.line_end()).is_err() {

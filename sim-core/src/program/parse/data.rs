@@ -10,7 +10,7 @@ use super::source::SourceMap;
 use super::values::{Kind, Values};
 use crate::coord::{Dir, PeCoord, Region};
 use crate::diag::Diagnostic;
-use crate::program::{DType, EdgeStream, Flow, Program};
+use crate::program::{DType, Dims, EdgeStream, Flow, Program};
 
 /// Most wavelets of all streams that have values.
 const MAX_WORDS: u64 = 1 << 26;
@@ -55,12 +55,41 @@ pub(super) struct Expect {
 /// Of what something is expected.
 #[derive(Debug)]
 pub(super) enum What {
-    /// Of a buffer, on the PEs of a region that have it; elements from the first one to the end.
-    Buffer { name: String, region: Option<Region>, range: (u64, u64), values: Values },
+    /// Of elements of a buffer, on the PEs of a region that have it.
+    Buffer { name: String, region: Option<Region>, elements: Elements, values: Values },
     /// Of what left at an edge.
     Edge { edge: usize, dtype: DType, values: Values },
     /// Of the run's length: it compares like this with a number of cycles.
     Cycles(std::cmp::Ordering, bool, f64),
+}
+
+/// Elements of a buffer.
+#[derive(Debug)]
+pub(super) struct Elements {
+    /// The first one; none before it is meant.
+    pub(super) first: i64,
+    /// From there on; none is a single element.
+    pub(super) dims: Dims,
+}
+
+impl Elements {
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.dims.iter().fold(1, |n: u64, d| n.saturating_mul(d.len.into()))
+    }
+
+    /// Their places in the buffer, in order.
+    fn places(&self) -> impl Iterator<Item = i64> {
+        (0..self.count()).map(|n| {
+            let mut rest = n;
+            let along = self.dims.iter().rev().map(|d| {
+                let own = rest % u64::from(d.len);
+                rest /= u64::from(d.len);
+                own as i64 * i64::from(d.stride)
+            });
+            self.first + along.sum::<i64>()
+        })
+    }
 }
 
 /// What a run left behind.
@@ -263,7 +292,7 @@ impl Expect {
     }
 
     fn buffer(&self, program: &Program, run: &dyn Observed, found: &mut Differences) -> Result<(), Fault> {
-        let What::Buffer { name, region, range, values } = &self.what else { return Ok(()) };
+        let What::Buffer { name, region, elements, values } = &self.what else { return Ok(()) };
         for placement in &program.placements {
             let Some(image) = program.images.get(placement.image as usize) else { continue };
             let Some(buffer) = image.buffers.iter().find(|b| b.name == *name) else { continue };
@@ -275,9 +304,12 @@ impl Expect {
                     continue;
                 };
                 let got = buffer.read(memory);
-                for element in range.0..range.1.min(got.len() as u64) {
-                    let Some(want) = values.held(pe, element, Kind::of(buffer.dtype, buffer.word))? else { break };
-                    found.add(&place, element, (got[element as usize], want), self.tolerance);
+                for (n, element) in elements.places().enumerate() {
+                    let Some(&got) = usize::try_from(element).ok().and_then(|e| got.get(e)) else { continue };
+                    // A list is of the elements that are named.
+                    let counted = if values.is_list() { n as u64 } else { element as u64 };
+                    let Some(want) = values.held(pe, counted, Kind::of(buffer.dtype, buffer.word))? else { break };
+                    found.add(&place, element as u64, (got, want), self.tolerance);
                 }
             }
         }

@@ -80,6 +80,19 @@ fn expectations_say_what_differs() {
     };
     assert_eq!(check("expect a == 0.5, 11\nexpect a[1] x=0..W y=0..H == 11\nexpect cycles == 77\n"), "");
     assert_eq!(check("expect a[0..1] == 0.4 within 0.11\nexpect edge o == each 1 + i\nexpect cycles < 80\n"), "");
+    // Indices are those of the buffer; a list is of the elements that are named.
+    assert_eq!(check("expect a[1] == each i: 10 + i\nexpect a[1..2] == 11\nexpect a[0..n step 2] == 0.5, 7\n"), "");
+    assert_eq!(
+        check("expect a[0..3] == 1\nexpect a[0:2:0] == 0.5\nexpect a[0:3:0] == 0.5\n"),
+        "error[P011] t:10:8: elements 0 to 2 of `a`, which has 2
+  10 | expect a[0..3] == 1
+     |        ^
+  help: elements count from 0, and the end of a range is not part of it
+error[P011] t:12:8: 3 elements of `a`, which has 2
+  12 | expect a[0:3:0] == 0.5
+     |        ^
+"
+    );
     assert_eq!(
         check("expect a x=1 y=0..H == each 0.5 + y\nexpect edge o == 1\nexpect cycles <= 76"),
         "error[E001] t:10:1: `a`: 3 of 4 numbers are not as expected
@@ -111,6 +124,51 @@ error[P011] t:12:18: 3 indices for 1 dimensions
   12 | expect a == each r, c, d: 1
      |                  ^
   help: one for each dimension, or one that counts all elements
+"
+    );
+}
+
+#[test]
+fn blocks_are_expected_by_as_many_indices_as_operands_have() {
+    let text = "grid 1x1\nimage p {\n  mem t f32[4, 3]\n}\nplace p x=0 y=0\n";
+    let numbers: Vec<f32> = (0..4u8).flat_map(|r| (0..3u8).map(move |c| f32::from(10 * r + c))).collect();
+    let check = |expectations: &str| {
+        let text = format!("{text}{expectations}");
+        match read(&text, "t", Options { params: &[], loader: &mut NoFiles }) {
+            Ok(unit) => messages(&unit.data.check(&unit.program, &unit.map, true, &Left(&numbers, &[]))),
+            Err(all) => messages(&all),
+        }
+    };
+    assert_eq!(
+        check(
+            "expect t[1..3, 1..3] == each r, c: 10*r + c
+expect t[.., 2] == each r, c: 10*r + 2
+expect t[1..4 step 2, ..] == 10, 11, 12, 30, 31, 32
+expect t[3, 0] == 30
+expect t[1:2:3] == each k: 10*(k/3) + k%3
+"
+        ),
+        ""
+    );
+    assert_eq!(
+        check("expect t[1..3, 0..2] == each r, c: 10*r\nexpect t[0, 0, 0] == 0\nexpect t[2..5, 0] == 0\n"),
+        "error[P011] t:7:8: 3 indices for `t`, which has 2
+  7 | expect t[0, 0, 0] == 0
+    |        ^
+  help: as many as it has dimensions, or one that counts all elements
+error[P011] t:8:8: elements 6 to 12 of `t`, which has 12
+  8 | expect t[2..5, 0] == 0
+    |        ^
+  help: elements count from 0, and the end of a range is not part of it
+"
+    );
+    assert_eq!(
+        check("expect t[1..3, 0..2] == each r, c: 10*r\n"),
+        "error[E001] t:6:1: `t`: 2 of 4 numbers are not as expected
+    PE (0,0): element 4 is 11, expected 10
+    PE (0,0): element 7 is 21, expected 20
+  6 | expect t[1..3, 0..2] == each r, c: 10*r
+    | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 "
     );
 }
@@ -175,7 +233,7 @@ image p {
     if n>3 { x } else { y }
     a0 = a0 + 4*(n -1)
 } }
-place p x=0..4/2 y=0 a0=5+2*(x%4)
+place p x=0..4 step 2 y=0 a0=5+2*(x%4)
 switch c0 x=0 y=0 pop never | west -> ramp
 ";
     assert_eq!(format(text), want);

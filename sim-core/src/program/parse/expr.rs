@@ -4,16 +4,18 @@
 //! as `x` in a placement, stays as a variable; then the expression is kept and evaluated for each PE.
 //!
 //! **Invariant.** Reading ends on any input; parentheses nest at most [`MAX_DEPTH`] deep.
-//! **Not here.** What operators and functions compute (`value.rs`), which names there are (`scope.rs`).
+//! **Not here.** What operators and functions compute (`value.rs`), which names there are (`scope.rs`),
+//! functions of one's own (`function.rs`).
 
 use super::array::Array;
+use super::function::{is_function, takes};
 use super::lex::Tok;
-use super::value::{self, Binary, Evaluated, FUNCTIONS, Value};
+use super::value::{self, Binary, Evaluated, FUNCTIONS, OF_BUFFERS, Value};
 use super::{MAX_DEPTH, Parsed, Parser, Stop, clipped};
 use std::sync::Arc;
 
 /// Most operations of an expression that is kept, so that evaluating it takes little of the host's stack.
-const MAX_OPERATORS: usize = 1000;
+pub(super) const MAX_OPERATORS: usize = 1000;
 
 /// An expression with the values of its known names in place of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,11 @@ impl Expr {
                 let (a, b) = (ab[0].value(variables)?, ab[1].value(variables)?);
                 value::binary(*op, a, b).map_err(at(*place))
             }
+            // Only the part that is chosen needs a value.
+            Expr::Call("select", all, _) => {
+                let holds = all[0].value(variables)?.holds();
+                all[if holds { 1 } else { 2 }].value(variables)
+            }
             Expr::Call(name, operands, place) => {
                 let values = operands.iter().map(|o| o.value(variables)).collect::<Result<Vec<_>, _>>()?;
                 value::call(name, &values).map_err(at(*place))
@@ -58,15 +65,25 @@ impl Expr {
         }
     }
 
+    /// What the operation is applied to.
+    pub(super) fn operands(&self) -> &[Expr] {
+        match self {
+            Expr::Const(_) | Expr::Var(_) => &[],
+            Expr::Negative(a) => std::slice::from_ref(a),
+            Expr::Binary(_, ab, _) => &ab[..],
+            Expr::Call(_, all, _) | Expr::Element(_, all, _) => all,
+        }
+    }
+
     /// Whether a variable is in it.
     pub(super) fn uses(&self, variable: usize) -> bool {
-        match self {
-            Expr::Const(_) => false,
-            Expr::Var(n) => *n == variable,
-            Expr::Negative(a) => a.uses(variable),
-            Expr::Binary(_, ab, _) => ab.iter().any(|e| e.uses(variable)),
-            Expr::Call(_, all, _) | Expr::Element(_, all, _) => all.iter().any(|e| e.uses(variable)),
-        }
+        *self == Expr::Var(variable) || self.operands().iter().any(|e| e.uses(variable))
+    }
+
+    /// Operations in it.
+    pub(super) fn size(&self) -> usize {
+        let own = usize::from(!matches!(self, Expr::Const(_) | Expr::Var(_)));
+        self.operands().iter().map(Expr::size).fold(own, usize::saturating_add)
     }
 
     /// Whether no variable is in it.
@@ -105,6 +122,8 @@ const LEVELS: [&[(Tok<'static>, Binary)]; 5] = [
     &[(Tok::Punct("*"), Binary::Mul), (Tok::Punct("/"), Binary::Div), (Tok::Punct("%"), Binary::Rem)],
 ];
 
+/// The level of comparisons, which `not` is as tight as.
+const COMPARISON: usize = 2;
 /// The level of sums.
 const SUM: usize = 3;
 
@@ -125,6 +144,9 @@ impl<'a> Parser<'a> {
     /// An expression of operators of a level and tighter ones.
     fn level(&mut self, level: usize, ends: Ends) -> Parsed<Expr> {
         let Some(operators) = LEVELS.get(level) else { return self.unary() };
+        if level == COMPARISON && self.peek() == Tok::Word("not") && self.second() != Tok::Punct("(") {
+            return self.negated(ends);
+        }
         let mut left = self.level(level + 1, ends)?;
         let mut before: Option<Binary> = None;
         loop {
@@ -147,15 +169,25 @@ impl<'a> Parser<'a> {
     fn combined(&mut self, op: Binary, left: Expr, right: Expr, at: usize) -> Parsed<Expr> {
         match (&left, &right) {
             (Expr::Const(a), Expr::Const(b)) => self.evaluated(value::binary(op, *a, *b), at),
-            _ if self.operators == MAX_OPERATORS => {
-                let message = format!("an expression of more than {MAX_OPERATORS} operations on x, y or an index");
-                self.fault("P003", at, message, "")
-            }
+            _ if self.operators >= MAX_OPERATORS => self.too_many_operations(at),
             _ => {
                 self.operators += 1;
                 Ok(Expr::Binary(op, Box::new([left, right]), at))
             }
         }
+    }
+
+    pub(super) fn too_many_operations<T>(&mut self, at: usize) -> Parsed<T> {
+        let message = format!("an expression of more than {MAX_OPERATORS} operations on x, y or an index");
+        self.fault("P003", at, message, "")
+    }
+
+    /// `not CONDITION`
+    fn negated(&mut self, ends: Ends) -> Parsed<Expr> {
+        let at = self.at();
+        self.next += 1;
+        let operand = self.nested_in(|p| p.level(COMPARISON, ends))?;
+        self.applied("not", vec![operand], at)
     }
 
     fn evaluated(&mut self, result: Evaluated, at: usize) -> Parsed<Expr> {
@@ -166,11 +198,15 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn unary(&mut self) -> Parsed<Expr> {
+        self.nested_in(Self::operand_of_expr)
+    }
+
+    fn nested_in(&mut self, read: impl FnOnce(&mut Self) -> Parsed<Expr>) -> Parsed<Expr> {
         if self.nested == MAX_DEPTH {
             return self.fault("P003", self.at(), format!("expressions are nested more than {MAX_DEPTH} deep"), "");
         }
         self.nested += 1;
-        let read = self.operand_of_expr();
+        let read = read(self);
         self.nested -= 1;
         read
     }
@@ -219,6 +255,13 @@ impl<'a> Parser<'a> {
             self.next += 1;
             return self.function(word, at);
         }
+        if word == "not" {
+            return self.fault("P007", at, "`not` behind an operator".to_owned(), "put it in parentheses: `(not a)`");
+        }
+        if is_function(word) || self.scope.has(word) {
+            let message = format!("`{}` is a function, and its operands are missing", clipped(word));
+            return self.fault("P007", at, message, &format!("write `{}(…)`", clipped(word)));
+        }
         if word == "pi" {
             self.next += 1;
             return Ok(Expr::Const(Value::Float(std::f64::consts::PI)));
@@ -228,26 +271,47 @@ impl<'a> Parser<'a> {
 
     fn function(&mut self, word: &'a str, at: usize) -> Parsed<Expr> {
         self.punct("(")?;
-        if matches!(word, "addr" | "len" | "bytes") {
+        if OF_BUFFERS.contains(&word) {
             let value = self.of_buffer(word)?;
             self.punct(")")?;
             return Ok(Expr::Const(value));
         }
-        let Some(&(name, count)) = FUNCTIONS.iter().find(|f| f.0 == word) else {
-            let known = FUNCTIONS.iter().map(|f| f.0).chain(["addr", "len", "bytes"]);
-            let help = super::scope::nearest(word, known).unwrap_or_default();
-            return self.fault("P005", at, format!("there is no function `{}`", clipped(word)), &help);
-        };
+        let own = self.scope.function(word);
+        let known = FUNCTIONS.iter().find(|f| f.0 == word);
+        if own.is_none() && known.is_none() {
+            return self.no_function(word, at);
+        }
         let mut operands = vec![self.expr()?];
         while self.take(Tok::Punct(",")) {
             operands.push(self.expr()?);
         }
         self.punct(")")?;
+        let &(name, count) = match (own, known) {
+            (Some(function), _) => return self.called(word, &function, operands, at),
+            (None, known) => known.expect("one of both was found"),
+        };
         let more = matches!(name, "min" | "max") && operands.len() > count;
         if operands.len() != count && !more {
-            let message = format!("`{name}` takes {count} values and has {}", operands.len());
-            return self.fault("P007", at, message, "");
+            return self.fault("P007", at, takes(name, count, operands.len()), "");
         }
+        self.applied(name, operands, at)
+    }
+
+    fn no_function(&mut self, word: &str, at: usize) -> Parsed<Expr> {
+        if self.failed.contains(word) {
+            return Err(Stop::Failed);
+        }
+        if self.defining == Some(word) {
+            let help = "a function is a name for an expression, and cannot be in it";
+            return self.fault("P007", at, format!("`{}` calls itself", clipped(word)), help);
+        }
+        let known = FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(self.scope.names());
+        let help = super::scope::nearest(word, known).unwrap_or_default();
+        self.fault("P005", at, format!("there is no function `{}`", clipped(word)), &help)
+    }
+
+    /// A function of the language with its operands, or its value if they are known.
+    fn applied(&mut self, name: &'static str, operands: Vec<Expr>, at: usize) -> Parsed<Expr> {
         let known: Option<Vec<Value>> = operands.iter().map(Expr::known).collect();
         match known {
             Some(values) => self.evaluated(value::call(name, &values), at),
@@ -287,6 +351,11 @@ impl<'a> Parser<'a> {
     /// The value of a sum without variables; comparisons in it need parentheses.
     pub(super) fn constant_sum(&mut self, ends: Ends) -> Parsed<Value> {
         self.without_variables(|p| p.level(SUM, ends))
+    }
+
+    /// The value of a product without variables; sums in it need parentheses.
+    pub(super) fn constant_product(&mut self) -> Parsed<Value> {
+        self.without_variables(|p| p.level(SUM + 1, Ends::default()))
     }
 
     /// The value of what is read without variables.

@@ -12,10 +12,10 @@ use super::value::{Value, literal};
 use super::{MAX_STEPS, Parsed, Parser, Stop};
 
 /// Names with a meaning of their own, which no program can give another one.
-const RESERVED: [&str; 8] = ["x", "y", "W", "H", "pi", "or", "and", "in"];
+const RESERVED: [&str; 9] = ["x", "y", "W", "H", "pi", "or", "and", "not", "in"];
 
 /// Whether a word is one of the machine's own, such as `a3` or `c0`.
-fn is_register(word: &str) -> bool {
+pub(super) fn is_register(word: &str) -> bool {
     let digits = word.strip_prefix(['a', 'c', 'q', 'r', 't']);
     digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -58,7 +58,7 @@ impl<'a> Parser<'a> {
             let message = format!("`{word}` has a meaning of its own");
             return self.fault("P006", at, message, "x and y are always column and row of a PE; choose another name");
         }
-        if self.scope.find(word).is_some() || self.arrays.contains_key(word) {
+        if self.scope.has(word) || self.arrays.contains_key(word) {
             return self.fault("P006", at, format!("`{word}` is defined already"), "choose another name");
         }
         Ok(word)
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `for NAME in FROM..END { … }` or `FROM..END/STEP`
+    /// `for NAME in FROM..END { … }` or `FROM..END step STEP`
     pub(super) fn repeat(&mut self, depth: usize, each: Each<'_, 'a>) -> Parsed<()> {
         self.next += 1;
         let name = self.new_name()?;
@@ -126,7 +126,7 @@ impl<'a> Parser<'a> {
         if from >= end {
             return self.skip_block(depth);
         }
-        while value < end && !self.given_up {
+        while value < end && !self.given_up && self.cut.is_none() {
             self.step()?;
             self.next = body;
             self.scope = scope.with(name, Value::Int(value));
@@ -140,13 +140,13 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// `FROM..END` or `FROM..END/STEP`
-    pub(super) fn range(&mut self) -> Parsed<(i128, i128, i128)> {
+    /// `FROM..END` or `FROM..END step STEP`
+    fn range(&mut self) -> Parsed<(i128, i128, i128)> {
+        let first = self.next;
         let from: i64 = self.int()?;
         self.punct("..")?;
-        let end: i64 = self.int_until(Ends { slash: true, percent: false })?;
         let at = self.at();
-        let step: i64 = if self.take(Tok::Punct("/")) { self.int()? } else { 1 };
+        let (end, step) = self.end_and_step(first)?;
         if step < 1 {
             return self.fault("P002", at, format!("a step of {step}; steps are at least 1"), "");
         }

@@ -54,7 +54,7 @@ impl<'a> Parser<'a> {
         self.current = index;
         let mut bodies = Vec::new();
         let done = self.block(depth, &mut |p, depth| p.declaration(depth, start, &mut bodies));
-        let behind = self.next;
+        let behind = self.cut.take().unwrap_or(self.next);
         let allocated = self.allocate();
         for body in bodies {
             self.next = body.first;
@@ -75,20 +75,23 @@ impl<'a> Parser<'a> {
     }
 
     fn declaration(&mut self, depth: usize, start: usize, bodies: &mut Vec<Body<'a>>) -> Parsed<()> {
-        const KNOWN: [&str; 9] = ["in", "out", "mem", "fifo", "reg", "task", "const", "for", "if"];
+        const KNOWN: [&str; 10] = ["in", "out", "mem", "fifo", "reg", "task", "const", "def", "for", "if"];
         let at = self.at();
         let Tok::Word(word) = self.peek() else { return self.expected_word(&KNOWN, " or `}`") };
+        if matches!(word, "program" | "grid" | "image" | "place" | "route" | "switch" | "edge" | "expect" | "param") {
+            return self.cut_off(word);
+        }
         if !KNOWN[..6].contains(&word) {
             return self.expected_word(&KNOWN, " or `}`");
         }
         self.next += 1;
         match word {
             "in" => {
-                let bound = (self.numbered('q')?, self.color()?);
+                let bound = (self.resource('q')?, self.color()?);
                 self.image_mut().inputs.push(bound);
             }
             "out" => {
-                let bound = (self.numbered('q')?, self.color()?);
+                let bound = (self.resource('q')?, self.color()?);
                 self.image_mut().outputs.push(bound);
             }
             "mem" => self.buffer(at)?,
@@ -97,6 +100,13 @@ impl<'a> Parser<'a> {
             _ => bodies.push(self.task(depth, at)?),
         }
         Ok(())
+    }
+
+    /// A statement that stands in no image: there is a `}` too few above, and the image ends here.
+    fn cut_off(&mut self, word: &str) -> Parsed<()> {
+        let before = self.next.checked_sub(1).filter(|&n| matches!(self.tokens[n].tok, Tok::Line | Tok::Punct(";")));
+        self.cut = before;
+        self.fault("P001", self.at(), format!("`{word}` inside of an image"), "is there a `}` too few above?")
     }
 
     /// The type of elements: of numbers, or of integers in a buffer.
@@ -187,7 +197,7 @@ impl<'a> Parser<'a> {
         let piece = self.declared(&name, piece)?;
         self.mark(Part::Buffer(image, index), at);
         if let Where::Over(..) = piece.place {
-            self.over.insert(Part::Buffer(image, index));
+            self.meant.insert(Part::Buffer(image, index));
         }
         let addr = if let Where::At(address) = piece.place { address } else { 0 };
         let (dtype, word, len) = (piece.dtype, piece.word, piece.elements() as u32);

@@ -106,7 +106,7 @@ fn places(text: &str, want: &[&str]) {
 
 #[test]
 fn x_and_y_are_column_and_row_everywhere() {
-    places("place p x=1..6/2 y=0 a0=16*x", &["place p x=1..6/2 y=0 a0=16+32*((x-1)/2)"]);
+    places("place p x=1..6/2 y=0 a0=16*x", &["place p x=1..6 step 2 y=0 a0=16+32*((x-1)/2)"]);
     places("place p x=2..W y=1..H a0=addr(v)+4*(x-2)-y", &["place p x=2..8 y=1..4 a0=15+4*(x-2)-1*(y-1)"]);
     places("place p x=0..W y=0 a0=x%2 a1=(W-1)*8", &["place p x=0..8 y=0 a0=0+1*(x%2) a1=56"]);
     places("place p x=4..W y=0 a0=x/2", &["place p x=4..6 y=0 a0=2", "place p x=6..8 y=0 a0=3"]);

@@ -2,11 +2,15 @@
 //!
 //! Lines stay lines, and comments stay where they are. Blocks are indented by two spaces, runs of spaces
 //! become one, and empty lines do not follow each other. Whether there is a space around `+`, `=` or `(`
-//! is the author's.
+//! is the author's. A step that is written as `/` becomes `step`.
 //!
 //! **Invariant.** A text and what is made of it mean the same, and what is laid out stays as it is.
 
 use super::lex::{Tok, Token, lex};
+use std::collections::BTreeSet;
+
+/// Most tokens of an end of a range behind which a step is looked for.
+const LONGEST: usize = 1000;
 
 /// A text, laid out.
 ///
@@ -84,19 +88,55 @@ fn piece<'t>(text: &'t str, token: &Token<'_>, end: usize) -> &'t str {
 fn code(text: &str, tokens: &[Token<'_>], end: usize) -> String {
     let mut out = String::new();
     let mut brackets = 0usize;
+    let steps = steps(tokens);
     for (i, token) in tokens.iter().enumerate() {
         if let Some(before) = i.checked_sub(1).map(|i| &tokens[i]) {
             let written = token.at > before.at + piece(text, before, end).len();
-            out += if space(before.tok, token.tok, brackets, written) { " " } else { "" };
+            out += if !out.ends_with(' ') && space(before.tok, token.tok, brackets, written) { " " } else { "" };
         }
         match token.tok {
             Tok::Punct("[" | "(") => brackets += 1,
             Tok::Punct("]" | ")") => brackets = brackets.saturating_sub(1),
             _ => {}
         }
-        out += piece(text, token, end);
+        if steps.contains(&i) {
+            out += if out.ends_with(' ') { "step " } else { " step " };
+        } else {
+            out += piece(text, token, end);
+        }
     }
     out
+}
+
+/// Which tokens are a `/` that is the step of a range.
+fn steps(tokens: &[Token<'_>]) -> BTreeSet<usize> {
+    let ranges = (0..tokens.len()).filter(|&i| tokens[i].tok == Tok::Punct(".."));
+    ranges.filter_map(|i| step(tokens, i + 1)).collect()
+}
+
+/// The `/` behind the sum that begins at a token.
+fn step(tokens: &[Token<'_>], from: usize) -> Option<usize> {
+    // Whether an operand ended, and how many brackets are open.
+    let (mut operand, mut open) = (false, 0usize);
+    for (i, token) in tokens.iter().enumerate().skip(from).take(LONGEST) {
+        match token.tok {
+            // Behind a name, the operands of a function or the indices of an array.
+            Tok::Punct("(") if open > 0 || !operand || matches!(tokens[i - 1].tok, Tok::Word(_)) => open += 1,
+            Tok::Punct("[") if open > 0 || matches!(tokens[i - 1].tok, Tok::Word(_)) => open += 1,
+            Tok::Punct(")" | "]") if open > 0 => {
+                open -= 1;
+                operand = true;
+            }
+            _ if open > 0 => {}
+            Tok::Punct("/") if operand => {
+                return Some(i).filter(|i| tokens.get(i + 1).is_some_and(|t| t.tok != Tok::Punct("=")));
+            }
+            Tok::Punct("-" | "+" | "*" | "%") => operand = false,
+            Tok::Word(_) | Tok::Number(_) if !operand => operand = true,
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Whether a space stands between two tokens; `written`: whether one does in the text.

@@ -31,6 +31,9 @@ mod data;
 mod data_tests;
 mod expr;
 mod fit;
+#[cfg(test)]
+mod forms_tests;
+mod function;
 mod generate;
 mod image;
 #[cfg(test)]
@@ -42,6 +45,7 @@ mod number;
 mod numbers;
 mod operand;
 mod place;
+mod range;
 mod route;
 mod scalar;
 mod scope;
@@ -184,6 +188,12 @@ struct Parser<'a> {
     wanted: &'static str,
     /// Names of numbers.
     scope: Scope<'a>,
+    /// The function whose expression is being read.
+    defining: Option<&'a str>,
+    /// Whether a placement is faulty, so that nothing follows from what is placed.
+    misplaced: bool,
+    /// Where an image ended although its `}` is missing: the token before the next statement.
+    cut: Option<usize>,
     /// Names that stand for variables in the expression that is being read.
     free: Vec<&'a str>,
     /// Names of numbers that were used.
@@ -206,8 +216,10 @@ struct Parser<'a> {
     expectations: Vec<Pending<'a>>,
     /// Operations of the expression that is being read.
     operators: usize,
-    /// Buffers that are meant to lie on others.
-    over: BTreeSet<Part>,
+    /// Buffers that are meant to lie on others, and images that are meant to have no PE.
+    meant: BTreeSet<Part>,
+    /// Steps that may be meant as quotients, by their places.
+    suspicious: BTreeMap<usize, Diagnostic>,
     /// Start values so far.
     valued: u64,
     /// Arrays by their names.
@@ -243,6 +255,9 @@ impl<'a> Parser<'a> {
             nested: 0,
             wanted: "a number",
             scope: Scope::default(),
+            defining: None,
+            misplaced: false,
+            cut: None,
             free: Vec::new(),
             used: BTreeSet::new(),
             params: Vec::new(),
@@ -254,7 +269,8 @@ impl<'a> Parser<'a> {
             pending: Vec::new(),
             expectations: Vec::new(),
             operators: 0,
-            over: BTreeSet::new(),
+            meant: BTreeSet::new(),
+            suspicious: BTreeMap::new(),
             valued: 0,
             arrays: BTreeMap::new(),
             program: Program::default(),
@@ -305,14 +321,14 @@ impl<'a> Parser<'a> {
             let message = format!("the parameter `{name}` is used nowhere, so setting it does nothing");
             self.map.diagnostic("W006", *at, message).help("use it, or remove it")
         });
-        let all = self.map.located(lints(&self.program, &self.over));
-        unused.chain(all).collect()
+        let all = self.map.located(lints(&self.program, &self.meant));
+        unused.chain(self.suspicious.values().cloned()).chain(all).collect()
     }
 
     fn statement(&mut self, depth: usize) -> Parsed<()> {
-        const KNOWN: [&str; 15] = [
-            "program", "grid", "image", "place", "route", "switch", "filter", "edge", "expect", "const", "param",
-            "array", "for", "if", "include",
+        const KNOWN: [&str; 16] = [
+            "program", "grid", "image", "place", "route", "switch", "filter", "edge", "expect", "const", "def",
+            "param", "array", "for", "if", "include",
         ];
         let at = self.at();
         let Tok::Word(word) = self.peek() else { return self.expected_word(&KNOWN, "") };

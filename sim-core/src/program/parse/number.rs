@@ -1,9 +1,13 @@
-//! Numbers, and what is made of a letter and a number: registers, colors, queues.
+//! Numbers, and what is made of a letter and a number: registers, colors, queues, microthreads.
+//!
+//! **Not here.** Expressions (`expr.rs`), registers by name (`operand.rs`).
 
 use super::expr::Ends;
+use super::function::is_function;
 use super::lex::Tok;
+use super::scope::nearest;
 use super::value::Value;
-use super::{Parsed, Parser, Stop};
+use super::{Parsed, Parser, Stop, clipped};
 use crate::coord::{Color, Region, Span};
 
 impl Parser<'_> {
@@ -41,8 +45,54 @@ impl Parser<'_> {
         }
     }
 
-    /// A word made of a letter and a number, such as `q3`; the letter with an expression in parentheses,
-    /// such as `q(k+1)`; or the name of a number.
+    /// A color, queue or microthread by its letter: `q3`, `q(k+1)`, a sum that begins with one of these, or a
+    /// sum that begins with a name.
+    pub(super) fn resource<T: TryFrom<i128>>(&mut self, letter: char) -> Parsed<T> {
+        let at = self.at();
+        let Tok::Word(word) = self.peek() else { return self.no_resource(letter) };
+        let by_letter = word.strip_prefix(letter).is_some_and(|rest| match rest {
+            "" => self.second() == Tok::Punct("("),
+            digits => digits.bytes().all(|b| b.is_ascii_digit()),
+        });
+        if by_letter {
+            let mut sum: i64 = self.numbered(letter)?;
+            // No `-`: a signed number may follow a color.
+            while self.take(Tok::Punct("+")) {
+                let place = self.at();
+                self.wanted = "a whole number";
+                let value = self.constant_product()?;
+                let term: i32 = self.fits(value, place)?;
+                sum = sum.saturating_add(term.into());
+            }
+            return self.fits(Value::Int(sum.into()), at);
+        }
+        let named = self.scope.has(word) || self.arrays.contains_key(word) || self.failed.contains(word);
+        if named || is_function(word) && self.second() == Tok::Punct("(") {
+            self.int()
+        } else {
+            self.no_resource(letter)
+        }
+    }
+
+    fn no_resource<T>(&mut self, letter: char) -> Parsed<T> {
+        let what = match letter {
+            'c' => "a color",
+            'q' => "a queue",
+            _ => "a microthread",
+        };
+        let help = match self.peek() {
+            Tok::Word(word) => nearest(word, self.scope.names())
+                .unwrap_or_else(|| format!("{what} has a name if it is defined: `const {} = 0`", clipped(word))),
+            Tok::Number(_) | Tok::Punct("(") => {
+                format!("write `{letter}(…)` around an expression that begins with neither `{letter}` nor a name")
+            }
+            _ => String::new(),
+        };
+        self.expected_help(&format!("`{letter}` with a number"), &help)
+    }
+
+    /// A word made of a letter and a number, such as `a3`; the letter with an expression in parentheses,
+    /// such as `a(k+1)`; or the name of a number.
     pub(super) fn numbered<T: TryFrom<i128>>(&mut self, letter: char) -> Parsed<T> {
         let at = self.at();
         let wanted = format!("`{letter}` with a number");
@@ -76,7 +126,7 @@ impl Parser<'_> {
 
     pub(super) fn color(&mut self) -> Parsed<Color> {
         let at = self.at();
-        let n: u8 = self.numbered('c')?;
+        let n: u8 = self.resource('c')?;
         match Color::new(n) {
             Some(color) => Ok(color),
             None => {
@@ -131,8 +181,7 @@ impl Parser<'_> {
         if !self.take(Tok::Punct("..")) {
             return Ok(Span::one(self.fits(Value::Int(start.into()), at)?));
         }
-        let end: i64 = self.int_until(Ends { slash: true, percent: false })?;
-        let step: i64 = if self.take(Tok::Punct("/")) { self.int()? } else { 1 };
+        let (end, step) = self.end_and_step(first)?;
         let computed = self.tokens[first..self.next].iter().any(|t| matches!(t.tok, Tok::Word(_)));
         if computed && start >= end && step > 0 {
             return Err(Stop::Nothing);
@@ -141,7 +190,7 @@ impl Parser<'_> {
         let count = if sound { (end - start).unsigned_abs().div_ceil(step.unsigned_abs()) } else { 0 };
         match (u32::try_from(start), u32::try_from(count), u32::try_from(step)) {
             (Ok(start), Ok(count), Ok(step)) if sound => Ok(Span { start, count, step }),
-            _ => self.fault("P002", at, format!("no positions, or too many: {start}..{end}/{step}"), ""),
+            _ => self.fault("P002", at, format!("no positions, or too many: {start}..{end} step {step}"), ""),
         }
     }
 

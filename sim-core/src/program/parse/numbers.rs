@@ -2,7 +2,7 @@
 //!
 //! **Not here.** What becomes of them in a run (`data.rs`).
 
-use super::data::{Expect, Feed, Start, What};
+use super::data::{Elements, Expect, Feed, Start, What};
 use super::expr::{Ends, Expr, Fault};
 use super::lex::Tok;
 use super::place::Pending;
@@ -10,7 +10,7 @@ use super::value::Value;
 use super::values::{Item, Kind, Number, Values};
 use super::{Parsed, Parser, clipped};
 use crate::coord::{PeCoord, Region};
-use crate::program::{DType, Flow};
+use crate::program::{DType, Dim, Dims, Flow};
 use std::cmp::Ordering;
 
 /// Most start values of all images.
@@ -221,19 +221,28 @@ impl<'a> Parser<'a> {
             let help = super::scope::nearest(&name, known.iter().map(String::as_str)).unwrap_or_default();
             return self.fault("P005", at, format!("no image has a buffer `{}`", clipped(&name)), &help);
         };
-        let mut range = (0, declared.elements());
-        if self.take(Tok::Punct("[")) {
-            let from: u32 = self.int()?;
-            let end: u32 = if self.take(Tok::Punct("..")) { self.int()? } else { from.saturating_add(1) };
-            self.punct("]")?;
-            range = (from.into(), end.into());
+        let (first, dims) = if self.peek() == Tok::Punct("[") {
+            self.indices(&declared, at)?
+        } else {
+            (0, Dims::from_elem(Dim { len: declared.elements() as u32, stride: 1 }, 1))
+        };
+        // Images may have buffers of several sizes with one name.
+        let same = self.images.iter().flat_map(|i| &i.memory).filter(|m| m.name == name);
+        if let Some(largest) = same.max_by_key(|m| m.elements()).cloned() {
+            self.check_inside(&largest, first, &dims, at)?;
+        }
+        let elements = Elements { first, dims };
+        if elements.count() > declared.elements() {
+            let message =
+                format!("{} elements of `{}`, which has {}", elements.count(), clipped(&name), declared.elements());
+            return self.fault("P011", at, message, "");
         }
         let region = if self.peek() == Tok::Word("x") { Some(self.region()?) } else { None };
         self.check_region_has(&name, region, at)?;
         self.punct("==")?;
         let shape: Vec<u64> = declared.shape.iter().map(|&d| d.into()).collect();
         let values = self.expected_values(&shape, Kind::of(declared.dtype, declared.word))?;
-        Ok(What::Buffer { name, region, range, values })
+        Ok(What::Buffer { name, region, elements, values })
     }
 
     /// Whether some PE of the region has the buffer.
@@ -246,7 +255,7 @@ impl<'a> Parser<'a> {
             let image = self.program.images.get(image as usize);
             image.is_some_and(|i| i.buffers.iter().any(|b| b.name == name))
         };
-        if self.program.placements.iter().any(|p| has(p.image) && meets(p)) {
+        if self.misplaced || self.program.placements.iter().any(|p| has(p.image) && meets(p)) {
             return Ok(());
         }
         let place = region.map_or("no PE".to_owned(), |r| format!("no PE of {r}"));

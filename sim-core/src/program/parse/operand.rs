@@ -9,47 +9,62 @@ use super::memory::{Declared, Piece};
 use super::value::Value;
 use super::{Parsed, Parser, clipped};
 use crate::program::{AddrReg, DType, DataReg, Dim, Dims, FifoId, MemRef, Operand, Ring, Word};
+use std::borrow::Cow;
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     pub(super) fn dtype(&mut self) -> Parsed<DType> {
         self.one_of(&DType::ALL, DType::name)
     }
 
-    /// The register that a word names.
-    pub(super) fn register_named(&self, word: &str) -> Option<Register> {
-        self.names.registers.iter().find(|r| r.0 == word).map(|r| r.1)
+    /// The name that stands next, with what `$` appends, and the token behind it.
+    fn peeked_name(&mut self) -> Option<(Cow<'a, str>, usize)> {
+        let Tok::Word(word) = self.peek() else { return None };
+        let start = self.next;
+        if self.second() != Tok::Punct("$") {
+            return Some((Cow::Borrowed(word), start + 1));
+        }
+        let name = self.name();
+        Some((Cow::Owned(name.ok()?), std::mem::replace(&mut self.next, start)))
+    }
+
+    /// The register whose name stands next, and the token behind the name.
+    pub(super) fn register_named(&mut self) -> Option<(Register, usize)> {
+        if self.names.registers.is_empty() {
+            return None;
+        }
+        let (name, behind) = self.peeked_name()?;
+        self.names.registers.iter().find(|r| r.0 == name).map(|r| (r.1, behind))
+    }
+
+    /// Whether a register stands next by its letter: with a number, or with an expression in parentheses.
+    fn at_numbered(&self, letter: char) -> bool {
+        let Tok::Word(word) = self.peek() else { return false };
+        word.strip_prefix(letter).is_some_and(|rest| match rest {
+            "" => self.second() == Tok::Punct("("),
+            digits => digits.starts_with(|c: char| c.is_ascii_digit()),
+        })
     }
 
     /// Whether the next word is an address register, by number or by name.
-    pub(super) fn at_addr_reg(&self) -> bool {
-        let Tok::Word(word) = self.peek() else { return false };
-        let numbered = word.strip_prefix('a').is_some_and(|d| d.starts_with(|c: char| c.is_ascii_digit()));
-        let computed = word == "a" && self.second() == Tok::Punct("(");
-        numbered || computed || matches!(self.register_named(word), Some(Register::Addr(_)))
+    pub(super) fn at_addr_reg(&mut self) -> bool {
+        self.at_numbered('a') || matches!(self.register_named(), Some((Register::Addr(_), _)))
     }
 
     pub(super) fn addr_reg(&mut self) -> Parsed<AddrReg> {
-        if let Tok::Word(word) = self.peek()
-            && let Some(Register::Addr(reg)) = self.register_named(word)
-        {
-            self.next += 1;
+        if let Some((Register::Addr(reg), behind)) = self.register_named() {
+            self.next = behind;
             return Ok(reg);
         }
         self.numbered('a').map(AddrReg)
     }
 
-    pub(super) fn at_data_reg(&self) -> bool {
-        let Tok::Word(word) = self.peek() else { return false };
-        let numbered = word.strip_prefix('r').is_some_and(|d| d.starts_with(|c: char| c.is_ascii_digit()));
-        let computed = word == "r" && self.second() == Tok::Punct("(");
-        numbered || computed || matches!(self.register_named(word), Some(Register::Data(_)))
+    pub(super) fn at_data_reg(&mut self) -> bool {
+        self.at_numbered('r') || matches!(self.register_named(), Some((Register::Data(_), _)))
     }
 
     pub(super) fn data_reg(&mut self) -> Parsed<DataReg> {
-        if let Tok::Word(word) = self.peek()
-            && let Some(Register::Data(reg)) = self.register_named(word)
-        {
-            self.next += 1;
+        if let Some((Register::Data(reg), behind)) = self.register_named() {
+            self.next = behind;
             return Ok(reg);
         }
         self.numbered('r').map(DataReg)
@@ -135,7 +150,7 @@ impl Parser<'_> {
     }
 
     /// Whether all elements of an operand are in its buffer.
-    fn check_inside(&mut self, declared: &Declared, element: i64, dims: &Dims, at: usize) -> Parsed<()> {
+    pub(super) fn check_inside(&mut self, declared: &Declared, element: i64, dims: &Dims, at: usize) -> Parsed<()> {
         if dims.iter().any(|d| d.len == 0) {
             return Ok(());
         }
@@ -165,10 +180,13 @@ impl Parser<'_> {
                 if linear { declared.elements() as u32 } else { declared.shape.get(count).copied().unwrap_or(1) };
             let (from, dim) = self.index(size, count == 0)?;
             count += 1;
-            element += from * if matches!(dim, Index::Strided(_)) { 1 } else { stride };
+            let stride_of_first = if matches!(dim, Index::Strided(_)) { 1 } else { stride };
+            element = element.saturating_add(from.saturating_mul(stride_of_first));
             match dim {
                 Index::One => {}
-                Index::Range { len, step } => dims.push(Dim { len, stride: self.stride(step * stride, at)? }),
+                Index::Range { len, step } => {
+                    dims.push(Dim { len, stride: self.stride(step.saturating_mul(stride), at)? })
+                }
                 Index::Strided(all) => {
                     self.punct("]")?;
                     return Ok((element, merged(all)));
@@ -207,11 +225,12 @@ impl Parser<'_> {
         true
     }
 
-    /// One index: `3`, `0..n`, `0..n/2`, `..` for all, or `k:n:stride` with further dimensions.
+    /// One index: `3`, `0..n`, `0..n step 2`, `..` for all, or `k:n:stride` with further dimensions.
     fn index(&mut self, size: u32, first: bool) -> Parsed<(i64, Index)> {
         if self.take(Tok::Punct("..")) {
             return Ok((0, Index::Range { len: size, step: 1 }));
         }
+        let start = self.next;
         let from = i64::from(self.int::<i32>()?);
         if first && self.take(Tok::Punct(":")) {
             return Ok((from, Index::Strided(self.dims()?)));
@@ -220,8 +239,10 @@ impl Parser<'_> {
             return Ok((from, Index::One));
         }
         let at = self.at();
-        let end = i64::from(self.int_until::<i32>(Ends { slash: true, percent: false })?);
-        let step = if self.take(Tok::Punct("/")) { i64::from(self.int::<i32>()?) } else { 1 };
+        let (end, step) = self.end_and_step(start)?;
+        let (end, step) =
+            (self.fits::<i32>(Value::Int(end.into()), at)?, self.fits::<i32>(Value::Int(step.into()), at)?);
+        let (end, step) = (i64::from(end), i64::from(step));
         if step < 1 {
             return self.fault("P002", at, format!("a step of {step}; steps are at least 1"), "");
         }
@@ -263,10 +284,10 @@ impl Parser<'_> {
             return Ok(None);
         }
         let at = self.at();
-        if let Tok::Word(word) = self.peek()
-            && self.names.memory.iter().any(|m| m.name == word)
+        if let Some((name, behind)) = self.peeked_name()
+            && self.names.memory.iter().any(|m| m.name == name)
         {
-            let name = self.name()?;
+            self.next = behind;
             let index = self.memory_named(&name, at)?;
             let declared = &self.names.memory[index];
             let (start, bytes) = (self.address_of(declared), declared.bytes());
@@ -278,14 +299,14 @@ impl Parser<'_> {
     }
 
     /// The piece of memory that the next word names.
-    pub(super) fn peek_memory(&self) -> Option<Declared> {
+    pub(super) fn peek_memory(&mut self) -> Option<Declared> {
         let Tok::Word(word) = self.peek() else { return None };
-        let type_or_register = DType::ALL.iter().any(|d| d.name() == word)
-            || Word::ALL.iter().any(|w| w.name() == word)
-            || self.at_addr_reg()
-            || self.at_data_reg();
-        let named = self.second() != Tok::Punct("$") && !type_or_register;
-        self.names.memory.iter().find(|m| m.name == word && named).cloned()
+        let is_type = DType::ALL.iter().any(|d| d.name() == word) || Word::ALL.iter().any(|w| w.name() == word);
+        if is_type || self.names.memory.is_empty() || self.at_addr_reg() || self.at_data_reg() {
+            return None;
+        }
+        let (name, _) = self.peeked_name()?;
+        self.names.memory.iter().find(|m| m.name == name).cloned()
     }
 
     /// `A[3]`, `A[r, c]`, `A@a0`, `A@a0[1]`: the address of an element.

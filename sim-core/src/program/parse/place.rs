@@ -65,13 +65,27 @@ impl<'a> Parser<'a> {
         }
         for pending in std::mem::take(&mut self.pending) {
             let at = pending.resume(self);
-            let _: Parsed<()> = self.place(at, &numbers);
+            self.misplaced |= matches!(self.place(at, &numbers), Err(Stop::Failed));
         }
     }
 
     fn place(&mut self, at: usize, numbers: &BTreeMap<String, Vec<usize>>) -> Parsed<()> {
-        let image = if self.take(Tok::Punct("#")) { self.atom()? } else { self.image_named(numbers)? };
-        let region = self.region()?;
+        let number = if self.take(Tok::Punct("#")) { Some(self.atom()?) } else { None };
+        let named = if number.is_none() { Some((self.at(), self.name()?)) } else { None };
+        let region = self.region();
+        if let (Err(Stop::Nothing), Some((_, name))) = (&region, &named) {
+            // Without positions an image is not needed, and is not missed.
+            let meant = numbers.get(name).into_iter().flatten().map(|&i| Part::Image(i));
+            self.meant.extend(meant);
+        }
+        if let Err(Stop::Nothing) = region {
+            return Err(Stop::Nothing);
+        }
+        let image = match (number, named) {
+            (None, Some((at, name))) => self.image_named(&name, at, numbers)?,
+            (number, _) => number.unwrap_or_default(),
+        };
+        let region = region?;
         self.current = image as usize;
         let names = self.images.get_mut(self.current).map(std::mem::take);
         self.names = names.unwrap_or_default();
@@ -88,16 +102,14 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn image_named(&mut self, numbers: &BTreeMap<String, Vec<usize>>) -> Parsed<u32> {
-        let at = self.at();
-        let name = self.name()?;
-        match numbers.get(&name).map(Vec::as_slice) {
+    fn image_named(&mut self, name: &str, at: usize, numbers: &BTreeMap<String, Vec<usize>>) -> Parsed<u32> {
+        match numbers.get(name).map(Vec::as_slice) {
             Some(&[one]) => Ok(one as u32),
-            None if self.failed.contains(&name) => Err(Stop::Failed),
+            None if self.failed.contains(name) => Err(Stop::Failed),
             found => {
                 let count = found.map_or(0, <[usize]>::len);
-                let help = nearest(&name, numbers.keys().map(String::as_str)).filter(|_| count == 0);
-                let message = format!("there are {count} images with the name {:?}", clipped(&name));
+                let help = nearest(name, numbers.keys().map(String::as_str)).filter(|_| count == 0);
+                let message = format!("there are {count} images with the name {:?}", clipped(name));
                 self.fault("P004", at, message, &help.unwrap_or_default())
             }
         }
@@ -116,9 +128,7 @@ impl<'a> Parser<'a> {
     }
 
     fn placed_register(&mut self) -> Parsed<AddrReg> {
-        if let Tok::Word(word) = self.peek()
-            && let Some(Register::Data(_)) = self.register_named(word)
-        {
+        if let Some((Register::Data(_), _)) = self.register_named() {
             return self.expected("an address register; data registers start at zero");
         }
         if let Tok::Word(word) = self.peek()

@@ -5,14 +5,40 @@ use super::{Parsed, Parser};
 use crate::program::{AddrReg, Address, Cmp, Cond, DType, DataReg, Float, FloatOp, Int, IntOp, ScalarOp, Word};
 
 impl Parser<'_> {
-    /// `a3` or a whole number.
+    /// `a3` or a whole number, as the last operand.
     pub(super) fn int_source(&mut self) -> Parsed<Int> {
-        if self.at_addr_reg() { self.addr_reg().map(Int::Reg) } else { self.atom().map(Int::Const) }
+        if self.at_addr_reg() { self.addr_reg().map(Int::Reg) } else { self.int().map(Int::Const) }
+    }
+
+    /// `a3` or a whole number that another operand follows.
+    fn first_int(&mut self) -> Parsed<Int> {
+        if self.at_addr_reg() { self.addr_reg().map(Int::Reg) } else { self.first_of_two().map(Int::Const) }
+    }
+
+    /// A whole number that another one follows, which may have a sign: a sum needs parentheses.
+    pub(super) fn first_of_two<T: TryFrom<i128>>(&mut self) -> Parsed<T> {
+        let at = self.at();
+        self.wanted = "a whole number";
+        let value = self.constant_product()?;
+        if self.peek() == Tok::Punct("+") {
+            let help = "put a sum that another operand follows in parentheses, as in `(n + 1)`";
+            return self.expected_help("an operand", help);
+        }
+        self.fits(value, at)
     }
 
     /// `r3` or `#` and a number.
     fn float_source(&mut self) -> Parsed<Float> {
-        if self.take(Tok::Punct("#")) { self.float().map(Float::Const) } else { self.data_reg().map(Float::Reg) }
+        if self.take(Tok::Punct("#")) {
+            return self.float().map(Float::Const);
+        }
+        match self.peek() {
+            Tok::Number(digits) => {
+                let help = format!("write `#{}` for a constant", super::clipped(digits));
+                self.expected_help("a data register, or a constant with #", &help)
+            }
+            _ => self.data_reg().map(Float::Reg),
+        }
     }
 
     /// Whether an `if` is a branch of the machine: a comparison of registers follows, and no expression that
@@ -30,8 +56,18 @@ impl Parser<'_> {
         branch
     }
 
-    /// `lt a1 8` or `a1 < 8`: a comparison of operands of one file.
+    /// A comparison up to the `{` of its block.
     pub(super) fn cond(&mut self) -> Parsed<Cond> {
+        let cond = self.compared()?;
+        if matches!(self.peek(), Tok::Word("and" | "or")) {
+            let help = "a branch of the wafer compares two operands; put one `if` into another";
+            return self.expected_help("`{`", help);
+        }
+        Ok(cond)
+    }
+
+    /// `lt a1 8` or `a1 < 8`: a comparison of operands of one file.
+    fn compared(&mut self) -> Parsed<Cond> {
         if self.at_addr_reg() {
             let first = self.addr_reg().map(Int::Reg)?;
             return Ok(Cond::Int(self.comparison()?, first, self.int_source()?));
@@ -43,7 +79,7 @@ impl Parser<'_> {
         let cmp = self.one_of(&Cmp::ALL, Cmp::name)?;
         Ok(match self.peek() == Tok::Punct("#") || self.at_data_reg() {
             true => Cond::Float(cmp, self.float_source()?, self.float_source()?),
-            false => Cond::Int(cmp, self.int_source()?, self.int_source()?),
+            false => Cond::Int(cmp, self.first_int()?, self.int_source()?),
         })
     }
 
@@ -108,7 +144,12 @@ impl Parser<'_> {
     pub(super) fn int_op(&mut self, to: AddrReg, word: &str) -> Parsed<Option<ScalarOp>> {
         if let Some(&op) = IntOp::ALL.iter().find(|op| op.name() == word) {
             self.next += 1;
-            return Ok(Some(ScalarOp::Int(to, op, self.int_source()?, self.int_source()?)));
+            let op = ScalarOp::Int(to, op, self.first_int()?, self.int_source()?);
+            if !self.ended() {
+                let help = "put a sum that another operand follows in parentheses, as in `(n - 1)`";
+                return self.expected_help("the end of the line", help);
+            }
+            return Ok(Some(op));
         }
         let convert: fn(AddrReg, DataReg) -> ScalarOp = match word {
             "int" => ScalarOp::ToInt,

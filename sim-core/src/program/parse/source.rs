@@ -191,6 +191,12 @@ impl SourceMap {
         format!("{}:{line}:{column}", file.name)
     }
 
+    /// What stands between two bytes of a file.
+    pub(super) fn text(&self, from: usize, to: usize) -> &str {
+        let file = &self.files[self.file_of(from)];
+        file.text.get(from - file.base..to - file.base).unwrap_or_default()
+    }
+
     /// The line of a byte, with a mark under the next `width` bytes.
     pub(super) fn excerpt(&self, at: usize, width: usize) -> String {
         const MOST: usize = 100;

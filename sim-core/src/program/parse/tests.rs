@@ -42,7 +42,7 @@ route c0 x=0..3 y=0..2 west -> east ramp
 switch c0 x=1..3 y=0 pop advance ring | ramp -> east | -> north ramp | south
 filter c0 x=1..4 y=0 start 3-1*(x-1)+2*y pass 1 of 4
 
-edge in w north x=0..9/2 c3 wavelets 10 every 1 fanout 1
+edge in w north x=0..9 step 2 c3 wavelets 10 every 1 fanout 1
 ";
 
 #[track_caller]
@@ -77,8 +77,8 @@ fn p001_something_else_was_expected() {
         "P001 t:5:9 expected mov, add, sub, mul, max, fmac, scale, bitsub, found `mow`",
         "P001 t:6:15 expected a0, the register that is written, found `a1`",
         "P001 t:8:12 expected `t` with a number, found `5`",
-        "P001 t:12:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, param, array, for, if, include, found `rout`",
-        "P001 t:13:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, param, array, for, if, include, found a text without an end",
+        "P001 t:12:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, def, param, array, for, if, include, found `rout`",
+        "P001 t:13:1 expected program, grid, image, place, route, switch, filter, edge, expect, const, def, param, array, for, if, include, found a text without an end",
     ];
     diagnostics(text, &want);
     diagnostics("image a {\n", &["P001 t:2:1 expected `}`, found the end of the line"]);
@@ -88,8 +88,8 @@ fn p001_something_else_was_expected() {
 fn p002_number_out_of_range() {
     diagnostics("grid 1x4294967296", &["P002 t:1:7 4294967296 is out of range"]);
     diagnostics("route c24 x=0 y=0 west -> east", &["P002 t:1:7 there is no color 24; the last one is c23"]);
-    diagnostics("place #0 x=4..4 y=0", &["P002 t:1:12 no positions, or too many: 4..4/1"]);
-    diagnostics("place #0 x=0..4/0 y=0", &["P002 t:1:12 no positions, or too many: 0..4/0"]);
+    diagnostics("place #0 x=4..4 y=0", &["P002 t:1:12 no positions, or too many: 4..4 step 1"]);
+    diagnostics("place #0 x=0..4/0 y=0", &["P002 t:1:12 no positions, or too many: 0..4 step 0"]);
 }
 
 #[test]

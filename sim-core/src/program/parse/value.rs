@@ -172,6 +172,9 @@ pub(super) const FUNCTIONS: [(&str, usize); 22] = [
     ("random", 2),
 ];
 
+/// Functions of buffers, whose operand is a name.
+pub(super) const OF_BUFFERS: [&str; 3] = ["addr", "len", "bytes"];
+
 /// The result of a function that exists, of as many values as it takes.
 pub(super) fn call(name: &str, a: &[Value]) -> Evaluated {
     match name {

@@ -38,6 +38,11 @@ impl Values {
         }
     }
 
+    /// Whether the numbers are listed one by one.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Values::List(_))
+    }
+
     /// How many of `len` elements have a number.
     pub(super) fn count(&self, len: u64) -> u64 {
         if let Values::List(items) = self { items.len() as u64 } else { len }

@@ -8,39 +8,43 @@
 //! | W004 | nothing starts |
 //! | W005 | two buffers or tasks of an image have one name |
 //! | W006 | a parameter is used nowhere |
+//! | W007 | a step that looks like a quotient |
 //!
 //! **Invariant.** A program with warnings is executed as it is.
-//! **Not here.** What makes a program wrong (the other files of this folder); W006, which only the text shows.
+//! **Not here.** What makes a program wrong (the other files of this folder); W006 and W007, which only the
+//! text shows.
 
 use crate::diag::{Diagnostic, Part};
 use crate::program::{Flow, Image, Instr, Program, Task, TaskId, Then, Trigger, walk};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Codes of warnings with their titles, as in `docs/diagnostics.md`.
-pub const WARNINGS: [(&str, &str); 6] = [
+pub const WARNINGS: [(&str, &str); 7] = [
     ("W001", "buffers overlap"),
     ("W002", "image that is placed nowhere"),
     ("W003", "task that never runs"),
     ("W004", "nothing starts"),
     ("W005", "one name for two"),
     ("W006", "parameter that is used nowhere"),
+    ("W007", "step that looks like a quotient"),
 ];
 
 /// Warnings of one code that are listed.
 const LISTED: usize = 10;
 
-/// What is suspicious about a program. Buffers in `over` are meant to lie on others.
+/// What is suspicious about a program, beside what is `meant`: buffers that lie on others, and images that are
+/// placed nowhere.
 #[must_use]
-pub fn lints(program: &Program, over: &BTreeSet<Part>) -> Vec<Diagnostic> {
+pub fn lints(program: &Program, meant: &BTreeSet<Part>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let placed: BTreeSet<usize> = program.placements.iter().map(|p| p.image as usize).collect();
     let sent = control_numbers(program);
     for (i, image) in program.images.iter().enumerate() {
-        if !placed.contains(&i) {
+        if !placed.contains(&i) && !meant.contains(&Part::Image(i)) {
             let message = format!("image `{}` is placed nowhere, so no PE runs it", image.name);
             found.push(warning("W002", Part::Image(i), message, "add `place`, or remove the image"));
         }
-        overlaps(i, image, over, &mut found);
+        overlaps(i, image, meant, &mut found);
         idle_tasks(i, image, &sent, &mut found);
         twins(i, image, &mut found);
     }
@@ -59,8 +63,8 @@ fn warning(code: &str, part: Part, message: String, help: &str) -> Diagnostic {
 }
 
 /// Buffers and FIFOs that share bytes.
-fn overlaps(index: usize, image: &Image, over: &BTreeSet<Part>, found: &mut Vec<Diagnostic>) {
-    let buffers = image.buffers.iter().enumerate().filter(|(i, _)| !over.contains(&Part::Buffer(index, *i)));
+fn overlaps(index: usize, image: &Image, meant: &BTreeSet<Part>, found: &mut Vec<Diagnostic>) {
+    let buffers = image.buffers.iter().enumerate().filter(|(i, _)| !meant.contains(&Part::Buffer(index, *i)));
     let buffers = buffers.map(|(i, b)| (u64::from(b.addr), b.end(), b.name.as_str(), Part::Buffer(index, i)));
     let fifos = image.fifos.iter().map(|q| (u64::from(q.addr), q.end(), q.name.as_str(), Part::Image(index)));
     let mut pieces: Vec<_> = buffers.chain(fifos).filter(|p| p.0 < p.1).collect();
