@@ -241,7 +241,7 @@ fn the_page_of_a_program_holds_everything_and_runs_nothing_of_a_users() {
     assert_eq!(program_page(folder.path(), &["--values"], 4), html, "the same bytes again");
     // Without values, and a run that stops.
     let bare = program_page(folder.path(), &[], 0);
-    assert!(bare.contains("1 expectations of values were not checked") && bare.contains("carried no numbers"));
+    assert!(bare.contains("was not checked (expectations: 1)") && bare.contains("carried no numbers"));
     let stopped = program_page(folder.path(), &["--cycle-limit", "5"], 5);
     assert!(stopped.contains("Stopped before its end") && stopped.contains("limit of 5 cycles"), "{stopped}");
     assert!(!stopped.contains("<h3>What bounds it</h3>"));

@@ -23,7 +23,7 @@ pub(crate) struct PeCycles {
 pub(crate) struct PeCounters {
     /// Where its cycles went.
     cycles: PeCycles,
-    /// Multiply-accumulates.
+    /// Multiply-accumulates of the PE.
     macs: u64,
     /// Wavelets that left its router, by port: north, east, south, west, ramp.
     sent: [u64; 5],

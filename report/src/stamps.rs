@@ -5,7 +5,7 @@
 
 use crate::listing::Listing;
 use crate::row;
-use crate::table::Table;
+use crate::table::{Beginning, Table};
 use fabric::reference::charge::{Charge, Spent};
 use sim_core::coord::PeCoord;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ impl<'a> StampLog<'a> {
         }
         let slots = self.slots.entry(pe).or_insert(0);
         *slots += 1;
-        if *slots % SLOTS != 0 {
+        if !slots.is_multiple_of(SLOTS) {
             return;
         }
         if self.table.rows().len() >= self.most {
@@ -53,9 +53,9 @@ impl<'a> StampLog<'a> {
         self.table.row(row![now, pe.x, pe.y, task.name.clone(), line, instruction.text.clone()]);
     }
 
-    /// The table, with how many are missing from which cycle on.
+    /// The table, as far as it goes.
     #[must_use]
-    pub fn rows(self) -> (Table, Option<(u64, u64)>) {
-        (self.table, self.missing)
+    pub fn rows(self) -> Beginning {
+        Beginning { rows: self.table, missing: self.missing }
     }
 }

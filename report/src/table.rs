@@ -201,6 +201,15 @@ impl Table {
     }
 }
 
+/// The beginning of a table over cycles that may be too long to be shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beginning {
+    /// Its first rows.
+    pub rows: Table,
+    /// Rows that are missing, and the cycle of the first of them.
+    pub missing: Option<(u64, u64)>,
+}
+
 fn is_number(cell: &str) -> bool {
     cell.is_empty() || cell.chars().all(|c| c.is_ascii_digit() || " .,%-".contains(c))
 }

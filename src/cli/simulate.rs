@@ -117,7 +117,7 @@ enum Look {
     All,
     /// What a report has.
     Report,
-    /// Nothing.
+    /// Nothing beside them.
     Cycles,
 }
 

@@ -225,9 +225,7 @@ impl Lower<'_> {
                 Instr::Vec(op) => TaskStep::Vector(self.vector(op)?),
                 Instr::Async(Async { thread, priority, op, then }) => {
                     self.microthread(*thread)?;
-                    if let Some(Then::Activate(task) | Then::Unblock(task)) = *then {
-                        self.task_index(task)?;
-                    }
+                    self.then(*then)?;
                     TaskStep::Async { vector: self.vector(op)?, thread: *thread, priority: *priority, then: *then }
                 }
                 Instr::Join(thread) => {
@@ -244,17 +242,7 @@ impl Lower<'_> {
                 Instr::Control(color, control) => {
                     TaskStep::Control { color: *color, queue: queue(&self.image.outputs, *color), word: control.word() }
                 }
-                Instr::AsyncControl(AsyncControl { thread, priority, color, control, then }) => {
-                    self.microthread(*thread)?;
-                    if let Some(Then::Activate(task) | Then::Unblock(task)) = *then {
-                        self.task_index(task)?;
-                    }
-                    // S2: an instruction of one element, which gives the control wavelet.
-                    let one = VecOp::new(Op::Mov, 1, Operand::Fab(*color, DType::F32), vec![Operand::Imm(0)]);
-                    let vector = self.vector(&one)?;
-                    self.vectors[vector].control = Some(control.word());
-                    TaskStep::Async { vector, thread: *thread, priority: *priority, then: *then }
-                }
+                Instr::AsyncControl(send) => self.async_control(send)?,
                 Instr::Open(color) => TaskStep::Open(*color),
                 Instr::Scalar(op) => {
                     self.registers(op.reads().into_iter().chain(op.writes()))?;
@@ -280,6 +268,24 @@ impl Lower<'_> {
             self.origins.resize(steps.len(), own);
         }
         Ok(())
+    }
+
+    /// S2: an asynchronous instruction of one element, which gives the control wavelet.
+    fn async_control(&mut self, send: &AsyncControl) -> Result<TaskStep, Diagnostic> {
+        self.microthread(send.thread)?;
+        self.then(send.then)?;
+        let one = VecOp::new(Op::Mov, 1, Operand::Fab(send.color, DType::F32), vec![Operand::Imm(0)]);
+        let vector = self.vector(&one)?;
+        self.vectors[vector].control = Some(send.control.word());
+        Ok(TaskStep::Async { vector, thread: send.thread, priority: send.priority, then: send.then })
+    }
+
+    /// The task that a microthread names when it is done, if there is one, exists.
+    fn then(&self, then: Option<Then>) -> Result<(), Diagnostic> {
+        match then {
+            Some(Then::Activate(task) | Then::Unblock(task)) => self.task_index(task).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Loops that a register or a condition ends, and branches.

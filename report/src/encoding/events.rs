@@ -8,7 +8,7 @@
 //! **Not here.** Which PEs and cycles are of interest (the command line).
 
 use crate::listing::Listing;
-use crate::table::{Cell, Table};
+use crate::table::{Beginning, Cell, Table};
 use fabric::reference::charge::{Charge, Spent};
 use sim_core::coord::{Color, PeCoord};
 use sim_core::error::MAIN_THREAD;
@@ -71,10 +71,10 @@ impl<'a> EventLog<'a, Table> {
         EventLog { listing, sink: Table::new(&NAMES), left: most, missing: None }
     }
 
-    /// The table, with how many events are missing from which cycle on.
+    /// The table, as far as it goes.
     #[must_use]
-    pub fn rows(self) -> (Table, Option<(u64, u64)>) {
-        (self.sink, self.missing)
+    pub fn rows(self) -> Beginning {
+        Beginning { rows: self.sink, missing: self.missing }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::Tabular;
 use crate::profile::{self, ProfileRow};
 use crate::row;
 use crate::simulate::{SimulateReport, ValuesReport};
-use crate::table::{Cell, Table, percent};
+use crate::table::{Beginning, Cell, Table, percent};
 use crate::why::ProgramAnswer;
 use askama::Template;
 use runner::Error;
@@ -43,10 +43,10 @@ pub struct ProgramPage<'a> {
 pub struct Watched {
     /// Where the cycles went.
     pub profile: Vec<ProfileRow>,
-    /// The first events, and how many are missing from which cycle on.
-    pub events: (Table, Option<(u64, u64)>),
-    /// The first time stamps, and how many are missing from which cycle on.
-    pub stamps: (Table, Option<(u64, u64)>),
+    /// The first events.
+    pub events: Beginning,
+    /// The first time stamps.
+    pub stamps: Beginning,
 }
 
 #[derive(Template)]
@@ -84,12 +84,8 @@ pub fn page(source: &ProgramPage<'_>) -> Result<String, Error> {
     let (bounds, about_bounds) = bounds(&source.bounds)?;
     let (about_values, values) = values(report.values.as_ref())?;
     let watched = source.watched.as_ref().ok();
-    let list = |of: fn(&Watched) -> &(Table, Option<(u64, u64)>), what: &str| -> Result<(String, String), Error> {
-        let Some((rows, missing)) = watched.map(|w| of(w)) else { return Ok(Default::default()) };
-        Ok((extent(rows, *missing, what), table(rows)?))
-    };
-    let (about_stamps, stamps) = list(|w| &w.stamps, "time stamps")?;
-    let (about_events, events) = list(|w| &w.events, "events")?;
+    let (about_stamps, stamps) = beginning(watched.map(|w| &w.stamps), "time stamps")?;
+    let (about_events, events) = beginning(watched.map(|w| &w.events), "events")?;
     let profile = watched.map_or(&[][..], |w| &w.profile);
     let mesh = source.heat.mesh;
     let page = Page {
@@ -146,15 +142,17 @@ fn bounds(bounds: &Result<ProgramAnswer, String>) -> Result<(String, String), Er
     }
 }
 
-/// What a list that may have been cut has.
-fn extent(rows: &Table, missing: Option<(u64, u64)>, what: &str) -> String {
-    let n = rows.rows().len() as u64;
-    match missing {
+/// How much there is of a list, and what is shown of it.
+fn beginning(of: Option<&Beginning>, what: &str) -> Result<(String, String), Error> {
+    let Some(Beginning { rows, missing }) = of else { return Ok((String::new(), String::new())) };
+    let n = grouped(rows.rows().len() as u64);
+    let about = match missing {
+        None => format!("All {n} {what}."),
         Some((more, cycle)) => {
-            format!("The first {} {what}; {} more follow from cycle {} on.", grouped(n), grouped(more), grouped(cycle))
+            format!("The first {n} {what}; {} more follow from cycle {} on.", grouped(*more), grouped(*cycle))
         }
-        None => format!("All {} {what}.", grouped(n)),
-    }
+    };
+    Ok((about, table(rows)?))
 }
 
 fn expectations(source: &ProgramPage<'_>) -> String {
@@ -162,9 +160,9 @@ fn expectations(source: &ProgramPage<'_>) -> String {
     match (source.differences.len(), source.expectations) {
         _ if source.stopped.is_some() => "The run did not come to its end: nothing was checked.".to_owned(),
         (0, 0) => "What the program expects is met; it expects nothing of values.".to_owned(),
-        (0, n) if carried => format!("What the program expects is met, {n} expectations of values among it."),
-        (0, n) => format!("{n} expectations of values were not checked: --values checks them."),
-        (n, _) => format!("Not as the program expects, {n} times:"),
+        (0, n) if carried => format!("What the program expects is met, of values as well (expectations: {n})."),
+        (0, n) => format!("What it expects of values was not checked (expectations: {n}): --values checks it."),
+        (n, _) => format!("Not as the program expects (differences: {n}):"),
     }
 }
 

@@ -7,8 +7,8 @@ use crate::coord::Color;
 use crate::diag::Part;
 use crate::program::reg::Reg;
 use crate::program::{
-    AddrOp, AddrReg, Address, Async, AsyncControl, DType, DataReg, FifoId, Image, Instr, Int, MemRef, Op, Operand,
-    Placement, ScalarOp, TaskId, Then, Trigger, VecOp, code_bytes,
+    AddrOp, AddrReg, Address, Async, AsyncControl, Control, DType, DataReg, FifoId, Image, Instr, Int, MemRef, Op,
+    Operand, Placement, ScalarOp, TaskId, Then, Trigger, VecOp, code_bytes,
 };
 use std::fmt::{self, Display};
 
@@ -215,10 +215,9 @@ impl Body<'_> {
         match instr {
             Instr::Vec(op) => self.check_op(op, at),
             Instr::Async(Async { thread, op, then, .. }) => {
-                self.check_thread(*thread, at);
+                self.check_microthread(*thread, *then, at);
                 self.check_op(op, at);
                 self.check_streams(op, at);
-                self.check_then(*then, at);
             }
             Instr::Join(thread) => self.check_thread(*thread, at),
             Instr::Loop { count, body } => {
@@ -255,29 +254,26 @@ impl Body<'_> {
             Instr::Addr(op) => self.check_addr_op(op, at),
             Instr::Activate(task) => self.check_task(*task, true, at),
             Instr::Block(task) | Instr::Unblock(task) => self.check_task(*task, false, at),
-            Instr::Control(color, control) => {
-                check_color(*color, self.arch, at, self.diagnostics);
-                self.check_output(*color, at);
-                check_control(control, at, self.diagnostics);
-            }
+            Instr::Control(color, control) => self.check_send(*color, control, at),
             Instr::AsyncControl(AsyncControl { thread, priority: _, color, control, then }) => {
-                self.check_thread(*thread, at);
-                check_color(*color, self.arch, at, self.diagnostics);
-                self.check_output(*color, at);
-                check_control(control, at, self.diagnostics);
-                self.check_then(*then, at);
+                self.check_microthread(*thread, *then, at);
+                self.check_send(*color, control, at);
             }
             Instr::Open(color) => check_color(*color, self.arch, at, self.diagnostics),
         }
     }
 
-    /// What happens when a microthread is done.
-    fn check_then(&mut self, then: Option<Then>, at: &Place<'_>) {
-        match then {
-            Some(Then::Activate(task)) => self.check_task(task, true, at),
-            Some(Then::Unblock(task)) => self.check_task(task, false, at),
-            None => {}
-        }
+    fn check_send(&mut self, color: Color, control: &Control, at: &Place<'_>) {
+        check_color(color, self.arch, at, self.diagnostics);
+        self.check_output(color, at);
+        check_control(control, at, self.diagnostics);
+    }
+
+    /// A microthread, and what happens when it is done.
+    fn check_microthread(&mut self, thread: u8, then: Option<Then>, at: &Place<'_>) {
+        self.check_thread(thread, at);
+        let Some(Then::Activate(task) | Then::Unblock(task)) = then else { return };
+        self.check_task(task, matches!(then, Some(Then::Activate(_))), at);
     }
 
     /// What a loop or a branch has inside.
