@@ -77,10 +77,18 @@ impl Banks {
         if address % self.period < self.start(Side::Far) { Side::Near } else { Side::Far }
     }
 
-    /// The address on a side in the first period that begins at `from` or behind it.
+    /// Bytes from an address to the next one on a side: less than a period.
+    #[must_use]
+    pub fn gap(self, from: u64, side: Side) -> u32 {
+        let period = u64::from(self.period);
+        let behind = from % period;
+        ((period + u64::from(self.start(side)) - behind) % period) as u32
+    }
+
+    /// The first address on a side at `from` or behind it.
     #[must_use]
     pub fn place(self, from: u32, side: Side) -> u32 {
-        self.whole(from) + self.start(side)
+        from + self.gap(from.into(), side)
     }
 
     /// Bytes, rounded up to whole periods.
@@ -105,7 +113,6 @@ mod tests {
     fn sides_of_a_cs2_are_8_bytes_apart_modulo_16() {
         let banks = Banks::of(&cs2());
         assert_eq!([0, 7, 8, 15, 16].map(|a| banks.side(a) == Side::Far), [false, false, true, true, false]);
-        assert_eq!((banks.place(1, Side::Near), banks.place(1, Side::Far)), (16, 24));
         assert_eq!((banks.row(DType::F16, 9), banks.row(DType::F32, 9)), (16, 12));
     }
 
@@ -114,5 +121,22 @@ mod tests {
         let mut arch = cs2();
         arch.pe.banks.value = 2;
         assert_eq!(Banks::of(&arch).place(8, Side::Far), 12);
+    }
+
+    #[test]
+    fn a_place_is_the_nearest_address_on_its_side() {
+        let mut arch = cs2();
+        for number in [2, 4, 8, 16] {
+            arch.pe.banks.value = number;
+            let banks = Banks::of(&arch);
+            for side in [Side::Near, Side::Far] {
+                for from in 0..3 * banks.period() {
+                    let on_side = |address: &u32| address % banks.period() == banks.start(side);
+                    let nearest = (from..).find(on_side).expect("every period has one");
+                    assert_eq!(banks.place(from, side), nearest, "{side:?} from {from} of {banks:?}");
+                    assert_eq!(from + banks.gap(from.into(), side), nearest);
+                }
+            }
+        }
     }
 }

@@ -245,7 +245,7 @@ fn place(banks: Banks, lives: &mut [Life], by: Order) {
             .map(|&j| (lives[j].buffer.addr, lives[j].buffer.addr + lives[j].buffer.bytes))
             .collect();
         taken.sort_unstable();
-        let fit = |from: u64| from.next_multiple_of(banks.period().into()) + u64::from(banks.start(me.side));
+        let fit = |from: u64| from + u64::from(banks.gap(from, me.side));
         let mut addr = fit(0);
         for (start, end) in taken {
             if start < addr + me.buffer.bytes && addr < end {
