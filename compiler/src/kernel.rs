@@ -317,7 +317,13 @@ impl ActivationView {
     /// The side of the banks on which the window starts.
     #[must_use]
     pub fn side(&self, banks: Banks) -> Side {
-        let elements = self.first_slot * self.row + self.first_token;
+        self.side_of(banks, 0)
+    }
+
+    /// The side of the banks on which a slot of the window starts, or would if the window went on.
+    #[must_use]
+    pub fn side_of(&self, banks: Banks, slot: u32) -> Side {
+        let elements = (self.first_slot + slot) * self.row + self.first_token;
         banks.side(banks.start(Side::of(self.dtype)) + elements * self.dtype.bytes())
     }
 

@@ -15,6 +15,7 @@
 mod code;
 mod output_stationary;
 mod piggyback;
+mod turns;
 
 use super::by_features::by_features;
 use super::lanes::{classes, place_with, ring_of, ring_routes, row_places, row_use};
@@ -38,6 +39,7 @@ pub use piggyback::Piggyback;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Span;
 use sim_core::program::{DType, Program};
+use turns::{Accumulators, Turns};
 
 /// Most AXPYs of a step that are written out; beyond that they are a loop.
 const UNROLLED: u32 = 64;
@@ -170,9 +172,28 @@ impl Gemm {
         if remembered(arch, ("beside products", key), better) == 1 { beside } else { other }
     }
 
+    /// How the PE's own sums turn from side to side of the banks while the products of the inputs are added.
+    fn turns(&self, g: &Geometry) -> Turns {
+        Turns::of(g.banks, (self.x.dtype, self.x.row), g.precision.accumulator, self.x.side(g.banks))
+    }
+
+    /// Elements from the sums of an output to those of the next one: all start on one side of the banks.
+    fn sums_row(&self, g: &Geometry) -> u32 {
+        let sums = g.precision.accumulator;
+        if sums.bytes() == self.x.dtype.bytes() { g.banks.row(sums, self.x.tokens) } else { self.x.tokens }
+    }
+
+    /// The PE's own sums where they travel in a way.
+    fn accumulators<'a>(&self, g: &Geometry, at: &'a Addresses, way: Sums) -> Accumulators<'a> {
+        let (dtype, turns, row) = (g.precision.accumulator, self.turns(g), self.sums_row(g));
+        // Where sums are sent before the next ones are made, one buffer is enough.
+        let step = if way == Sums::Between { 0 } else { g.banks.whole(self.outs * row * dtype.bytes()) };
+        Accumulators { at, dtype, turns, inputs: self.x.slots, tokens: self.x.tokens, row, step }
+    }
+
     /// Scratch where sums travel in a way.
     fn scratch_of(&self, g: &Geometry, way: Sums) -> Vec<Requirement> {
-        // Sums and inputs are read together, and sums and what came: never from one bank at a time.
+        // Sums and what came are read together, and sums and inputs: never from one bank at a time.
         let side = self.x.side(g.banks);
         let mut requirements = Vec::new();
         let ring = g.lane_columns() > 1;
@@ -192,8 +213,10 @@ impl Gemm {
             2
         };
         if sums > 0 {
-            let row = g.banks.row(g.precision.accumulator, tokens);
-            requirements.push(Requirement::scratch(".acc", g.precision.accumulator, sums * row, side.other()));
+            let (dtype, turns) = (g.precision.accumulator, self.turns(g));
+            let row = g.banks.row(dtype, self.outs * self.sums_row(g));
+            requirements.push(Requirement::scratch(".acc", dtype, sums * row, turns.sums(self.x.slots)));
+            requirements.extend(turns.scratch(dtype, self.x.tokens, self.x.slots));
         }
         requirements
     }

@@ -226,9 +226,14 @@ fn padding_of_the_vocabulary_is_masked() {
 
 #[test]
 fn many_inputs_run_in_a_loop() {
-    let g = Sizes { d_ff: 300, ffn: 75, ..Sizes::of(&padded(DType::F16)) }.geometry();
+    let alone = Sizes { d_ff: 147, ffn: 147, ..Sizes::of(&one_column(DType::F32)) };
+    let g = alone.geometry();
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
-    let g = Sizes { d_ff: 147, ffn: 147, ..Sizes::of(&one_column(DType::F32)) }.geometry();
+    for accumulator in [DType::F32, DType::F16] {
+        let g = Sizes { d_ff: 300, ffn: 75, accumulator, ..Sizes::of(&padded(DType::F16)) }.geometry();
+        check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
+    }
+    let g = Sizes { act: DType::F16, accumulator: DType::F16, ..alone }.geometry();
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
 }
 
@@ -242,6 +247,9 @@ fn a_step_takes_the_expected_cycles() {
         (f16, f32, 16, 16, 15 * (6 + 8)),
         (f16, f32, 24, 32, 23 * (6 + 16)),
         (f16, f16, 24, 32, 23 * (6 + 8)),
+        // Rows of half periods of the banks, evenly and oddly many.
+        (f16, f16, 24, 36, 23 * (6 + 9)),
+        (f16, f16, 25, 36, 24 * (6 + 9)),
         (f16, f32, 8, 32, 6 * (6 + 16) + 6 + 2 * 32),
         (f16, f16, 8, 32, 7 * (6 + 8) + 6 + 2 * 32),
         (f16, f32, 2, 16, 6 + 2 * 16),
@@ -282,6 +290,8 @@ fn a_step_with_stationary_outputs_takes_the_expected_cycles() {
     let (f16, f32) = (DType::F16, DType::F32);
     for (act, sums, (f, t, outs), expected) in [
         (f16, f16, (6, 40, 20), 20 * 6 * (6 + 10) + 2 * (6 + 10 * 20)),
+        (f16, f16, (6, 36, 20), 20 * 6 * (6 + 9) + 2 * (6 + 10 * 18)),
+        (f16, f16, (7, 36, 20), 20 * 7 * (6 + 9) + 2 * (6 + 10 * 18)),
         (f16, f32, (6, 40, 24), 24 * 6 * (6 + 20)),
         (f16, f16, (8, 48, 16), 16 * 8 * (6 + 12) + 2 * (6 + 8 * 24)),
         (f32, f32, (3, 8, 24), 24 * 3 * (6 + 8)),

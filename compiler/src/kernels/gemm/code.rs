@@ -5,8 +5,8 @@
 //! **Not here.** How sums travel, and why (`gemm`).
 
 use super::piggyback::Moves;
+use super::turns::Accumulators;
 use super::{Gemm, Hop, Sums, UNROLLED};
-use crate::banks::Banks;
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::resources::{Ports, Use, address_registers, microthreads};
 use crate::codegen::ring::RingClass;
@@ -49,8 +49,7 @@ struct Code<'a> {
     /// Color of the weights.
     weights: Color,
     act: DType,
-    sums: DType,
-    banks: Banks,
+    sums: Accumulators<'a>,
     /// Outputs that go around together.
     outs: u32,
     way: Sums,
@@ -118,15 +117,14 @@ impl Gemm {
         at: &'a Addresses,
         (outs, way): (u32, Sums),
     ) -> Code<'a> {
-        let (act, sums) = (g.precision.act, g.precision.accumulator);
-        let (axpy, pause) = (self.axpy_cycles(arch, sums), arch.pe.vector_setup.value + 1);
+        let act = g.precision.act;
+        let (axpy, pause) = (self.axpy_cycles(arch, g.precision.accumulator), arch.pe.vector_setup.value + 1);
         Code {
             gemm: self,
             at,
             weights: ports.of(Use::North).color(),
             act,
-            sums,
-            banks: g.banks,
+            sums: self.accumulators(g, at, way),
             outs,
             way,
             axpy,
@@ -224,22 +222,6 @@ impl Code<'_> {
         self.outs * self.tokens()
     }
 
-    /// Sums of the PE's own products.
-    fn acc(&self, parity: u32) -> Operand {
-        mem(self.sums, self.acc_addr(parity), self.len())
-    }
-
-    fn acc_addr(&self, parity: u32) -> u32 {
-        // Where sums are sent before the next ones are made, one buffer is enough.
-        let parity = if self.way == Sums::Between { 0 } else { parity };
-        self.at[".acc"] + parity * self.banks.whole(self.gemm.outs * self.tokens() * self.sums.bytes())
-    }
-
-    /// Accumulators of one output.
-    fn acc_of(&self, parity: u32, out: u32) -> Operand {
-        mem(self.sums, self.acc_addr(parity) + out * self.tokens() * self.sums.bytes(), self.tokens())
-    }
-
     /// Partial sums that came along the ring.
     fn came(&self, parity: u32) -> Operand {
         let size = self.gemm.outs * self.tokens() * DType::F32.bytes();
@@ -292,7 +274,7 @@ impl Code<'_> {
         match self.way {
             _ if self.gemm.axpys() == 0 => op(Op::Mov, len, dst, &[came]),
             Sums::InPlace => op(Op::Fmac, len, dst, &[came, self.x(last), self.weight(parity, last)]),
-            _ => op(Op::Add, len, dst, &[came, self.acc(parity)]),
+            _ => op(Op::Add, len, dst, &[came, self.sums.all(parity, self.outs)]),
         }
     }
 
@@ -310,16 +292,17 @@ impl Code<'_> {
         spawn(RECEIVER, op(Op::Fmac, self.tokens(), came, &[from, self.x(0), self.weight(parity, 0)]))
     }
 
-    /// AXPYs into sums of one output, from feature `from` to before feature `to`.
-    fn axpys(&self, parity: u32, sums: &Operand, from: u32, to: u32) -> Vec<Instr> {
-        let one = |i| self.axpy(parity, i, sums.clone(), sums.clone());
+    /// AXPYs into sums of one output, from feature `from` to before feature `to`. `sums` says where that of a feature
+    /// finds them, which is where the one before it leaves them.
+    fn axpys(&self, parity: u32, sums: impl Fn(u32) -> Operand, from: u32, to: u32) -> Vec<Instr> {
+        let one = |i| self.axpy(parity, i, sums(i + 1), sums(i));
         if self.gemm.x.slots <= UNROLLED {
             return (from..to).map(one).collect();
         }
         let (row, size) = (self.gemm.x.row * self.gemm.x.dtype.bytes(), self.act.bytes());
         let moving = |i| {
             let (x, w) = (at(X_REG, self.x(i)), at(W_REG, self.weight(parity, i)));
-            vec(Op::Fmac, self.tokens(), sums.clone(), &[sums.clone(), x, w])
+            vec(Op::Fmac, self.tokens(), sums(i + 1), &[sums(i), x, w])
         };
         let groups = (to - from) / GROUP;
         if groups == 0 {
@@ -341,19 +324,19 @@ impl Code<'_> {
         let mut code = Vec::new();
         for out in 0..self.outs {
             let inside = |number: u32| number.saturating_sub(out * of_output).min(of_output);
-            let (from, to, sums) = (inside(from), inside(to), self.acc_of(parity, out));
+            let (from, to, sums) = (inside(from), inside(to), |i| self.sums.of(parity, out, i));
             let one = |i: u32, start: Operand| {
                 let weight = self.weight(parity, out * slots + skipped + i);
-                vec(Op::Fmac, self.tokens(), sums.clone(), &[start, self.x(skipped + i), weight])
+                vec(Op::Fmac, self.tokens(), sums(skipped + i + 1), &[start, self.x(skipped + i), weight])
             };
             if from == 0 && to > 0 {
                 code.push(one(0, imm(0.0)));
             }
             let from = from.max(1);
             if self.gemm.outs == 1 && from < to {
-                code.extend(self.axpys(parity, &sums, skipped + from, skipped + to));
+                code.extend(self.axpys(parity, sums, skipped + from, skipped + to));
             } else {
-                code.extend((from..to).map(|i| one(i, sums.clone())));
+                code.extend((from..to).map(|i| one(i, sums(skipped + i))));
             }
         }
         code
@@ -378,7 +361,7 @@ impl Code<'_> {
             Sums::InPlace => {
                 // Weights of the step before are used until its sum is sent.
                 code.extend([receive, Instr::Vec(send), load, Instr::Join(RECEIVER)]);
-                code.extend(self.axpys(parity, &self.came(parity), 1, slots.max(2) - 1));
+                code.extend(self.axpys(parity, |_| self.came(parity), 1, slots.max(2) - 1));
             }
         }
         code
@@ -388,7 +371,7 @@ impl Code<'_> {
     /// receives, so that what arrives takes no issue slot from what is sent.
     fn halves(&self, (hop, piggyback): (Hop, Option<&Moves>), parity: u32, receive: Instr, send: Instr) -> Vec<Instr> {
         let [first, second] = if self.sends_first { [send, receive] } else { [receive, send] };
-        let one = mem(self.sums, self.acc_addr(parity), 1);
+        let one = self.sums.first(parity);
         // Their setups leave issue slots to the microthreads.
         let pause = vec(Op::Mov, 1, one.clone(), &[one]);
         let joins = [Instr::Join(RECEIVER), Instr::Join(SENDER)];
@@ -424,7 +407,7 @@ impl Code<'_> {
         match self.way {
             _ if self.gemm.axpys() == 0 => {}
             Sums::InPlace => code.push(vec(Op::Mov, 1, self.weight(1, slots - 1), &[imm(0.0)])),
-            _ => code.push(vec(Op::Mov, len, self.acc(1), &[imm(0.0)])),
+            _ => code.push(vec(Op::Mov, len, self.sums.all(1, self.outs), &[imm(0.0)])),
         }
         let way = piggyback.map_or(self.way, |piggyback| Sums::Beside(piggyback.hop));
         let pair = [0, 1].map(|parity| self.step(class, (way, piggyback), parity)).concat();
@@ -442,18 +425,18 @@ impl Code<'_> {
     /// A round without a ring.
     fn alone(&self, parity: u32) -> Vec<Instr> {
         let (last, len) = (self.gemm.x.slots - 1, self.tokens());
-        let (bias, acc) = (self.weight(parity, last + 1), self.acc(parity));
+        let (bias, acc) = (self.weight(parity, last + 1), |i| self.sums.of(parity, 0, i));
         let arrives = vec(Op::Mov, 1, bias.clone(), &[fab(self.weights, self.act)]);
         let mut code = vec![Instr::Join(LOADER), arrives, self.load(1 - parity)];
         let mut sum = bias.clone();
         if last > 0 {
-            code.push(self.axpy(parity, 0, acc.clone(), bias));
-            code.extend(self.axpys(parity, &acc, 1, last));
-            sum = acc.clone();
+            code.push(self.axpy(parity, 0, acc(1), bias));
+            code.extend(self.axpys(parity, acc, 1, last));
+            sum = acc(last);
         }
         if self.gemm.add {
-            code.push(self.axpy(parity, last, acc.clone(), sum));
-            code.push(vec(Op::Add, len, self.y(), &[self.y(), acc]));
+            code.push(self.axpy(parity, last, acc(last + 1), sum));
+            code.push(vec(Op::Add, len, self.y(), &[self.y(), acc(last + 1)]));
         } else {
             code.push(self.axpy(parity, last, self.y(), sum));
         }

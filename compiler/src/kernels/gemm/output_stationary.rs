@@ -11,7 +11,9 @@
 //! **Not here.** When this form is taken (`Gemm::tuned`); the other form (`code`).
 
 use super::code::{LOADER, RECEIVER, SENDER, W_REG, X_REG, Y_REG};
+use super::turns::{TURN, Turns};
 use super::{Gemm, WEIGHTS};
+use crate::banks::Banks;
 use crate::codegen::instr::{at, fab, grid, imm, mem, op, repeat, set, spawn, step, vec, word};
 use crate::codegen::resources::{Ports, Use, Uses};
 use crate::codegen::ring::RingClass;
@@ -80,6 +82,19 @@ impl OutputStationary {
         x.dtype.wavelets(x.slots * x.tokens)
     }
 
+    /// How narrow sums turn from side to side of the banks while the products of the inputs are added. In a buffer of
+    /// inputs that travel these lie close together.
+    fn turns(&self, g: &Geometry) -> Turns {
+        let x = &self.gemm.x;
+        Turns::of(g.banks, (x.dtype, x.tokens), g.precision.accumulator, x.requirement(Access::Read).side)
+    }
+
+    /// Bytes of a buffer of inputs: both start on one side of the banks.
+    fn inputs_bytes(&self, banks: Banks) -> u32 {
+        let x = &self.gemm.x;
+        banks.whole(x.slots * x.tokens * x.dtype.bytes())
+    }
+
     /// The halves of a hop in a round of so many outputs. Weights arrive during the first one.
     fn hop(&self, g: &Geometry, arch: &ArchSpec, outs: u32) -> Hop {
         let pace = Pace::of(arch);
@@ -118,6 +133,9 @@ impl OutputStationary {
             weights: ports.of(Use::North).color(),
             act: g.precision.act,
             narrow: g.precision.accumulator,
+            narrow_row: self.gemm.sums_row(g),
+            turns: self.turns(g),
+            inputs_bytes: self.inputs_bytes(g.banks),
             class,
             sends_first,
         };
@@ -152,6 +170,12 @@ struct Code<'a> {
     act: DType,
     /// Type of the sums of a step's products.
     narrow: DType,
+    /// Elements from those of an output to those of the next one.
+    narrow_row: u32,
+    /// Where products find them.
+    turns: Turns,
+    /// Bytes of a buffer of inputs.
+    inputs_bytes: u32,
     class: &'a RingClass,
     /// Whether a PE sends before it receives: those of even place in the ring.
     sends_first: bool,
@@ -165,7 +189,7 @@ impl Code<'_> {
     /// Address of an input in one of the two buffers.
     fn input(&self, parity: u32, i: u32) -> u32 {
         let x = &self.product.gemm.x;
-        self.at[".inputs"] + (parity * x.slots + i) * x.tokens * x.dtype.bytes()
+        self.at[".inputs"] + parity * self.inputs_bytes + i * x.tokens * x.dtype.bytes()
     }
 
     /// All inputs of a buffer.
@@ -202,23 +226,30 @@ impl Code<'_> {
     fn products(&self, parity: u32, first: u32, outs: u32) -> Vec<Instr> {
         let (x, tokens, narrow) = (&self.product.gemm.x, self.tokens(), self.narrow);
         let apart = narrow != DType::F32;
-        let sums = || {
-            let all = if apart { mem(narrow, self.at[".narrow"], tokens) } else { self.sums(first, 1) };
-            at(SUMS_REG, all)
+        // As the product of input `i` finds them, and that of the one before it leaves them.
+        let sums = |i| match apart {
+            true if self.turns.in_second(i, x.slots) => mem(narrow, self.at[TURN], tokens),
+            true => at(SUMS_REG, mem(narrow, self.at[".narrow"], tokens)),
+            false => at(SUMS_REG, self.sums(first, 1)),
         };
         let axpy = |i| {
-            let start = if apart && i == 0 { imm(0.0) } else { sums() };
+            let start = if apart && i == 0 { imm(0.0) } else { sums(i) };
             let weight = at(W_REG, word(self.act, self.weight(parity, first * x.slots + i)));
-            vec(Op::Fmac, tokens, sums(), &[start, mem(x.dtype, self.input(parity, i), tokens), weight])
+            vec(Op::Fmac, tokens, sums(i + 1), &[start, mem(x.dtype, self.input(parity, i), tokens), weight])
         };
+        let row = if apart { self.narrow_row } else { tokens };
         let mut one: Vec<Instr> = (0..x.slots).map(axpy).collect();
-        one.push(step(SUMS_REG, (tokens * narrow.bytes()) as i32));
+        one.push(step(SUMS_REG, (row * narrow.bytes()) as i32));
         one.push(step(W_REG, (x.slots * self.act.bytes()) as i32));
         let mut code = vec![set(SUMS_REG, 0), set(W_REG, 0)];
         code.extend(repeat(outs, one));
         if apart && outs > 0 {
             let (sums, len) = (self.sums(first, outs), outs * tokens);
-            let narrow = mem(narrow, self.at[".narrow"], len);
+            let narrow = if row == tokens {
+                mem(narrow, self.at[".narrow"], len)
+            } else {
+                grid(narrow, self.at[".narrow"], &[(outs, row as i32), (tokens, 1)])
+            };
             code.push(vec(Op::Fmac, len, sums.clone(), &[sums, narrow, imm(1.0)]));
         }
         code
@@ -292,13 +323,17 @@ impl Kernel for OutputStationary {
         let mut requirements = gemm.requirements(g);
         // Inputs and what their products are added to are read together, and narrow sums and f32 ones:
         // never from one bank at a time.
-        requirements.push(Requirement::scratch(".inputs", x.dtype, 2 * gemm.x.slots * gemm.x.tokens, x.side));
+        let inputs = 2 * self.inputs_bytes(g.banks) / x.dtype.bytes();
+        requirements.push(Requirement::scratch(".inputs", x.dtype, inputs, x.side));
         let narrow = g.precision.accumulator != DType::F32;
         let side = if narrow { x.side } else { x.side.other() };
         requirements.push(Requirement::scratch(".sums", DType::F32, gemm.outs * gemm.x.tokens, side));
-        let half = gemm.outs.div_ceil(2) * gemm.x.tokens;
-        requirements
-            .extend(narrow.then(|| Requirement::scratch(".narrow", g.precision.accumulator, half, x.side.other())));
+        if narrow {
+            let (dtype, turns, inputs) = (g.precision.accumulator, self.turns(g), gemm.x.slots);
+            let half = gemm.outs.div_ceil(2) * gemm.sums_row(g);
+            requirements.push(Requirement::scratch(".narrow", dtype, half, turns.sums(inputs)));
+            requirements.extend(turns.scratch(dtype, gemm.x.tokens, inputs));
+        }
         requirements
     }
 
