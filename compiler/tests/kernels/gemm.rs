@@ -226,14 +226,14 @@ fn padding_of_the_vocabulary_is_masked() {
 
 #[test]
 fn many_inputs_run_in_a_loop() {
-    let alone = Sizes { d_ff: 147, ffn: 147, ..Sizes::of(&one_column(DType::F32)) };
-    let g = alone.geometry();
+    let alone = |act, accumulator| Sizes { act, accumulator, d_ff: 147, ffn: 147, ..Sizes::of(&one_column(act)) };
+    let g = alone(DType::F32, DType::F32).geometry();
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
     for accumulator in [DType::F32, DType::F16] {
         let g = Sizes { d_ff: 300, ffn: 75, accumulator, ..Sizes::of(&padded(DType::F16)) }.geometry();
         check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
     }
-    let g = Sizes { act: DType::F16, accumulator: DType::F16, ..alone }.geometry();
+    let g = alone(DType::F16, DType::F16).geometry();
     check(&g, &gemm(&g, Features::Ffn, Features::Hidden));
 }
 
