@@ -10,12 +10,16 @@
 use super::array::Array;
 use super::function::{is_function, takes};
 use super::lex::Tok;
+use super::sum::Terms;
 use super::value::{self, Binary, Evaluated, FUNCTIONS, OF_BUFFERS, Value};
 use super::{MAX_DEPTH, Parsed, Parser, Stop, clipped};
 use std::sync::Arc;
 
 /// Most operations of an expression that is kept, so that evaluating it takes little of the host's stack.
 pub(super) const MAX_OPERATORS: usize = 1000;
+
+/// Operations that a value may take without being counted.
+pub(super) const UNCHARGED: u64 = 2 * MAX_OPERATORS as u64;
 
 /// An expression with the values of its known names in place of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +36,8 @@ pub(super) enum Expr {
     Call(&'static str, Vec<Expr>, usize),
     /// An element of an array, its indices, and where it stands.
     Element(Arc<Array>, Vec<Expr>, usize),
+    /// A sum of an expression over an index, and where it stands.
+    Sum(Box<Expr>, Terms, usize),
 }
 
 /// What is wrong with the value of an expression, and where.
@@ -62,6 +68,16 @@ impl Expr {
                 let values = indices.iter().map(|o| o.value(variables)).collect::<Result<Vec<_>, _>>()?;
                 array.element(&values).map_err(at(*place))
             }
+            Expr::Sum(term, terms, place) => {
+                let mut inner = variables.to_vec();
+                inner.resize(terms.variable + 1, Value::Int(0));
+                let mut sum = Value::Int(0);
+                for n in 0..terms.count {
+                    inner[terms.variable] = terms.index(n);
+                    sum = value::binary(Binary::Add, sum, term.value(&inner)?).map_err(at(*place))?;
+                }
+                Ok(sum)
+            }
         }
     }
 
@@ -69,7 +85,7 @@ impl Expr {
     pub(super) fn operands(&self) -> &[Expr] {
         match self {
             Expr::Const(_) | Expr::Var(_) => &[],
-            Expr::Negative(a) => std::slice::from_ref(a),
+            Expr::Negative(a) | Expr::Sum(a, ..) => std::slice::from_ref(a),
             Expr::Binary(_, ab, _) => &ab[..],
             Expr::Call(_, all, _) | Expr::Element(_, all, _) => all,
         }
@@ -84,6 +100,12 @@ impl Expr {
     pub(super) fn size(&self) -> usize {
         let own = usize::from(!matches!(self, Expr::Const(_) | Expr::Var(_)));
         self.operands().iter().map(Expr::size).fold(own, usize::saturating_add)
+    }
+
+    /// Operations that its value takes.
+    pub(super) fn cost(&self) -> u64 {
+        let cost = self.operands().iter().map(Expr::cost).fold(1, u64::saturating_add);
+        if let Expr::Sum(_, terms, _) = self { cost.saturating_mul(terms.count) } else { cost }
     }
 
     /// Whether no variable is in it.
@@ -276,6 +298,9 @@ impl<'a> Parser<'a> {
             self.punct(")")?;
             return Ok(Expr::Const(value));
         }
+        if word == "sum" {
+            return self.sum(at);
+        }
         let own = self.scope.function(word);
         let known = FUNCTIONS.iter().find(|f| f.0 == word);
         if own.is_none() && known.is_none() {
@@ -305,7 +330,7 @@ impl<'a> Parser<'a> {
             let help = "a function is a name for an expression, and cannot be in it";
             return self.fault("P007", at, format!("`{}` calls itself", clipped(word)), help);
         }
-        let known = FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(self.scope.names());
+        let known = FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(["sum"]).chain(self.scope.names());
         let help = super::scope::nearest(word, known).unwrap_or_default();
         self.fault("P005", at, format!("there is no function `{}`", clipped(word)), &help)
     }

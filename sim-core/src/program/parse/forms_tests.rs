@@ -22,6 +22,7 @@ image p {
   in q1 + (n - 2) EAST + n
   out q0 EAST + 2*n
   out q1 min(n, 9)
+  out 1 + n - 2 (n)*2 - 5
   mem v f32[8]
   task main local active {
     while a1 < 4 * n { a1 = a1 + n - 1 }
@@ -49,6 +50,7 @@ image p {
   in q2 c5
   out q0 c8
   out q1 c3
+  out q2 c1
   mem v f32[8] @0
   task main local active {
     while lt a1 12 {
@@ -90,7 +92,7 @@ fn where_a_sum_is_ambiguous_the_parentheses_are_named() {
     faults(
         "const n = 2
 image p {
-  out q0 2 + n
+  out q0 2
   in q0 EAST + 1
   task t local {
     a1 = sub n - 1 a2
@@ -105,9 +107,9 @@ image p {
 }
 ",
         "error[P001] t:3:10: expected `c` with a number, found `2`
-  3 |   out q0 2 + n
+  3 |   out q0 2
     |          ^
-  help: write `c(…)` around an expression that begins with neither `c` nor a name
+  help: write `c2`
 error[P001] t:4:9: expected `c` with a number, found `EAST`
   4 |   in q0 EAST + 1
     |         ^^^^
@@ -183,6 +185,65 @@ place p x=0..2 y=0 a0=8+100*x a2=0+1*x
 place p x=2..4 y=0 a0=208+100*(x-2) a2=4+5*(x-2)
 ";
     expands(text, want);
+}
+
+/// Of a sum in a function in a sum, each index keeps its own value.
+#[test]
+fn sums_are_computed() {
+    let text = "program p
+param n = 3
+def row(r) = sum(k in 0..n, 10*r + k)
+def all(s) = sum(r in 0..2, s*row(r))
+const odd = sum(k in 1..8 step 2, k)
+const none = sum(k in 4..4, 1/0.5)
+grid 4x1
+image p {
+  mem v f32[3] = each r: row(r + 1) + sum(k in 0..2, row(k)*r)
+  mem w f32[2] = each sum(j in 0..2, row(j)*i) + all(2)
+  mem s f32[4] = odd, none, sum(a in 0..3, sum(b in 0..2, a*b)), sum(k in 0..4, 3)
+}
+place p x=0..W y=0 a0=sum(k in 0..9, k) a1=row(x) + all(2)
+";
+    let want = "program p
+grid 4x1
+
+image p {
+  mem v f32[3] @0 = 33, 99, 165
+  mem w f32[2] @16 = 72, 108
+  mem s f32[4] @24 = 16, 0, 3, 12
+}
+
+place p x=0..4 y=0 a0=36 a1=75+30*x
+";
+    expands(text, want);
+    faults(
+        "def row(r, n) = sum(k in 0..n, 10*r + k)\n",
+        "error[P007] t:1:29: the range of a sum depends on `n`, which has no value yet
+  1 | def row(r, n) = sum(k in 0..n, 10*r + k)
+    |                             ^
+  help: sum over a range that is known while the text expands, with `select(k < n, …, 0)` in it
+",
+    );
+}
+
+#[test]
+fn sums_end() {
+    let found = |text: &str| parse(text, "t").expect_err("a fault")[0].to_string();
+    let huge = found("const a = sum(i in 0..100000, sum(k in 0..100000, i*k))");
+    assert!(huge.starts_with("error[P008] t:1:11: a value takes 40000100000 operations"), "{huge}");
+    assert!(found("for i in 0..1000000 { const a = sum(k in 0..1000000, k) }").starts_with("error[P008]"));
+    let each = "image p {\n  mem v f32[10000] = each sum(k in 0..1000000, k*i)\n}\n";
+    assert!(found(each).starts_with("error[P008]"));
+    let place = "grid 1000x100\nimage p {\n}\nplace p x=0..W y=0..H a0=sum(k in 0..1000000, k*x)\n";
+    assert!(found(place).starts_with("error[P008]"));
+    let mut text = "def f0(a) = sum(k in 0..64, a + k)\n".to_owned();
+    for k in 1..40 {
+        text += &format!("def f{k}(a) = sum(k in 0..64, f{}(k + a))\n", k - 1);
+    }
+    assert!(found(&text).starts_with("error[P008]"));
+    assert!(found("const a = sum(k in 0..4, sum(k in 0..4, k))").starts_with("error[P006] t:1:30: `k` is an index"));
+    assert!(found("const a = sum(0..4, k)").ends_with("help: write `sum(k in 0..n, …)`"));
+    assert!(found("const a = sum(k in 0..4, 1/k)").starts_with("error[P007] t:1:27: division by zero"));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 use super::expr::{Expr, Fault, MAX_OPERATORS};
 use super::lex::Tok;
+use super::sum::Terms;
 use super::value::{self, FUNCTIONS, Value};
 use super::{Parsed, Parser, clipped};
 use std::sync::Arc;
@@ -34,9 +35,11 @@ enum Refused {
     Faulty(Fault),
 }
 
-/// Operands of a call with their sizes, and how many operations may still be made.
+/// Operands of a call with their sizes, its place, and how many operations may still be made.
 struct Call<'c> {
     operands: &'c [(Expr, usize)],
+    /// Variables at the place of the call.
+    around: usize,
     left: usize,
 }
 
@@ -50,6 +53,8 @@ impl Call<'_> {
     fn replaced(&mut self, expr: &Expr) -> Result<Expr, Refused> {
         match expr {
             Expr::Const(value) => Ok(Expr::Const(*value)),
+            // The index of a sum.
+            Expr::Var(n) if *n >= self.operands.len() => Ok(Expr::Var(self.moved(*n))),
             Expr::Var(n) => {
                 let (operand, size) = &self.operands[*n];
                 self.take(*size)?;
@@ -76,11 +81,21 @@ impl Call<'_> {
                 let all = all.iter().map(|e| self.replaced(e)).collect::<Result<_, _>>()?;
                 self.made(Expr::Call(name, all, *at))
             }
+            Expr::Sum(term, terms, at) => {
+                let terms = Terms { variable: self.moved(terms.variable), ..*terms };
+                self.take(1)?;
+                Ok(Expr::Sum(Box::new(self.replaced(term)?), terms, *at))
+            }
             Expr::Element(array, all, at) => {
                 let all = all.iter().map(|e| self.replaced(e)).collect::<Result<_, _>>()?;
                 self.made(Expr::Element(Arc::clone(array), all, *at))
             }
         }
+    }
+
+    /// The number of a variable that is bound in the function, where the call stands.
+    fn moved(&self, variable: usize) -> usize {
+        variable - self.operands.len() + self.around
     }
 
     /// An operation, or its value if it has no variables.
@@ -168,11 +183,12 @@ impl<'a> Parser<'a> {
             }
             all.push((variable.map_or(Expr::Const(Value::Int(0)), Expr::Var), 0));
         }
-        let mut call = Call { operands: &all, left: MAX_OPERATORS.saturating_sub(self.operators) };
+        let around = self.free.len();
+        let mut call = Call { operands: &all, around, left: MAX_OPERATORS.saturating_sub(self.operators) };
         match call.replaced(&function.body) {
             Ok(expr) => {
                 self.operators = MAX_OPERATORS - call.left;
-                Ok(expr)
+                if expr.known().is_some() { Ok(expr) } else { self.settled(expr, at) }
             }
             Err(Refused::Large) => self.too_many_operations(at),
             Err(Refused::Faulty((_, message))) => {
@@ -189,5 +205,5 @@ pub(super) fn takes(name: &str, takes: usize, has: usize) -> String {
 
 /// Whether the language has a function with this name.
 pub(super) fn is_function(name: &str) -> bool {
-    FUNCTIONS.iter().any(|f| f.0 == name) || value::OF_BUFFERS.contains(&name)
+    FUNCTIONS.iter().any(|f| f.0 == name) || value::OF_BUFFERS.contains(&name) || name == "sum"
 }

@@ -141,7 +141,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `FROM..END` or `FROM..END step STEP`
-    fn range(&mut self) -> Parsed<(i128, i128, i128)> {
+    pub(super) fn range(&mut self) -> Parsed<(i128, i128, i128)> {
         let first = self.next;
         let from: i64 = self.int()?;
         self.punct("..")?;

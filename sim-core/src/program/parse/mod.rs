@@ -50,6 +50,7 @@ mod route;
 mod scalar;
 mod scope;
 mod source;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod value;

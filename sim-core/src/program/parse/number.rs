@@ -49,7 +49,12 @@ impl Parser<'_> {
     /// sum that begins with a name.
     pub(super) fn resource<T: TryFrom<i128>>(&mut self, letter: char) -> Parsed<T> {
         let at = self.at();
-        let Tok::Word(word) = self.peek() else { return self.no_resource(letter) };
+        let Tok::Word(word) = self.peek() else {
+            // A single number is hardly meant.
+            let operator = matches!(self.second(), Tok::Punct("+" | "-" | "*" | "/" | "%"));
+            let expression = matches!(self.peek(), Tok::Number(_)) && operator || self.peek() == Tok::Punct("(");
+            return if expression { self.int() } else { self.no_resource(letter) };
+        };
         let by_letter = word.strip_prefix(letter).is_some_and(|rest| match rest {
             "" => self.second() == Tok::Punct("("),
             digits => digits.bytes().all(|b| b.is_ascii_digit()),
@@ -83,9 +88,7 @@ impl Parser<'_> {
         let help = match self.peek() {
             Tok::Word(word) => nearest(word, self.scope.names())
                 .unwrap_or_else(|| format!("{what} has a name if it is defined: `const {} = 0`", clipped(word))),
-            Tok::Number(_) | Tok::Punct("(") => {
-                format!("write `{letter}(…)` around an expression that begins with neither `{letter}` nor a name")
-            }
+            Tok::Number(digits) => format!("write `{letter}{}`", clipped(digits)),
             _ => String::new(),
         };
         self.expected_help(&format!("`{letter}` with a number"), &help)

@@ -3,7 +3,7 @@
 //! **Not here.** What becomes of them in a run (`data.rs`).
 
 use super::data::{Elements, Expect, Feed, Start, What};
-use super::expr::{Ends, Expr, Fault};
+use super::expr::{Ends, Expr, Fault, UNCHARGED};
 use super::lex::Tok;
 use super::place::Pending;
 use super::value::Value;
@@ -94,6 +94,10 @@ impl<'a> Parser<'a> {
         if self.valued > MAX_VALUES {
             let message = format!("more than {MAX_VALUES} start values");
             return self.fault("P008", at, message, "give less, or let them depend on the place");
+        }
+        let cost = values.cost();
+        if cost > UNCHARGED {
+            self.charge(values.count(len), cost)?;
         }
         let number = |element| values.number(PeCoord { x: 0, y: 0 }, element).transpose();
         // In an image numbers stand as they are given, and are rounded when a run begins.

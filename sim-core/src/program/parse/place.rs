@@ -2,7 +2,7 @@
 //!
 //! They are read behind everything else, when all images and the addresses of their buffers are known.
 
-use super::expr::Expr;
+use super::expr::{Expr, UNCHARGED};
 use super::fit::{Affine, Table, written};
 use super::image::Register;
 use super::lex::Tok;
@@ -188,6 +188,9 @@ impl<'a> Parser<'a> {
         if region.pes() > MAX_PES || region.x.last().max(region.y.last()) > u64::from(u32::MAX) {
             let message = format!("an expression over {} PEs; at most {MAX_PES} are possible", region.pes());
             return self.fault("P008", at, message, "");
+        }
+        for cost in expressions.iter().map(Expr::cost).filter(|cost| *cost > UNCHARGED) {
+            self.charge(region.pes(), cost)?;
         }
         match Table::of(expressions, region, periods) {
             Ok(table) => Ok(table.cut(region)),

@@ -38,6 +38,15 @@ impl Values {
         }
     }
 
+    /// Operations that the costliest number takes.
+    pub(super) fn cost(&self) -> u64 {
+        let of = |item: &Item| if let Item::Expr(expr) = item { expr.cost() } else { 1 };
+        match self {
+            Values::List(items) => items.iter().map(of).max().unwrap_or_default(),
+            Values::Each(expr, _) => expr.cost(),
+        }
+    }
+
     /// Whether the numbers are listed one by one.
     pub(super) fn is_list(&self) -> bool {
         matches!(self, Values::List(_))
