@@ -52,6 +52,24 @@ fn x_is_the_column() {
     run(&["simulate", "../../examples/ring.wafer", "--values", "--param", "P=6", "--param", "n=3"], 0);
 }
 
+/// Programs that somebody wrote with nothing but `docs/PROGRAMS.md`, for any size.
+#[test]
+fn programs_from_scratch_compute_what_they_expect() {
+    let sizes: [(&str, &[&[&str]]); 3] = [
+        ("ring_gather.wafer", &[&["P=2"], &["P=6"], &["P=7", "n=3"]]),
+        ("five_points.wafer", &[&["px=1", "py=1"], &["px=2", "py=1"], &["px=5", "py=4", "tx=3", "ty=7"]]),
+        ("bins.wafer", &[&["P=1"], &["P=2", "bins=64"], &["P=5", "n=100"]]),
+    ];
+    for (program, sizes) in sizes {
+        for size in sizes {
+            let params = size.iter().flat_map(|param| ["--param", param]);
+            let (_, err) =
+                run(&["simulate", program, "--values=@0,0"].into_iter().chain(params).collect::<Vec<_>>(), 0);
+            assert!(err.is_empty(), "{program} {size:?}: {err}");
+        }
+    }
+}
+
 #[test]
 fn one_buffer_can_be_listed() {
     let ring = "../../examples/ring.wafer";

@@ -91,6 +91,10 @@ impl<'a> Parser<'a> {
         if word == "vec" || Op::ALL.iter().any(|op| op.name() == word) {
             return self.vec_op().map(Instr::Vec);
         }
+        if !INSTRUCTIONS.contains(&word) && self.peek_memory().is_some() {
+            let help = format!("an element is written by `store {}[k] a1`, all by `mov {0} <- …`", clipped(word));
+            return self.expected_help("an instruction", &help);
+        }
         if !INSTRUCTIONS.contains(&word) {
             let known: Vec<&str> = INSTRUCTIONS.iter().copied().chain(Op::ALL.map(Op::name)).collect();
             return self.expected_word(&known, ", a register or `}`");
@@ -99,7 +103,7 @@ impl<'a> Parser<'a> {
         Ok(match word {
             "async" => self.async_op()?,
             "join" => Instr::Join(self.resource('t')?),
-            "loop" if self.at_addr_reg() => Instr::Repeat { count: self.addr_reg()?, body: self.instrs(depth, code)? },
+            "loop" if self.at_addr_reg() => self.repeated(depth, code)?,
             "loop" => Instr::Loop { count: self.int()?, body: self.instrs(depth, code)? },
             "if" => self.branch(depth, code)?,
             "while" => Instr::While { cond: self.cond()?, body: self.instrs(depth, code)? },
@@ -120,6 +124,23 @@ impl<'a> Parser<'a> {
             }
             _ => Instr::Unblock(self.task_id()?),
         })
+    }
+
+    /// Behind `loop`, if a register says how often.
+    fn repeated(&mut self, depth: usize, code: &mut Code) -> Parsed<Instr> {
+        let count = self.addr_reg()?;
+        if self.peek() != Tok::Punct("{") {
+            return self.expected_help("`{`", "a loop with a condition is a `while`");
+        }
+        Ok(Instr::Repeat { count, body: self.instrs(depth, code)? })
+    }
+
+    /// The `=` behind a register.
+    pub(super) fn becomes(&mut self) -> Parsed<()> {
+        match self.peek() {
+            Tok::Punct("+" | "-" | "*") => self.expected_help("`=`", "write the register again: `a1 = a1 + 1`"),
+            _ => self.punct("="),
+        }
     }
 
     /// Behind the `if` of a branch that the machine takes.
@@ -275,7 +296,7 @@ impl<'a> Parser<'a> {
     /// `a1 = …`
     fn addr_op(&mut self) -> Parsed<Instr> {
         let reg = self.addr_reg()?;
-        self.punct("=")?;
+        self.becomes()?;
         if self.at_addr_reg() {
             return self.computed(reg);
         }
@@ -317,6 +338,10 @@ impl<'a> Parser<'a> {
             Tok::Punct("+") => IntOp::Add,
             Tok::Punct("-") => IntOp::Sub,
             Tok::Punct("*") => IntOp::Mul,
+            Tok::Punct("/" | "%") => {
+                let help = "of integers there is no division; `sar a1 n` divides by the n-th power of two";
+                return self.expected_help("+, -, * or the end of the line", help);
+            }
             _ => return self.expected("+, -, * or the end of the line"),
         };
         let start = self.next;

@@ -70,6 +70,13 @@ impl<'a> Parser<'a> {
             Tok::Bad(s) if s.starts_with('"') => "a text without an end".to_owned(),
             Tok::Bad(s) => format!("{s:?}"),
         };
+        let help = match self.peek() {
+            Tok::Bad("&") if help.is_empty() => "conditions have `and`, `or` and `not`",
+            Tok::Bad("|" | "!" | "?") | Tok::Punct("|" | "!") if help.is_empty() => {
+                "conditions have `and`, `or` and `not`, and numbers are chosen by `select(condition, then, else)`"
+            }
+            _ => help,
+        };
         self.fault("P001", self.at(), format!("expected {what}, found {found}"), help)
     }
 
@@ -99,8 +106,12 @@ impl<'a> Parser<'a> {
         }
         if by_letter || self.names.registers.iter().any(|r| r.0 == word) {
             let message = format!("`{}` has a value on the wafer only, not while the text expands", clipped(word));
-            let help = "in a comparison a register stands first: `if a1 < n`";
+            let help = "an instruction is one operation; in a comparison a register stands first: `if a1 < n`";
             return self.fault("P005", at, message, help);
+        }
+        if self.names.memory.iter().any(|m| m.name == word) {
+            let message = format!("what the buffer `{}` holds is known on the wafer only", clipped(word));
+            return self.fault("P005", at, message, "`load` gets an element into a register: `a1 = load A[3]`");
         }
         let names: Vec<&str> = self.scope.names().chain(self.free.iter().copied()).collect();
         let help = nearest(word, names).unwrap_or_default();

@@ -141,6 +141,9 @@ impl<'a> Parser<'a> {
 
     fn parameters(&mut self) -> Parsed<Vec<&'a str>> {
         let mut names: Vec<&'a str> = Vec::new();
+        if self.peek() == Tok::Punct("=") {
+            return self.expected_help("`(`", "without parameters it is a `const`");
+        }
         self.punct("(")?;
         loop {
             let at = self.at();

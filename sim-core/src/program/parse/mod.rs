@@ -34,6 +34,8 @@ mod fit;
 #[cfg(test)]
 mod forms_tests;
 mod function;
+#[cfg(test)]
+mod function_tests;
 mod generate;
 mod image;
 #[cfg(test)]
@@ -322,7 +324,10 @@ impl<'a> Parser<'a> {
             let message = format!("the parameter `{name}` is used nowhere, so setting it does nothing");
             self.map.diagnostic("W006", *at, message).help("use it, or remove it")
         });
-        let all = self.map.located(lints(&self.program, &self.meant));
+        // Of images that one line generates, the first is named.
+        let mut seen = BTreeSet::new();
+        let mut all = self.map.located(lints(&self.program, &self.meant));
+        all.retain(|d| seen.insert((d.code.clone(), d.at.clone())));
         unused.chain(self.suspicious.values().cloned()).chain(all).collect()
     }
 

@@ -80,12 +80,9 @@ impl Parser<'_> {
     }
 
     fn no_resource<T>(&mut self, letter: char) -> Parsed<T> {
-        let what = match letter {
-            'c' => "a color",
-            'q' => "a queue",
-            _ => "a microthread",
-        };
+        let what = if letter == 'c' { "a color" } else { "a queue" };
         let help = match self.peek() {
+            Tok::Word(_) if letter == 't' => "a microthread is one of `t0` to `t7`, or the name of a number".to_owned(),
             Tok::Word(word) => nearest(word, self.scope.names())
                 .unwrap_or_else(|| format!("{what} has a name if it is defined: `const {} = 0`", clipped(word))),
             Tok::Number(digits) => format!("write `{letter}{}`", clipped(digits)),

@@ -11,6 +11,9 @@ use super::{Parsed, Parser, clipped};
 use crate::program::{AddrReg, DType, DataReg, Dim, Dims, FifoId, MemRef, Operand, Ring, Word};
 use std::borrow::Cow;
 
+/// What an operand is.
+const OPERAND: &str = "an operand: a buffer, type@address, fab, fifo, a data register, or a constant with #";
+
 impl<'a> Parser<'a> {
     pub(super) fn dtype(&mut self) -> Parsed<DType> {
         self.one_of(&DType::ALL, DType::name)
@@ -97,7 +100,11 @@ impl<'a> Parser<'a> {
             }
             _ if self.at_data_reg() => typed(Operand::Reg(self.data_reg()?)),
             Tok::Word(_) | Tok::Quoted(_) => self.named_operand().map(|o| (o, true)),
-            _ => self.expected("an operand: a buffer, type@address, fab, fifo, a data register, or a constant with #"),
+            Tok::Number(digits) => {
+                let help = format!("write `#{}` for a constant", clipped(digits));
+                self.expected_help(OPERAND, &help)
+            }
+            _ => self.expected(OPERAND),
         }
     }
 

@@ -163,7 +163,7 @@ impl Parser<'_> {
     /// `r1 = …`
     pub(super) fn float_op(&mut self) -> Parsed<ScalarOp> {
         let to = self.data_reg()?;
-        self.punct("=")?;
+        self.becomes()?;
         match self.peek() {
             Tok::Word("load") => {
                 self.next += 1;
@@ -188,15 +188,34 @@ impl Parser<'_> {
                 }
                 Ok(ScalarOp::Float(to, op, from))
             }
-            _ => self.expected("load, float, bits, mov, add, sub, mul, div, min, max or fmac"),
+            _ => {
+                let help = if self.at_data_reg() || self.peek() == Tok::Punct("#") {
+                    "the operation stands first: `r1 = add r2 #0.5`, `r1 = mov r2`"
+                } else {
+                    "an element is read by `r1 = load A[3]`, a constant by `r1 = mov #0.5`"
+                };
+                self.expected_help("load, float, bits, mov, add, sub, mul, div, min, max or fmac", help)
+            }
         }
     }
 
     /// Behind `store`.
     pub(super) fn store(&mut self) -> Parsed<ScalarOp> {
         match self.stored_type()? {
-            Ok(word) => Ok(ScalarOp::StoreInt(word, self.scalar_place()?, self.addr_reg()?)),
-            Err(dtype) => Ok(ScalarOp::StoreFloat(dtype, self.scalar_place()?, self.data_reg()?)),
+            Ok(word) => {
+                let place = self.scalar_place()?;
+                if matches!(self.peek(), Tok::Number(_) | Tok::Punct("#")) {
+                    return self.expected_help("an address register", "put the constant into a register: `a1 = 5`");
+                }
+                Ok(ScalarOp::StoreInt(word, place, self.addr_reg()?))
+            }
+            Err(dtype) => {
+                let place = self.scalar_place()?;
+                if matches!(self.peek(), Tok::Number(_) | Tok::Punct("#")) {
+                    return self.expected_help("a data register", "put the constant into a register: `r1 = mov #5`");
+                }
+                Ok(ScalarOp::StoreFloat(dtype, place, self.data_reg()?))
+            }
         }
     }
 
