@@ -41,7 +41,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("cli-code", "No diagnostic has this code."),
     (
-        "cli-values",
+        "cli-shown",
         "`--values=NAME@X,Y` names a buffer, a stream or a PE that the program does not have. Without a name all are listed.",
     ),
     (

@@ -55,7 +55,7 @@ impl Shown {
     fn check(&self, program: &Program) -> Result<(), Failure> {
         let placed = |pe: PeCoord| program.placements.iter().find(|p| p.region.contains(pe));
         let refused = |message: String, help: Option<String>| {
-            let diagnostic = Diagnostic::new("cli-values", self.flag(), message).help(help.unwrap_or_default());
+            let diagnostic = Diagnostic::new("cli-shown", self.flag(), message).help(help.unwrap_or_default());
             Err(Failure::one(Kind::Usage, diagnostic))
         };
         let on = self.pe.map(|pe| (pe, placed(pe)));

@@ -4,7 +4,7 @@
 //! is reported once; names whose definition failed cause no further diagnostics.
 //! **Not here.** What any statement looks like.
 
-use super::lex::{Tok, unescape};
+use super::lex::{Tok, is_register, unescape};
 use super::scope::nearest;
 use super::{LISTED, MAX_DEPTH, Parsed, Parser, Stop, clipped};
 use crate::diag::Diagnostic;
@@ -99,7 +99,7 @@ impl<'a> Parser<'a> {
             "W" | "H" => format!("`{word}` is known behind the `grid` line"),
             _ => format!("there is no name `{}` here", clipped(word)),
         };
-        let by_letter = super::generate::is_register(word);
+        let by_letter = is_register(word);
         if by_letter && word.starts_with(['c', 'q', 't']) {
             let message = format!("`{}` is no number", clipped(word));
             return self.fault("P005", at, message, "a number can stand for a color, queue or microthread");
@@ -116,6 +116,11 @@ impl<'a> Parser<'a> {
         let names: Vec<&str> = self.scope.names().chain(self.free.iter().copied()).collect();
         let help = nearest(word, names).unwrap_or_default();
         self.fault("P005", at, message, &help)
+    }
+
+    /// `did you mean …?` for a name that does not exist, if a known one is like it.
+    pub(super) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        nearest(name, known)
     }
 
     pub(super) fn take(&mut self, tok: Tok<'_>) -> bool {

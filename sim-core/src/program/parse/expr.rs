@@ -8,10 +8,8 @@
 //! functions of one's own (`function.rs`).
 
 use super::array::Array;
-use super::function::{is_function, takes};
 use super::lex::Tok;
-use super::sum::Terms;
-use super::value::{self, Binary, Evaluated, FUNCTIONS, OF_BUFFERS, Value};
+use super::value::{self, Binary, Evaluated, FUNCTIONS, OF_BUFFERS, Value, is_function, takes};
 use super::{MAX_DEPTH, Parsed, Parser, Stop, clipped};
 use std::sync::Arc;
 
@@ -38,6 +36,22 @@ pub(super) enum Expr {
     Element(Arc<Array>, Vec<Expr>, usize),
     /// A sum of an expression over an index, and where it stands.
     Sum(Box<Expr>, Terms, usize),
+}
+
+/// The variable of a sum, and the numbers that it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    pub(super) variable: usize,
+    pub(super) from: i64,
+    pub(super) step: i64,
+    pub(super) count: u64,
+}
+
+impl Terms {
+    /// The value of the variable in a term.
+    pub(super) fn index(self, term: u64) -> Value {
+        Value::Int(i128::from(self.from) + i128::from(term) * i128::from(self.step))
+    }
 }
 
 /// What is wrong with the value of an expression, and where.
@@ -331,7 +345,7 @@ impl<'a> Parser<'a> {
             return self.fault("P007", at, format!("`{}` calls itself", clipped(word)), help);
         }
         let known = FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(["sum"]).chain(self.scope.names());
-        let help = super::scope::nearest(word, known).unwrap_or_default();
+        let help = Self::nearest(word, known).unwrap_or_default();
         self.fault("P005", at, format!("there is no function `{}`", clipped(word)), &help)
     }
 

@@ -7,10 +7,9 @@
 //! nesting of functions makes an expression larger than any other may be; and no function calls itself.
 //! **Not here.** Functions of the language (`value.rs`).
 
-use super::expr::{Expr, Fault, MAX_OPERATORS};
+use super::expr::{Expr, Fault, MAX_OPERATORS, Terms};
 use super::lex::Tok;
-use super::sum::Terms;
-use super::value::{self, FUNCTIONS, Value};
+use super::value::{Value, is_function, takes};
 use super::{Parsed, Parser, clipped};
 use std::sync::Arc;
 
@@ -199,14 +198,4 @@ impl<'a> Parser<'a> {
             }
         }
     }
-}
-
-/// A function has another number of operands than it takes.
-pub(super) fn takes(name: &str, takes: usize, has: usize) -> String {
-    format!("`{}` takes {takes} value{} and has {has}", clipped(name), if takes == 1 { "" } else { "s" })
-}
-
-/// Whether the language has a function with this name.
-pub(super) fn is_function(name: &str) -> bool {
-    FUNCTIONS.iter().any(|f| f.0 == name) || value::OF_BUFFERS.contains(&name) || name == "sum"
 }

@@ -7,18 +7,12 @@
 
 use super::cursor::Each;
 use super::expr::Ends;
-use super::lex::Tok;
+use super::lex::{Tok, is_register};
 use super::value::{Value, literal};
 use super::{MAX_STEPS, Parsed, Parser, Stop};
 
 /// Names with a meaning of their own, which no program can give another one.
 const RESERVED: [&str; 9] = ["x", "y", "W", "H", "pi", "or", "and", "not", "in"];
-
-/// Whether a word is one of the machine's own, such as `a3` or `c0`.
-pub(super) fn is_register(word: &str) -> bool {
-    let digits = word.strip_prefix(['a', 'c', 'q', 'r', 't']);
-    digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
-}
 
 impl<'a> Parser<'a> {
     /// Counts a statement.

@@ -133,3 +133,9 @@ pub(super) fn unescape(text: &str) -> Option<String> {
     }
     Some(out)
 }
+
+/// Whether a word is one of the machine's own, such as `a3` or `c0`.
+pub(super) fn is_register(word: &str) -> bool {
+    let digits = word.strip_prefix(['a', 'c', 'q', 'r', 't']);
+    digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+}

@@ -3,10 +3,9 @@
 //! **Not here.** Expressions (`expr.rs`), registers by name (`operand.rs`).
 
 use super::expr::Ends;
-use super::function::is_function;
 use super::lex::Tok;
 use super::scope::nearest;
-use super::value::Value;
+use super::value::{Value, is_function};
 use super::{Parsed, Parser, Stop, clipped};
 use crate::coord::{Color, Region, Span};
 

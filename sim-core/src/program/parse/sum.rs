@@ -7,31 +7,14 @@
 //! **Invariant.** A sum whose value is known while the text expands is computed once, and what that costs counts
 //! as statements; so sums do not make the time that a text takes longer than loops do.
 
-use super::expr::Expr;
+use super::expr::{Expr, Terms};
 use super::lex::Tok;
-use super::value::Value;
 use super::{MAX_STEPS, Parsed, Parser, Stop, clipped};
 
 /// Most evaluations of an operator for one value of an expression.
 const MAX_COST: u64 = 1 << 24;
 /// Evaluations of an operator that count as a statement.
 const PER_STEP: u64 = 128;
-
-/// The variable of a sum, and the numbers that it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Terms {
-    pub(super) variable: usize,
-    pub(super) from: i64,
-    pub(super) step: i64,
-    pub(super) count: u64,
-}
-
-impl Terms {
-    /// The value of the variable in a term.
-    pub(super) fn index(self, term: u64) -> Value {
-        Value::Int(i128::from(self.from) + i128::from(term) * i128::from(self.step))
-    }
-}
 
 impl<'a> Parser<'a> {
     /// What stands behind `sum(`.

@@ -245,3 +245,13 @@ fn random(seed: i128, index: i128) -> f64 {
     let bits = mix(mix(seed as u64).wrapping_add((index as u64).wrapping_mul(GAMMA)));
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
+
+/// Whether the language has a function with this name.
+pub(super) fn is_function(name: &str) -> bool {
+    FUNCTIONS.iter().any(|f| f.0 == name) || OF_BUFFERS.contains(&name) || name == "sum"
+}
+
+/// A function has another number of operands than it takes.
+pub(super) fn takes(name: &str, takes: usize, has: usize) -> String {
+    format!("`{}` takes {takes} value{} and has {has}", name, if takes == 1 { "" } else { "s" })
+}
