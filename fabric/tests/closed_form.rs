@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use sim_core::coord::Region;
 use sim_core::program::DType::{F16, F32};
-use sim_core::program::{Op, Priority};
+use sim_core::program::{AddrReg, Descriptors, Instr, Op, Operand, Priority, VecOp};
 
 /// PE 0 sends `len` elements to all others of a row of `pes`.
 fn broadcast(pes: u32, len: u32, dtype: sim_core::program::DType) -> Build {
@@ -119,8 +119,38 @@ fn setups_overlap() {
     let add = |at| op(Op::Add, 16, mem(F32, at, 16), &[mem(F32, at, 16), mem(F32, at + 72, 16)]);
     let two = [micro(0, Priority::High, add(0)), micro(1, Priority::High, add(256))];
     assert_eq!(solo(&two), 7 + 16);
-    // On the main thread one after the other: 2 · (6 + 8).
-    assert_eq!(solo(&[vec_of(add(0)), vec_of(add(256))]), 28);
+    // On the main thread one after the other, the second without a setup of its own: 6 + 2 · 8.
+    assert_eq!(solo(&[vec_of(add(0)), vec_of(add(256))]), 22);
+}
+
+/// C2: behind a vector instruction one has no setup if its descriptors stay as they are, and nothing stands between.
+#[test]
+fn setups_of_held_descriptors_overlap() {
+    let add = |at| op(Op::Add, 16, mem(F32, at, 16), &[mem(F32, at, 16), mem(F32, at + 72, 16)]);
+    let first = || vec_of(add(0));
+    let moving = {
+        let mut op = add(256);
+        let Operand::Mem(m) = &op.dst else { unreachable!("a vector in memory") };
+        op.dst = Operand::Mem(m.clone().at(AddrReg(1)));
+        vec_of(op)
+    };
+    let word = vec(Op::Mul, 8, mem(F32, 0, 8), &[mem(F32, 0, 8), common::word(F32, 256)]);
+    let loaded = vec_of(VecOp { descriptors: Descriptors::Loaded, ..add(256) });
+    let many = |count, body: Vec<Instr>| Instr::Loop { count, body };
+    // Setup of 6, 8 beats; 4 for descriptors; 1 for a scalar instruction and for the end of a repetition.
+    for (body, expected) in [
+        (vec![first(), first(), first()], 6 + 3 * 8),
+        (vec![first(), moving.clone(), first()], 2 * 6 + 3 * 8),
+        (vec![first(), loaded, first()], 2 * 6 + 4 + 3 * 8),
+        (vec![first(), word, first()], 2 * 6 + 3 * 8),
+        (vec![first(), nop(), first()], 2 * (6 + 8) + 1),
+        (vec![first(), many(3, vec![first()])], 4 * (6 + 8) + 3),
+        (vec![many(3, vec![first(), first()])], 3 * (6 + 2 * 8 + 1)),
+        (vec![many(2, vec![first()]), first()], 3 * (6 + 8) + 2),
+        (vec![micro(0, Priority::High, add(0)), first(), Instr::Join(0)], 1 + 6 + 16 + 1),
+    ] {
+        assert_eq!(solo(&body), expected, "{body:?}");
+    }
 }
 
 fn vec_of(op: sim_core::program::VecOp) -> sim_core::program::Instr {

@@ -8,13 +8,12 @@
 mod common;
 use common::*;
 use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
-use sim_core::arch::cs2::cs2;
 use sim_core::program::transform::depends_on_values;
 use sim_core::program::{Program, parse};
 
 fn program(text: &str) -> Program {
     let program = parse(text, "test").unwrap();
-    let faults = common::faults(&program, &cs2());
+    let faults = common::faults(&program, &machine());
     assert!(faults.is_empty(), "{faults:#?}");
     program
 }
@@ -29,11 +28,11 @@ fn one(body: &str) -> Program {
 /// Cycles and memories, which are the same on both engines; the cycles count from the first instruction.
 fn execute(p: &Program) -> (u64, Vec<Vec<u8>>) {
     let run = |engine| {
-        let mut memory = WaferMemory::new(p.grid(), cs2().pe.sram.value);
+        let mut memory = WaferMemory::new(p.grid(), machine().pe.sram.value);
         let (inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
         let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
         let options = RunOptions { engine, per_pe: true, cycle_limit: 1_000_000, ..RunOptions::default() };
-        let outcome = fabric::run(p, &cs2(), &options, Some(&mut values)).unwrap();
+        let outcome = fabric::run(p, &machine(), &options, Some(&mut values)).unwrap();
         (outcome.cycles.0 - DISPATCH, memory.pes)
     };
     let both = [run(EngineKind::Reference), run(EngineKind::Fast)];
@@ -77,7 +76,7 @@ fn results_of_binary32_are_late() {
     assert_eq!(cycles("r1 = div #1 #3\nstore f32 64 r1"), 52);
     assert_eq!(cycles("a1 = int r1\na1 = a1 + 1"), 3, "a conversion likewise");
     // P1: the cycle in which it waits is one of computing.
-    let done = fabric::run(&one("r1 = add #1 #2\nr2 = add r1 #2"), &cs2(), &options(), None).unwrap();
+    let done = fabric::run(&one("r1 = add #1 #2\nr2 = add r1 #2"), &machine(), &options(), None).unwrap();
     assert_eq!(done.pe_cycles.compute, DISPATCH + 3);
 }
 
@@ -161,7 +160,7 @@ fn a_length_of_nothing_takes_a_beat() {
          }
          place one x=0 y=0",
     );
-    let done = fabric::run(&p, &cs2(), &options(), None).unwrap();
+    let done = fabric::run(&p, &machine(), &options(), None).unwrap();
     assert_eq!(done.cycles.0, DISPATCH + SETUP + 1, "it neither waits for a wavelet nor gives one");
 }
 
@@ -257,17 +256,17 @@ fn a_filter_is_set_at_run_time() {
          route c0 x=3 y=0 west -> ramp
          edge in x west y=0 c0 wavelets 8 every 1 fanout 1",
     );
-    let mut memory = WaferMemory::new(p.grid(), cs2().pe.sram.value);
+    let mut memory = WaferMemory::new(p.grid(), machine().pe.sram.value);
     let (mut inputs, mut outputs) = (HostStreams::default(), HostStreams::default());
     inputs.ports.insert(("x".into(), 0), (0..8).collect());
     let mut values = Values { memory: &mut memory, inputs: &inputs, outputs: &mut outputs };
-    fabric::run(&p, &cs2(), &options(), Some(&mut values)).unwrap();
+    fabric::run(&p, &machine(), &options(), Some(&mut values)).unwrap();
     for x in 0..4 {
         let taken = [1024, 1028].map(|at| word_at(&memory.pes[x], at));
         assert_eq!(taken, [2 * x as i32, 2 * x as i32 + 1], "PE {x}");
     }
     let per_pe = |engine| RunOptions { engine, per_pe: true, ..RunOptions::default() };
-    let run = |engine| fabric::run(&p, &cs2(), &per_pe(engine), None).unwrap().per_pe;
+    let run = |engine| fabric::run(&p, &machine(), &per_pe(engine), None).unwrap().per_pe;
     assert_eq!(run(EngineKind::Reference), run(EngineKind::Fast));
 }
 
@@ -296,7 +295,7 @@ fn a_switch_is_turned_by_its_pe() {
              edge out s south x=0 c0 wavelets 2 every 1 fanout 1"
         )
     };
-    let ends = |turn: &str, east| fabric::run(&program(&text(turn, east)), &cs2(), &options(), None).is_ok();
+    let ends = |turn: &str, east| fabric::run(&program(&text(turn, east)), &machine(), &options(), None).is_ok();
     assert!(ends("turn c0 1", 2));
     assert!(ends("turn c0 9", 2), "behind the last position is the last one");
     assert!(!ends("turn c0 0", 2), "the southern edge waits");
@@ -333,12 +332,12 @@ fn programs_that_depend_on_values_run_with_values() {
     let p = one("r1 = load f32 0\nif lt r1 #0 {\na2 = 1\n} else {\na2 = 1\na2 = 2\n}");
     for engine in [EngineKind::Reference, EngineKind::Fast] {
         let options = RunOptions { engine, ..RunOptions::default() };
-        let done = fabric::run(&p, &cs2(), &options, None).unwrap();
+        let done = fabric::run(&p, &machine(), &options, None).unwrap();
         assert_eq!(done.cycles.0, DISPATCH + 1 + 6 + 2);
         assert_eq!(done.folds[0].kind, fabric::VALUES);
     }
     let options = RunOptions { memory_limit: 10_000, ..RunOptions::default() };
-    assert!(fabric::run(&p, &cs2(), &options, None).is_err(), "the memory that it needs is part of the limit");
+    assert!(fabric::run(&p, &machine(), &options, None).is_err(), "the memory that it needs is part of the limit");
 }
 
 /// F3: lengths and branches by the place, from one image. Rows are alike, so few of them are executed.
@@ -367,8 +366,8 @@ fn one_image_of_many_lengths_folds() {
          {}",
         edges.collect::<String>()
     ));
-    let full = in_full(&p, &cs2(), EngineKind::Fast, None);
-    let folded = fabric::run(&p, &cs2(), &RunOptions { per_pe: true, ..RunOptions::default() }, None).unwrap();
+    let full = in_full(&p, &machine(), EngineKind::Fast, None);
+    let folded = fabric::run(&p, &machine(), &RunOptions { per_pe: true, ..RunOptions::default() }, None).unwrap();
     assert_eq!((full.cycles, full.per_pe), (folded.cycles, folded.per_pe));
     assert!(folded.folds.iter().any(|f| f.kind == "rows"), "{:?}", folded.folds);
     assert!(folded.stepped_pe_cycles * 2 < full.cycles.0 * 32 * 64);

@@ -3,7 +3,6 @@
 
 mod common;
 use common::*;
-use sim_core::arch::cs2::cs2;
 use sim_core::program::DType::F32;
 use sim_core::program::{AddrOp, AddrReg, Flow, Instr, Op, Priority, TaskId, Then, VecOp};
 
@@ -44,7 +43,7 @@ fn loops() {
     assert_eq!(solo(&[repeat(10, &[nop()])]), 10 * (1 + 1));
     assert_eq!(solo(&[repeat(4, &[repeat(3, &[nop(), nop()])])]), 4 * (3 * (2 + 1) + 1));
     assert_eq!(solo(&[repeat(4, &[nop(), repeat(3, &[nop()]), nop()]), nop()]), 4 * (1 + 6 + 1 + 1) + 1);
-    let mut arch = cs2();
+    let mut arch = machine();
     arch.pe.loop_back.value = 0;
     assert_eq!(solo_on(&arch, &[repeat(4, &[repeat(3, &[nop(), nop()])]), nop()]), 4 * 3 * 2 + 1);
     arch.pe.loop_back.value = 3;
@@ -257,11 +256,11 @@ fn a_data_task_takes_the_rest() {
 /// The same program on machines with other latencies.
 #[test]
 fn setup_is_a_number_of_the_machine() {
-    let mut arch = cs2();
+    let mut arch = machine();
     for setup in [0, 1, 17] {
         arch.pe.vector_setup.value = setup;
         assert_eq!(solo_on(&arch, &[Instr::Vec(add16())]), u64::from(setup) + 8);
         assert_eq!(solo_on(&arch, &[micro(0, Priority::High, add16())]), 1 + u64::from(setup) + 8);
     }
-    assert_eq!(SETUP, u64::from(cs2().pe.vector_setup.value));
+    assert_eq!(SETUP, u64::from(machine().pe.vector_setup.value));
 }

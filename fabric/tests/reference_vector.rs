@@ -4,7 +4,6 @@
 
 mod common;
 use common::*;
-use sim_core::arch::cs2::cs2;
 use sim_core::program::DType::{self, Bf16, F16, F32};
 use sim_core::program::{AddrOp, AddrReg, DataReg, Dim, Flow, Instr, MemRef, Op, Operand};
 
@@ -69,7 +68,7 @@ fn repeated_words_have_no_class() {
     assert_eq!(slots(Op::Mov, n, mem(F16, 0, n), &[Operand::imm(0.0)]), 10);
     // Class `half` by the only vector, although the destination is a register: 1 per beat (C4).
     assert_eq!(slots(Op::Add, n, reg(0), &[reg(0), mem(F16, 0, n)]), 40);
-    let mut arch = cs2();
+    let mut arch = machine();
     arch.pe.width_register.value = 3;
     let reduce = |src: Operand| solo_on(&arch, &[vec(Op::Add, n, reg(0), &[reg(0), src])]) - SETUP;
     assert_eq!((reduce(mem(F16, 0, n)), reduce(mem(F32, 0, n)), reduce(reg(1))), (14, 20, 20));
@@ -102,7 +101,7 @@ fn reductions() {
     let n = 20;
     assert_eq!(slots(Op::Add, n, word(F32, 0), &[word(F32, 0), mem(F32, 64, n)]), 40);
     assert_eq!(slots(Op::Fmac, n, reg(0), &[reg(0), mem(F32, 64, n), Operand::imm(2.0)]), 20);
-    let mut arch = cs2();
+    let mut arch = machine();
     arch.pe.reduce_cycles.value = 5;
     let reduce = vec(Op::Add, n, word(F16, 0), &[word(F16, 0), mem(F16, 64, n)]);
     assert_eq!(solo_on(&arch, &[reduce]) - SETUP, 100);
@@ -126,7 +125,7 @@ fn bank_conflicts() {
     // Repeated words and the destination do not conflict.
     assert_eq!(slots(Op::Add, n, mem(F16, 0, n), &[mem(F16, 64, n), word(F16, 0)]), 4);
     // A reduction with a conflict takes the larger of the two factors.
-    let mut arch = cs2();
+    let mut arch = machine();
     arch.pe.bank_conflict.value = 3;
     let fmac = vec(Op::Fmac, n, word(F32, 0), &[mem(F32, 64, n), mem(F32, 512, n), reg(0)]);
     assert_eq!(solo_on(&arch, std::slice::from_ref(&fmac)) - SETUP, 48);
@@ -149,7 +148,7 @@ fn bank_conflicts_by_type_and_width() {
     let close = |d: u32| slots(Op::Max, n, mem(F16, 2048, n), &[mem(F16, 0, n), mem(F16, 512 + d, n)]);
     assert_eq!([2, 4, 14].map(close), [32, 16, 32], "less than a bank word apart");
     // The WSE-3 at 8 elements of 16 bits per cycle: both take all four ports, whatever the distance.
-    let mut wide = cs2();
+    let mut wide = machine();
     wide.pe.width_add.value.half = 8;
     for d in [0, 4, 8, 12] {
         let add = vec(Op::Add, n, mem(F16, 2048, n), &[mem(F16, 0, n), mem(F16, 512 + d, n)]);
@@ -177,7 +176,7 @@ fn sources_of_differing_pitch() {
 fn banks_are_numbers_of_the_machine() {
     let n = 16;
     let on = |banks: u32, width: u32, d: u32| {
-        let mut arch = cs2();
+        let mut arch = machine();
         (arch.pe.banks.value, arch.pe.bank_width.value) = (banks, width);
         let mul = vec(Op::Mul, n, mem(F32, 2048, n), &[mem(F32, 0, n), mem(F32, 512 + d, n)]);
         solo_on(&arch, &[mul]) - SETUP

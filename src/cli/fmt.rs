@@ -1,5 +1,6 @@
 //! `wafersim fmt`: the layout of programs, and what they expand to.
 
+use super::options::DEFAULT_MACHINE;
 use super::program::{self, ParamOptions};
 use super::reply::Reply;
 use crate::fail::{Failure, Kind};
@@ -63,7 +64,7 @@ fn text(path: &Path) -> Result<String, Failure> {
 
 /// The program as it is executed; what numbers the text says besides is counted in a comment.
 fn expanded(path: &Path, params: &ParamOptions) -> Result<Reply, Failure> {
-    let source = program::read(path, params)?;
+    let source = program::read(path, params, DEFAULT_MACHINE)?;
     let mut shown = source.program.to_string();
     if let Some((_, data)) = source.text.as_ref().filter(|(_, data)| data.has_values()) {
         shown += &format!("\n// Beside the program: {}.\n", data.summary());

@@ -9,6 +9,9 @@ use report::encoding::{FORMATS, named};
 use report::provenance::{engine_name, fold_name};
 use std::path::PathBuf;
 
+/// The machine where none is named.
+pub(super) const DEFAULT_MACHINE: &str = "cs2";
+
 /// The formats that results can be written in, as values of an option.
 fn formats() -> impl TypedValueParser<Value = &'static Format> {
     let values = FORMATS.iter().map(|format| PossibleValue::new(format.name).help(format.about));
@@ -57,7 +60,7 @@ pub enum Color {
 #[derive(Debug, Clone, Args)]
 pub struct MachineOptions {
     /// Machine: a preset, or the path of a TOML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "cs2", help_heading = "Machine")]
+    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_MACHINE, help_heading = "Machine")]
     pub arch: String,
     /// Changes one number of the machine, such as pe.sram=64KiB; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", help_heading = "Machine")]

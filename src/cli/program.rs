@@ -151,8 +151,8 @@ impl Document for Verified {
     }
 }
 
-/// Reads a program in either form.
-pub(super) fn read(path: &Path, params: &ParamOptions) -> Result<Source, Failure> {
+/// Reads a program in either form, for the machine of this name.
+pub(super) fn read(path: &Path, params: &ParamOptions, machine: &str) -> Result<Source, Failure> {
     let bytes = files::read(path, codec::MAX_PAYLOAD)?;
     let invalid =
         |code, message: String| Failure::one(Kind::InvalidInput, Diagnostic::new(code, path.display(), message));
@@ -171,7 +171,7 @@ pub(super) fn read(path: &Path, params: &ParamOptions) -> Result<Source, Failure
         invalid("cli-read", format!("neither text nor a stored program (byte {})", e.utf8_error().valid_up_to()))
     })?;
     let mut folder = Folder::default();
-    let options = parse::Options { params: &params.params, loader: &mut folder };
+    let options = parse::Options { params: &params.params, machine, loader: &mut folder };
     let unit = parse::read(&text, &path.display().to_string(), options)
         .map_err(|diagnostics| Failure::many(Kind::InvalidInput, diagnostics))?;
     Ok(Source { program: unit.program, text: Some((unit.map, unit.data)), warnings: unit.warnings, read: folder.read })
@@ -188,7 +188,7 @@ pub(super) fn bytes(path: Option<&Path>, program: &Program) -> Vec<u8> {
 
 pub(super) fn verify(arguments: &Arguments, output: &Output) -> Result<Reply, Failure> {
     let arch = inputs::machine(&arguments.machine.arch, &arguments.machine.sets)?;
-    let source = read(&arguments.program, &arguments.params)?;
+    let source = read(&arguments.program, &arguments.params, &arch.name)?;
     for warning in &source.warnings {
         output.warn(&warning.to_string());
     }

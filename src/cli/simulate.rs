@@ -203,7 +203,7 @@ pub(super) fn machine(arguments: &Arguments) -> Result<ArchSpec, Failure> {
 /// Executes the program on a machine, and reports.
 fn simulated(arguments: &Arguments, look: Look, arch: ArchSpec, output: &Output) -> Result<Simulated, Failure> {
     let recording = Recording::start();
-    let source = program::read(&arguments.program, &arguments.params)?;
+    let source = program::read(&arguments.program, &arguments.params, &arch.name)?;
     let warnings = check(&source.program, &arch).map_err(|error| error.mapped(|all| source.located(all)))?;
     for diagnostic in source.warnings.iter().chain(&source.located(warnings)) {
         output.warn(&diagnostic.to_string());

@@ -12,7 +12,7 @@
 //! **Invariant.** Time never goes back. **Not here.** What a single instruction costs (`instr`).
 
 use super::instr::{Prepared, Registers};
-use super::steps::{Exchange, Step, Steps};
+use super::steps::{Exchange, Setup, Step, Steps};
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
 use sim_core::program::{AddrOp, Instr};
@@ -143,8 +143,8 @@ impl<'a> Clock<'a> {
     fn walk(&mut self, steps: &Steps) {
         for step in &steps.0 {
             match step {
-                Step::Local(prepared, times) => self.local(prepared, *times),
-                Step::Fabric(prepared, exchange) => self.vector(prepared, exchange),
+                Step::Local(prepared, setup, times) => self.local(prepared, *setup, *times),
+                Step::Fabric(prepared, setup, exchange) => self.vector(prepared, *setup, exchange),
                 Step::Spawn(thread, prepared, exchange) => self.spawn(*thread, prepared, exchange),
                 Step::Join(thread) => {
                     self.await_thread(*thread);
@@ -209,28 +209,36 @@ impl<'a> Clock<'a> {
         }
     }
 
+    /// Cycles of a setup of the main thread.
+    fn cycles_of(&self, setup: Setup) -> u64 {
+        match setup {
+            Setup::Own => self.setup,
+            Setup::Overlapped => 0,
+        }
+    }
+
     /// Vector instructions of the main thread, all alike, that have nothing to do with the fabric.
-    fn local(&mut self, prepared: &Prepared, mut times: u64) {
-        let slots = prepared.beats(&self.registers).all();
-        while times > 0 && self.threads.iter().any(|t| t.left > 0) {
+    fn local(&mut self, prepared: &Prepared, setup: Setup, mut times: u64) {
+        let (slots, setup) = (prepared.beats(&self.registers).all(), self.cycles_of(setup));
+        while setup > 0 && times > 0 && self.threads.iter().any(|t| t.left > 0) {
             let setups = self.setups_alike().min(times);
             if setups > 1 {
-                let passed = (setups - 1) * (self.setup + slots);
-                self.leave_alike(setups, passed + self.setup);
+                let passed = (setups - 1) * (setup + slots);
+                self.leave_alike(setups, passed + setup);
                 self.now += passed;
             } else {
-                self.leave(self.setup);
+                self.leave(setup);
             }
-            self.now += self.setup + slots;
+            self.now += setup + slots;
             times -= setups.max(1);
         }
-        self.now += times * (self.setup + slots);
+        self.now += times * (setup + slots);
     }
 
     /// A vector instruction of the main thread.
-    fn vector(&mut self, prepared: &Prepared, exchange: &Exchange) {
+    fn vector(&mut self, prepared: &Prepared, setup: Setup, exchange: &Exchange) {
         let slots = prepared.beats(&self.registers).all();
-        let begin = self.now + self.setup;
+        let begin = self.now + self.cycles_of(setup);
         let (first, last) = self.exchange(exchange, begin);
         let end = (first.max(begin) + slots).max(last);
         self.leave(end - self.now - slots);

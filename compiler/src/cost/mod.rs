@@ -7,6 +7,7 @@
 //! - [`instr`]: one vector instruction: its beats, by the table of widths, and slots per beat;
 //! - [`clock`]: a list of instructions on one PE: the main thread, and microthreads that take the issue
 //!   slots that it leaves free;
+//! - `steps`: a list of instructions, taken apart: which of them have a setup, and what they send;
 //! - [`path`]: what a wavelet takes from PE to PE, and along a chain of them;
 //! - [`memo`]: prices that were asked for before.
 //!
@@ -27,3 +28,4 @@ mod steps;
 pub use clock::{Clock, Source};
 pub use memo::remembered;
 pub use path::Path;
+pub use steps::setups;

@@ -7,7 +7,7 @@
 use super::instr::Prepared;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::Color;
-use sim_core::program::{AddrOp, DType, Instr, Operand, VecOp};
+use sim_core::program::{AddrOp, DType, Descriptors, Instr, Operand, VecOp};
 
 /// A list of instructions, taken apart.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub(super) struct Steps(pub(super) Vec<Step>);
 #[derive(Debug)]
 pub(super) enum Step {
     /// So many vector instructions in a row that have nothing to do with the fabric and take as much.
-    Local(Prepared, u64),
+    Local(Prepared, Setup, u64),
     /// One that sends or receives.
-    Fabric(Prepared, Exchange),
+    Fabric(Prepared, Setup, Exchange),
     /// A vector instruction for a microthread.
     Spawn(usize, Prepared, Exchange),
     /// Waits for a microthread.
@@ -30,6 +30,26 @@ pub(super) enum Step {
     Address(AddrOp),
     /// Takes one issue slot, and changes nothing that a price depends on.
     Slot,
+}
+
+/// Whether a vector instruction of the main thread has a setup of its own (rule C2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Setup {
+    /// It has.
+    Own,
+    /// It overlaps with the instruction before it.
+    Overlapped,
+}
+
+impl Setup {
+    /// Of an instruction that stands behind another one.
+    pub(super) fn of(op: &VecOp, before: Option<&Instr>) -> Setup {
+        let stays = |o: &Operand| !matches!(o, Operand::Mem(m) if m.base.is_some());
+        let word = |o: &Operand| matches!(o, Operand::Mem(m) if m.is_scalar());
+        let stay = op.operands().all(stays) && !op.src.iter().any(word);
+        let held = op.descriptors == Descriptors::Held && op.count.is_none() && stay;
+        if held && matches!(before, Some(Instr::Vec(_))) { Setup::Overlapped } else { Setup::Own }
+    }
 }
 
 /// What a vector instruction sends and receives.
@@ -56,10 +76,14 @@ impl Exchange {
 impl Steps {
     /// Of a list of instructions on a machine; `threads` microthreads are told apart.
     pub(super) fn of(arch: &ArchSpec, code: &[Instr], threads: usize) -> Steps {
-        let step = |instr: &Instr| match instr {
+        let step = |(at, instr): (usize, &Instr)| match instr {
             Instr::Vec(op) => {
                 let (prepared, exchange) = (Prepared::of(arch, op), Exchange::of(op));
-                if exchange.is_nothing() { Step::Local(prepared, 1) } else { Step::Fabric(prepared, exchange) }
+                let setup = Setup::of(op, at.checked_sub(1).map(|before| &code[before]));
+                match exchange.is_nothing() {
+                    true => Step::Local(prepared, setup, 1),
+                    false => Step::Fabric(prepared, setup, exchange),
+                }
             }
             Instr::Async(spawned) => {
                 let op = &spawned.op;
@@ -80,9 +104,11 @@ impl Steps {
             }
         };
         let mut steps: Vec<Step> = Vec::new();
-        for next in code.iter().map(step) {
+        for next in code.iter().enumerate().map(step) {
             match (steps.last_mut(), &next) {
-                (Some(Step::Local(last, times)), Step::Local(prepared, _)) if last.takes_as_much_as(prepared) => {
+                (Some(Step::Local(last, as_last, times)), Step::Local(prepared, setup, _))
+                    if as_last == setup && last.takes_as_much_as(prepared) =>
+                {
                     *times += 1;
                 }
                 _ => steps.push(next),
@@ -90,4 +116,15 @@ impl Steps {
         }
         Steps(steps)
     }
+}
+
+/// Setups of vector instructions of the main thread in a list of instructions.
+#[must_use]
+pub fn setups(code: &[Instr]) -> u32 {
+    let one = |(at, instr): (usize, &Instr)| match instr {
+        Instr::Vec(op) => u32::from(Setup::of(op, at.checked_sub(1).map(|before| &code[before])) == Setup::Own),
+        Instr::Loop { count, body } => count * setups(body),
+        _ => 0,
+    };
+    code.iter().enumerate().map(one).sum()
 }

@@ -9,7 +9,8 @@
 //! issue slots that setups of its vector instructions leave free.
 //! **Not here.** What is sent.
 
-use crate::codegen::instr::{repeat, vec};
+use crate::codegen::instr::vec;
+use crate::cost::setups;
 use sim_core::arch::ArchSpec;
 use sim_core::program::{Instr, MemRef, Op, Operand};
 
@@ -29,9 +30,9 @@ impl Pace {
         Pace { setup, way: 2 * arch.router.hop.value + ramps + 2 * setup }
     }
 
-    /// Issue slots that so many vector instructions of the main thread leave free.
-    pub(super) fn free(self, instructions: u32) -> u32 {
-        instructions * self.setup
+    /// Issue slots that so many setups of the main thread leave free.
+    pub(super) fn free(self, setups: u32) -> u32 {
+        setups * self.setup
     }
 
     /// Issue slots until an exchange of so many beats has ended, wherever the PE is.
@@ -63,17 +64,13 @@ impl Pace {
     pub(super) fn pause(self, beats: u32, work: &[Instr], sent: &Operand) -> Vec<Instr> {
         let Operand::Mem(sent) = sent else { return Vec::new() };
         let first = Operand::Mem(MemRef { dims: MemRef::vec(sent.dtype, 0, 1).dims, ..sent.clone() });
-        let pauses = self.pauses(self.slots(beats), self.free(vectors(work)));
-        repeat(pauses, vec![vec(Op::Mov, 1, first.clone(), &[first])])
+        let pauses = self.pauses(self.slots(beats), self.free(setups(work)));
+        wait(pauses, vec(Op::Mov, 1, first.clone(), &[first]))
     }
 }
 
-/// Vector instructions of the main thread.
-fn vectors(code: &[Instr]) -> u32 {
-    let one = |instr: &Instr| match instr {
-        Instr::Vec(_) => 1,
-        Instr::Loop { count, body } => count * vectors(body),
-        _ => 0,
-    };
-    code.iter().map(one).sum()
+/// So many pauses, each with its setup: a loop even for one of them, since right behind another vector instruction an
+/// instruction has no setup (rule C2).
+pub(super) fn wait(pauses: u32, nothing: Instr) -> Vec<Instr> {
+    if pauses == 0 { Vec::new() } else { vec![Instr::Loop { count: pauses, body: vec![nothing] }] }
 }

@@ -37,7 +37,6 @@ pub(crate) struct Effects {
 /// Machine numbers that a compute element needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Costs {
-    pub(crate) setup: u64,
     pub(crate) dispatch: u64,
     pub(crate) loop_back: u8,
     pub(crate) divide: u8,
@@ -51,7 +50,6 @@ pub(crate) struct Costs {
 impl Costs {
     pub(crate) fn new(arch: &ArchSpec) -> Costs {
         Costs {
-            setup: u64::from(arch.pe.vector_setup.value),
             dispatch: u64::from(arch.pe.task_dispatch.value.max(1)),
             loop_back: arch.pe.loop_back.value.min(255) as u8,
             divide: arch.pe.divide.value.min(255) as u8,
@@ -158,7 +156,8 @@ impl CeCycle<'_> {
                     LoweredInstr::LoopEnd(begin) if self.costs.loop_back == 0 => self.repeat(*begin),
                     LoweredInstr::TaskEnd => self.ce.main = Main::Idle,
                     LoweredInstr::Vec(vector) => {
-                        let running = self.start(*vector, self.now + self.costs.setup, MAIN);
+                        let from = self.now + self.image.vectors[usize::from(*vector)].setup;
+                        let running = self.start(*vector, from, MAIN);
                         self.ce.main = Main::Vec(running);
                         if running.from > self.now {
                             self.wake_main(running.from);

@@ -84,6 +84,8 @@ pub(crate) struct LoweredVec {
     pub(crate) op: VecOp,
     pub(crate) priority: Priority,
     pub(crate) then: Option<Then>,
+    /// Cycles of its setup (rule C2).
+    pub(crate) setup: u64,
     /// Elements per beat (rule C4).
     pub(crate) width: u32,
     /// Beats of the whole instruction.
@@ -197,14 +199,22 @@ impl LoweredImage {
 
     fn emit(&mut self, body: &[Instr], arch: &ArchSpec, trips: u64) {
         self.trips = self.trips.max(trips);
+        let mut behind_vector = false;
         for instr in body {
+            let follows = std::mem::replace(&mut behind_vector, matches!(instr, Instr::Vec(_)));
             if let Instr::Vec(op) | Instr::Async(Async { op, .. }) = instr
                 && let cycles @ 1.. = descriptor_cycles(op, arch)
             {
                 self.code.push(LoweredInstr::Pause(cycles));
             }
             let step = match instr {
-                Instr::Vec(op) => LoweredInstr::Vec(self.vector(op, Priority::Low, None, arch)),
+                Instr::Vec(op) => {
+                    let vector = self.vector(op, Priority::Low, None, arch);
+                    if follows && is_constant(op) {
+                        self.vectors[usize::from(vector)].setup = 0;
+                    }
+                    LoweredInstr::Vec(vector)
+                }
                 Instr::Async(Async { thread, priority, op, then }) => {
                     self.threads = self.threads.max(usize::from(*thread) % 8 + 1);
                     LoweredInstr::Async { vector: self.vector(op, *priority, *then, arch), thread: *thread }
@@ -319,6 +329,7 @@ impl LoweredImage {
             op: op.clone(),
             priority,
             then,
+            setup: u64::from(arch.pe.vector_setup.value),
             width,
             beats: op.len.div_ceil(width),
             slots,
@@ -364,6 +375,15 @@ fn latency(op: &ScalarOp, arch: &ArchSpec) -> u32 {
         ScalarOp::Float(..) | ScalarOp::ToFloat(..) => arch.pe.float_latency.value,
         ScalarOp::ToInt(..) | ScalarOp::ToBits(..) | ScalarOp::OfBits(..) => arch.pe.float_latency.value,
     }
+}
+
+/// Whether what an instruction does is the same whenever it is executed, and its descriptors are there: behind another
+/// vector instruction it has no setup (rule C2).
+fn is_constant(op: &VecOp) -> bool {
+    let moves = |o: &Operand| matches!(o, Operand::Mem(MemRef { base: Some(_), .. }));
+    let loaded = |o: &Operand| matches!(o, Operand::Mem(m) if m.is_scalar());
+    let same = op.descriptors == Descriptors::Held && op.count.is_none() && !op.operands().any(moves);
+    same && !op.src.iter().any(loaded)
 }
 
 /// The register of an operand that advances, with its bytes per element.

@@ -43,7 +43,8 @@ impl CeCycle<'_> {
             LoweredInstr::Async { vector, thread } => {
                 let thread = usize::from(*thread) % 8;
                 debug_assert!(self.ce.busy & 1 << thread == 0, "two instructions on one microthread");
-                let running = self.start(*vector, self.now + 1 + self.costs.setup, thread);
+                let from = self.now + 1 + self.image.vectors[usize::from(*vector)].setup;
+                let running = self.start(*vector, from, thread);
                 self.wake(running.from);
                 self.micro[thread].running = running;
                 self.ce.busy |= 1 << thread;

@@ -108,6 +108,8 @@ pub(super) struct VectorCode {
     pub(super) place: (usize, usize),
     /// Elements per beat, `w` of rule C4.
     pub(super) width: u32,
+    /// Cycles of its setup (C2).
+    pub(super) setup: u32,
     /// Output queue of a fabric destination, if its color is bound to one.
     pub(super) output: Option<usize>,
     /// S2: the word of the control wavelet that its one beat gives instead of data.
@@ -140,6 +142,18 @@ impl ImageCode {
         let memory_fifos = image.fifos.iter().map(|q| MemoryFifo { addr: q.addr.into(), capacity: q.len }).collect();
         Ok(ImageCode { tasks, vectors: lower.vectors, memory_fifos })
     }
+}
+
+/// C2: whether all that the instruction needs before its first beat is in registers and is never changed, so that it
+/// can be read early.
+fn descriptors_stay(op: &VecOp) -> bool {
+    let fixed = |operand: &Operand| match operand {
+        Operand::Mem(m) => m.base.is_none(),
+        Operand::Fab(..) | Operand::Fifo(..) | Operand::Reg(_) | Operand::Imm(_) => true,
+    };
+    let word = |source: &Operand| matches!(source, Operand::Mem(m) if m.is_scalar());
+    let stay = fixed(&op.dst) && op.src.iter().all(|source| fixed(source) && !word(source));
+    op.descriptors == Descriptors::Held && op.count.is_none() && stay
 }
 
 /// The queue that is bound to `color`.
@@ -206,7 +220,7 @@ impl Lower<'_> {
         depth: usize,
         around: usize,
     ) -> Result<(), Diagnostic> {
-        for instr in body {
+        for (position, instr) in body.iter().enumerate() {
             self.nested(instr, depth)?;
             self.origins.resize(steps.len(), around);
             let own = self.place.1;
@@ -222,7 +236,14 @@ impl Lower<'_> {
                     self.body(body, steps, depth + 1, own)?;
                     TaskStep::Back { to }
                 }
-                Instr::Vec(op) => TaskStep::Vector(self.vector(op)?),
+                Instr::Vec(op) => {
+                    let vector = self.vector(op)?;
+                    let before = position.checked_sub(1).map(|before| &body[before]);
+                    if matches!(before, Some(Instr::Vec(_))) && descriptors_stay(op) {
+                        self.vectors[vector].setup = 0;
+                    }
+                    TaskStep::Vector(vector)
+                }
                 Instr::Async(Async { thread, priority, op, then }) => {
                     self.microthread(*thread)?;
                     self.then(*then)?;
@@ -351,14 +372,8 @@ impl Lower<'_> {
         };
         // The one that was begun last.
         let place = (self.place.0, self.place.1.saturating_sub(1));
-        self.vectors.push(VectorCode {
-            op: op.clone(),
-            place,
-            width: width(op, self.arch),
-            output,
-            control: None,
-            inputs,
-        });
+        let (width, setup) = (width(op, self.arch), self.arch.pe.vector_setup.value);
+        self.vectors.push(VectorCode { op: op.clone(), place, width, setup, output, control: None, inputs });
         Ok(self.vectors.len() - 1)
     }
 

@@ -63,7 +63,7 @@ pub(super) fn begin(element: &mut Element, code: &ImageCode, vector: usize, star
     }
     Running {
         vector,
-        ready: start + u64::from(arch.pe.vector_setup.value),
+        ready: start + u64::from(code.vectors[vector].setup),
         first,
         slots,
         len,

@@ -13,6 +13,7 @@ use crate::codegen::ring::RingClass;
 use crate::cost::Source;
 use crate::kernel::{Addresses, Kernel};
 use crate::kernels::lanes::{ChainRows, any_class, bind_ring, buffers, main_task, row_places};
+use crate::kernels::pace::wait;
 use crate::kernels::price;
 use crate::layout::Geometry;
 use sim_core::arch::ArchSpec;
@@ -203,12 +204,12 @@ fn between(axpys: (Vec<Instr>, u32), pauses: (Instr, u32, u32), others: &[Instr]
         let mut more = Vec::new();
         due(now, &mut more);
         if !more.is_empty() {
-            code.extend(repeat(waiting, vec![pause.clone()]));
+            code.extend(wait(waiting, pause.clone()));
             code.extend(more);
             waiting = 0;
         }
     }
-    code.extend(repeat(waiting, vec![pause]));
+    code.extend(wait(waiting, pause));
     code
 }
 

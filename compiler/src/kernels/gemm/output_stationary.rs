@@ -24,7 +24,7 @@ use crate::kernel::{Access, Addresses, CheckpointTransfer, HostSource, Kernel, R
 use crate::kernels::lanes::{
     any_class, bind_ring, buffers, classes, main_task, place, ring_of, ring_routes, row_places,
 };
-use crate::kernels::pace::Pace;
+use crate::kernels::pace::{Pace, wait};
 use crate::kernels::price;
 use crate::kernels::stencil::relabelled;
 use crate::layout::Geometry;
@@ -269,7 +269,7 @@ impl Code<'_> {
         for (half, moves) in exchange.into_iter().enumerate() {
             code.push(moves);
             code.extend(self.products(parity, if half == 0 { 0 } else { hop.outs[0] }, hop.outs[half]));
-            code.extend(repeat(hop.pauses[half], vec![pause.clone()]));
+            code.extend(wait(hop.pauses[half], pause.clone()));
             code.extend([Instr::Join(RECEIVER), Instr::Join(SENDER)]);
         }
         code

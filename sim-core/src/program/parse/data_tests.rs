@@ -15,7 +15,7 @@ image p {
 }
 ";
     let mut shelf = Shelf(Vec::new());
-    let unit = read(text, "t", Options { params: &[], loader: &mut shelf }).unwrap();
+    let unit = read(text, "t", Options { params: &[], machine: "", loader: &mut shelf }).unwrap();
     let printed = unit.program.to_string();
     let values: Vec<&str> = printed.lines().filter_map(|l| l.split_once(" = ").map(|(_, v)| v)).collect();
     assert_eq!(values, ["0, 1, 10, 11", "0, 0.5, 1", "0.33333334, 3.1415927", "-1, 0, 1, 2, 3, 4"]);
@@ -53,7 +53,7 @@ edge out o east y=0..2 c1 wavelets 2 every 1 fanout 1
 
 #[test]
 fn values_may_differ_by_place() {
-    let unit = read(PLACED, "t", Options { params: &[], loader: &mut NoFiles }).unwrap();
+    let unit = read(PLACED, "t", Options { params: &[], machine: "", loader: &mut NoFiles }).unwrap();
     let mut written = Vec::new();
     let write = |pe: crate::coord::PeCoord, from, bytes: &[u8]| written.push((pe.x, pe.y, from, bytes.to_vec()));
     unit.data.start(&unit.program, &unit.map, write).unwrap();
@@ -71,7 +71,7 @@ fn values_may_differ_by_place() {
 fn expectations_say_what_differs() {
     let check = |expectations: &str| {
         let text = format!("{PLACED}{expectations}");
-        let unit = match read(&text, "t", Options { params: &[], loader: &mut NoFiles }) {
+        let unit = match read(&text, "t", Options { params: &[], machine: "", loader: &mut NoFiles }) {
             Ok(unit) => unit,
             Err(all) => return messages(&all),
         };
@@ -191,7 +191,7 @@ image p {
 }
 place p x=0..W y=0
 ";
-    let unit = read(text, "t", Options { params: &[], loader: &mut NoFiles }).unwrap();
+    let unit = read(text, "t", Options { params: &[], machine: "", loader: &mut NoFiles }).unwrap();
     let found: Vec<String> = unit.warnings.iter().map(|d| format!("{} {} {}", d.code, d.at, d.message)).collect();
     let want = [
         "W006 t:1:7 the parameter `unused` is used nowhere, so setting it does nothing",

@@ -315,6 +315,11 @@ impl<'a> Parser<'a> {
         if word == "sum" {
             return self.sum(at);
         }
+        if word == "arch" {
+            let name = self.name()?;
+            self.punct(")")?;
+            return Ok(Expr::Const(Value::Int((name == self.machine).into())));
+        }
         let own = self.scope.function(word);
         let known = FUNCTIONS.iter().find(|f| f.0 == word);
         if own.is_none() && known.is_none() {

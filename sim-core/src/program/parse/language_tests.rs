@@ -254,7 +254,8 @@ fn parameters_are_set_by_name() {
     let text = "param n = 4\nparam f = 0.5\nprogram p\ngrid n x 1\n";
     let with = |params: &[(&str, &str)]| {
         let params: Vec<_> = params.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        read(text, "t", Options { params: &params, loader: &mut NoFiles }).map(|unit| unit.program.grid().width)
+        read(text, "t", Options { params: &params, machine: "", loader: &mut NoFiles })
+            .map(|unit| unit.program.grid().width)
     };
     assert_eq!(with(&[]), Ok(4));
     assert_eq!(with(&[("n", "9"), ("f", "2")]), Ok(9));
@@ -292,7 +293,7 @@ fn files_are_included_once() {
         ("b", "include \"a\"\nconst one = 1\n"),
         ("bad", "const one = = 1"),
     ]);
-    let mut read_with = |text: &str| read(text, "t", Options { params: &[], loader: &mut shelf });
+    let mut read_with = |text: &str| read(text, "t", Options { params: &[], machine: "", loader: &mut shelf });
     let unit = read_with("include \"a\"\ninclude \"b\"\ngrid two x 1\n").unwrap();
     assert_eq!(unit.program.grid().width, 2);
     assert_eq!(unit.map.files().collect::<Vec<_>>(), ["t", "a", "b"]);
@@ -306,4 +307,14 @@ fn files_are_included_once() {
         messages(&none),
         "error[P009] t:2:9: \"c\" cannot be read: no such file\n  2 | include \"c\"\n    |         ^^^\n"
     );
+}
+
+/// A program can ask for which machine it is read.
+#[test]
+fn the_machine_is_known_by_its_name() {
+    let width = |machine: &str| {
+        let options = Options { params: &[], machine, loader: &mut NoFiles };
+        read("program p\ngrid 1+arch(cs3) x 1\n", "t", options).map(|unit| unit.program.grid().width).unwrap()
+    };
+    assert_eq!([width("cs3"), width("cs2"), width("")], [2, 1, 1]);
 }

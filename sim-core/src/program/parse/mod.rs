@@ -104,6 +104,8 @@ pub const RULES: [(&str, &str); 11] = [
 pub struct Options<'o> {
     /// Values of parameters by their names, as text: `("n", "64")`.
     pub params: &'o [(String, String)],
+    /// The name of the machine that it is read for, which `arch(NAME)` asks for; none for no machine.
+    pub machine: &'o str,
     /// Where included files come from.
     pub loader: &'o mut dyn Loader,
 }
@@ -127,7 +129,7 @@ pub struct Unit {
 /// # Errors
 /// All diagnostics, each with line and column.
 pub fn parse(text: &str, origin: &str) -> Result<Program, Vec<Diagnostic>> {
-    read(text, origin, Options { params: &[], loader: &mut NoFiles }).map(|unit| unit.program)
+    read(text, origin, Options { params: &[], machine: "", loader: &mut NoFiles }).map(|unit| unit.program)
 }
 
 /// Reads a text and all that it includes.
@@ -135,12 +137,12 @@ pub fn parse(text: &str, origin: &str) -> Result<Program, Vec<Diagnostic>> {
 /// # Errors
 /// All diagnostics, each with line and column.
 pub fn read(text: &str, origin: &str, options: Options<'_>) -> Result<Unit, Vec<Diagnostic>> {
-    let Options { params, loader } = options;
+    let Options { params, machine, loader } = options;
     let (files, faults) = source::load(text, origin, loader);
     if !faults.is_empty() {
         return Err(faults);
     }
-    let mut p = Parser::new(&files, params);
+    let mut p = Parser::new(&files, (params, machine));
     p.file();
     p.finish();
     let warnings = p.warnings();
@@ -175,6 +177,8 @@ struct Parser<'a> {
     end: usize,
     /// Values of parameters.
     given: &'a [(String, String)],
+    /// The name of the machine.
+    machine: &'a str,
     /// Diagnostics with their places.
     found: Vec<(usize, Diagnostic)>,
     /// Places that have a diagnostic.
@@ -233,7 +237,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(files: &'a [File], given: &'a [(String, String)]) -> Parser<'a> {
+    fn new(files: &'a [File], (given, machine): (&'a [(String, String)], &'a str)) -> Parser<'a> {
         let mut tokens = Vec::new();
         let mut ranges = Vec::new();
         for file in files {
@@ -250,6 +254,7 @@ impl<'a> Parser<'a> {
             tokens,
             ranges,
             given,
+            machine,
             found: Vec::new(),
             reported: BTreeSet::new(),
             failed: BTreeSet::new(),
