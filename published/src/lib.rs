@@ -12,6 +12,7 @@
 
 pub mod curves;
 pub mod paper;
+mod programs;
 pub mod scaling;
 pub mod text;
 pub mod throughput;

@@ -3,6 +3,7 @@
 //! **Invariant.** Every number of ours is the length of an execution; nothing is fitted.
 //! **Not here.** How the table is printed (`text`).
 
+use crate::programs;
 use compiler::codegen::instr::{mem, vec, word};
 use compiler::collective::{self, Algorithm, Collective};
 use fabric::RunOptions;
@@ -78,6 +79,9 @@ pub fn cases(arch: &ArchSpec) -> Result<Cases, Error> {
         let name = format!("reduce of 4096 f32 over 512 PEs, {algorithm}");
         cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, 0, REDUCTIONS));
     }
+    for row in programs::rows(arch) {
+        cases.push(Case::new(row.name.clone(), row.ours(arch)?, row.theirs, 0, row.source));
+    }
     let startup = startup(arch)?;
     for (c, name, theirs) in closed_forms() {
         cases.push(Case::new(name, execute(&c.program(), arch)?, theirs, startup, FORMS));
@@ -127,8 +131,8 @@ fn startup(arch: &ArchSpec) -> Result<u64, Error> {
 /// Cycles that one instruction takes: what a program with two of them takes longer than one with
 /// one.
 fn instruction(elements: u32, conflict: bool, arch: &ArchSpec) -> Result<u64, Error> {
-    // Bank groups are 8 bytes apart; the scalar does not take part.
-    let second = (elements * 4).next_multiple_of(8) + if conflict { 0 } else { 4 };
+    // Banks are met again after 16 bytes; the scalar does not take part.
+    let second = (elements * 4).next_multiple_of(16) + if conflict { 0 } else { 8 };
     let scalar = second + elements * 4;
     let [sum, x] = [0, second].map(|at| mem(DType::F32, at, elements));
     let one = vec(Op::Fmac, elements, sum.clone(), &[sum, x, word(DType::F32, scalar)]);
@@ -148,7 +152,8 @@ fn alone(body: Vec<Instr>) -> Program {
     }
 }
 
-fn execute(program: &Program, arch: &ArchSpec) -> Result<u64, Error> {
+/// Cycles of a program.
+pub(super) fn execute(program: &Program, arch: &ArchSpec) -> Result<u64, Error> {
     let faults = verify(program, arch);
     if !faults.is_empty() {
         return Err(Error::Infeasible(faults));
