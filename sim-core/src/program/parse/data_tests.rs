@@ -134,7 +134,7 @@ fn blocks_are_expected_by_as_many_indices_as_operands_have() {
     let numbers: Vec<f32> = (0..4u8).flat_map(|r| (0..3u8).map(move |c| f32::from(10 * r + c))).collect();
     let check = |expectations: &str| {
         let text = format!("{text}{expectations}");
-        match read(&text, "t", Options { params: &[], loader: &mut NoFiles }) {
+        match read(&text, "t", Options { params: &[], machine: "", loader: &mut NoFiles }) {
             Ok(unit) => messages(&unit.data.check(&unit.program, &unit.map, true, &Left(&numbers, &[]))),
             Err(all) => messages(&all),
         }

@@ -9,7 +9,7 @@
 
 use super::array::Array;
 use super::lex::Tok;
-use super::value::{self, Binary, Evaluated, FUNCTIONS, OF_BUFFERS, Value, is_function, takes};
+use super::value::{self, Binary, Evaluated, FUNCTIONS, OF_BUFFERS, OF_MACHINE, Value, is_function, takes};
 use super::{MAX_DEPTH, Parsed, Parser, Stop, clipped};
 use std::sync::Arc;
 
@@ -315,7 +315,7 @@ impl<'a> Parser<'a> {
         if word == "sum" {
             return self.sum(at);
         }
-        if word == "arch" {
+        if word == OF_MACHINE {
             let name = self.name()?;
             self.punct(")")?;
             return Ok(Expr::Const(Value::Int((name == self.machine).into())));
@@ -349,7 +349,7 @@ impl<'a> Parser<'a> {
             let help = "a function is a name for an expression, and cannot be in it";
             return self.fault("P007", at, format!("`{}` calls itself", clipped(word)), help);
         }
-        let known = FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(["sum"]).chain(self.scope.names());
+        let known = FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(["sum", OF_MACHINE]).chain(self.scope.names());
         let help = Self::nearest(word, known).unwrap_or_default();
         self.fault("P005", at, format!("there is no function `{}`", clipped(word)), &help)
     }

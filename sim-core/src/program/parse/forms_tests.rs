@@ -8,7 +8,7 @@ use super::*;
 
 /// Warnings of a text: code, place, message, help.
 fn warnings(text: &str) -> Vec<String> {
-    let unit = read(text, "t", Options { params: &[], loader: &mut NoFiles });
+    let unit = read(text, "t", Options { params: &[], machine: "", loader: &mut NoFiles });
     let unit = unit.unwrap_or_else(|all| panic!("{all:#?}"));
     unit.warnings.iter().map(|d| format!("{} {} {}; {}", d.code, d.at, d.message, d.help)).collect()
 }

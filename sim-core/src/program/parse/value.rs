@@ -174,6 +174,8 @@ pub(super) const FUNCTIONS: [(&str, usize); 22] = [
 
 /// Functions of buffers, whose operand is a name.
 pub(super) const OF_BUFFERS: [&str; 3] = ["addr", "len", "bytes"];
+/// The function that asks for the machine.
+pub(super) const OF_MACHINE: &str = "arch";
 
 /// The result of a function that exists, of as many values as it takes.
 pub(super) fn call(name: &str, a: &[Value]) -> Evaluated {
@@ -248,7 +250,7 @@ fn random(seed: i128, index: i128) -> f64 {
 
 /// Whether the language has a function with this name.
 pub(super) fn is_function(name: &str) -> bool {
-    FUNCTIONS.iter().any(|f| f.0 == name) || OF_BUFFERS.contains(&name) || name == "sum"
+    FUNCTIONS.iter().any(|f| f.0 == name) || OF_BUFFERS.contains(&name) || name == OF_MACHINE || name == "sum"
 }
 
 /// A function has another number of operands than it takes.
