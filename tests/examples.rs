@@ -51,8 +51,8 @@ fn the_readme_shows_the_first_program() {
     assert!(read("README.md").contains(read("examples/hello.wafer").trim_end()));
 }
 
-/// Three vectors (1, 2) arrive one after the other: the first beat of the root is in 15, the last of
-/// six wavelets with two control wavelets between them in 22.
+/// Three vectors (1, 2) arrive one after the other: the first beat of the root is in 14, the last of
+/// six wavelets with two control wavelets between them in 21.
 #[test]
 fn the_star_adds_three_vectors() {
     use fabric::{EngineKind, HostStreams, RunOptions, Values, WaferMemory};
@@ -67,7 +67,7 @@ fn the_star_adds_three_vectors() {
         let mut values = Values { memory: &mut memory, inputs: &HostStreams::default(), outputs: &mut outputs };
         let options = RunOptions { engine, ..RunOptions::default() };
         let outcome = fabric::run(&star, &arch, &options, Some(&mut values)).unwrap();
-        assert_eq!(outcome.cycles.0, 23);
+        assert_eq!(outcome.cycles.0, 22);
         let sum = |at: usize| f32::from_le_bytes(memory.pes[3][at..at + 4].try_into().unwrap());
         assert_eq!((sum(0), sum(4)), (3.0, 6.0));
     }

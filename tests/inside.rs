@@ -23,8 +23,8 @@ fn word(path: &Path) -> &str {
 
 const HELLO: &str = "examples/hello.wafer";
 
-/// Both PEs dispatch their task in cycles 0 to 2 and set up their instruction in 3 to 8. The sender issues in
-/// cycle 9; its wavelet leaves its router in 12 and the receiver's in 13, and the receiver issues in 15.
+/// Both PEs dispatch their task in cycles 0 and 1 and set up their instruction in 2 to 7. The sender issues in
+/// cycle 8; its wavelet leaves its router in 11 and the receiver's in 12, and the receiver issues in 14.
 #[test]
 fn hello_is_profiled_as_counted_by_hand() {
     let (out, _) = run(&["simulate", HELLO, "--profile", "--format", "csv"], 0);
@@ -32,10 +32,10 @@ fn hello_is_profiled_as_counted_by_hand() {
 cycles,issue,set_up,wait,back_pressure,idle,image,task,line,instruction
 13,1,6,6,0,0,receiver,main,18,vec mov 1: f32@0[1] <- fab c0 f32
 7,1,6,0,0,0,sender,main,10,vec mov 1: fab c0 f32 <- f32@0[1]
-3,0,3,0,0,0,sender,main,9,(dispatch)
-3,0,3,0,0,0,receiver,main,17,(dispatch)
 6,0,0,0,0,6,sender,,,(nothing to do)
-32,2,18,6,0,6,,,,(all)
+2,0,2,0,0,0,sender,main,9,(dispatch)
+2,0,2,0,0,0,receiver,main,17,(dispatch)
+30,2,16,6,0,6,,,,(all)
 ";
     assert_eq!(out, expected);
     let (text, _) = run(&["simulate", HELLO, "--profile"], 0);
@@ -51,24 +51,24 @@ fn hello_has_these_events_and_counters() {
 cycle,x,y,thread,task,instruction,color
 0,0,0,main,main,,
 0,1,0,main,main,,
-9,0,0,main,main,vec mov 1: fab c0 f32 <- f32@0[1],c0
-12,0,0,router,,,c0
-13,1,0,router,,,c0
-15,1,0,main,main,vec mov 1: f32@0[1] <- fab c0 f32,c0
+8,0,0,main,main,vec mov 1: fab c0 f32 <- f32@0[1],c0
+11,0,0,router,,,c0
+12,1,0,router,,,c0
+14,1,0,main,main,vec mov 1: f32@0[1] <- fab c0 f32,c0
 ";
     assert_eq!(std::fs::read_to_string(&events).unwrap(), expected);
     let expected = "\
 x,y,compute,wait,back_pressure,idle,finish,macs,north,east,south,west,ramp
-0,0,10,0,0,6,10,0,0,1,0,0,0
-1,0,10,6,0,0,16,0,0,0,0,0,1
+0,0,9,0,0,6,9,0,0,1,0,0,0
+1,0,9,6,0,0,15,0,0,0,0,0,1
 ";
     assert_eq!(std::fs::read_to_string(&counters).unwrap(), expected);
     // A part of it, and no more than so many.
-    let part = ["--window", "10..14", "--region", "1..2,0..1"];
+    let part = ["--window", "9..13", "--region", "1..2,0..1"];
     run(&[&["simulate", HELLO, "--events", word(&events)], &part[..]].concat(), 0);
-    assert!(std::fs::read_to_string(&events).unwrap().ends_with("color\n13,1,0,router,,,c0\n"));
+    assert!(std::fs::read_to_string(&events).unwrap().ends_with("color\n12,1,0,router,,,c0\n"));
     let (_, err) = run(&["simulate", HELLO, "--events", word(&events), "--events-limit", "2"], 0);
-    assert!(err.contains("4 from cycle 9 on are left out"), "{err}");
+    assert!(err.contains("4 from cycle 8 on are left out"), "{err}");
     assert_eq!(std::fs::read_to_string(&events).unwrap().lines().count(), 3);
 }
 
@@ -83,8 +83,8 @@ fn counters_have_other_forms() {
         .chunks_exact(8)
         .map(|number| u64::from_le_bytes(number.try_into().unwrap()))
         .collect();
-    assert_eq!(data[..11], [10, 0, 0, 6, 10, 0, 0, 1, 0, 0, 0]);
-    assert_eq!(data[11..], [10, 6, 0, 0, 16, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(data[..11], [9, 0, 0, 6, 9, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(data[11..], [9, 6, 0, 0, 15, 0, 0, 0, 0, 0, 1]);
     run(&["simulate", HELLO, "--counters", word(&parquet)], 0);
     assert!(std::fs::read(&parquet).unwrap().starts_with(b"PAR1"));
 }
@@ -116,8 +116,8 @@ fn embrace() -> String {
     timed.replacen("active {\n", "active {\n    timestamp t[0]\n", 1)
 }
 
-/// The west PE dispatches in cycles 0 to 2, takes the time in 3 to 5, sets up in 6 to 11, and waits in 12, in
-/// which nothing can move any more; the east one sets up in 3 to 8, and waits in 9 to 12.
+/// The west PE dispatches in cycles 0 and 1, takes the time in 2 to 4, sets up in 5 to 10, and waits in 11, in
+/// which nothing can move any more; the east one sets up in 2 to 7, and waits in 8 to 11.
 #[test]
 fn a_deadlock_reports_what_the_run_had() {
     let folder = TempDir::new().unwrap();
@@ -130,20 +130,20 @@ fn a_deadlock_reports_what_the_run_had() {
         let (out, err) = run(&[&["simulate", word(&path)], &files[..], &more[..]].concat(), 4);
         assert!(out.is_empty() && err.contains("run-deadlock") && err.contains("wait for each other"), "{err}");
         let report: Value = serde_json::from_slice(&std::fs::read(&result).unwrap()).unwrap();
-        assert!(report["stopped"].as_str().unwrap().starts_with("deadlock at cycle 12"), "{report}");
-        assert_eq!(report["cycles"], 13);
-        assert_eq!(report["values"]["buffers"][1]["values"][0], 5.0, "the last cycle of the timestamp");
+        assert!(report["stopped"].as_str().unwrap().starts_with("deadlock at cycle 11"), "{report}");
+        assert_eq!(report["cycles"], 12);
+        assert_eq!(report["values"]["buffers"][1]["values"][0], 4.0, "the last cycle of the timestamp");
         let row = |line: &str| {
             let rows = report["profile"].as_array().unwrap();
             let row = rows.iter().find(|row| row["line"] == line).unwrap();
             ["issue", "set_up", "wait"].map(|key| row[key].as_u64().unwrap())
         };
-        assert_eq!((row("8"), row("9"), row("10")), ([0, 3, 0], [3, 0, 0], [0, 6, 1]));
+        assert_eq!((row("8"), row("9"), row("10")), ([0, 2, 0], [3, 0, 0], [0, 6, 1]));
         assert_eq!(row("19"), [0, 6, 4]);
         let counters = std::fs::read_to_string(&counters).unwrap();
-        assert!(counters.contains("\n0,0,12,1,0,0,13,") && counters.contains("\n1,0,9,4,0,0,13,"), "{counters}");
+        assert!(counters.contains("\n0,0,11,1,0,0,12,") && counters.contains("\n1,0,8,4,0,0,12,"), "{counters}");
         assert!(std::fs::metadata(&trace).unwrap().len() > 100);
-        assert!(std::fs::read_to_string(&events).unwrap().contains("5,0,0,main,main,timestamp 8,"));
+        assert!(std::fs::read_to_string(&events).unwrap().contains("4,0,0,main,main,timestamp 8,"));
     }
 }
 

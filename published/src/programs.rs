@@ -6,10 +6,11 @@
 //! **Invariant.** The programs are those that a user finds in `examples/programs/`; no row has a number of its own.
 //! **Not here.** Why a program takes what it takes: `examples/programs/README.md`.
 
-use super::validate::execute;
+use fabric::RunOptions;
 use runner::Error;
 use sim_core::arch::ArchSpec;
 use sim_core::program::parse::{NoFiles, Options, read};
+use sim_core::program::{Program, verify};
 
 /// Where the stencils were measured: files of results of 2025.
 const STENCILS: &str = "Jorineg/cerebras, tiled-stencil/, tables of results (commit eb1ec0f)";
@@ -90,4 +91,14 @@ impl Row {
         let unit = read(self.text, &self.name, options).map_err(Error::Infeasible)?;
         execute(&unit.program, arch)
     }
+}
+
+/// Cycles of a program.
+pub(super) fn execute(program: &Program, arch: &ArchSpec) -> Result<u64, Error> {
+    let faults = verify(program, arch);
+    if !faults.is_empty() {
+        return Err(Error::Infeasible(faults));
+    }
+    let done = fabric::run(program, arch, &RunOptions::default(), None);
+    done.map(|outcome| outcome.cycles.0).map_err(|error| Error::Execution { at: program.name.clone(), error })
 }

@@ -3,15 +3,14 @@
 //! **Invariant.** Every number of ours is the length of an execution; nothing is fitted.
 //! **Not here.** How the table is printed (`text`).
 
-use crate::programs;
+use crate::programs::{self, execute};
 use compiler::codegen::instr::{mem, vec, word};
 use compiler::collective::{self, Algorithm, Collective};
-use fabric::RunOptions;
 use runner::Error;
 use serde::Serialize;
 use sim_core::arch::ArchSpec;
 use sim_core::coord::{Grid, Region};
-use sim_core::program::{DType, Image, Instr, Op, Placement, Program, Task, Trigger, verify};
+use sim_core::program::{DType, Image, Instr, Op, Placement, Program, Task, Trigger};
 
 /// Where the vector instructions were measured.
 const VECTORS: &str = "pr0f3ss/SpMM_Cerebras, src/fmacs_test/COO_benchmark.csv (commits 0af0ba0, 4604c74)";
@@ -150,14 +149,4 @@ fn alone(body: Vec<Instr>) -> Program {
         images: vec![Image { name: "pe".to_owned(), tasks: vec![task], ..Image::default() }],
         ..Program::default()
     }
-}
-
-/// Cycles of a program.
-pub(super) fn execute(program: &Program, arch: &ArchSpec) -> Result<u64, Error> {
-    let faults = verify(program, arch);
-    if !faults.is_empty() {
-        return Err(Error::Infeasible(faults));
-    }
-    let done = fabric::run(program, arch, &RunOptions::default(), None);
-    done.map(|outcome| outcome.cycles.0).map_err(|error| Error::Execution { at: program.name.clone(), error })
 }
