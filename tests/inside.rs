@@ -32,9 +32,9 @@ fn hello_is_profiled_as_counted_by_hand() {
 cycles,issue,set_up,wait,back_pressure,idle,image,task,line,instruction
 13,1,6,6,0,0,receiver,main,18,vec mov 1: f32@0[1] <- fab c0 f32
 7,1,6,0,0,0,sender,main,10,vec mov 1: fab c0 f32 <- f32@0[1]
-6,0,0,0,0,6,sender,,,(nothing to do)
 2,0,2,0,0,0,sender,main,9,(dispatch)
 2,0,2,0,0,0,receiver,main,17,(dispatch)
+6,0,0,0,0,6,sender,,,(nothing to do)
 30,2,16,6,0,6,,,,(all)
 ";
     assert_eq!(out, expected);
