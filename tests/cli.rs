@@ -175,7 +175,7 @@ fn simulate_reports_as_documented() {
         assert!(!report["simulation"][key].is_null(), "{key}");
     }
     let (csv, _) = run(&["simulate", "examples/hello.wafer", "--finish", "--format", "csv"], 0);
-    assert_eq!(csv, "x,y,finish\n0,0,10\n1,0,16\n");
+    assert_eq!(csv, "x,y,finish\n0,0,9\n1,0,15\n");
 }
 
 #[test]

@@ -349,7 +349,8 @@ impl<'a> Parser<'a> {
             let help = "a function is a name for an expression, and cannot be in it";
             return self.fault("P007", at, format!("`{}` calls itself", clipped(word)), help);
         }
-        let known = FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(["sum", OF_MACHINE]).chain(self.scope.names());
+        let known =
+            FUNCTIONS.iter().map(|f| f.0).chain(OF_BUFFERS).chain(["sum", OF_MACHINE]).chain(self.scope.names());
         let help = Self::nearest(word, known).unwrap_or_default();
         self.fault("P005", at, format!("there is no function `{}`", clipped(word)), &help)
     }
