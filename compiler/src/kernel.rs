@@ -33,6 +33,8 @@ pub struct Requirement {
     pub len: u32,
     /// On which side of the banks it starts (rule C5).
     pub side: Side,
+    /// Whether the other side will do as well.
+    pub either: bool,
     /// What the kernel does with it.
     pub access: Access,
     /// Bytes right before it, and as many right behind it, that are nobody else's while it lives. What is in them lasts no longer than a kernel.
@@ -56,7 +58,14 @@ impl Requirement {
     /// A shared operand.
     #[must_use]
     pub fn operand(buffer: impl Into<BufferId>, dtype: DType, len: u32, access: Access) -> Requirement {
-        Requirement { buffer: buffer.into(), dtype, len, side: Side::of(dtype), access, margin: 0 }
+        Requirement { buffer: buffer.into(), dtype, len, side: Side::of(dtype), either: false, access, margin: 0 }
+    }
+
+    /// On either side of the banks if it has 16 bits: nothing of its type is read together with it, or what is read
+    /// lies on its own side as often as not.
+    #[must_use]
+    pub fn on_either_side(self) -> Requirement {
+        Requirement { either: self.dtype != DType::F32, ..self }
     }
 
     /// Scratch; `name` starts with a dot.
@@ -66,7 +75,15 @@ impl Requirement {
             name.starts_with('.'),
             "names of scratch start with a dot, so that reports tell it from operands: {name}"
         );
-        Requirement { buffer: BufferId::Scratch(name), dtype, len, side, access: Access::Scratch, margin: 0 }
+        Requirement {
+            buffer: BufferId::Scratch(name),
+            dtype,
+            len,
+            side,
+            either: false,
+            access: Access::Scratch,
+            margin: 0,
+        }
     }
 }
 

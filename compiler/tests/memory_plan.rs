@@ -132,6 +132,29 @@ proptest! {
     }
 }
 
+/// Buffers of half periods that lie on either side leave no gaps, and one that needs its side has it.
+#[test]
+fn what_needs_no_side_of_the_banks_leaves_no_gaps() {
+    let buffer = |name| Requirement::operand(name, DType::F16, 4, Access::Write);
+    let free = |name| buffer(name).on_either_side();
+    let requirements = vec![free("b0"), free("b1"), free("b2"), buffer("b3")];
+    let (plan, addresses) = planned(&[Made { requirements, code: 0 }], &cs2()).unwrap();
+    let places = ["b0", "b1", "b2", "b3"].map(|name| addresses[0][BufferId::Named(name)]);
+    assert_eq!(places, [0, 8, 16, 32]);
+    assert_eq!(plan.peak_bytes, 40 + plan.stack_bytes);
+}
+
+/// A buffer that one of its kernels needs on its side has it for all of them.
+#[test]
+fn a_side_that_one_kernel_needs_holds_for_all() {
+    let buffer = |name, access| Requirement::operand(name, DType::F16, 4, access);
+    let first = vec![buffer("b0", Access::Write).on_either_side(), buffer("b1", Access::Write).on_either_side()];
+    let second = vec![buffer("b0", Access::Read).on_either_side(), buffer("b1", Access::Read)];
+    let kernels = [first, second].map(|requirements| Made { requirements, code: 0 });
+    let (_, addresses) = planned(&kernels, &cs2()).unwrap();
+    assert_eq!(addresses[0][BufferId::Named("b1")], 16);
+}
+
 /// The code of a kernel counts beside what lives in its launch, not beside the fullest launch.
 #[test]
 fn large_code_and_large_buffers_share_memory_at_different_times() {

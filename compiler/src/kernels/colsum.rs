@@ -119,9 +119,13 @@ impl Kernel for ColSum {
     }
 
     fn requirements(&self, _g: &Geometry) -> Vec<Requirement> {
-        let mut requirements = vec![self.b.requirement(Access::Read)];
-        requirements
-            .extend(self.times.iter().filter(|t| t.buffer != self.b.buffer).map(|t| t.requirement(Access::Read)));
+        let mut requirements = vec![self.b.requirement(Access::Read).on_either_side()];
+        requirements.extend(
+            self.times
+                .iter()
+                .filter(|t| t.buffer != self.b.buffer)
+                .map(|t| t.requirement(Access::Read).on_either_side()),
+        );
         requirements.push(Requirement::scratch(".sums", DType::F32, self.b.slots * self.stride(), Side::Near));
         requirements
     }

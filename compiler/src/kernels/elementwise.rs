@@ -69,10 +69,10 @@ pub(super) fn operands(reads: &[&ActivationView], write: &ActivationView, update
     let covers = write.slots == write.all_slots && write.tokens == write.row;
     let aliased = reads.iter().any(|r| r.buffer == write.buffer);
     let access = if covers && !aliased && !update { Access::Write } else { Access::Update };
-    let mut requirements = vec![write.requirement(access)];
+    let mut requirements = vec![write.requirement(access).on_either_side()];
     for read in reads {
         if requirements.iter().all(|n| n.buffer != read.buffer) {
-            requirements.push(read.requirement(Access::Read));
+            requirements.push(read.requirement(Access::Read).on_either_side());
         }
     }
     requirements

@@ -360,7 +360,7 @@ impl Kernel for Gemm {
         let write = if whole && !self.add { Access::Write } else { Access::Update };
         let mut requirements = vec![
             self.x.requirement(Access::Read),
-            self.y.requirement(write),
+            self.y.requirement(write).on_either_side(),
             Requirement::scratch(".weights", g.precision.act, 2 * self.weights_stride(), Side::Near),
         ];
         requirements.extend(self.piggyback.iter().map(|p| p.requirement(g.banks)));

@@ -334,9 +334,9 @@ impl Kernel for Outer {
         let copies = self.phases(g).min(2);
         // Sums and gathered features are read together: never from one bank at a time.
         let side = Side::of(self.b.dtype);
-        let mut requirements = vec![self.a.requirement(Access::Read)];
+        let mut requirements = vec![self.a.requirement(Access::Read).on_either_side()];
         if self.b.buffer != self.a.buffer {
-            requirements.push(self.b.requirement(Access::Read));
+            requirements.push(self.b.requirement(Access::Read).on_either_side());
         }
         requirements.push(Requirement::scratch(".gather", self.b.dtype, copies * self.gathered(g), side));
         requirements.push(Requirement::scratch(".sums", g.precision.accumulator, 2 * self.stride(g), side.other()));

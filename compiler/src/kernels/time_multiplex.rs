@@ -42,7 +42,7 @@ pub(super) fn len(act: &ActivationView) -> u32 {
 
 /// The buffer, and as much for other rows.
 pub(super) fn requirements(act: &ActivationView, access: Access) -> Vec<Requirement> {
-    let buffer = act.requirement(access);
+    let buffer = act.requirement(access).on_either_side();
     let side = buffer.side;
     vec![buffer, Requirement::scratch(OTHER, act.dtype, len(act), side)]
 }

@@ -19,6 +19,7 @@ struct Segment {
     /// Its place, without margins.
     address: u32,
     side: Side,
+    either: bool,
     bytes: u32,
     margin: u32,
 }
@@ -37,6 +38,7 @@ impl Segment {
 struct Use {
     reads: bool,
     side: Side,
+    either: bool,
     bytes: u32,
     margin: u32,
 }
@@ -45,9 +47,10 @@ fn uses(requirements: &[Requirement]) -> BTreeMap<BufferId, Use> {
     let mut all: BTreeMap<BufferId, Use> = BTreeMap::new();
     for r in requirements {
         let reads = matches!(r.access, Access::Read | Access::Update);
-        let one = Use { reads, side: r.side, bytes: r.len * r.dtype.bytes(), margin: r.margin };
+        let one = Use { reads, side: r.side, either: r.either, bytes: r.len * r.dtype.bytes(), margin: r.margin };
         let known = all.entry(r.buffer).or_insert(one);
         known.reads |= reads;
+        known.either &= r.either;
         known.bytes = known.bytes.max(one.bytes);
         known.margin = known.margin.max(one.margin);
     }
@@ -59,17 +62,18 @@ fn segments(launches: &[Vec<Requirement>], addresses: &[Addresses]) -> Vec<Segme
     let mut segments: Vec<Segment> = Vec::new();
     let mut open: BTreeMap<BufferId, usize> = BTreeMap::new();
     for (at, requirements) in launches.iter().enumerate() {
-        for (buffer, Use { reads, side, bytes, margin }) in uses(requirements) {
+        for (buffer, Use { reads, side, either, bytes, margin }) in uses(requirements) {
             let address = addresses[at][buffer];
             let known = open.get(&buffer).copied().filter(|_| reads);
             let Some(i) = known else {
                 open.insert(buffer, segments.len());
-                segments.push(Segment { buffer, first: at, last: at, address, side, bytes, margin });
+                segments.push(Segment { buffer, first: at, last: at, address, side, either, bytes, margin });
                 continue;
             };
             let segment = &mut segments[i];
             assert_eq!(address, segment.address, "`{buffer}` is read in launch {at} where it was not written");
             segment.last = at;
+            segment.either &= either;
             segment.bytes = segment.bytes.max(bytes);
             segment.margin = segment.margin.max(margin);
         }
@@ -90,7 +94,8 @@ pub fn check(banks: Banks, plan: &MemoryPlan, launches: &[Vec<Requirement>], add
     for (i, segment) in segments.iter().enumerate() {
         let (period, want) = (banks.period(), banks.start(segment.side));
         let place = segment.address % period;
-        assert_eq!(place, want, "`{}` starts at {place} modulo {period} and asked for {want}", segment.buffer);
+        let will_do = place == want || (segment.either && place == banks.start(segment.side.other()));
+        assert!(will_do, "`{}` starts at {place} modulo {period} and asked for {want}", segment.buffer);
         begins[segment.first].push(i);
         ends[segment.last].push(i);
     }

@@ -68,6 +68,8 @@ struct Life {
     /// Its margins are counted, and lie before its address.
     buffer: PlannedBuffer,
     side: Side,
+    /// Whether no use of it needs that side.
+    either: bool,
     margin: u64,
 }
 
@@ -191,17 +193,24 @@ impl Life {
         let margin = u64::from(requirement.margin);
         let bytes = bytes(requirement) + 2 * margin;
         let buffer = PlannedBuffer { buffer: requirement.buffer, bytes, addr: 0, first: at, last: at };
-        Life { buffer, side: requirement.side, margin }
+        Life { buffer, side: requirement.side, either: requirement.either, margin }
     }
 
     /// Another use of the buffer, in the launch `at`.
     fn goes_on(&mut self, at: usize, requirement: &Requirement) {
-        let Life { buffer, margin, side } = self;
+        let Life { buffer, margin, side, either } = self;
         assert_eq!(*side, requirement.side, "{}: a buffer's side is that of its first use", buffer.buffer);
+        *either &= requirement.either;
         buffer.last = at;
         let inside = (buffer.bytes - 2 * *margin).max(bytes(requirement));
         *margin = (*margin).max(u64::from(requirement.margin));
         buffer.bytes = inside + 2 * *margin;
+    }
+
+    /// The first address at `from` or behind it where the banks let it start.
+    fn place(&self, banks: Banks, from: u64) -> u64 {
+        let on = |side| from + u64::from(banks.gap(from, side));
+        if self.either { on(self.side).min(on(self.side.other())) } else { on(self.side) }
     }
 }
 
@@ -245,11 +254,10 @@ fn place(banks: Banks, lives: &mut [Life], by: Order) {
             .map(|&j| (lives[j].buffer.addr, lives[j].buffer.addr + lives[j].buffer.bytes))
             .collect();
         taken.sort_unstable();
-        let fit = |from: u64| from + u64::from(banks.gap(from, me.side));
-        let mut addr = fit(0);
+        let mut addr = me.place(banks, 0);
         for (start, end) in taken {
             if start < addr + me.buffer.bytes && addr < end {
-                addr = fit(end);
+                addr = me.place(banks, end);
             }
         }
         lives[i].buffer.addr = addr;

@@ -21,6 +21,7 @@ use crate::passes::{lower, waiting_bytes};
 use crate::schedule::{Schedule, ScheduledKernel};
 use rayon::prelude::*;
 use sim_core::arch::ArchSpec;
+use std::collections::BTreeSet;
 
 /// Most parts of the feed-forward layer that are tried.
 const FFN_PARTS_MAX: u32 = 8;
@@ -182,9 +183,16 @@ impl Choices {
         match self.request {
             CheckpointRequest::Offload => out.extend(both(0)),
             CheckpointRequest::Auto => {
-                let fit = room.saturating_sub(inside.bytes) / self.waiting.max(1);
-                let fit = u32::try_from(fit).unwrap_or(u32::MAX).min(layers - 1);
+                let fitting = |bytes: u64| {
+                    let fit = room.saturating_sub(bytes) / self.waiting.max(1);
+                    u32::try_from(fit).unwrap_or(u32::MAX).min(layers - 1)
+                };
+                let fit = fitting(inside.bytes);
                 out.extend([fit, fit * 3 / 4, fit / 2, fit / 4, 0].into_iter().flat_map(both));
+                // As many as fit beside a head that takes more than a layer.
+                let outside = self.outside.iter().filter(|o| o.gather == inside.strategy.gather);
+                let beside: BTreeSet<u32> = outside.map(|o| fitting(o.bytes)).filter(|n| *n < fit).collect();
+                out.extend(beside.into_iter().flat_map(both));
                 out.extend((fit > 0).then(|| away(fit - 1, true)));
             }
             CheckpointRequest::Stay | CheckpointRequest::Recompute => {}

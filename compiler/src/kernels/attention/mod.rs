@@ -52,7 +52,7 @@ pub(super) fn window_requirements(reads: &[&ActivationView], writes: &[&Activati
     let mut requirements: Vec<Requirement> = Vec::new();
     for act in reads {
         if requirements.iter().all(|n| n.buffer != act.buffer) {
-            requirements.push(act.requirement(Access::Read));
+            requirements.push(act.requirement(Access::Read).on_either_side());
         }
     }
     for act in writes {
@@ -60,8 +60,10 @@ pub(super) fn window_requirements(reads: &[&ActivationView], writes: &[&Activati
         match requirements.iter_mut().find(|n| n.buffer == act.buffer) {
             Some(known) if known.access == Access::Read => known.access = Access::Update,
             Some(_) => {}
-            None if filled == act.all_slots * act.row => requirements.push(act.requirement(Access::Write)),
-            None => requirements.push(act.requirement(Access::Update)),
+            None if filled == act.all_slots * act.row => {
+                requirements.push(act.requirement(Access::Write).on_either_side())
+            }
+            None => requirements.push(act.requirement(Access::Update).on_either_side()),
         }
     }
     requirements

@@ -189,7 +189,10 @@ impl Piggyback {
 
     /// The buffer, with a piece more on either side.
     pub(super) fn requirement(&self, banks: Banks) -> Requirement {
-        Requirement { margin: banks.whole(self.bytes()), ..self.transfer.act.requirement(self.transfer.access()) }
+        Requirement {
+            margin: banks.whole(self.bytes()),
+            ..self.transfer.act.requirement(self.transfer.access()).on_either_side()
+        }
     }
 
     pub(super) fn weights_interval(&self) -> u32 {
