@@ -27,7 +27,7 @@ pub fn cs2() -> ArchSpec {
                 994,
                 "Cerebras csl-examples single-tile-matvec README: fabric 996, application height at most fabric - 2",
             ),
-            layer_start: calibrated(1_085_000, LAYER_START),
+            layer_start: calibrated(1_094_000, LAYER_START),
             io_bits_per_second: documented(1_200_000_000_000, "Cerebras SwarmX page: 12 x 100 GbE per CS-2"),
         },
         cluster: Cluster {
