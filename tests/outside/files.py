@@ -85,6 +85,8 @@ def schemas():
     for schema, names in {
         "report": ["out.json"],
         "simulate": ["hello.json"],
+        "counters": ["counters.json"],
+        "why-program": ["why-program.json"],
         "manifest": ["out.run.json", "hello.run.json"],
         "why": ["why.json"],
     }.items():

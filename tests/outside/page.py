@@ -1,5 +1,6 @@
-"""Opens the page of a report in headless Chromium, from disk: no error, the right extremes of the
-map, tooltips, filter and sorting, and nothing that is cut off, at 1280 and at 390 pixels."""
+"""Opens the page of a report, of a step or of a program, in headless Chromium, from disk: no error, the
+right extremes of the map, tooltips, filter and sorting, and nothing that is cut off, at 1280 and at 390
+pixels."""
 
 import itertools
 import json
@@ -13,6 +14,7 @@ import tempfile
 import websocket
 
 page, report = pathlib.Path(sys.argv[1]).resolve(), json.loads(pathlib.Path(sys.argv[2]).read_text())
+program = "kernels" not in report
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0",
@@ -92,8 +94,10 @@ def heat(browser):
     """The map's extremes are those of the numbers that the page was made of, and what it draws."""
     layers = browser.js("[...document.querySelectorAll('#layers button')].map(b => b.textContent)")
     assert layers == ["compute", "wait", "back-pressure", "idle", "link-north", "link-east", "link-south", "link-west", "ramp"]
-    pes = report["arch"]["width"] * report["arch"]["height"]
-    sums = {part: sum(k["pe_cycles"][part] for k in report["kernels"]) for part in ["compute", "wait", "back_pressure"]}
+    columns, rows = browser.js("data.mesh")
+    pes, counted = columns * rows, [report] if program else report["kernels"]
+    cycles = report["cycles"] if program else report["step"]["cycles"]
+    sums = {part: sum(k["pe_cycles"][part] for k in counted) for part in ["compute", "wait", "back_pressure"]}
     for i, layer in enumerate(layers):
         browser.js(f"document.querySelectorAll('#layers button')[{i}].click()")
         low, high = [float(browser.js(f"heat.dataset.{end}")) for end in ["min", "max"]]
@@ -102,7 +106,7 @@ def heat(browser):
         assert not cells or max(abs(min(cells) - low), abs(max(cells) - high)) < 1e-12, layer
         part = layer.replace("-", "_")
         if part in sums and len(cells) == pes:
-            mean, reported = sum(cells) / len(cells), sums[part] / (report["step"]["cycles"] * pes)
+            mean, reported = sum(cells) / len(cells), sums[part] / (cycles * pes)
             assert abs(mean - reported) < 1e-4, f"{layer}: {mean}, reported {reported}"
         shown = browser.js("[low.textContent, high.textContent]")
         for text, share in zip(shown, [low, high]):
@@ -114,7 +118,7 @@ def heat(browser):
         )
         if cells and low < high:
             assert ends == [[68, 1, 84], [253, 231, 37]], f"{layer} is drawn from {ends}"
-        if i > 3:
+        if i > 3 and not program:
             colors(browser, layer)
     browser.js("document.querySelectorAll('#layers button')[0].click()")
     assert browser.js("choice.parentElement.hidden"), "the color of a PE's cycles"
@@ -173,6 +177,15 @@ def table(browser):
     assert browser.js(cycles) == sorted(browser.js(cycles))
 
 
+def lists(browser):
+    """The tables of a program's page have rows, and the instructions' cycles add up."""
+    heads = "[...document.querySelectorAll('h2')].map(h => h.textContent)"
+    assert {"The mesh", "Tasks", "Instructions", "Expectations", "Values", "Events"} <= set(browser.js(heads))
+    section = "[...document.querySelectorAll('section')].find(s => s.querySelector('h2').textContent === 'Instructions')"
+    cycles = browser.js(f"[...{section}.querySelectorAll('tbody tr')].map(r => Number(r.cells[0].textContent.replace(/\\s/g, '')))")
+    assert sum(cycles[:-1]) == cycles[-1] == sum(report["pe_cycles"].values()), cycles
+
+
 def inert(browser):
     assert report["model"]["name"].startswith("</script>")
     assert browser.js("document.querySelector('h1').textContent").startswith(report["model"]["name"])
@@ -189,8 +202,11 @@ def main():
             layout(browser, width)
             heat(browser)
             tooltip(browser)
-            table(browser)
-            inert(browser)
+            if program:
+                lists(browser)
+            else:
+                table(browser)
+                inert(browser)
         said = [e for e in browser.events if e["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled")]
         # Chromium advises on the reading of pixels, which only this test does.
         said += [e for e in browser.events if e.get("params", {}).get("entry", {}).get("level") == "error"]
