@@ -15,7 +15,7 @@ use sim_core::program::{Program, verify};
 /// Where the stencils were measured: files of results of 2025.
 const STENCILS: &str = "Jorineg/cerebras, tiled-stencil/, tables of results (commit eb1ec0f)";
 /// Where the reductions were measured.
-const REDUCTIONS: &str =
+pub(super) const REDUCTIONS: &str =
     "pr0f3ss/SpMM_Cerebras, src/mpi_collectives/reduce_0_pe/reduce_2colors_2phase/results.txt (SDK 0.6, WSE-2)";
 
 /// A program with what its execution is compared to.

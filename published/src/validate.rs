@@ -3,7 +3,7 @@
 //! **Invariant.** Every number of ours is the length of an execution; nothing is fitted.
 //! **Not here.** How the table is printed (`text`).
 
-use crate::programs::{self, execute};
+use crate::programs::{self, REDUCTIONS, execute};
 use compiler::codegen::instr::{mem, vec, word};
 use compiler::collective::{self, Algorithm, Collective};
 use runner::Error;
@@ -14,9 +14,6 @@ use sim_core::program::{DType, Image, Instr, Op, Placement, Program, Task, Trigg
 
 /// Where the vector instructions were measured.
 const VECTORS: &str = "pr0f3ss/SpMM_Cerebras, src/fmacs_test/COO_benchmark.csv (commits 0af0ba0, 4604c74)";
-/// Where the reductions were measured.
-const REDUCTIONS: &str =
-    "pr0f3ss/SpMM_Cerebras, src/mpi_collectives/reduce_0_pe/reduce_2colors_2phase/results.txt (SDK 0.6, WSE-2)";
 /// Where the closed forms are from; T_R = 2.
 const FORMS: &str = "Luczynski et al., Near-Optimal Wafer-Scale Reduce, HPDC 2024 (arXiv 2404.15888)";
 

@@ -42,13 +42,14 @@ pub(super) enum Setup {
 }
 
 impl Setup {
-    /// Of an instruction that stands behind another one.
-    pub(super) fn of(op: &VecOp, before: Option<&Instr>) -> Setup {
+    /// Of the vector instruction that stands at a place of a list.
+    fn of(op: &VecOp, code: &[Instr], at: usize) -> Setup {
+        let follows = at > 0 && matches!(code[at - 1], Instr::Vec(_));
         let stays = |o: &Operand| !matches!(o, Operand::Mem(m) if m.base.is_some());
         let word = |o: &Operand| matches!(o, Operand::Mem(m) if m.is_scalar());
         let stay = op.operands().all(stays) && !op.src.iter().any(word);
         let held = op.descriptors == Descriptors::Held && op.count.is_none() && stay;
-        if held && matches!(before, Some(Instr::Vec(_))) { Setup::Overlapped } else { Setup::Own }
+        if held && follows { Setup::Overlapped } else { Setup::Own }
     }
 }
 
@@ -79,7 +80,7 @@ impl Steps {
         let step = |(at, instr): (usize, &Instr)| match instr {
             Instr::Vec(op) => {
                 let (prepared, exchange) = (Prepared::of(arch, op), Exchange::of(op));
-                let setup = Setup::of(op, at.checked_sub(1).map(|before| &code[before]));
+                let setup = Setup::of(op, code, at);
                 match exchange.is_nothing() {
                     true => Step::Local(prepared, setup, 1),
                     false => Step::Fabric(prepared, setup, exchange),
@@ -122,7 +123,7 @@ impl Steps {
 #[must_use]
 pub fn setups(code: &[Instr]) -> u32 {
     let one = |(at, instr): (usize, &Instr)| match instr {
-        Instr::Vec(op) => u32::from(Setup::of(op, at.checked_sub(1).map(|before| &code[before])) == Setup::Own),
+        Instr::Vec(op) => u32::from(Setup::of(op, code, at) == Setup::Own),
         Instr::Loop { count, body } => count * setups(body),
         _ => 0,
     };
